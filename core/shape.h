@@ -1,0 +1,72 @@
+#pragma once
+
+#include <array>
+#include <initializer_list>
+#include <iosfwd>
+#include <span>
+#include <string>
+
+#include <rewind/core/dtype.h>
+
+namespace rw {
+
+/// The most axes an array may have.
+inline constexpr int max_rank = 6;
+
+/// The lengths of an array's axes, outermost first. `Shape{}` is a scalar. Small, inline, trivially copyable, so that it
+/// can be an op's attribute: axes beyond the rank hold 0, and equality is equality of bytes.
+class Shape {
+ public:
+  constexpr Shape() = default;
+  /// Throws Error for more than `max_rank` axes, a negative length, or a size that overflows Index.
+  Shape(std::initializer_list<Index> dims) : Shape(std::span<const Index>(dims.begin(), dims.size())) {}
+  explicit Shape(std::span<const Index> dims);
+
+  int rank() const { return static_cast<int>(rank_); }
+  /// Length of an axis, unchecked.
+  Index operator[](int axis) const { return dims_[static_cast<std::size_t>(axis)]; }
+  const Index* begin() const { return dims_.data(); }
+  const Index* end() const { return dims_.data() + rank_; }
+
+  /// Number of elements; 1 for a scalar.
+  Index size() const {
+    Index n = 1;
+    for (Index d : *this) n *= d;
+    return n;
+  }
+  /// Length of the last axis; 1 for a scalar.
+  Index cols() const { return rank_ == 0 ? 1 : dims_[static_cast<std::size_t>(rank_ - 1)]; }
+  /// Product of all axes but the last; 1 for a scalar.
+  Index rows() const {
+    Index n = 1;
+    for (Index i = 0; i + 1 < rank_; ++i) n *= dims_[static_cast<std::size_t>(i)];
+    return n;
+  }
+
+  /// `axis` counted from the end when negative; throws Error, naming the shape, when there is no such axis.
+  int axis(int axis) const;
+  /// A copy with one axis of another length.
+  Shape with(int axis, Index length) const;
+  /// Copies without an axis, and with a new axis of `length` before position `axis`.
+  Shape without(int axis) const;
+  Shape inserted(int axis, Index length) const;
+
+  bool operator==(const Shape&) const = default;
+
+  /// "(32, 128)"; "()" for a scalar.
+  std::string str() const;
+
+ private:
+  std::array<Index, max_rank> dims_{};
+  Index rank_ = 0;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
+
+/// NumPy's broadcast of two shapes: aligned at the last axis, where 1 stretches. Throws Error naming both.
+Shape broadcast(const Shape& a, const Shape& b);
+
+/// Whether `from` can be stretched to exactly `to`.
+bool broadcasts_to(const Shape& from, const Shape& to);
+
+}  // namespace rw
