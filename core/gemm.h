@@ -1,0 +1,19 @@
+#pragma once
+
+#include <rewind/core/view.h>
+
+namespace rw {
+
+/// c = op(a) op(b), or c += op(a) op(b) when `accumulate`; op transposes when `ta` / `tb`. Matrices are views of rank 2
+/// of one real dtype: op(a) is [m, k], op(b) is [k, n], c is [m, n] and overlaps neither. k == 0 makes zeros. The bits
+/// depend on the shapes and numbers alone, not on the number of threads. Throws Error for other ranks or dtypes, or
+/// shapes that do not fit.
+void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate = false);
+
+/// The raw form, row-major, sizes and leading dimensions in elements; unchecked.
+void gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb, float* c,
+          Index ldc, bool accumulate);
+void gemm(bool ta, bool tb, Index m, Index n, Index k, const double* a, Index lda, const double* b, Index ldb,
+          double* c, Index ldc, bool accumulate);
+
+}  // namespace rw

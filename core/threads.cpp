@@ -1,0 +1,199 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <rewind/core/error.h>
+#include <rewind/core/threads.h>
+
+namespace rw {
+namespace {
+
+// Within a block, on a worker or on the caller: a nested parallel_for runs serially.
+thread_local bool in_block = false;
+
+int threads_at_start() {
+  if (const char* text = std::getenv("REWIND_THREADS")) {
+    const long n = std::strtol(text, nullptr, 10);
+    if (n >= 1) return static_cast<int>(std::min(n, 1024L));
+  }
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// Waits for `ready` awake, but not for longer than waking up from sleep would cost.
+template <class Ready>
+bool spin_until(Ready ready) {
+  constexpr auto patience = std::chrono::microseconds(3);
+  const auto end = std::chrono::steady_clock::now() + patience;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (ready()) return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+// One job at a time. Whoever has work left to hand out is in `ticket_`: the job's number above, blocks not yet taken
+// below. A worker takes a block by compare-and-swap, so one that wakes up late finds another job's number and takes
+// nothing; a job ends when its taken blocks are finished, and nobody waits for a worker that took none.
+class Pool {
+ public:
+  int size() const { return size_.load(std::memory_order_relaxed); }
+
+  void resize(int n) {
+    std::lock_guard lock(owner_);
+    size_.store(n, std::memory_order_relaxed);
+    stop_workers();
+  }
+
+  void run(Index blocks, detail::Block run, void* context) {
+    std::unique_lock lock(owner_, std::try_to_lock);
+    if (!lock) {
+      for (Index i = 0; i < blocks; ++i) run(context, i);
+      return;
+    }
+    start_workers();
+    constexpr Index most = Index{1} << 30;  // blocks that a ticket counts
+    for (Index first = 0; first < blocks; first += most) run_job(first, std::min(most, blocks - first), run, context);
+  }
+
+ private:
+  static constexpr std::uint64_t taken_mask = 0xffffffff;
+
+  void run_job(Index first, Index blocks, detail::Block run, void* context) {
+    run_ = run;
+    context_ = context;
+    first_ = first;
+    blocks_ = blocks;
+    unfinished_.store(static_cast<int>(blocks), std::memory_order_relaxed);
+    const std::uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+    ticket_.store((job << 32) | static_cast<std::uint64_t>(blocks), std::memory_order_release);
+    wake(blocks - 1);
+    in_block = true;
+    while (take_block()) {
+    }
+    in_block = false;
+    wait_for_others();
+    if (failed_.load(std::memory_order_relaxed)) {
+      failed_.store(false, std::memory_order_relaxed);
+      std::rethrow_exception(std::exchange(error_, nullptr));
+    }
+  }
+
+  void wake(Index helpers) {
+    calls_.fetch_add(1, std::memory_order_release);
+    if (helpers >= static_cast<Index>(workers_.size())) {
+      calls_.notify_all();
+    } else {
+      for (Index i = 0; i < helpers; ++i) calls_.notify_one();
+    }
+  }
+
+  bool take_block() {
+    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    do {
+      if ((ticket & taken_mask) == 0) return false;
+    } while (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire));
+    // The job cannot end before this block is finished, so its fields hold still.
+    const Index block = first_ + blocks_ - static_cast<Index>(ticket & taken_mask);
+    try {
+      if (!failed_.load(std::memory_order_relaxed)) run_(context_, block);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex_);
+      if (!failed_.load(std::memory_order_relaxed)) error_ = std::current_exception();
+      failed_.store(true, std::memory_order_relaxed);
+    }
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+    return true;
+  }
+
+  void wait_for_others() {
+    const auto done = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
+    if (spin_until(done)) return;
+    for (int left; (left = unfinished_.load(std::memory_order_acquire)) != 0;) unfinished_.wait(left);
+  }
+
+  void start_workers() {
+    const int wanted = size() - 1;
+    keep_.store(wanted, std::memory_order_relaxed);
+    try {
+      while (static_cast<int>(workers_.size()) < wanted) {
+        const int id = static_cast<int>(workers_.size());
+        workers_.emplace_back([this, id] { work(id); });
+      }
+    } catch (const std::system_error&) {
+      // No more threads to be had: those that are here do the work.
+    }
+  }
+
+  void stop_workers() {
+    const int keep = size() - 1;
+    keep_.store(keep, std::memory_order_relaxed);
+    calls_.fetch_add(1, std::memory_order_release);
+    calls_.notify_all();
+    while (static_cast<int>(workers_.size()) > keep) {
+      workers_.back().join();
+      workers_.pop_back();
+    }
+  }
+
+  void work(int id) {
+    in_block = true;
+    for (int seen = calls_.load(std::memory_order_acquire); id < keep_.load(std::memory_order_relaxed);) {
+      while (take_block()) {
+      }
+      const auto called = [&] { return calls_.load(std::memory_order_acquire) != seen; };
+      if (!spin_until(called)) calls_.wait(seen, std::memory_order_acquire);
+      seen = calls_.load(std::memory_order_acquire);
+    }
+  }
+
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};
+  alignas(64) std::atomic<int> unfinished_{0};
+  alignas(64) std::atomic<int> calls_{0};  // workers sleep on it
+  std::atomic<int> size_{threads_at_start()};
+  std::atomic<int> keep_{0};  // workers with a number from here on go home
+  std::atomic<bool> failed_{false};
+  detail::Block run_ = nullptr;
+  void* context_ = nullptr;
+  Index first_ = 0, blocks_ = 0;
+  std::exception_ptr error_;
+  std::mutex error_mutex_;
+  std::mutex owner_;
+  std::vector<std::thread> workers_;
+};
+
+// Never destroyed: workers may still look at it while the process exits.
+Pool& pool() {
+  static Pool& instance = *new Pool;
+  return instance;
+}
+
+}  // namespace
+
+int threads() { return pool().size(); }
+
+void set_threads(int n) {
+  if (n < 1) throw Error("[set_threads] needs at least one thread, got " + std::to_string(n));
+  if (in_block) throw Error("[set_threads] called from within a parallel_for; call it before");
+  pool().resize(n);
+}
+
+namespace detail {
+
+bool runs_serially() { return in_block || pool().size() == 1; }
+
+void run_parallel(Index blocks, Block run, void* context) { pool().run(blocks, run, context); }
+
+}  // namespace detail
+}  // namespace rw

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include <rewind/core/dtype.h>
+
+namespace rw {
+
+/// How many threads large operations may use, the caller's own included. At the start: the environment variable
+/// REWIND_THREADS, or the number of processors. Results have the same bits for any number.
+int threads();
+/// Throws Error for n < 1, or when called from within a parallel_for.
+void set_threads(int n);
+
+namespace detail {
+using Block = void (*)(void* context, Index block);
+/// Whether a parallel_for would run serially here: one thread, or already within one.
+bool runs_serially();
+void run_parallel(Index blocks, Block run, void* context);
+}  // namespace detail
+
+/// Runs f(0), ..., f(blocks - 1), each once, on the process's worker pool and the caller; returns when all are done.
+/// Within another parallel_for, or while another thread uses the pool, they run one after another in the caller. An
+/// exception of f is rethrown in the caller (the first of several); blocks that have not begun by then are left out.
+/// Allocates nothing once the pool has started.
+template <class F>
+void parallel_for(Index blocks, F&& f) {
+  if (blocks <= 1 || detail::runs_serially()) {
+    for (Index i = 0; i < blocks; ++i) f(i);
+    return;
+  }
+  using Fn = std::remove_reference_t<F>;
+  detail::run_parallel(
+      blocks, [](void* context, Index block) { (*static_cast<Fn*>(context))(block); },
+      const_cast<void*>(static_cast<const void*>(&f)));
+}
+
+}  // namespace rw
