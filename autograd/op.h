@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <rewind/autograd/attributes.h>
+#include <rewind/core/vector_loop.h>
+#include <rewind/core/view.h>
+
+namespace rw {
+
+class Vjp;
+
+/// The most inputs an elementwise op may have.
+inline constexpr int max_elementwise_inputs = 3;
+
+/// What an elementwise op declares: vector loops of its value, and of its gradient rule for each input. A gradient loop
+/// reads x[0..arity-1], y and dy, in this order, and writes dx; an accumulating one reads dx as its last input as well.
+/// An input without a rule (a mask) has empty loops.
+struct ElementwiseFact {
+  int arity = 0;
+  VectorLoop value;
+  VectorLoop gradient[max_elementwise_inputs];
+  VectorLoop accumulate[max_elementwise_inputs];
+};
+
+/// An op as the tape sees it: one static record per op type, made from the op's struct by `op_info`. Attributes (the
+/// struct itself) are trivially copyable bytes. Passes and tools ask for facts here and never for an op by its name.
+struct OpInfo {
+  std::string_view name;
+  std::size_t attribute_size = 0;
+
+  /// Shape of the output; throws Error with the reason (the tape adds op and scope).
+  Shape (*infer)(const void* op, std::span<const Shape> inputs) = nullptr;
+  /// Computes the value. Null for leaves.
+  void (*eval)(const void* op, std::span<const ConstView> x, View y) = nullptr;
+  /// Adds to the gradients of the inputs, by recording ops. Null: the op has no gradient (masks, constants).
+  void (*vjp)(const void* op, Vjp& g) = nullptr;
+
+  bool (*equal)(const void* a, const void* b) = nullptr;
+  std::uint64_t (*hash)(const void* op) = nullptr;
+  /// Attributes as text, as "axis=1"; null when there are none worth saying.
+  std::string (*describe)(const void* op) = nullptr;
+
+  // Facts.
+  /// Not null: elementwise with broadcasting.
+  const ElementwiseFact* elementwise = nullptr;
+  /// The value is a view of input 0's value, when that is possible for its layout: sets `y` and returns true.
+  bool (*alias)(const void* op, ConstView x, ConstView& y) = nullptr;
+  /// n of these with the same other inputs equal one with the inputs 0 stacked along the rows.
+  bool (*rows_are_independent)(const void* op) = nullptr;
+  /// add_n of n of these equals one with the inputs stacked along the rows.
+  bool (*sums_over_rows)(const void* op) = nullptr;
+  /// `eval` can add to y in place of setting it.
+  void (*eval_add)(const void* op, std::span<const ConstView> x, View y) = nullptr;
+  /// `eval` and `eval_add` take inputs whose rows are not contiguous with each other.
+  bool strided_inputs = false;
+  /// Bit i: input i holds indices (i32). Other inputs must be real.
+  std::uint32_t integer_inputs = 0;
+  /// Inputs and output may have any element type, and it is the same (views).
+  bool any_dtype = false;
+};
+
+namespace detail {
+
+template <class Op>
+OpInfo make_op_info() {
+  static_assert(std::is_trivially_copyable_v<Op>, "an op's attributes must be trivially copyable");
+  OpInfo info;
+  info.name = Op::name;
+  info.attribute_size = std::is_empty_v<Op> ? 0 : sizeof(Op);
+  info.infer = [](const void* op, std::span<const Shape> in) { return static_cast<const Op*>(op)->infer(in); };
+  if constexpr (requires(const Op& o, std::span<const ConstView> x, View y) { o.eval(x, y); })
+    info.eval = [](const void* op, std::span<const ConstView> x, View y) { static_cast<const Op*>(op)->eval(x, y); };
+  if constexpr (requires(const Op& o, Vjp& g) { o.vjp(g); })
+    info.vjp = [](const void* op, Vjp& g) { static_cast<const Op*>(op)->vjp(g); };
+  info.equal = [](const void* a, const void* b) {
+    return equal_attributes(*static_cast<const Op*>(a), *static_cast<const Op*>(b));
+  };
+  info.hash = [](const void* op) { return hash_attributes(*static_cast<const Op*>(op)); };
+  if constexpr (requires(const Op& o) { o.describe(); })
+    info.describe = [](const void* op) -> std::string { return static_cast<const Op*>(op)->describe(); };
+  if constexpr (requires { Op::elementwise_fact(); }) info.elementwise = &Op::elementwise_fact();
+  if constexpr (requires(const Op& o, ConstView& y) { o.alias(ConstView{}, y); })
+    info.alias = [](const void* op, ConstView x, ConstView& y) { return static_cast<const Op*>(op)->alias(x, y); };
+  if constexpr (requires(const Op& o) { o.rows_are_independent(); })
+    info.rows_are_independent = [](const void* op) -> bool { return static_cast<const Op*>(op)->rows_are_independent(); };
+  if constexpr (requires(const Op& o) { o.sums_over_rows(); })
+    info.sums_over_rows = [](const void* op) -> bool { return static_cast<const Op*>(op)->sums_over_rows(); };
+  if constexpr (requires(const Op& o, std::span<const ConstView> x, View y) { o.eval_add(x, y); })
+    info.eval_add = [](const void* op, std::span<const ConstView> x, View y) {
+      static_cast<const Op*>(op)->eval_add(x, y);
+    };
+  if constexpr (requires { Op::strided_inputs; }) info.strided_inputs = Op::strided_inputs;
+  if constexpr (requires { Op::integer_inputs; }) info.integer_inputs = Op::integer_inputs;
+  if constexpr (requires { Op::any_dtype; }) info.any_dtype = Op::any_dtype;
+  return info;
+}
+
+}  // namespace detail
+
+/// The one record of an op type. An op is a plain struct; what it must and may have:
+///
+///     struct MyOp {
+///       static constexpr std::string_view name = "my_op";
+///       Index axis;                                                     // attributes, trivially copyable
+///       Shape infer(std::span<const Shape> in) const;                   // or throws Error with the reason
+///       void eval(std::span<const ConstView> x, View y) const;          // contiguous, unless `strided_inputs` is true
+///       void vjp(Vjp& g) const;                                         // optional: without it the gradient is zero
+///     };
+///
+/// and any of the facts of OpInfo, under the same names.
+template <class Op>
+const OpInfo& op_info() {
+  static const OpInfo info = detail::make_op_info<Op>();
+  return info;
+}
+
+}  // namespace rw

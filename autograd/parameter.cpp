@@ -1,0 +1,27 @@
+#include <rewind/autograd/parameter.h>
+#include <rewind/core/error.h>
+
+namespace rw {
+
+Parameter::Parameter(std::string name, Array value)
+    : name_(std::move(name)), data_(std::make_shared<Data>()) {
+  if (!is_real(value.dtype())) throw Error("parameter '" + name_ + "' must be f32 or f64, not i32");
+  data_->grad = Array(value.shape(), value.dtype());
+  data_->value = std::move(value);
+  data_->name = name_;
+}
+
+void Parameter::set(ConstView value) {
+  if (value.shape != shape())
+    throw Error("parameter '" + name_ + "' has shape " + shape().str() + "; it cannot be set to " + value.shape.str());
+  copy(value, edit());
+}
+
+void Parameter::tie(Parameter& other) {
+  if (other.shape() != shape())
+    throw Error("parameters '" + name_ + "' " + shape().str() + " and '" + other.name_ + "' " + other.shape().str() +
+                " cannot be tied: their shapes differ");
+  data_ = other.data_;
+}
+
+}  // namespace rw

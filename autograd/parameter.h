@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <rewind/core/array.h>
+
+namespace rw {
+
+/// A trained array with its gradient. Parameters are owned by modules, on the heap, and used by tapes, which convert them to
+/// their own element type. Copies of the handle share one storage: `tie` makes two names of one parameter.
+class Parameter {
+ public:
+  /// `value` is f32 or f64.
+  Parameter(std::string name, Array value);
+  Parameter(const Parameter&) = delete;
+  Parameter& operator=(const Parameter&) = delete;
+
+  /// The name within the module, "W"; `Module::parameters` gives dotted names.
+  const std::string& name() const { return name_; }
+  const Shape& shape() const { return data_->value.shape(); }
+  Index size() const { return data_->value.size(); }
+  DType dtype() const { return data_->value.dtype(); }
+
+  const Array& value() const { return data_->value; }
+  /// The value, to be changed in place. A tape that has recorded the old value refuses to go backward through it.
+  View edit() {
+    ++data_->version;
+    return data_->value.view();
+  }
+  /// Replaces the value; the shape must be the same (else throws Error). The element type stays.
+  void set(ConstView value);
+
+  /// The sum of all gradients since `zero_grad` or an optimizer's step, of the value's shape and type.
+  const Array& grad() const { return data_->grad; }
+  Array& grad() { return data_->grad; }
+  void zero_grad() { data_->grad.fill(0); }
+
+  /// A frozen parameter is a constant to tapes that use it from now on.
+  bool frozen() const { return data_->frozen; }
+  void freeze(bool frozen = true) { data_->frozen = frozen; }
+
+  /// From now on this is another name for `other`: one value, one gradient. Shapes must be equal (else throws Error).
+  void tie(Parameter& other);
+  bool tied_to(const Parameter& other) const { return data_ == other.data_; }
+
+  /// What tapes and plans share.
+  struct Data {
+    Array value, grad;
+    std::string name;
+    std::uint64_t version = 0;
+    bool frozen = false;
+  };
+  const std::shared_ptr<Data>& data() const { return data_; }
+
+ private:
+  std::string name_;
+  std::shared_ptr<Data> data_;
+};
+
+}  // namespace rw

@@ -1,0 +1,221 @@
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/sweep.h>
+#include <rewind/core/broadcast_loop.h>
+#include <rewind/core/error.h>
+#include <rewind/core/reduce.h>
+
+namespace rw::detail {
+namespace {
+
+std::size_t bytes_of(const Node& n) { return static_cast<std::size_t>(n.shape.size()) * size_of(n.dtype); }
+
+/// Gradients as numbers: each node's lives from its first contribution until its own rule has run. Elementwise rules are one
+/// loop an input; other rules record their ops lazily, and only what is added is computed, straight into the gradient.
+class PlainSweep final : public Sweep {
+ public:
+  PlainSweep(TapeData& tape, const BackwardOptions& options) : Sweep(tape), options_(options) {
+    tape_.forget_gradients(0);
+    tape_.gradients.assign(tape_.nodes.size(), nullptr);
+  }
+  ~PlainSweep() override { tape_.lazy = false; }
+
+  void run(NodeId root);
+  void seed(NodeId root);
+  void commit(Gradients* into);
+  void forget_leaves();
+
+  void add(NodeId to, Tensor g) override;
+  void add_slice(NodeId to, Tensor g, int axis, Index start) override;
+
+ private:
+  void generic_rule(NodeId id);
+  void elementwise_rule(NodeId id);
+  void elementwise_input(NodeId id, std::size_t input, std::span<const ConstView> x);
+  void compute_below(NodeId id);
+  void release_value(NodeId id);
+
+  View gradient(NodeId id) { return contiguous_view(tape_.gradients[id], tape_.nodes[id].shape, tape_.nodes[id].dtype); }
+  bool fresh(NodeId id) {
+    if (tape_.gradients[id] != nullptr) return false;
+    tape_.gradients[id] = tape_.blocks.take(bytes_of(tape_.nodes[id]));
+    return true;
+  }
+  void give(NodeId id) {
+    tape_.blocks.give(tape_.gradients[id], bytes_of(tape_.nodes[id]));
+    tape_.gradients[id] = nullptr;
+  }
+
+  const BackwardOptions& options_;
+  NodeId base_ = 0;  // first of the nodes that the running rule recorded
+};
+
+void PlainSweep::seed(NodeId root) {
+  fresh(root);
+  if (options_.cotangent.has_value()) {
+    copy(options_.cotangent->value(), gradient(root));
+  } else {
+    visit_real(tape_.options.dtype, [&]<class T>() { *gradient(root).as<T>() = T(1); });
+  }
+}
+
+void PlainSweep::run(NodeId root) {
+  for (NodeId i = root + 1; i-- > 0;) {
+    const Node& n = tape_.nodes[i];
+    if (tape_.gradients[i] != nullptr && n.role == Role::op) {
+      if (n.info->elementwise != nullptr)
+        elementwise_rule(i);
+      else
+        generic_rule(i);
+      if (!options_.keep_grads) give(i);
+    }
+    if (options_.release_values && i != root) release_value(i);
+  }
+}
+
+void PlainSweep::elementwise_rule(NodeId id) {
+  const Node& n = tape_.nodes[id];
+  ConstView x[max_loop_inputs];
+  const std::size_t arity = n.inputs;
+  for (std::size_t i = 0; i < arity; ++i) x[i] = tape_.nodes[n.input[i]].value();
+  x[arity] = n.value();
+  x[arity + 1] = gradient(id);
+  for (std::size_t i = 0; i < arity; ++i)
+    if (wants(n.input[i]) && n.info->elementwise->gradient[i].f32 != nullptr) elementwise_input(id, i, {x, arity + 2});
+}
+
+void PlainSweep::elementwise_input(NodeId id, std::size_t input, std::span<const ConstView> x) {
+  const Node& n = tape_.nodes[id];
+  const NodeId to = n.input[input];
+  const ElementwiseFact& fact = *n.info->elementwise;
+  const Node& target = tape_.nodes[to];
+  if (!(target.shape == n.shape)) {  // the input was stretched: sum the gradient back
+    void* whole = tape_.blocks.take(bytes_of(n));
+    const View y = contiguous_view(whole, n.shape, n.dtype);
+    broadcast_loop(fact.gradient[input], n.op, x, y);
+    const bool first = fresh(to);
+    if (first) {
+      sum_to(y, gradient(to));
+    } else {
+      void* part = tape_.blocks.take(bytes_of(target));
+      const View sum = contiguous_view(part, target.shape, target.dtype);
+      sum_to(y, sum);
+      add_into(sum, gradient(to));
+      tape_.blocks.give(part, bytes_of(target));
+    }
+    tape_.blocks.give(whole, bytes_of(n));
+    return;
+  }
+  const bool first = fresh(to);
+  const View dx = gradient(to);
+  ConstView all[max_loop_inputs];
+  std::size_t inputs = x.size();
+  for (std::size_t i = 0; i < inputs; ++i) all[i] = x[i];
+  if (!first) all[inputs++] = dx;
+  broadcast_loop(first ? fact.gradient[input] : fact.accumulate[input], n.op, {all, inputs}, dx);
+}
+
+void PlainSweep::generic_rule(NodeId id) {
+  const TapeMark before = tape_.mark();
+  base_ = before.nodes;
+  tape_.lazy = true;
+  const NodeId dy = tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
+  tape_.nodes[dy].data = tape_.gradients[id];
+  run_rule(id, tape_.tensor(dy));
+  tape_.lazy = false;
+  // Not `truncate`: the kept gradients end before `base_`.
+  tape_.nodes.resize(before.nodes);
+  tape_.values.rewind(before.values);
+  tape_.records.rewind(before.records);
+}
+
+void PlainSweep::compute_below(NodeId id) {
+  for (NodeId i = base_; i < id; ++i)
+    if (tape_.nodes[i].data == nullptr && tape_.nodes[i].info->eval != nullptr) tape_.evaluate(i);
+}
+
+void PlainSweep::add(NodeId to, Tensor g) {
+  if (!wants(to)) return;
+  if (!(g.shape() == tape_.nodes[to].shape)) g = record(SumTo{tape_.nodes[to].shape}, {g});
+  const NodeId from = tape_.id(g);
+  compute_below(from);
+  const bool first = fresh(to);
+  const View sum = gradient(to);
+  Node& n = tape_.nodes[from];
+  const bool pending = n.data == nullptr;
+  if (pending && first && n.info->alias == nullptr) return tape_.evaluate_into(n, sum, false);
+  if (pending && !first && n.info->eval_add != nullptr) return tape_.evaluate_into(n, sum, true);
+  if (pending) tape_.evaluate(from);
+  if (first)
+    copy(tape_.nodes[from].value(), sum);
+  else
+    add_into(tape_.nodes[from].value(), sum);
+}
+
+void PlainSweep::add_slice(NodeId to, Tensor g, int axis, Index start) {
+  if (!wants(to)) return;
+  const NodeId from = tape_.id(g);
+  compute_below(from + 1);
+  if (fresh(to)) std::memset(tape_.gradients[to], 0, bytes_of(tape_.nodes[to]));
+  ConstView part = tape_.nodes[from].value();
+  if (part.size() == 0) return;
+  const View region = slice_as_rows(gradient(to), axis, start, part.shape[axis]);
+  if (part.contiguous()) part = contiguous_view(part.data, region.shape, part.dtype);
+  if (!(part.shape == region.shape)) {  // rows of its own that are apart: pack them
+    const View packed = contiguous_view(tape_.values.allocate(bytes_of(tape_.nodes[from])), part.shape, part.dtype);
+    copy(part, packed);
+    part = contiguous_view(packed.data, region.shape, part.dtype);
+  }
+  add_into(part, region);
+}
+
+void PlainSweep::release_value(NodeId id) {
+  Node& n = tape_.nodes[id];
+  if (n.keep || n.role != Role::op || n.data == nullptr) return;
+  n.data = nullptr;
+}
+
+void PlainSweep::commit(Gradients* into) {
+  for (const TapeData::Leaf& leaf : tape_.leaves) {
+    if (leaf.node >= tape_.gradients.size() || tape_.gradients[leaf.node] == nullptr) continue;
+    const View g = gradient(leaf.node);
+    View sum = leaf.parameter->grad.view();
+    if (into != nullptr)
+      sum = into->sums_.try_emplace(leaf.parameter, leaf.parameter->value.shape(), leaf.parameter->value.dtype())
+                .first->second.view();
+    if (sum.dtype == g.dtype) {
+      add_into(g, sum);
+    } else {
+      const Array converted = Array(g).to(sum.dtype);
+      add_into(converted, sum);
+    }
+  }
+}
+
+void PlainSweep::forget_leaves() {
+  if (options_.keep_grads) return;
+  for (NodeId i = 0; i < tape_.gradients.size(); ++i)
+    if (tape_.gradients[i] != nullptr && tape_.nodes[i].role != Role::input) give(i);
+}
+
+}  // namespace
+
+void plain_backward(TapeData& tape, NodeId root, Gradients* into, const BackwardOptions& options) {
+  PlainSweep sweep(tape, options);
+  const TapeMark before = tape.mark();
+  try {
+    sweep.seed(root);
+    sweep.run(root);
+  } catch (...) {
+    tape.lazy = false;
+    tape.truncate(before);
+    tape.forget_gradients(0);
+    throw;
+  }
+  sweep.commit(into);
+  sweep.forget_leaves();
+}
+
+}  // namespace rw::detail

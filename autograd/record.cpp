@@ -1,0 +1,231 @@
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/tape_data.h>
+#include <rewind/core/broadcast_loop.h>
+#include <rewind/core/error.h>
+#include <rewind/core/reduce.h>
+
+namespace rw::detail {
+namespace {
+
+std::size_t bytes_of(const Shape& shape, DType dtype) { return static_cast<std::size_t>(shape.size()) * size_of(dtype); }
+
+// The common case of elementwise ops: every input of one shape, nothing between rows.
+bool plain_elementwise(const std::vector<Node>& nodes, std::span<const NodeId> in, DType dtype) {
+  const Node& first = nodes[in[0]];
+  for (NodeId i : in) {
+    const Node& n = nodes[i];
+    if (n.dtype != dtype || !(n.shape == first.shape) || n.stride != n.shape.cols()) return false;
+  }
+  return true;
+}
+
+DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span<const NodeId> in, DType real) {
+  if (info.any_dtype && !in.empty()) {
+    for (NodeId i : in)
+      if (nodes[i].dtype != nodes[in[0]].dtype)
+        throw Error(fmt::format("element types differ: {} and {}", name_of(nodes[in[0]].dtype), name_of(nodes[i].dtype)));
+    return nodes[in[0]].dtype;
+  }
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const bool integer = i < 32 && (info.integer_inputs >> i & 1u) != 0;
+    if (integer == is_real(nodes[in[i]].dtype))
+      throw Error(fmt::format("input {} must be {}, not {} {}", i, integer ? "indices (i32)" : "real",
+                              name_of(nodes[in[i]].dtype), nodes[in[i]].shape.str()));
+  }
+  return real;
+}
+
+}  // namespace
+
+TapeData& TapeData::of(std::span<const Operand> inputs, const OpInfo& info) {
+  for (const Operand& x : inputs)
+    if (x.kind_ == Operand::Kind::tensor) return of(x.tensor_);
+  throw Error(fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
+                          "tape.constant(array)",
+                          info.name));
+}
+
+Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+  return TapeData::of(inputs, info).record(info, op, inputs);
+}
+
+NodeId TapeData::resolve(const Operand& x) {
+  switch (x.kind_) {
+    case Operand::Kind::tensor: return id(x.tensor_);
+    case Operand::Kind::parameter: return leaf_of(*x.parameter_);
+    default: return number(x.number_);
+  }
+}
+
+Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+  const TapeMark before = mark();
+  try {
+    NodeId few[8];
+    const std::size_t n = inputs.size();
+    auto* in = n <= 8 ? few : static_cast<NodeId*>(records.allocate(n * sizeof(NodeId)));
+    for (std::size_t i = 0; i < n; ++i) in[i] = resolve(inputs[i]);
+    const std::span<const NodeId> ids(in, n);
+    if (info.elementwise != nullptr && n > 0 && plain_elementwise(nodes, ids, options.dtype)) {
+      const NodeId id = append(info, op, ids, nodes[in[0]].shape, options.dtype);
+      if (!lazy && !options.trace) evaluate(id);
+      return tensor(id);
+    }
+    Shape few_shapes[8];
+    auto* shapes = n <= 8 ? few_shapes : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
+    for (std::size_t i = 0; i < n; ++i) shapes[i] = nodes[in[i]].shape;
+    const DType dtype = output_dtype(info, nodes, ids, options.dtype);
+    const NodeId id = append(info, op, ids, info.infer(op, {shapes, n}), dtype);
+    if (!lazy && !options.trace) evaluate(id);
+    return tensor(id);
+  } catch (const Error& e) {
+    truncate(before);
+    throw Error(fmt::format("[{}] {}{}", info.name, e.what(), where(scope)));
+  }
+}
+
+NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, const Shape& shape,
+                        DType dtype) {
+  if (nodes.size() >= no_node - 1) throw Error("the tape is full: clear() or rewind() it");
+  Node node;
+  node.info = &info;
+  if (info.attribute_size > 0) {
+    void* copy = records.allocate(info.attribute_size);
+    std::memcpy(copy, op, info.attribute_size);
+    node.op = copy;
+  } else {
+    static constexpr char no_attributes = 0;
+    node.op = &no_attributes;
+  }
+  auto* in = static_cast<NodeId*>(records.allocate(inputs.size() * sizeof(NodeId)));
+  bool needs_grad = false;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    in[i] = inputs[i];
+    needs_grad = needs_grad || nodes[inputs[i]].needs_grad;
+  }
+  node.input = in;
+  node.inputs = static_cast<std::uint32_t>(inputs.size());
+  node.shape = shape;
+  node.stride = shape.cols();
+  node.stamp = slot->next_stamp++;
+  node.scope = scope;
+  node.origin = origin;
+  node.dtype = dtype;
+  node.needs_grad = needs_grad && recording_gradients && info.vjp != nullptr;
+  nodes.push_back(node);
+  return static_cast<NodeId>(nodes.size() - 1);
+}
+
+void TapeData::evaluate(NodeId id) {
+  Node& n = nodes[id];
+  if (n.info->alias != nullptr) {
+    const Node& x = nodes[n.input[0]];
+    ConstView y;
+    if (n.info->alias(n.op, x.value(), y)) {
+      n.data = const_cast<void*>(y.data);
+      n.stride = y.stride;
+      return;
+    }
+  }
+  n.data = values.allocate(bytes_of(n.shape, n.dtype));
+  n.owns_data = true;
+  evaluate_into(n, contiguous_view(n.data, n.shape, n.dtype), false);
+}
+
+void TapeData::evaluate_into(const Node& n, View y, bool add) {
+  const std::span<const NodeId> in = n.in();
+  if (n.info->elementwise != nullptr) {
+    ConstView x[max_elementwise_inputs];
+    const void* data[max_elementwise_inputs];
+    bool plain = y.contiguous();
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      const Node& from = nodes[in[i]];
+      data[i] = from.data;
+      plain = plain && from.shape == y.shape && from.stride == y.stride;
+    }
+    if (plain)
+      return contiguous_loop(n.info->elementwise->value, n.op, y.dtype, y.size(), data, static_cast<int>(in.size()),
+                             y.data);
+    for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].value();
+    return broadcast_loop(n.info->elementwise->value, n.op, {x, in.size()}, y);
+  }
+  // Scratch for the list of inputs and for packed copies is taken off the stacks again.
+  const Arena::Mark records_mark = records.mark(), values_mark = values.mark();
+  auto* x = static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    x[i] = nodes[in[i]].value();
+    if (!n.info->strided_inputs && !x[i].contiguous()) {
+      const View packed = contiguous_view(values.allocate(bytes_of(x[i].shape, x[i].dtype)), x[i].shape, x[i].dtype);
+      copy(x[i], packed);
+      x[i] = packed;
+    }
+  }
+  (add ? n.info->eval_add : n.info->eval)(n.op, {x, in.size()}, y);
+  values.rewind(values_mark);
+  records.rewind(records_mark);
+}
+
+NodeId TapeData::leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad) {
+  const NodeId id = append(info, nullptr, {}, shape, dtype);
+  nodes[id].role = role;
+  nodes[id].needs_grad = needs_grad && recording_gradients;
+  return id;
+}
+
+NodeId TapeData::number(double value) {
+  const Fill fill{Shape{}, value};
+  const NodeId id = append(op_info<Fill>(), &fill, {}, Shape{}, options.dtype);
+  nodes[id].role = Role::constant;
+  if (!options.trace) evaluate(id);
+  return id;
+}
+
+std::uint32_t* TapeData::leaf_slot(const Parameter::Data* parameter) {
+  const std::size_t mask = leaf_index.size() - 1;
+  auto h = static_cast<std::size_t>(mix(0, reinterpret_cast<std::uintptr_t>(parameter)) >> 32);
+  for (;; ++h) {
+    std::uint32_t& entry = leaf_index[h & mask];
+    if (entry == no_node || leaves[entry].parameter.get() == parameter) return &entry;
+  }
+}
+
+void TapeData::grow_leaf_index() {
+  leaf_index.assign(std::max<std::size_t>(64, leaf_index.size() * 2), no_node);
+  for (std::size_t i = 0; i < leaves.size(); ++i)
+    *leaf_slot(leaves[i].parameter.get()) = static_cast<std::uint32_t>(i);
+}
+
+NodeId TapeData::leaf_of(Parameter& parameter) {
+  const std::shared_ptr<Parameter::Data>& data = parameter.data();
+  if (leaves.size() * 2 >= leaf_index.size()) grow_leaf_index();
+  std::uint32_t* entry = leaf_slot(data.get());
+  if (*entry != no_node) {
+    const Leaf& known = leaves[*entry];
+    if (known.version == data->version && nodes[known.node].needs_grad == (!data->frozen && recording_gradients))
+      return known.node;
+  }
+  const NodeId id = leaf(op_info<ParameterLeaf>(), Role::parameter, data->value.shape(), options.dtype, !data->frozen);
+  Node& n = nodes[id];
+  n.parameter = static_cast<std::uint32_t>(leaves.size());
+  const auto substitute = std::find_if(substitutes.begin(), substitutes.end(),
+                                       [&](const auto& s) { return s.first == data.get(); });
+  const bool substituted = substitute != substitutes.end();
+  const Array& value = substituted ? substitute->second : data->value;
+  if (!options.trace) {
+    if (!substituted && value.dtype() == options.dtype) {
+      n.data = const_cast<void*>(value.view().data);
+    } else {
+      n.data = values.allocate(bytes_of(n.shape, n.dtype));
+      n.owns_data = true;
+      copy(value, contiguous_view(n.data, n.shape, n.dtype));
+    }
+  }
+  leaves.push_back({data, id, data->version, substituted});
+  *entry = n.parameter;
+  return id;
+}
+
+}  // namespace rw::detail

@@ -1,0 +1,360 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/tape_data.h>
+#include <rewind/core/error.h>
+
+namespace rw {
+namespace detail {
+namespace {
+
+// The pool of slots: touched only when a tape is made or destroyed.
+struct Slots {
+  std::mutex mutex;
+  std::deque<Slot> all;
+  std::vector<Slot*> free;
+};
+
+Slots& slots() {
+  static auto* pool = new Slots;  // never destroyed: handles may outlive everything
+  return *pool;
+}
+
+Slot* take_slot(TapeData* tape) {
+  Slots& pool = slots();
+  const std::lock_guard lock(pool.mutex);
+  Slot* slot = nullptr;
+  if (pool.free.empty()) {
+    slot = &pool.all.emplace_back();
+  } else {
+    slot = pool.free.back();
+    pool.free.pop_back();
+  }
+  slot->tape.store(tape, std::memory_order_release);
+  return slot;
+}
+
+void give_slot(Slot* slot) {
+  Slots& pool = slots();
+  const std::lock_guard lock(pool.mutex);
+  slot->tape.store(nullptr, std::memory_order_release);
+  pool.free.push_back(slot);
+}
+
+}  // namespace
+
+TapeData::TapeData(Tape* o, const TapeOptions& opts) : owner(o), slot(nullptr), options(opts) {
+  if (!is_real(opts.dtype)) throw Error("a tape computes in f32 or f64, not i32");
+  slot = take_slot(this);
+}
+
+TapeData::~TapeData() { give_slot(slot); }
+
+TapeData* TapeData::find(const Tensor& t) {
+  if (t.slot_ == nullptr) return nullptr;
+  TapeData* tape = t.slot_->tape.load(std::memory_order_acquire);
+  if (tape == nullptr || t.index_ >= tape->nodes.size() || tape->nodes[t.index_].stamp != t.stamp_) return nullptr;
+  return tape;
+}
+
+void TapeData::stale(const Tensor& t) {
+  if (t.slot_ == nullptr) throw Error("an empty Tensor: it was never recorded");
+  if (t.slot_->tape.load(std::memory_order_acquire) == nullptr)
+    throw Error("a stale Tensor: its tape was destroyed; keep the tape, or copy values out with array()");
+  throw Error("a stale Tensor: its tape was cleared or rewound since it was recorded; copy values out with array() before "
+              "that, or record it anew");
+}
+
+TapeData& TapeData::of(const Tensor& t) {
+  TapeData* tape = find(t);
+  if (tape == nullptr) stale(t);
+  return *tape;
+}
+
+NodeId TapeData::id(const Tensor& t) const {
+  if (t.slot_ == slot && t.index_ < nodes.size() && nodes[t.index_].stamp == t.stamp_) return t.index_;
+  if (t.slot_ != slot && find(t) != nullptr)
+    throw Error("tensors of two tapes are mixed: carry values over with tape.constant(t.array())");
+  stale(t);
+}
+
+TapeMark TapeData::mark() const {
+  return {.nodes = static_cast<NodeId>(nodes.size()),
+          .stamp = nodes.empty() ? 0 : nodes.back().stamp,
+          .values = values.mark(),
+          .records = records.mark(),
+          .scope = scope,
+          .scopes = static_cast<std::uint32_t>(scopes.size()),
+          .draws = draws};
+}
+
+void TapeData::forget_gradients(NodeId from) {
+  for (std::size_t i = from; i < gradients.size(); ++i)
+    if (gradients[i] != nullptr)
+      blocks.give(gradients[i], static_cast<std::size_t>(nodes[i].shape.size()) * size_of(nodes[i].dtype));
+  if (gradients.size() > from) gradients.resize(from);
+}
+
+void TapeData::truncate(const TapeMark& mark) {
+  forget_gradients(mark.nodes);
+  if (released.size() > mark.nodes) released.resize(mark.nodes);
+  if (!leaves.empty() && leaves.back().node >= mark.nodes) {
+    while (!leaves.empty() && leaves.back().node >= mark.nodes) leaves.pop_back();
+    std::fill(leaf_index.begin(), leaf_index.end(), no_node);
+    for (std::size_t i = 0; i < leaves.size(); ++i)
+      *leaf_slot(leaves[i].parameter.get()) = static_cast<std::uint32_t>(i);
+  }
+  nodes.resize(mark.nodes);
+  values.rewind(mark.values);
+  records.rewind(mark.records);
+  if (random_key != no_node && random_key >= mark.nodes) random_key = no_node;
+}
+
+std::string TapeData::where(std::uint32_t s) const {
+  const std::string path = owner->scope_path(s);
+  return path.empty() ? "" : ", in " + path;
+}
+
+std::string TapeData::describe(NodeId id) const {
+  const Node& n = nodes[id];
+  std::string label;
+  if (n.role == Role::parameter) label = " '" + leaves[n.parameter].parameter->name + "'";
+  return fmt::format("[{}]{} {} (node {}){}", n.info->name, label, n.shape.str(), id, where(n.scope));
+}
+
+}  // namespace detail
+
+using detail::TapeData;
+
+const Shape& Tensor::shape() const { return TapeData::of(*this).nodes[index_].shape; }
+DType Tensor::dtype() const { return TapeData::of(*this).nodes[index_].dtype; }
+Index Tensor::size(int axis) const {
+  const Shape& s = shape();
+  return s[s.axis(axis)];
+}
+bool Tensor::needs_grad() const { return TapeData::of(*this).nodes[index_].needs_grad; }
+bool Tensor::valid() const { return TapeData::find(*this) != nullptr; }
+Tape& Tensor::tape() const { return *TapeData::of(*this).owner; }
+
+ConstView Tensor::value() const {
+  const TapeData& tape = TapeData::of(*this);
+  const Node& n = tape.nodes[index_];
+  if (n.data == nullptr) {
+    if (tape.options.trace)
+      throw Error(tape.describe(index_) +
+                  ": its value was asked for while compile traces, when there are no values: return it as an output, or "
+                  "compute what depends on it with ops (where, maximum, ...)");
+    throw Error(tape.describe(index_) + ": its value was released by backward: mark it with tape.keep() before");
+  }
+  return n.value();
+}
+
+double Tensor::item() const {
+  const ConstView v = value();
+  if (v.size() != 1) throw Error("item() needs exactly one element; the shape is " + v.shape.str());
+  return Array(v).item();
+}
+
+std::ostream& operator<<(std::ostream& out, const Tensor& t) { return out << to_string(t.value()); }
+
+Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) {}
+Tape::~Tape() = default;
+Tape::Tape(Tape&& other) noexcept : data_(std::move(other.data_)) {
+  if (data_) data_->owner = this;
+}
+Tape& Tape::operator=(Tape&& other) noexcept {
+  data_ = std::move(other.data_);
+  if (data_) data_->owner = this;
+  return *this;
+}
+
+namespace {
+
+NodeId copied_leaf(TapeData& d, const OpInfo& info, ConstView array, bool needs_grad) {
+  if (needs_grad && !is_real(array.dtype)) throw Error("a variable must be f32 or f64, not indices (i32)");
+  const DType dtype = is_real(array.dtype) ? d.options.dtype : DType::i32;
+  const NodeId id = d.leaf(info, needs_grad ? Role::input : Role::constant, array.shape, dtype, needs_grad);
+  Node& n = d.nodes[id];
+  n.data = d.values.allocate(static_cast<std::size_t>(array.size()) * size_of(dtype));
+  n.owns_data = true;
+  copy(array, contiguous_view(n.data, n.shape, n.dtype));
+  return id;
+}
+
+}  // namespace
+
+Tensor Tape::constant(ConstView array) {
+  return data_->tensor(copied_leaf(*data_, op_info<Constant>(), array, false));
+}
+Tensor Tape::constant(double value, const Shape& shape) {
+  const Fill fill{shape, value};
+  const NodeId id = data_->append(op_info<Fill>(), &fill, {}, shape, data_->options.dtype);
+  data_->nodes[id].role = Role::constant;
+  if (!data_->options.trace && !data_->lazy) data_->evaluate(id);
+  return data_->tensor(id);
+}
+Tensor Tape::variable(ConstView array) { return data_->tensor(copied_leaf(*data_, op_info<Variable>(), array, true)); }
+Tensor Tape::leaf(Parameter& parameter) { return data_->tensor(data_->leaf_of(parameter)); }
+Tensor Tape::input(const Shape& shape, DType dtype) {
+  if (!data_->options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
+  return data_->tensor(data_->leaf(op_info<Input>(), Role::input, shape, dtype, false));
+}
+Tensor Tape::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+  return data_->record(info, op, inputs);
+}
+
+void Tape::clear() {
+  TapeData& d = *data_;
+  d.truncate({});
+  d.effects.clear();
+  d.draws = 0;
+  d.blocks.reset();
+  if (d.scopes_open == 0) d.scopes.resize(1);
+}
+TapeMark Tape::mark() const { return data_->mark(); }
+void Tape::rewind(const TapeMark& mark) {
+  TapeData& d = *data_;
+  if (mark.nodes > d.nodes.size() || (mark.nodes > 0 && d.nodes[mark.nodes - 1].stamp != mark.stamp))
+    throw Error("rewind: the tape was cleared or rewound past this mark");
+  d.truncate(mark);
+  d.draws = mark.draws;
+  if (d.scope == mark.scope && mark.scopes <= d.scopes.size()) d.scopes.resize(mark.scopes);
+}
+
+void Tape::substitute(const Parameter& parameter, Array value) {
+  if (value.shape() != parameter.shape())
+    throw Error("substitute: parameter '" + parameter.name() + "' has shape " + parameter.shape().str() + ", not " +
+                value.shape().str());
+  restore(parameter);
+  data_->substitutes.emplace_back(parameter.data().get(), std::move(value));
+}
+void Tape::restore(const Parameter& parameter) {
+  std::erase_if(data_->substitutes, [&](const auto& s) { return s.first == parameter.data().get(); });
+}
+
+void Tape::keep(Tensor t) { data_->nodes[data_->id(t)].keep = true; }
+
+bool Tape::has_grad(Tensor t) const {
+  const NodeId i = data_->id(t);
+  return i < data_->gradients.size() && data_->gradients[i] != nullptr;
+}
+ConstView Tape::grad(Tensor t) const {
+  const NodeId i = data_->id(t);
+  if (has_grad(t)) return contiguous_view(const_cast<const void*>(data_->gradients[i]), data_->nodes[i].shape, data_->nodes[i].dtype);
+  const char* why = !data_->nodes[i].needs_grad ? "it needs no gradient (a constant, or recorded under NoGrad)"
+                    : data_->gradients.empty()
+                        ? "no backward has kept one: call backward(loss, {.keep_grads = true})"
+                        : "the last backward did not reach it, or did not keep it";
+  throw Error(data_->describe(i) + ": no gradient: " + why);
+}
+
+void Tape::check_finite() const {
+  const auto finite = [](ConstView v) {
+    const Array a = Array(v).to(DType::f64);
+    const auto x = a.span<double>();
+    return std::all_of(x.begin(), x.end(), [](double e) { return std::isfinite(e); });
+  };
+  for (NodeId i = 0; i < size(); ++i) {
+    const Node& n = node(i);
+    if (n.data != nullptr && is_real(n.dtype) && !finite(n.value()))
+      throw Error(data_->describe(i) + ": the first value that is nan or infinite");
+  }
+  for (NodeId i = static_cast<NodeId>(data_->gradients.size()); i-- > 0;)
+    if (data_->gradients[i] != nullptr && !finite(grad(tensor(i))))
+      throw Error(data_->describe(i) + ": the first gradient that is nan or infinite");
+}
+
+DType Tape::dtype() const { return data_->options.dtype; }
+bool Tape::tracing() const { return data_->options.trace; }
+NodeId Tape::size() const { return static_cast<NodeId>(data_->nodes.size()); }
+const Node& Tape::node(NodeId id) const { return data_->nodes[id]; }
+Tensor Tape::tensor(NodeId id) const {
+  if (id >= size()) throw Error(fmt::format("no node {} on a tape of {}", id, size()));
+  return data_->tensor(id);
+}
+NodeId Tape::id(Tensor t) const { return data_->id(t); }
+const std::shared_ptr<Parameter::Data>& Tape::parameter_of(const Node& node) const {
+  if (node.role != Role::parameter) throw Error("not a parameter leaf");
+  return data_->leaves[node.parameter].parameter;
+}
+bool Tape::recording_gradients() const { return data_->recording_gradients; }
+void Tape::set_recording_gradients(bool on) { data_->recording_gradients = on; }
+
+void Tape::open_scope(std::string_view name) { open_scope(name, -1); }
+void Tape::open_scope(std::string_view name, Index number) {
+  TapeData& d = *data_;
+  auto known = d.scope_ids.find(std::string(name));
+  if (known == d.scope_ids.end()) {
+    known = d.scope_ids.emplace(std::string(name), static_cast<std::uint32_t>(d.scope_names.size())).first;
+    d.scope_names.emplace_back(name);
+  }
+  d.scopes.push_back({d.scope, known->second, number});
+  d.scope = static_cast<std::uint32_t>(d.scopes.size() - 1);
+  ++d.scopes_open;
+}
+void Tape::close_scope() {
+  data_->scope = data_->scopes[data_->scope].parent;
+  --data_->scopes_open;
+}
+std::uint32_t Tape::scope_parent(std::uint32_t scope) const { return data_->scopes[scope].parent; }
+std::string Tape::scope_path(std::uint32_t scope) const {
+  std::vector<std::string> names;
+  for (; scope != 0; scope = data_->scopes[scope].parent) {
+    const TapeData::ScopeEntry& s = data_->scopes[scope];
+    const std::string& name = data_->scope_names[s.name];
+    names.push_back(s.number < 0 ? name : fmt::format("{}={}", name, s.number));
+  }
+  std::string path;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) path += (path.empty() ? "" : "/") + *name;
+  return path;
+}
+std::string Tape::describe(NodeId id) const { return data_->describe(id); }
+
+std::uint64_t Tape::seed() const { return data_->options.seed; }
+std::uint64_t Tape::step() const { return data_->step; }
+void Tape::set_seed(std::uint64_t seed) {
+  data_->options.seed = seed;
+  data_->random_key = no_node;
+}
+void Tape::set_step(std::uint64_t step) {
+  data_->step = step;
+  data_->random_key = no_node;
+}
+std::uint32_t Tape::next_draw() { return data_->draws++; }
+void Tape::set_draw(std::uint32_t next) { data_->draws = next; }
+Tensor Tape::random_key() {
+  TapeData& d = *data_;
+  if (d.random_key == no_node) {
+    d.random_key = d.leaf(op_info<RandomKey>(), Role::input, Shape{4}, DType::i32, false);
+    if (!d.options.trace) {
+      const std::uint64_t words[] = {d.options.seed, d.step};
+      Node& n = d.nodes[d.random_key];
+      n.data = d.values.allocate(sizeof words);
+      n.owns_data = true;
+      std::memcpy(n.data, words, sizeof words);
+    }
+  }
+  return d.tensor(d.random_key);
+}
+
+Tape::Memory Tape::memory() const {
+  const TapeData& d = *data_;
+  return {.values = d.values.stacked(),
+          .gradients = d.blocks.live(),
+          .peak = d.values.stacked_peak() + d.blocks.peak(),
+          .reserved = d.values.reserved() + d.records.reserved() + d.blocks.reserved()};
+}
+void Tape::reset_peak() {
+  data_->values.reset_peak();
+  data_->blocks.reset_peak();
+}
+
+Tensor detach(Operand x) { return record(Detach{}, {x}); }
+
+}  // namespace rw

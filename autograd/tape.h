@@ -1,0 +1,162 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rewind/autograd/node.h>
+#include <rewind/autograd/parameter.h>
+#include <rewind/autograd/tensor.h>
+
+namespace rw {
+
+struct TapeOptions {
+  /// Real type of every value: f32 or f64. Arrays and parameters of the other type are converted when they are used.
+  DType dtype = DType::f32;
+  /// Seed of keyed randomness (dropout).
+  std::uint64_t seed = 0;
+  /// Record shapes only and compute nothing: what `compile` does.
+  bool trace = false;
+};
+
+/// A position to rewind to.
+struct TapeMark {
+  NodeId nodes = 0;
+  std::uint64_t stamp = 0;
+  Arena::Mark values, records;
+  std::uint32_t scope = 0, scopes = 0, draws = 0;
+};
+
+/// Owns what was recorded, in the order of recording (a Wengert list), and the memory of all values. Memory is reused: a
+/// second identical step after `clear` takes nothing from the heap. Movable; handles stay valid when it moves. One thread
+/// at a time may use a tape; any number of tapes may exist.
+class Tape {
+ public:
+  explicit Tape(TapeOptions options = {});
+  explicit Tape(DType dtype) : Tape(TapeOptions{.dtype = dtype}) {}
+  ~Tape();
+  Tape(Tape&& other) noexcept;
+  Tape& operator=(Tape&& other) noexcept;
+
+  /// A leaf that is no parameter: a copy of `array`, reals converted to the tape's type. No gradient.
+  Tensor constant(ConstView array);
+  /// A constant with every element `value`, stored as one number until it is looked at.
+  Tensor constant(double value, const Shape& shape = {});
+  /// A leaf like `constant` whose gradient can be asked for with `grad`.
+  Tensor variable(ConstView array);
+  /// The leaf of a parameter: made at its first use, the same one after that. Ops call this by themselves.
+  Tensor leaf(Parameter& parameter);
+  /// A placeholder without value. Throws Error unless the tape traces.
+  Tensor input(const Shape& shape, DType dtype);
+
+  /// Records an op that may have no Tensor among its inputs (see `rw::record`).
+  template <class Op>
+  Tensor record(const Op& op, std::initializer_list<Operand> inputs) {
+    return record(op_info<Op>(), &op, {inputs.begin(), inputs.size()});
+  }
+  Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+
+  /// Forgets every node; all handles become stale. Memory is kept for the next step.
+  void clear();
+  /// Forgets what was recorded after `mark()`. Throws Error for a mark that is itself forgotten.
+  TapeMark mark() const;
+  void rewind(const TapeMark& mark);
+
+  /// The tape's leaf of `parameter` will have this value (of the tape's type) instead of the parameter's own, until
+  /// `restore`. Leaves made before stay as they are. Gradient checks perturb with it.
+  void substitute(const Parameter& parameter, Array value);
+  void restore(const Parameter& parameter);
+
+  /// Its value and gradient survive `release_values`.
+  void keep(Tensor t);
+  /// The gradient of `t` that `backward(..., {.keep_grads = true})` left. Throws Error, saying why, when there is none.
+  ConstView grad(Tensor t) const;
+  bool has_grad(Tensor t) const;
+  /// Throws Error that names the first value that is nan or infinite, by op and scope; with `{.keep_grads}`, gradients too.
+  void check_finite() const;
+
+  DType dtype() const;
+  bool tracing() const;
+  /// Number of nodes.
+  NodeId size() const;
+  /// Valid until the tape changes.
+  const Node& node(NodeId id) const;
+  Tensor tensor(NodeId id) const;
+  NodeId id(Tensor t) const;
+  /// The parameter of a parameter leaf.
+  const std::shared_ptr<Parameter::Data>& parameter_of(const Node& node) const;
+
+  /// Whether new nodes will need a gradient; switched by `NoGrad`.
+  bool recording_gradients() const;
+  void set_recording_gradients(bool on);
+
+  /// Scopes name where a node was recorded: "lstm/t=3". `Scope` opens and closes one.
+  void open_scope(std::string_view name);
+  void open_scope(std::string_view name, Index number);
+  void close_scope();
+  std::string scope_path(std::uint32_t scope) const;
+  std::uint32_t scope_parent(std::uint32_t scope) const;
+  /// "[matmul] (32, 64) in lstm/t=3", for messages.
+  std::string describe(NodeId id) const;
+
+  /// Keyed randomness: numbers depend on (seed, draw in program order, step) only.
+  std::uint64_t seed() const;
+  std::uint64_t step() const;
+  void set_seed(std::uint64_t seed);
+  void set_step(std::uint64_t step);
+  /// The number of the next draw; each call counts one.
+  std::uint32_t next_draw();
+  void set_draw(std::uint32_t next);
+  /// Seed and step as a leaf, i32 [4], input of the ops that draw.
+  Tensor random_key();
+
+  /// Bytes: values now on the tape, the most that values and gradients took together since `reset_peak`, and held in all.
+  struct Memory {
+    std::size_t values = 0, gradients = 0, peak = 0, reserved = 0;
+  };
+  Memory memory() const;
+  void reset_peak();
+
+  detail::TapeData& data() { return *data_; }
+  const detail::TapeData& data() const { return *data_; }
+
+ private:
+  std::unique_ptr<detail::TapeData> data_;
+};
+
+/// Opens a scope for its lifetime: `Scope s(tape, "encoder");` or `Scope s(tape, "t", 3);`.
+class Scope {
+ public:
+  Scope(Tape& tape, std::string_view name) : tape_(tape) { tape.open_scope(name); }
+  Scope(Tape& tape, std::string_view name, Index number) : tape_(tape) { tape.open_scope(name, number); }
+  ~Scope() { tape_.close_scope(); }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+ private:
+  Tape& tape_;
+};
+
+/// Switches gradients off for its lifetime: inference.
+class NoGrad {
+ public:
+  explicit NoGrad(Tape& tape) : tape_(tape), before_(tape.recording_gradients()) {
+    tape.set_recording_gradients(false);
+  }
+  ~NoGrad() { tape_.set_recording_gradients(before_); }
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  Tape& tape_;
+  bool before_;
+};
+
+/// The same value, from which no gradient flows back: a constant to the chain rule. It is a node of its own, named
+/// "detach", so that graphs and gradient checks can show the cut.
+Tensor detach(Operand x);
+
+}  // namespace rw

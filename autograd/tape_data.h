@@ -1,0 +1,105 @@
+#pragma once
+
+// What a Tape owns. Internal to autograd/: use Tape.
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/autograd/structural.h>
+#include <rewind/autograd/tape.h>
+#include <rewind/core/arena.h>
+
+namespace rw::detail {
+
+/// Where handles find their tape. Slots are made with tapes, recycled and never freed, so that a handle that outlives its
+/// tape can still be told so; stamps go on counting when a slot is used again.
+struct Slot {
+  std::atomic<TapeData*> tape{nullptr};
+  std::uint64_t next_stamp = 1;
+};
+
+class TapeData {
+ public:
+  TapeData(Tape* owner, const TapeOptions& options);
+  ~TapeData();
+
+  // record.cpp
+  Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+  NodeId resolve(const Operand& operand);
+  NodeId append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, const Shape& shape, DType dtype);
+  NodeId leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad);
+  NodeId leaf_of(Parameter& parameter);
+  NodeId number(double value);
+  void evaluate(NodeId id);
+  void evaluate_into(const Node& node, View y, bool add);
+  static TapeData& of(std::span<const Operand> inputs, const OpInfo& info);
+
+  // handles
+  static TapeData& of(const Tensor& t);
+  static TapeData* find(const Tensor& t);
+  NodeId id(const Tensor& t) const;
+  Tensor tensor(NodeId id) const { return Tensor(slot, id, nodes[id].stamp); }
+  [[noreturn]] static void stale(const Tensor& t);
+
+  // tape.cpp
+  void truncate(const TapeMark& mark);
+  TapeMark mark() const;
+  std::string where(std::uint32_t scope) const;  // ", in lstm/t=3", or nothing
+  std::string describe(NodeId id) const;
+  void forget_gradients(NodeId from);
+
+  struct ScopeEntry {
+    std::uint32_t parent = 0, name = 0;
+    Index number = -1;
+  };
+  struct Leaf {
+    std::shared_ptr<Parameter::Data> parameter;
+    NodeId node = no_node;
+    std::uint64_t version = 0;
+    bool substituted = false;
+  };
+
+  Tape* owner;
+  Slot* slot;
+  TapeOptions options;
+  std::vector<Node> nodes;
+  Arena values;   // a stack: values, in the order of recording
+  Arena records;  // a stack: attributes and inputs of nodes
+  Arena blocks;   // gradients, which come and go
+
+  // Parameter leaves, and an index by address of the parameter's data (open addressing, a power of two).
+  std::vector<Leaf> leaves;
+  std::vector<std::uint32_t> leaf_index;
+  std::vector<std::pair<const Parameter::Data*, Array>> substitutes;
+
+  std::vector<void*> gradients;  // kept ones; by node
+  std::vector<bool> released;    // by node, filled only by a releasing backward
+
+  std::vector<ScopeEntry> scopes{1};
+  std::vector<std::string> scope_names;
+  std::unordered_map<std::string, std::uint32_t> scope_ids;
+  std::uint32_t scope = 0;
+  int scopes_open = 0;
+
+  // While a plain backward runs a rule, ops are appended but not computed before their value is wanted.
+  bool lazy = false;
+  bool recording_gradients = true;
+  NodeId origin = no_node;
+  std::uint32_t draws = 0;
+  std::uint64_t step = 0;
+  NodeId random_key = no_node;
+
+  // A traced backward: parameters and the nodes that are their gradients.
+  std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
+
+ private:
+  std::uint32_t* leaf_slot(const Parameter::Data* parameter);
+  void grow_leaf_index();
+  friend class rw::Tape;
+};
+
+}  // namespace rw::detail

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+#include <rewind/autograd/op.h>
+#include <rewind/core/arena.h>
+#include <rewind/core/array.h>
+
+namespace rw {
+
+class Parameter;
+class Tape;
+
+namespace detail {
+struct Slot;
+class TapeData;
+}  // namespace detail
+
+/// A handle to one recorded value: which tape, which node, and the stamp of its recording. 24 bytes, copied freely, owns
+/// nothing. Using it after its tape was cleared, rewound past it or destroyed throws Error; it is never undefined.
+class Tensor {
+ public:
+  /// A handle to nothing; using it throws Error.
+  Tensor() = default;
+
+  const Shape& shape() const;
+  DType dtype() const;
+  /// Length of an axis (negative: from the end).
+  Index size(int axis) const;
+  /// Number of elements.
+  Index size() const { return shape().size(); }
+  /// Whether a gradient can flow through it.
+  bool needs_grad() const;
+
+  /// The numbers, owned by the tape: valid until `clear`, `rewind` or destruction. Throws Error while `compile` traces (there
+  /// are no values then) and for a released value.
+  ConstView value() const;
+  /// A copy of the numbers.
+  Array array() const { return Array(value()); }
+  /// The only element. Throws Error when there is not exactly one.
+  double item() const;
+
+  /// The tape. Throws Error when it is gone.
+  Tape& tape() const;
+  /// Whether the handle is usable.
+  bool valid() const;
+  /// Position on the tape, for tools.
+  std::uint32_t index() const { return index_; }
+
+  /// The same node (not equal values: see `equal` in ops/compare.h).
+  bool same(const Tensor& other) const {
+    return slot_ == other.slot_ && index_ == other.index_ && stamp_ == other.stamp_;
+  }
+
+ private:
+  friend class detail::TapeData;
+  Tensor(detail::Slot* slot, std::uint32_t index, std::uint64_t stamp) : slot_(slot), index_(index), stamp_(stamp) {}
+
+  detail::Slot* slot_ = nullptr;
+  std::uint32_t index_ = 0;
+  std::uint64_t stamp_ = 0;
+};
+
+/// Readable: the value as NumPy would print it.
+std::ostream& operator<<(std::ostream& out, const Tensor& t);
+
+/// What ops take: a Tensor, a Parameter (which becomes a leaf of the tape), or a number.
+class Operand {
+ public:
+  Operand(Tensor t) : tensor_(t), kind_(Kind::tensor) {}
+  Operand(Parameter& p) : parameter_(&p), kind_(Kind::parameter) {}
+  template <class N>
+    requires std::is_arithmetic_v<N>
+  Operand(N value) : number_(static_cast<double>(value)), kind_(Kind::number) {}
+
+ private:
+  friend class detail::TapeData;
+  enum class Kind : std::uint8_t { tensor, parameter, number };
+  union {
+    Tensor tensor_;
+    Parameter* parameter_;
+    double number_;
+  };
+  Kind kind_;
+};
+
+namespace detail {
+Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+}  // namespace detail
+
+/// Records an op: infers the shape, computes the value, appends a node. Throws Error, naming op, shapes and scope, for shapes
+/// or types that do not fit, for stale handles, and for inputs of different tapes; the tape is then as it was.
+/// At least one input must be a Tensor (or say which tape: see Tape::record).
+template <class Op>
+Tensor record(const Op& op, std::initializer_list<Operand> inputs) {
+  return detail::record(op_info<Op>(), &op, {inputs.begin(), inputs.size()});
+}
+template <class Op>
+Tensor record(const Op& op, std::span<const Operand> inputs) {
+  return detail::record(op_info<Op>(), &op, inputs);
+}
+
+}  // namespace rw

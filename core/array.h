@@ -1,0 +1,120 @@
+#pragma once
+
+#include <concepts>
+#include <cstring>
+#include <initializer_list>
+#include <iosfwd>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <rewind/core/error.h>
+#include <rewind/core/view.h>
+
+namespace rw {
+
+/// Numbers with a shape and an element type, contiguous and row-major, on the heap. A value: a copy is a deep copy.
+/// Arrays carry data into and out of tapes and hold parameters.
+class Array {
+ public:
+  /// A scalar 0.
+  Array() : Array(Shape{}, DType::f32) {}
+  /// Zeros. Throws Error when the shape is too large.
+  explicit Array(const Shape& shape, DType dtype = DType::f32);
+  /// A copy of numbers somebody else owns, for instance of a tensor's value.
+  explicit Array(ConstView view);
+  /// Copies `values`, row-major. Throws Error when their count is not `shape.size()`.
+  template <Element T>
+  Array(std::span<const T> values, const Shape& shape);
+  template <Element T>
+  Array(const std::vector<T>& values, const Shape& shape) : Array(std::span<const T>(values), shape) {}
+  template <Element T>
+  Array(std::initializer_list<T> values, const Shape& shape)
+      : Array(std::span<const T>(values.begin(), values.size()), shape) {}
+  /// A vector of them.
+  template <Element T>
+  explicit Array(const std::vector<T>& values) : Array(values, Shape{static_cast<Index>(values.size())}) {}
+
+  Array(const Array& other) : Array(other.view()) {}
+  Array& operator=(const Array& other) { return *this = Array(other); }
+  Array(Array&&) noexcept = default;
+  Array& operator=(Array&&) noexcept = default;
+
+  const Shape& shape() const { return shape_; }
+  DType dtype() const { return dtype_; }
+  Index size() const { return shape_.size(); }
+
+  ConstView view() const { return contiguous_view(static_cast<const void*>(data_.get()), shape_, dtype_); }
+  View view() { return contiguous_view(static_cast<void*>(data_.get()), shape_, dtype_); }
+  operator ConstView() const { return view(); }
+
+  /// The elements, row-major. Throws Error when T is not the dtype's type.
+  template <Element T>
+  std::span<const T> span() const {
+    require(dtype_of<T>);
+    return {reinterpret_cast<const T*>(data_.get()), static_cast<std::size_t>(size())};
+  }
+  template <Element T>
+  std::span<T> span() {
+    require(dtype_of<T>);
+    return {reinterpret_cast<T*>(data_.get()), static_cast<std::size_t>(size())};
+  }
+
+  /// The elements converted to T, row-major.
+  template <Element T>
+  std::vector<T> to_vector() const;
+  /// The only element. Throws Error when there is not exactly one.
+  double item() const;
+  /// One element by its position along each axis: `a.at({2, 0})`. Throws Error outside the shape.
+  double at(std::initializer_list<Index> position) const;
+
+  /// The same elements as another type, or in another shape of the same size (else throws Error).
+  Array to(DType dtype) const;
+  Array reshaped(const Shape& shape) const;
+
+  void fill(double value);
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  void require(DType t) const;
+
+  Shape shape_;
+  DType dtype_;
+  std::unique_ptr<std::byte[], Free> data_;
+};
+
+/// Arrays of zeros, of one value, and of 0, 1, 2, ... (i32).
+inline Array zeros(const Shape& shape, DType dtype = DType::f32) { return Array(shape, dtype); }
+template <std::integral... I>
+Array zeros(I... lengths) {
+  return Array(Shape{static_cast<Index>(lengths)...});
+}
+Array full(const Shape& shape, double value, DType dtype = DType::f32);
+Array arange(Index n);
+
+/// Whether shapes, types and all elements are equal (0 equals -0, nan does not equal nan).
+bool operator==(const Array& a, const Array& b);
+
+/// Readable, as NumPy prints: nested brackets, six significant digits, the middle of long axes left out.
+std::string to_string(ConstView view);
+std::ostream& operator<<(std::ostream& out, const Array& array);
+
+template <Element T>
+Array::Array(std::span<const T> values, const Shape& shape) : Array(shape, dtype_of<T>) {
+  if (static_cast<Index>(values.size()) != shape.size())
+    throw Error("an array of shape " + shape.str() + " takes " + std::to_string(shape.size()) + " values, not " +
+                std::to_string(values.size()));
+  if (!values.empty()) std::memcpy(data_.get(), values.data(), values.size_bytes());
+}
+
+template <Element T>
+std::vector<T> Array::to_vector() const {
+  std::vector<T> out(static_cast<std::size_t>(size()));
+  copy(view(), contiguous_view(static_cast<void*>(out.data()), shape_, dtype_of<T>));
+  return out;
+}
+
+}  // namespace rw

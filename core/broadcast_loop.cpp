@@ -1,0 +1,102 @@
+#include <algorithm>
+
+#include <rewind/core/broadcast_loop.h>
+#include <rewind/core/strides.h>
+#include <rewind/core/threads.h>
+
+namespace rw {
+namespace {
+
+constexpr std::size_t most = max_loop_inputs;
+constexpr Index block = 512;               // elements of a stretched operand written out at a time: stays in L1
+constexpr Index parallel_from = 1 << 17;   // elements; below this a second thread costs more than it saves
+constexpr Index parallel_block = 1 << 15;
+
+template <class T>
+auto loop_of(const VectorLoop& loop) {
+  if constexpr (std::is_same_v<T, double>)
+    return loop.f64;
+  else
+    return loop.f32;
+}
+
+template <class T>
+struct Rows {
+  const VectorLoop& loop;
+  const void* fn;
+  const LoopNest<most + 1>& nest;
+  std::span<const ConstView> x;
+  T* y;
+
+  // Runs the inner loops `begin` to `end`.
+  void operator()(Index begin, Index end) const {
+    const auto inputs = x.size();
+    T filled[most][block];
+    const Index cols = nest.inner();
+    Index step = cols;
+    for (std::size_t i = 0; i < inputs; ++i)
+      if (nest.inner_stride(i) == 0 && cols > 1) step = std::min(cols, block);
+    for (Index r = begin; r < end; ++r) {
+      const T* from[most];
+      for (std::size_t i = 0; i < inputs; ++i) {
+        from[i] = x[i].as<T>() + nest.offset(i, r);
+        if (nest.inner_stride(i) == 0 && cols > 1) {
+          std::fill_n(filled[i], step, *from[i]);
+          from[i] = filled[i];
+        }
+      }
+      T* to = y + nest.offset(most, r);
+      for (Index c = 0; c < cols; c += step) {
+        loop_of<T>(loop)(fn, std::min(step, cols - c), from, to + c);
+        for (std::size_t i = 0; i < inputs; ++i)
+          if (from[i] != filled[i]) from[i] += step;
+      }
+    }
+  }
+};
+
+template <class T>
+void run(const VectorLoop& loop, const void* fn, std::span<const ConstView> x, View y) {
+  std::array<std::pair<Shape, Index>, most + 1> layouts{};
+  for (std::size_t i = 0; i < x.size(); ++i) layouts[i] = {x[i].shape, x[i].stride};
+  layouts[most] = {y.shape, y.stride};
+  const auto nest = loop_nest<most + 1>(y.shape, layouts, static_cast<int>(most + 1));
+  const Rows<T> rows{loop, fn, nest, x, y.as<T>()};
+  const Index outer = nest.outer();
+  if (y.size() < parallel_from || outer < 2) return rows(0, outer);
+  const Index each = std::max<Index>(1, parallel_block / nest.inner());
+  parallel_for((outer + each - 1) / each, [&](Index b) { rows(b * each, std::min(outer, (b + 1) * each)); });
+}
+
+template <class T>
+void run_contiguous(const VectorLoop& loop, const void* fn, Index n, const void* const* x, int inputs, void* y) {
+  const auto part = [&](Index begin, Index end) {
+    const T* from[most];
+    for (int i = 0; i < inputs; ++i) from[i] = static_cast<const T*>(x[i]) + begin;
+    loop_of<T>(loop)(fn, end - begin, from, static_cast<T*>(y) + begin);
+  };
+  if (n < parallel_from) return part(0, n);
+  parallel_for((n + parallel_block - 1) / parallel_block,
+               [&](Index b) { part(b * parallel_block, std::min(n, (b + 1) * parallel_block)); });
+}
+
+}  // namespace
+
+void broadcast_loop(const VectorLoop& loop, const void* fn, std::span<const ConstView> x, View y) {
+  if (y.size() == 0) return;
+  bool plain = y.contiguous();
+  const void* data[most];
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    plain = plain && x[i].contiguous() && x[i].shape == y.shape;
+    data[i] = x[i].data;
+  }
+  if (plain) return contiguous_loop(loop, fn, y.dtype, y.size(), data, static_cast<int>(x.size()), y.data);
+  visit_real(y.dtype, [&]<class T>() { run<T>(loop, fn, x, y); });
+}
+
+void contiguous_loop(const VectorLoop& loop, const void* fn, DType dtype, Index n, const void* const* x, int inputs,
+                     void* y) {
+  visit_real(dtype, [&]<class T>() { run_contiguous<T>(loop, fn, n, x, inputs, y); });
+}
+
+}  // namespace rw

@@ -1,0 +1,72 @@
+#include <rewind/ops/compare.h>
+
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/elementwise.h>
+
+namespace rw {
+namespace {
+
+struct Equal {
+  static constexpr std::string_view name = "equal";
+  template <class T>
+  T f(T a, T b) const {
+    return where(a == b, T(1), T(0));
+  }
+};
+
+struct NotEqual {
+  static constexpr std::string_view name = "not_equal";
+  template <class T>
+  T f(T a, T b) const {
+    return where(a != b, T(1), T(0));
+  }
+};
+
+struct Less {
+  static constexpr std::string_view name = "less";
+  template <class T>
+  T f(T a, T b) const {
+    return where(a < b, T(1), T(0));
+  }
+};
+
+struct LessEqual {
+  static constexpr std::string_view name = "less_equal";
+  template <class T>
+  T f(T a, T b) const {
+    return where(a <= b, T(1), T(0));
+  }
+};
+
+struct Where {
+  static constexpr std::string_view name = "where";
+  template <class T>
+  T f(T mask, T a, T b) const {
+    return where(mask != 0, a, b);
+  }
+  template <class T>
+  T vjp(Arg<1>, T mask, T, T, T, T dy) const {
+    return where(chosen(mask), dy, 0 * dy);
+  }
+  template <class T>
+  T vjp(Arg<2>, T mask, T, T, T, T dy) const {
+    return where(chosen(mask), 0 * dy, dy);
+  }
+
+ private:
+  static bool chosen(float mask) { return mask != 0; }
+  static bool chosen(double mask) { return mask != 0; }
+  static Tensor chosen(Tensor mask) { return mask; }
+};
+
+}  // namespace
+
+Tensor equal(Operand a, Operand b) { return record(Elementwise<Equal>{}, {a, b}); }
+Tensor not_equal(Operand a, Operand b) { return record(Elementwise<NotEqual>{}, {a, b}); }
+Tensor less(Operand a, Operand b) { return record(Elementwise<Less>{}, {a, b}); }
+Tensor less_equal(Operand a, Operand b) { return record(Elementwise<LessEqual>{}, {a, b}); }
+Tensor greater(Operand a, Operand b) { return less(b, a); }
+Tensor greater_equal(Operand a, Operand b) { return less_equal(b, a); }
+Tensor where(Operand mask, Operand a, Operand b) { return record(Elementwise<Where>{}, {mask, a, b}); }
+
+}  // namespace rw
