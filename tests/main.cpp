@@ -1,5 +1,5 @@
-// The main of every test executable. A filter that matches no test is an error: CTest names one file for each entry, and
-// a misspelt or empty file must not pass by running nothing.
+// The main of every test executable. A filter that matches no test is an error: CTest names one file for each entry,
+// and a misspelt or empty file must not pass by running nothing.
 #include <iostream>
 
 #define DOCTEST_CONFIG_IMPLEMENT
@@ -13,7 +13,9 @@ struct CountTests : doctest::IReporter {
   explicit CountTests(const doctest::ContextOptions&) {}
   void report_query(const doctest::QueryData&) override {}
   void test_run_start() override {}
-  void test_run_end(const doctest::TestRunStats& stats) override { tests_that_match = stats.numTestCasesPassingFilters; }
+  void test_run_end(const doctest::TestRunStats& stats) override {
+    tests_that_match = stats.numTestCasesPassingFilters;
+  }
   void test_case_start(const doctest::TestCaseData&) override {}
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {}
