@@ -61,9 +61,10 @@ Shape broadcast(const Shape& a, const Shape& b) {
   for (int i = 0; i < shorter.rank(); ++i) {
     const Index l = longer[i + offset], s = shorter[i];
     if (l != s && l != 1 && s != 1)
-      throw Error(fmt::format("shapes do not broadcast: {} and {} (axes are aligned at the last; each pair must be equal "
-                              "or 1)",
-                              a.str(), b.str()));
+      throw Error(
+          fmt::format("shapes do not broadcast: {} and {} (axes are aligned at the last; each pair must be equal "
+                      "or 1)",
+                      a.str(), b.str()));
     out = out.with(i + offset, l == 1 ? s : l);
   }
   return out;

@@ -13,8 +13,8 @@ namespace rw {
 /// The most axes an array may have.
 inline constexpr int max_rank = 6;
 
-/// The lengths of an array's axes, outermost first. `Shape{}` is a scalar. Small, inline, trivially copyable, so that it
-/// can be an op's attribute: axes beyond the rank hold 0, and equality is equality of bytes.
+/// The lengths of an array's axes, outermost first. `Shape{}` is a scalar. Small, inline, trivially copyable, so that
+/// it can be an op's attribute: axes beyond the rank hold 0, and equality is equality of bytes.
 class Shape {
  public:
   constexpr Shape() = default;

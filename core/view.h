@@ -4,8 +4,9 @@
 
 namespace rw {
 
-/// Numbers somebody else owns, read only: rows (the last axis) of contiguous elements, consecutive rows `stride` elements
-/// apart. A slice of the last axis of a matrix is such a view, and so is any contiguous array (`stride == cols()`).
+/// Numbers somebody else owns, read only: rows (the last axis) of contiguous elements, consecutive rows `stride`
+/// elements apart. A slice of the last axis of a matrix is such a view, and so is any contiguous array (`stride ==
+/// cols()`).
 struct ConstView {
   const void* data = nullptr;
   Shape shape;
