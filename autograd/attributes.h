@@ -10,12 +10,12 @@
 
 namespace rw::detail {
 
-// Equality and hash of op attributes, generated: whoever adds a field cannot forget it. Floats count by their bits, so that
-// 0 and -0 are different attributes and a nan equals itself. Any other kind of field does not compile.
+// Equality and hash of op attributes, generated: whoever adds a field cannot forget it. Floats count by their bits, so
+// that 0 and -0 are different attributes and a nan equals itself. Any other kind of field does not compile.
 
 template <class T>
 concept BitwiseField = std::is_trivially_copyable_v<T> &&
-                       (std::has_unique_object_representations_v<T> || std::is_floating_point_v<T>);
+    (std::has_unique_object_representations_v<T> || std::is_floating_point_v<T>);
 
 inline std::uint64_t mix(std::uint64_t h, std::uint64_t x) {
   h = (h ^ x) * 0x9e3779b97f4a7c15ull;

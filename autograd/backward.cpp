@@ -1,7 +1,6 @@
-#include <rewind/autograd/backward.h>
-
 #include <fmt/format.h>
 
+#include <rewind/autograd/backward.h>
 #include <rewind/autograd/sweep.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
@@ -35,14 +34,16 @@ NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotan
   if (cotangent.has_value() && !(cotangent->shape() == n.shape))
     throw Error(tape.describe(root) + ": the cotangent must have this shape, not " + cotangent->shape().str());
   if (!n.needs_grad)
-    throw Error(tape.describe(root) +
-                ": nothing it depends on needs a gradient: every parameter is frozen, detached, or was used under NoGrad");
+    throw Error(
+        tape.describe(root) +
+        ": nothing it depends on needs a gradient: every parameter is frozen, detached, or was used under NoGrad");
   for (const TapeData::Leaf& leaf : tape.leaves)
     if (!leaf.substituted && leaf.version != leaf.parameter->version && leaf.node <= root &&
         tape.nodes[leaf.node].needs_grad)
-      throw Error("parameter '" + leaf.parameter->name +
-                  "' was changed after it was recorded: go backward before an optimizer's step, and record the next step "
-                  "on a cleared tape");
+      throw Error(
+          "parameter '" + leaf.parameter->name +
+          "' was changed after it was recorded: go backward before an optimizer's step, and record the next step "
+          "on a cleared tape");
   return root;
 }
 
@@ -52,8 +53,9 @@ void check_values(const TapeData& tape, NodeId root) {
   if (tape.options.trace) return;
   for (NodeId i = 0; i <= root; ++i)
     if (tape.nodes[i].data == nullptr && tape.nodes[i].needs_grad && tape.nodes[i].role == Role::op)
-      throw Error(tape.describe(i) + ": its value was released by an earlier backward: record it again, or go backward "
-                                     "without release_values");
+      throw Error(tape.describe(i) +
+                  ": its value was released by an earlier backward: record it again, or go backward "
+                  "without release_values");
 }
 
 void run_backward(Tensor y, Gradients* into, const BackwardOptions& options) {
@@ -113,8 +115,10 @@ Array Gradients::of(const Parameter& p) const {
 }
 bool Gradients::reached(const Parameter& p) const { return sums_.contains(p.data()); }
 void Gradients::add(const Gradients& other) {
-  for (const auto& [parameter, sum] : other.sums_)
-    add_into(sum, sums_.try_emplace(parameter, sum.shape(), sum.dtype()).first->second.view());
+  for (const auto& [parameter, theirs] : other.sums_) add_into(theirs, sum(parameter).view());
+}
+Array& Gradients::sum(const std::shared_ptr<Parameter::Data>& parameter) {
+  return sums_.try_emplace(parameter, parameter->value.shape(), parameter->value.dtype()).first->second;
 }
 void Gradients::commit() const {
   for (const auto& [parameter, sum] : sums_) add_into(sum, parameter->grad.view());

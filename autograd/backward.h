@@ -10,6 +10,10 @@
 
 namespace rw {
 
+namespace detail {
+class Sweep;
+}  // namespace detail
+
 struct BackwardOptions {
   /// dL/dy, of y's shape. Without it y must have one element, and 1 is taken.
   std::optional<Tensor> cotangent = std::nullopt;
@@ -31,16 +35,17 @@ class Gradients {
   /// Adds everything to Parameter::grad.
   void commit() const;
   void clear() { sums_.clear(); }
+  /// The sum itself, zeros at first, to be added to.
+  Array& sum(const std::shared_ptr<Parameter::Data>& parameter);
 
  private:
-  friend class detail::TapeData;
   std::unordered_map<std::shared_ptr<Parameter::Data>, Array> sums_;
 };
 
-/// Reverse sweep from `y`: adds dy/dp to the `grad` of every parameter that `y` depends on. Strong guarantee: on a throw no
-/// parameter's gradient has changed. Order of every sum: left to right, the newest consumer first.
-/// Throws Error when `y` is not a scalar and no cotangent is given, when nothing below it needs a gradient, when a
-/// parameter has changed since it was recorded, or when values were released.
+/// Reverse sweep from `y`: adds dy/dp to the `grad` of every parameter that `y` depends on. Strong guarantee: on a
+/// throw no parameter's gradient has changed. Order of every sum: left to right, the newest consumer first. Throws
+/// Error when `y` is not a scalar and no cotangent is given, when nothing below it needs a gradient, when a parameter
+/// has changed since it was recorded, or when values were released.
 void backward(Tensor y, const BackwardOptions& options = {});
 /// The same into `into`, leaving parameters alone: for several threads that share a model.
 void backward(Tensor y, Gradients& into, const BackwardOptions& options = {});
@@ -51,14 +56,15 @@ struct GradOptions {
   bool strict = false;
 };
 
-/// dy/dx for each x, recorded as ops on the tape, so that it can be differentiated again. Operands are Tensors or Parameters.
+/// dy/dx for each x, recorded as ops on the tape, so that it can be differentiated again. Operands are Tensors or
+/// Parameters.
 std::vector<Tensor> grad(Tensor y, std::span<const Operand> x, const GradOptions& options = {});
 std::vector<Tensor> grad(Tensor y, std::initializer_list<Operand> x, const GradOptions& options = {});
 /// The same for one x.
 Tensor grad(Tensor y, Operand x, const GradOptions& options = {});
 
-/// What a gradient rule works with: `void vjp(Vjp& g) const`. The rule records ops; a plain backward evaluates them straight
-/// into the gradients and takes them off the tape again.
+/// What a gradient rule works with: `void vjp(Vjp& g) const`. The rule records ops; a plain backward evaluates them
+/// straight into the gradients and takes them off the tape again.
 class Vjp {
  public:
   int inputs() const;
@@ -73,7 +79,6 @@ class Vjp {
   void add_slice(int input, Tensor g, int axis, Index start);
 
  private:
-  friend class detail::TapeData;
   friend class detail::Sweep;
   Vjp(detail::Sweep& sweep, NodeId node, Tensor dy) : sweep_(sweep), node_(node), dy_(dy) {}
   detail::Sweep& sweep_;

@@ -19,21 +19,21 @@ enum class Role : std::uint8_t { op, constant, input, parameter };
 /// compared, fused and compiled. Valid until the tape changes.
 struct Node {
   const OpInfo* info = nullptr;
-  const void* op = nullptr;         // the op's attributes
-  const NodeId* input = nullptr;    // `inputs` of them
-  void* data = nullptr;             // the value; null while tracing and once released
-  Index stride = 1;                 // of the value's rows
+  const void* op = nullptr;       // the op's attributes
+  const NodeId* input = nullptr;  // `inputs` of them
+  void* data = nullptr;           // the value; null while tracing and once released
+  Index stride = 1;               // of the value's rows
   Shape shape;
-  std::uint64_t stamp = 0;          // of its recording
+  std::uint64_t stamp = 0;  // of its recording
   std::uint32_t inputs = 0;
-  std::uint32_t scope = 0;          // see Tape::scope_path
-  NodeId origin = no_node;          // of a node recorded by a backward: the node whose gradient rule made it
-  std::uint32_t parameter = 0;      // of a parameter leaf: see Tape::parameter_of
+  std::uint32_t scope = 0;      // see Tape::scope_path
+  NodeId origin = no_node;      // of a node recorded by a backward: the node whose gradient rule made it
+  std::uint32_t parameter = 0;  // of a parameter leaf: see Tape::parameter_of
   DType dtype = DType::f32;
   Role role = Role::op;
   bool needs_grad = false;
-  bool owns_data = false;           // false for views and for leaves that look at a parameter's storage
-  bool keep = false;                // survives release_values
+  bool owns_data = false;  // false for views and for leaves that look at a parameter's storage
+  bool keep = false;       // survives release_values
 
   std::span<const NodeId> in() const { return {input, inputs}; }
   ConstView value() const { return {data, shape, stride, dtype}; }

@@ -87,7 +87,9 @@ OpInfo make_op_info() {
   if constexpr (requires(const Op& o, ConstView& y) { o.alias(ConstView{}, y); })
     info.alias = [](const void* op, ConstView x, ConstView& y) { return static_cast<const Op*>(op)->alias(x, y); };
   if constexpr (requires(const Op& o) { o.rows_are_independent(); })
-    info.rows_are_independent = [](const void* op) -> bool { return static_cast<const Op*>(op)->rows_are_independent(); };
+    info.rows_are_independent = [](const void* op) -> bool {
+      return static_cast<const Op*>(op)->rows_are_independent();
+    };
   if constexpr (requires(const Op& o) { o.sums_over_rows(); })
     info.sums_over_rows = [](const void* op) -> bool { return static_cast<const Op*>(op)->sums_over_rows(); };
   if constexpr (requires(const Op& o, std::span<const ConstView> x, View y) { o.eval_add(x, y); })

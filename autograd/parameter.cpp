@@ -3,8 +3,7 @@
 
 namespace rw {
 
-Parameter::Parameter(std::string name, Array value)
-    : name_(std::move(name)), data_(std::make_shared<Data>()) {
+Parameter::Parameter(std::string name, Array value) : name_(std::move(name)), data_(std::make_shared<Data>()) {
   if (!is_real(value.dtype())) throw Error("parameter '" + name_ + "' must be f32 or f64, not i32");
   data_->grad = Array(value.shape(), value.dtype());
   data_->value = std::move(value);

@@ -8,8 +8,8 @@
 
 namespace rw {
 
-/// A trained array with its gradient. Parameters are owned by modules, on the heap, and used by tapes, which convert them to
-/// their own element type. Copies of the handle share one storage: `tie` makes two names of one parameter.
+/// A trained array with its gradient. Parameters are owned by modules, on the heap, and used by tapes, which convert
+/// them to their own element type. Copies of the handle share one storage: `tie` makes two names of one parameter.
 class Parameter {
  public:
   /// `value` is f32 or f64.

@@ -12,8 +12,9 @@ namespace {
 
 std::size_t bytes_of(const Node& n) { return static_cast<std::size_t>(n.shape.size()) * size_of(n.dtype); }
 
-/// Gradients as numbers: each node's lives from its first contribution until its own rule has run. Elementwise rules are one
-/// loop an input; other rules record their ops lazily, and only what is added is computed, straight into the gradient.
+/// Gradients as numbers: each node's lives from its first contribution until its own rule has run. Elementwise rules
+/// are one loop an input; other rules record their ops lazily, and only what is added is computed, straight into the
+/// gradient.
 class PlainSweep final : public Sweep {
  public:
   PlainSweep(TapeData& tape, const BackwardOptions& options) : Sweep(tape), options_(options) {
@@ -37,7 +38,9 @@ class PlainSweep final : public Sweep {
   void compute_below(NodeId id);
   void release_value(NodeId id);
 
-  View gradient(NodeId id) { return contiguous_view(tape_.gradients[id], tape_.nodes[id].shape, tape_.nodes[id].dtype); }
+  View gradient(NodeId id) {
+    return contiguous_view(tape_.gradients[id], tape_.nodes[id].shape, tape_.nodes[id].dtype);
+  }
   bool fresh(NodeId id) {
     if (tape_.gradients[id] != nullptr) return false;
     tape_.gradients[id] = tape_.blocks.take(bytes_of(tape_.nodes[id]));
@@ -121,7 +124,8 @@ void PlainSweep::generic_rule(NodeId id) {
   const TapeMark before = tape_.mark();
   base_ = before.nodes;
   tape_.lazy = true;
-  const NodeId dy = tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
+  const NodeId dy =
+      tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
   tape_.nodes[dy].data = tape_.gradients[id];
   run_rule(id, tape_.tensor(dy));
   tape_.lazy = false;
@@ -182,9 +186,7 @@ void PlainSweep::commit(Gradients* into) {
     if (leaf.node >= tape_.gradients.size() || tape_.gradients[leaf.node] == nullptr) continue;
     const View g = gradient(leaf.node);
     View sum = leaf.parameter->grad.view();
-    if (into != nullptr)
-      sum = into->sums_.try_emplace(leaf.parameter, leaf.parameter->value.shape(), leaf.parameter->value.dtype())
-                .first->second.view();
+    if (into != nullptr) sum = into->sum(leaf.parameter).view();
     if (sum.dtype == g.dtype) {
       add_into(g, sum);
     } else {

@@ -11,7 +11,9 @@
 namespace rw::detail {
 namespace {
 
-std::size_t bytes_of(const Shape& shape, DType dtype) { return static_cast<std::size_t>(shape.size()) * size_of(dtype); }
+std::size_t bytes_of(const Shape& shape, DType dtype) {
+  return static_cast<std::size_t>(shape.size()) * size_of(dtype);
+}
 
 // The common case of elementwise ops: every input of one shape, nothing between rows.
 bool plain_elementwise(const std::vector<Node>& nodes, std::span<const NodeId> in, DType dtype) {
@@ -27,7 +29,8 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
   if (info.any_dtype && !in.empty()) {
     for (NodeId i : in)
       if (nodes[i].dtype != nodes[in[0]].dtype)
-        throw Error(fmt::format("element types differ: {} and {}", name_of(nodes[in[0]].dtype), name_of(nodes[i].dtype)));
+        throw Error(
+            fmt::format("element types differ: {} and {}", name_of(nodes[in[0]].dtype), name_of(nodes[i].dtype)));
     return nodes[in[0]].dtype;
   }
   for (std::size_t i = 0; i < in.size(); ++i) {
@@ -44,9 +47,10 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
 TapeData& TapeData::of(std::span<const Operand> inputs, const OpInfo& info) {
   for (const Operand& x : inputs)
     if (x.kind_ == Operand::Kind::tensor) return of(x.tensor_);
-  throw Error(fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
-                          "tape.constant(array)",
-                          info.name));
+  throw Error(
+      fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
+                  "tape.constant(array)",
+                  info.name));
 }
 
 Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
@@ -194,8 +198,7 @@ std::uint32_t* TapeData::leaf_slot(const Parameter::Data* parameter) {
 
 void TapeData::grow_leaf_index() {
   leaf_index.assign(std::max<std::size_t>(64, leaf_index.size() * 2), no_node);
-  for (std::size_t i = 0; i < leaves.size(); ++i)
-    *leaf_slot(leaves[i].parameter.get()) = static_cast<std::uint32_t>(i);
+  for (std::size_t i = 0; i < leaves.size(); ++i) *leaf_slot(leaves[i].parameter.get()) = static_cast<std::uint32_t>(i);
 }
 
 NodeId TapeData::leaf_of(Parameter& parameter) {
@@ -210,8 +213,8 @@ NodeId TapeData::leaf_of(Parameter& parameter) {
   const NodeId id = leaf(op_info<ParameterLeaf>(), Role::parameter, data->value.shape(), options.dtype, !data->frozen);
   Node& n = nodes[id];
   n.parameter = static_cast<std::uint32_t>(leaves.size());
-  const auto substitute = std::find_if(substitutes.begin(), substitutes.end(),
-                                       [&](const auto& s) { return s.first == data.get(); });
+  const auto substitute =
+      std::find_if(substitutes.begin(), substitutes.end(), [&](const auto& s) { return s.first == data.get(); });
   const bool substituted = substitute != substitutes.end();
   const Array& value = substituted ? substitute->second : data->value;
   if (!options.trace) {

@@ -123,8 +123,8 @@ std::vector<NodeId> recorded_backward(TapeData& tape, NodeId root, std::span<con
   const TapeMark before = tape.mark();
   try {
     RecordedSweep sweep(tape, root, x);
-    const NodeId seed = cotangent.has_value() ? tape.id(*cotangent)
-                                              : tape.id(tape.owner->constant(1, tape.nodes[root].shape));
+    const NodeId seed =
+        cotangent.has_value() ? tape.id(*cotangent) : tape.id(tape.owner->constant(1, tape.nodes[root].shape));
     sweep.run(root, seed);
     std::vector<NodeId> out;
     for (NodeId i : x) out.push_back(i <= root ? sweep.gradient(i) : no_node);

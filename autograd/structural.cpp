@@ -64,7 +64,9 @@ bool Slice::alias(ConstView x, ConstView& y) const {
   const int last = x.shape.rank() - 1;
   y = x;
   y.shape = x.shape.with(static_cast<int>(axis), length);
-  const auto at = [&](Index offset) { return static_cast<const char*>(x.data) + offset * static_cast<Index>(size_of(x.dtype)); };
+  const auto at = [&](Index offset) {
+    return static_cast<const char*>(x.data) + offset * static_cast<Index>(size_of(x.dtype));
+  };
   if (axis == last) {
     y.data = at(start);
     if (x.shape.rank() == 1) y.stride = length;
@@ -168,8 +170,8 @@ ConstView slice_as_rows(ConstView whole, Index axis, Index start, Index length) 
   for (int i = static_cast<int>(axis) + 1; i < whole.shape.rank(); ++i) inner *= whole.shape[i];
   const bool last = axis == whole.shape.rank() - 1;
   ConstView part;
-  part.data = static_cast<const char*>(whole.data) +
-              start * (last ? 1 : inner) * static_cast<Index>(size_of(whole.dtype));
+  part.data =
+      static_cast<const char*>(whole.data) + start * (last ? 1 : inner) * static_cast<Index>(size_of(whole.dtype));
   part.shape = Shape{outer, length * inner};
   part.stride = last ? whole.stride : whole.shape[static_cast<int>(axis)] * inner;
   part.dtype = whole.dtype;

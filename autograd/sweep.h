@@ -8,8 +8,8 @@
 
 namespace rw::detail {
 
-/// One reverse sweep over a tape: what a gradient rule talks to through Vjp. Two kinds exist: PlainSweep adds numbers in place,
-/// RecordedSweep records ops.
+/// One reverse sweep over a tape: what a gradient rule talks to through Vjp. Two kinds exist: PlainSweep adds numbers
+/// in place, RecordedSweep records ops.
 class Sweep {
  public:
   explicit Sweep(TapeData& tape) : tape_(tape) {}

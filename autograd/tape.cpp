@@ -67,8 +67,9 @@ void TapeData::stale(const Tensor& t) {
   if (t.slot_ == nullptr) throw Error("an empty Tensor: it was never recorded");
   if (t.slot_->tape.load(std::memory_order_acquire) == nullptr)
     throw Error("a stale Tensor: its tape was destroyed; keep the tape, or copy values out with array()");
-  throw Error("a stale Tensor: its tape was cleared or rewound since it was recorded; copy values out with array() before "
-              "that, or record it anew");
+  throw Error(
+      "a stale Tensor: its tape was cleared or rewound since it was recorded; copy values out with array() before "
+      "that, or record it anew");
 }
 
 TapeData& TapeData::of(const Tensor& t) {
@@ -147,9 +148,10 @@ ConstView Tensor::value() const {
   const Node& n = tape.nodes[index_];
   if (n.data == nullptr) {
     if (tape.options.trace)
-      throw Error(tape.describe(index_) +
-                  ": its value was asked for while compile traces, when there are no values: return it as an output, or "
-                  "compute what depends on it with ops (where, maximum, ...)");
+      throw Error(
+          tape.describe(index_) +
+          ": its value was asked for while compile traces, when there are no values: return it as an output, or "
+          "compute what depends on it with ops (where, maximum, ...)");
     throw Error(tape.describe(index_) + ": its value was released by backward: mark it with tape.keep() before");
   }
   return n.value();
@@ -189,9 +191,7 @@ NodeId copied_leaf(TapeData& d, const OpInfo& info, ConstView array, bool needs_
 
 }  // namespace
 
-Tensor Tape::constant(ConstView array) {
-  return data_->tensor(copied_leaf(*data_, op_info<Constant>(), array, false));
-}
+Tensor Tape::constant(ConstView array) { return data_->tensor(copied_leaf(*data_, op_info<Constant>(), array, false)); }
 Tensor Tape::constant(double value, const Shape& shape) {
   const Fill fill{shape, value};
   const NodeId id = data_->append(op_info<Fill>(), &fill, {}, shape, data_->options.dtype);
@@ -246,11 +246,11 @@ bool Tape::has_grad(Tensor t) const {
 }
 ConstView Tape::grad(Tensor t) const {
   const NodeId i = data_->id(t);
-  if (has_grad(t)) return contiguous_view(const_cast<const void*>(data_->gradients[i]), data_->nodes[i].shape, data_->nodes[i].dtype);
+  if (has_grad(t))
+    return contiguous_view(const_cast<const void*>(data_->gradients[i]), data_->nodes[i].shape, data_->nodes[i].dtype);
   const char* why = !data_->nodes[i].needs_grad ? "it needs no gradient (a constant, or recorded under NoGrad)"
-                    : data_->gradients.empty()
-                        ? "no backward has kept one: call backward(loss, {.keep_grads = true})"
-                        : "the last backward did not reach it, or did not keep it";
+                    : data_->gradients.empty()  ? "no backward has kept one: call backward(loss, {.keep_grads = true})"
+                                                : "the last backward did not reach it, or did not keep it";
   throw Error(data_->describe(i) + ": no gradient: " + why);
 }
 

@@ -30,9 +30,9 @@ struct TapeMark {
   std::uint32_t scope = 0, scopes = 0, draws = 0;
 };
 
-/// Owns what was recorded, in the order of recording (a Wengert list), and the memory of all values. Memory is reused: a
-/// second identical step after `clear` takes nothing from the heap. Movable; handles stay valid when it moves. One thread
-/// at a time may use a tape; any number of tapes may exist.
+/// Owns what was recorded, in the order of recording (a Wengert list), and the memory of all values. Memory is reused:
+/// a second identical step after `clear` takes nothing from the heap. Movable; handles stay valid when it moves. One
+/// thread at a time may use a tape; any number of tapes may exist.
 class Tape {
  public:
   explicit Tape(TapeOptions options = {});
@@ -75,7 +75,8 @@ class Tape {
   /// The gradient of `t` that `backward(..., {.keep_grads = true})` left. Throws Error, saying why, when there is none.
   ConstView grad(Tensor t) const;
   bool has_grad(Tensor t) const;
-  /// Throws Error that names the first value that is nan or infinite, by op and scope; with `{.keep_grads}`, gradients too.
+  /// Throws Error that names the first value that is nan or infinite, by op and scope; with `{.keep_grads}`, gradients
+  /// too.
   void check_finite() const;
 
   DType dtype() const;
@@ -113,7 +114,8 @@ class Tape {
   /// Seed and step as a leaf, i32 [4], input of the ops that draw.
   Tensor random_key();
 
-  /// Bytes: values now on the tape, the most that values and gradients took together since `reset_peak`, and held in all.
+  /// Bytes: values now on the tape, the most that values and gradients took together since `reset_peak`, and held in
+  /// all.
   struct Memory {
     std::size_t values = 0, gradients = 0, peak = 0, reserved = 0;
   };

@@ -15,8 +15,8 @@
 
 namespace rw::detail {
 
-/// Where handles find their tape. Slots are made with tapes, recycled and never freed, so that a handle that outlives its
-/// tape can still be told so; stamps go on counting when a slot is used again.
+/// Where handles find their tape. Slots are made with tapes, recycled and never freed, so that a handle that outlives
+/// its tape can still be told so; stamps go on counting when a slot is used again.
 struct Slot {
   std::atomic<TapeData*> tape{nullptr};
   std::uint64_t next_stamp = 1;

@@ -20,8 +20,8 @@ struct Slot;
 class TapeData;
 }  // namespace detail
 
-/// A handle to one recorded value: which tape, which node, and the stamp of its recording. 24 bytes, copied freely, owns
-/// nothing. Using it after its tape was cleared, rewound past it or destroyed throws Error; it is never undefined.
+/// A handle to one recorded value: which tape, which node, and the stamp of its recording. 24 bytes, copied freely,
+/// owns nothing. Using it after its tape was cleared, rewound past it or destroyed throws Error; it is never undefined.
 class Tensor {
  public:
   /// A handle to nothing; using it throws Error.
@@ -36,8 +36,8 @@ class Tensor {
   /// Whether a gradient can flow through it.
   bool needs_grad() const;
 
-  /// The numbers, owned by the tape: valid until `clear`, `rewind` or destruction. Throws Error while `compile` traces (there
-  /// are no values then) and for a released value.
+  /// The numbers, owned by the tape: valid until `clear`, `rewind` or destruction. Throws Error while `compile` traces
+  /// (there are no values then) and for a released value.
   ConstView value() const;
   /// A copy of the numbers.
   Array array() const { return Array(value()); }
@@ -74,8 +74,7 @@ class Operand {
   Operand(Tensor t) : tensor_(t), kind_(Kind::tensor) {}
   Operand(Parameter& p) : parameter_(&p), kind_(Kind::parameter) {}
   template <class N>
-    requires std::is_arithmetic_v<N>
-  Operand(N value) : number_(static_cast<double>(value)), kind_(Kind::number) {}
+  requires std::is_arithmetic_v<N> Operand(N value) : number_(static_cast<double>(value)), kind_(Kind::number) {}
 
  private:
   friend class detail::TapeData;
@@ -92,8 +91,8 @@ namespace detail {
 Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
 }  // namespace detail
 
-/// Records an op: infers the shape, computes the value, appends a node. Throws Error, naming op, shapes and scope, for shapes
-/// or types that do not fit, for stale handles, and for inputs of different tapes; the tape is then as it was.
+/// Records an op: infers the shape, computes the value, appends a node. Throws Error, naming op, shapes and scope, for
+/// shapes or types that do not fit, for stale handles, and for inputs of different tapes; the tape is then as it was.
 /// At least one input must be a Tensor (or say which tape: see Tape::record).
 template <class Op>
 Tensor record(const Op& op, std::initializer_list<Operand> inputs) {

@@ -9,8 +9,8 @@
 namespace rw {
 
 /// Memory that grows by large chunks and is never given back before destruction, so that a second identical step takes
-/// nothing from the heap. Two uses, not mixed within one arena: a stack (`allocate`, `mark`, `rewind`) or blocks that come
-/// and go (`take`, `give`). Blocks are aligned to 64 bytes when they are 64 bytes or more, to 16 below.
+/// nothing from the heap. Two uses, not mixed within one arena: a stack (`allocate`, `mark`, `rewind`) or blocks that
+/// come and go (`take`, `give`). Blocks are aligned to 64 bytes when they are 64 bytes or more, to 16 below.
 class Arena {
  public:
   /// A position in the stack.

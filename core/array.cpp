@@ -69,9 +69,8 @@ void copy(ConstView from, View to) {
     to = contiguous_view(to.data, Shape{to.size()}, to.dtype);
   }
   if (from.cols() != to.cols()) throw Error("copy: rows differ: " + from.shape.str() + " to " + to.shape.str());
-  visit_dtype(from.dtype, [&]<class From>() {
-    visit_dtype(to.dtype, [&]<class To>() { copy_rows<From, To>(from, to); });
-  });
+  visit_dtype(from.dtype,
+              [&]<class From>() { visit_dtype(to.dtype, [&]<class To>() { copy_rows<From, To>(from, to); }); });
 }
 
 Array::Array(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), data_(allocate(shape, dtype)) {
@@ -84,8 +83,8 @@ Array::Array(ConstView view) : shape_(view.shape), dtype_(view.dtype), data_(all
 
 void Array::require(DType t) const {
   if (t != dtype_)
-    throw Error(fmt::format("the array is {}, not {}: convert it with to(DType::{})", name_of(dtype_), name_of(t),
-                            name_of(t)));
+    throw Error(
+        fmt::format("the array is {}, not {}: convert it with to(DType::{})", name_of(dtype_), name_of(t), name_of(t)));
 }
 
 double Array::item() const {
@@ -95,8 +94,8 @@ double Array::item() const {
 
 double Array::at(std::initializer_list<Index> position) const {
   if (static_cast<int>(position.size()) != shape_.rank())
-    throw Error(fmt::format("at() takes {} positions for shape {}, not {}", shape_.rank(), shape_.str(),
-                            position.size()));
+    throw Error(
+        fmt::format("at() takes {} positions for shape {}, not {}", shape_.rank(), shape_.str(), position.size()));
   Index offset = 0;
   int axis = 0;
   for (Index p : position) {

@@ -8,8 +8,8 @@ namespace rw {
 namespace {
 
 constexpr std::size_t most = max_loop_inputs;
-constexpr Index block = 512;               // elements of a stretched operand written out at a time: stays in L1
-constexpr Index parallel_from = 1 << 17;   // elements; below this a second thread costs more than it saves
+constexpr Index block = 512;              // elements of a stretched operand written out at a time: stays in L1
+constexpr Index parallel_from = 1 << 17;  // elements; below this a second thread costs more than it saves
 constexpr Index parallel_block = 1 << 15;
 
 template <class T>

@@ -39,7 +39,8 @@ constexpr std::size_t count_fields() {
 template <class T>
 constexpr auto fields(T& value) {
   using Plain = std::remove_const_t<T>;
-  static_assert(std::is_aggregate_v<Plain>, "fields() visits aggregates: structs without constructors or private members");
+  static_assert(std::is_aggregate_v<Plain>,
+                "fields() visits aggregates: structs without constructors or private members");
   constexpr std::size_t n = detail::count_fields<Plain>();
   static_assert(n <= max_fields, "an aggregate with more fields than fields() can visit: group some in a struct");
   if constexpr (n == 0 || std::is_empty_v<Plain>) {

@@ -1,7 +1,6 @@
-#include <rewind/ops/activation.h>
-
 #include <fmt/format.h>
 
+#include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/elementwise.h>

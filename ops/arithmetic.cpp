@@ -1,9 +1,8 @@
-#include <rewind/ops/arithmetic.h>
-
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
 #include <rewind/ops/activation.h>
+#include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/elementwise.h>
 

@@ -4,8 +4,9 @@
 
 namespace rw {
 
-// Elementwise, with NumPy broadcasting: shapes are aligned at the last axis, and 1 stretches. The gradient of a stretched
-// input is summed back. Shapes that do not broadcast throw Error. Numbers and Parameters may stand for either side.
+// Elementwise, with NumPy broadcasting: shapes are aligned at the last axis, and 1 stretches. The gradient of a
+// stretched input is summed back. Shapes that do not broadcast throw Error. Numbers and Parameters may stand for either
+// side.
 
 Tensor add(Operand a, Operand b);
 Tensor sub(Operand a, Operand b);

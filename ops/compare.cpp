@@ -1,6 +1,5 @@
-#include <rewind/ops/compare.h>
-
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/compare.h>
 #include <rewind/ops/elementwise.h>
 
 namespace rw {

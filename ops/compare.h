@@ -4,7 +4,8 @@
 
 namespace rw {
 
-// Masks: 1 where the comparison holds and 0 elsewhere, of the tape's real type, with broadcasting. They have no gradient.
+// Masks: 1 where the comparison holds and 0 elsewhere, of the tape's real type, with broadcasting. They have no
+// gradient.
 
 Tensor equal(Operand a, Operand b);
 Tensor not_equal(Operand a, Operand b);
@@ -18,8 +19,8 @@ inline Tensor operator<=(Operand a, Operand b) { return less_equal(a, b); }
 inline Tensor operator>(Operand a, Operand b) { return greater(a, b); }
 inline Tensor operator>=(Operand a, Operand b) { return greater_equal(a, b); }
 
-/// a where the mask is not 0, b elsewhere, with broadcasting. The gradient goes to the chosen one; nan in the other does no
-/// harm. The mask has no gradient.
+/// a where the mask is not 0, b elsewhere, with broadcasting. The gradient goes to the chosen one; nan in the other
+/// does no harm. The mask has no gradient.
 Tensor where(Operand mask, Operand a, Operand b);
 
 }  // namespace rw

@@ -14,17 +14,18 @@ struct Arg {};
 
 /// Makes an elementwise op, with NumPy broadcasting, of a struct that says what happens to one element:
 ///
-///     struct Swish {                                                         // x sigmoid(x) (Ramachandran et al., 2017)
+///     struct Swish {                                                         // x sigmoid(x) (Ramachandran et al.,
+///     2017)
 ///       static constexpr std::string_view name = "swish";
 ///       template <class T> T f(T x) const { return x * rw::sigmoid(x); }
 ///       template <class T> T vjp(T x, T y, T dy) const { return dy * (y + rw::sigmoid(x) * (1 - y)); }
 ///     };
 ///     Tensor swish(Operand x) { return record(Elementwise<Swish>{}, {x}); }
 ///
-/// `f` takes one to three elements. With one, the rule is `vjp(x, y, dy)`; with more, `vjp(Arg<i>, a, b, ..., y, dy)` for each
-/// input that has a gradient. Both are templates over T: with float and double they become vector loops (so: no branches
-/// but `rw::where`, and functions of core/math.h), with Tensor the rule is recorded and can be differentiated again. The
-/// struct's members are the op's attributes.
+/// `f` takes one to three elements. With one, the rule is `vjp(x, y, dy)`; with more, `vjp(Arg<i>, a, b, ..., y, dy)`
+/// for each input that has a gradient. Both are templates over T: with float and double they become vector loops (so:
+/// no branches but `rw::where`, and functions of core/math.h), with Tensor the rule is recorded and can be
+/// differentiated again. The struct's members are the op's attributes.
 template <class F>
 struct Elementwise {
   static constexpr std::string_view name = F::name;
@@ -41,9 +42,15 @@ struct Elementwise {
 
   template <int I>
   static constexpr bool has_rule() {
-    if constexpr (arity() == 1) return requires(const F& f, float x) { f.vjp(x, x, x); };
-    if constexpr (arity() == 2) return requires(const F& f, float x) { f.vjp(Arg<I>{}, x, x, x, x); };
-    if constexpr (arity() == 3) return requires(const F& f, float x) { f.vjp(Arg<I>{}, x, x, x, x, x); };
+    if constexpr (arity() == 1) return requires(const F& f, float x) {
+        f.vjp(x, x, x);
+      };
+    if constexpr (arity() == 2) return requires(const F& f, float x) {
+        f.vjp(Arg<I>{}, x, x, x, x);
+      };
+    if constexpr (arity() == 3) return requires(const F& f, float x) {
+        f.vjp(Arg<I>{}, x, x, x, x, x);
+      };
     return false;
   }
 
@@ -53,10 +60,9 @@ struct Elementwise {
     return out;
   }
 
-  void vjp(Vjp& g) const
-    requires(has_rule<0>() || has_rule<1>() || has_rule<2>())
-  {
-    [&]<int... I>(std::integer_sequence<int, I...>) { (rule<I>(g), ...); }(std::make_integer_sequence<int, arity()>{});
+  void vjp(Vjp& g) const requires(has_rule<0>() || has_rule<1>() || has_rule<2>()) {
+    [&]<int... I>(std::integer_sequence<int, I...>) { (rule<I>(g), ...); }
+    (std::make_integer_sequence<int, arity()>{});
   }
 
   std::string describe() const {
@@ -93,35 +99,25 @@ struct Elementwise {
   struct AddRule {
     F fn;
     template <class T>
-    T operator()(T x, T y, T dy, T dx) const
-      requires(arity() == 1)
-    {
+    T operator()(T x, T y, T dy, T dx) const requires(arity() == 1) {
       return dx + fn.vjp(x, y, dy);
     }
     template <class T>
-    T operator()(T a, T b, T y, T dy, T dx) const
-      requires(arity() == 2)
-    {
+    T operator()(T a, T b, T y, T dy, T dx) const requires(arity() == 2) {
       return dx + fn.vjp(Arg<I>{}, a, b, y, dy);
     }
     template <class T>
-    T operator()(T a, T b, T c, T y, T dy, T dx) const
-      requires(arity() == 3)
-    {
+    T operator()(T a, T b, T c, T y, T dy, T dx) const requires(arity() == 3) {
       return dx + fn.vjp(Arg<I>{}, a, b, c, y, dy);
     }
   };
 
   template <int I>
-  static void rule(Vjp& g)
-    requires(!has_rule<I>())
-  {}
-  template <int I>
-  void rule(Vjp& g) const
-    requires(has_rule<I>())
-  {
-    if (!g.needs(I)) return;
-    if constexpr (arity() == 1)
+  void rule(Vjp& g) const {
+    if (!has_rule<I>() || !g.needs(I)) return;
+    if constexpr (!has_rule<I>())
+      return;
+    else if constexpr (arity() == 1)
       g.add(0, fn.vjp(g.x(0), g.y(), g.dy()));
     else if constexpr (arity() == 2)
       g.add(I, fn.vjp(Arg<I>{}, g.x(0), g.x(1), g.y(), g.dy()));
@@ -140,9 +136,8 @@ struct Elementwise {
     ElementwiseFact fact;
     fact.arity = arity();
     fact.value = vector_loop<Value, arity()>();
-    [&]<int... I>(std::integer_sequence<int, I...>) {
-      (add_rule_loops<I>(fact), ...);
-    }(std::make_integer_sequence<int, arity()>{});
+    [&]<int... I>(std::integer_sequence<int, I...>) { (add_rule_loops<I>(fact), ...); }
+    (std::make_integer_sequence<int, arity()>{});
     return fact;
   }
 };

@@ -1,11 +1,10 @@
-#include <rewind/ops/matmul.h>
-
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm.h>
+#include <rewind/ops/matmul.h>
 
 namespace rw {
 namespace {
@@ -20,8 +19,8 @@ struct MatMul {
     if (a.rank() < 2 || b.rank() < 2)
       throw Error(fmt::format("needs matrices, of rank 2 or more: {} x {}", a.str(), b.str()));
     const bool batched = b.rank() > 2;
-    if (batched && (a.rank() != b.rank() || a.with(a.rank() - 1, 0).with(a.rank() - 2, 0) !=
-                                                 b.with(b.rank() - 1, 0).with(b.rank() - 2, 0)))
+    if (batched && (a.rank() != b.rank() ||
+                    a.with(a.rank() - 1, 0).with(a.rank() - 2, 0) != b.with(b.rank() - 1, 0).with(b.rank() - 2, 0)))
       throw Error(fmt::format("leading axes differ: {} x {}", a.str(), b.str()));
     if (!batched && ta && a.rank() > 2)
       throw Error(fmt::format("cannot transpose a stack of matrices against one: {} x {}", a.str(), b.str()));
