@@ -75,7 +75,6 @@ void run_contiguous(const VectorLoop& loop, const void* fn, Index n, const void*
     for (int i = 0; i < inputs; ++i) from[i] = static_cast<const T*>(x[i]) + begin;
     loop_of<T>(loop)(fn, end - begin, from, static_cast<T*>(y) + begin);
   };
-  if (n < parallel_from) return part(0, n);
   parallel_for((n + parallel_block - 1) / parallel_block,
                [&](Index b) { part(b * parallel_block, std::min(n, (b + 1) * parallel_block)); });
 }
@@ -96,6 +95,10 @@ void broadcast_loop(const VectorLoop& loop, const void* fn, std::span<const Cons
 
 void contiguous_loop(const VectorLoop& loop, const void* fn, DType dtype, Index n, const void* const* x, int inputs,
                      void* y) {
+  if (n < parallel_from) {  // the pointers serve as they are
+    if (dtype == DType::f32) return loop.f32(fn, n, reinterpret_cast<const float* const*>(x), static_cast<float*>(y));
+    return loop.f64(fn, n, reinterpret_cast<const double* const*>(x), static_cast<double*>(y));
+  }
   visit_real(dtype, [&]<class T>() { run_contiguous<T>(loop, fn, n, x, inputs, y); });
 }
 
