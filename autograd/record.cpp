@@ -47,9 +47,10 @@ Tensor record(const OpInfo& info, const void* op, std::span<const Operand> input
       throw Error(fmt::format("[{}] {}", info.name, e.what()));
     }
   }
-  throw Error(fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
-                          "tape.constant(array)",
-                          info.name));
+  throw Error(
+      fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
+                  "tape.constant(array)",
+                  info.name));
 }
 
 NodeId TapeData::resolve(const Operand& x) {
@@ -119,8 +120,7 @@ Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Oper
   }
 }
 
-NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape,
-                        DType dtype) {
+NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype) {
   if (nodes.size() >= no_node - 1) throw Error("the tape is full: clear() or rewind() it");
   const void* attributes = &no_attributes;
   if (info.attribute_size > 0) {
@@ -208,8 +208,12 @@ NodeId TapeData::leaf(const OpInfo& info, Role role, const Shape& shape, DType d
 NodeId TapeData::number(double value) {
   const Fill fill{Shape{}, value};
   const NodeId id = append(op_info<Fill>(), &fill, {}, Shape{}, options.dtype);
-  nodes[id].role = Role::constant;
-  if (!options.trace) evaluate(id);
+  Node& n = nodes[id];
+  n.role = Role::constant;
+  if (options.trace) return id;
+  n.data = values.allocate(size_of(n.dtype));
+  n.owns_data = true;
+  visit_real(n.dtype, [&]<class T>() { *static_cast<T*>(n.data) = static_cast<T>(value); });
   return id;
 }
 
