@@ -56,7 +56,13 @@ template <class Fn, class T, std::size_t... K>
 #pragma GCC ivdep
 #pragma GCC unroll 1
 #endif
-  for (Index i = 0; i < lanes<T>; ++i) y[i] = fn(x[K][i]...);
+  for (Index i = 0; i < lanes<T>; ++i) {
+    if constexpr (sizeof...(K) == 0) {
+      y[i] = fn.template operator()<T>();
+    } else {
+      y[i] = fn(x[K][i]...);
+    }
+  }
 }
 
 // The tail goes through the same body, on copies of its elements: the same bits wherever an element stands.
