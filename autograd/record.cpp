@@ -7,6 +7,7 @@
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
+#include <rewind/core/scratch.h>
 
 namespace rw::detail {
 namespace {
@@ -107,8 +108,8 @@ Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Oper
     auto* in = n <= 8 ? few : static_cast<NodeId*>(records.allocate(n * sizeof(NodeId)));
     for (std::size_t i = 0; i < n; ++i) in[i] = resolve(inputs[i]);
     const std::span<const NodeId> ids(in, n);
-    Shape few_shapes[8];
-    auto* shapes = n <= 8 ? few_shapes : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
+    Scratch<Shape, 8> few_shapes;
+    auto* shapes = n <= 8 ? few_shapes.data() : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
     for (std::size_t i = 0; i < n; ++i) shapes[i] = nodes[in[i]].shape;
     const DType dtype = output_dtype(info, nodes, ids, options.dtype);
     const NodeId id = append(info, op, ids, info.infer(op, {shapes, n}), dtype);
@@ -168,7 +169,7 @@ void TapeData::evaluate(NodeId id) {
 void TapeData::evaluate_into(const Node& n, View y, bool add) {
   const std::span<const NodeId> in = n.in();
   if (n.info->elementwise != nullptr) {
-    ConstView x[max_elementwise_inputs];
+    Scratch<ConstView, max_elementwise_inputs> x;
     const void* data[max_elementwise_inputs];
     bool plain = y.contiguous();
     for (std::size_t i = 0; i < in.size(); ++i) {
@@ -180,11 +181,12 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
       return contiguous_loop(n.info->elementwise->value, n.op, y.dtype, y.size(), data, static_cast<int>(in.size()),
                              y.data);
     for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].value();
-    return broadcast_loop(n.info->elementwise->value, n.op, {x, in.size()}, y);
+    return broadcast_loop(n.info->elementwise->value, n.op, x.first(in.size()), y);
   }
   // Scratch for the list of inputs and for packed copies is taken off the stacks again.
   const Arena::Mark records_mark = records.mark(), values_mark = values.mark();
-  auto* x = static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
+  Scratch<ConstView, 4> few;
+  auto* x = in.size() <= 4 ? few.data() : static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
   for (std::size_t i = 0; i < in.size(); ++i) {
     x[i] = nodes[in[i]].value();
     if (!n.info->strided_inputs && !x[i].contiguous()) {
