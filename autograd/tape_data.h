@@ -15,12 +15,23 @@
 
 namespace rw::detail {
 
-/// Where handles find their tape. Slots are made with tapes, recycled and never freed, so that a handle that outlives
-/// its tape can still be told so; stamps go on counting when a slot is used again.
+/// Where handles find their tape. Slots are made with tapes, recycled and never freed, so that a handle that outlives its
+/// tape can still be told so; stamps go on counting when a slot is used again. A handle has the slot's number: 16 bytes
+/// travel in two registers.
 struct Slot {
   std::atomic<TapeData*> tape{nullptr};
   std::uint64_t next_stamp = 1;
+  std::uint32_t number = 0;  // from 1
 };
+
+inline constexpr std::uint32_t slots_in_block = 1024, slot_blocks = 4096;
+extern std::atomic<Slot*> slot_table[slot_blocks];
+
+/// The tape that uses slot `number` now, or null.
+inline TapeData* tape_of_slot(std::uint32_t number) {
+  return slot_table[number / slots_in_block].load(std::memory_order_acquire)[number % slots_in_block].tape.load(
+      std::memory_order_acquire);
+}
 
 class TapeData {
  public:
@@ -41,7 +52,7 @@ class TapeData {
   static TapeData& of(const Tensor& t);
   static TapeData* find(const Tensor& t);
   NodeId id(const Tensor& t) const;
-  Tensor tensor(NodeId id) const { return Tensor(slot, id, nodes[id].stamp); }
+  Tensor tensor(NodeId id) const { return Tensor(slot->number, id, nodes[id].stamp); }
   [[noreturn]] static void stale(const Tensor& t);
 
   // tape.cpp

@@ -18,7 +18,6 @@ class Tape;
 class Tensor;
 
 namespace detail {
-struct Slot;
 class TapeData;
 Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
 }  // namespace detail
@@ -62,9 +61,9 @@ class Tensor {
  private:
   friend class detail::TapeData;
   friend Tensor detail::record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
-  Tensor(detail::Slot* slot, std::uint32_t index, std::uint64_t stamp) : slot_(slot), index_(index), stamp_(stamp) {}
+  Tensor(std::uint32_t slot, std::uint32_t index, std::uint64_t stamp) : slot_(slot), index_(index), stamp_(stamp) {}
 
-  detail::Slot* slot_ = nullptr;
+  std::uint32_t slot_ = 0;  // 0: an empty handle
   std::uint32_t index_ = 0;
   std::uint64_t stamp_ = 0;
 };
