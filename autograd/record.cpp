@@ -37,8 +37,9 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
 
 }  // namespace
 
-Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
-  for (const Operand& x : inputs) {
+Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& x = inputs[i];
     if (x.kind_ != Operand::Kind::tensor) continue;
     TapeData* tape = x.tensor_.slot_ == 0 ? nullptr : tape_of_slot(x.tensor_.slot_);
     if (tape != nullptr) return tape->record(info, op, inputs);
@@ -64,7 +65,7 @@ NodeId TapeData::resolve(const Operand& x) {
 
 // The common case of elementwise ops: Tensors of one shape, nothing between their rows. Nothing in it throws, and it is
 // kept apart because recording a small op should cost little more than computing it.
-bool TapeData::plain_elementwise(std::span<const Operand> inputs, NodeId* ids) const {
+bool TapeData::plain_elementwise(const Operands& inputs, NodeId* ids) const {
   const Node* first = nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Operand& x = inputs[i];
@@ -96,7 +97,7 @@ Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, st
   return Tensor(slot->number, id, n.stamp);
 }
 
-Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inputs) {
   if (info.elementwise != nullptr) {
     NodeId ids[max_elementwise_inputs];
     if (plain_elementwise(inputs, ids)) return record_plain_elementwise(info, op, {ids, inputs.size()});

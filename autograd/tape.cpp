@@ -218,7 +218,7 @@ Tensor Tape::input(const Shape& shape, DType dtype) {
   if (!data_->options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
   return data_->tensor(data_->leaf(op_info<Input>(), Role::input, shape, dtype, false));
 }
-Tensor Tape::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& inputs) {
   return data_->record(info, op, inputs);
 }
 
