@@ -15,15 +15,7 @@ std::size_t bytes_of(const Shape& shape, DType dtype) {
   return static_cast<std::size_t>(shape.size()) * size_of(dtype);
 }
 
-// The common case of elementwise ops: every input of one shape, nothing between rows.
-bool plain_elementwise(const std::vector<Node>& nodes, std::span<const NodeId> in, DType dtype) {
-  const Node& first = nodes[in[0]];
-  for (NodeId i : in) {
-    const Node& n = nodes[i];
-    if (n.dtype != dtype || !(n.shape == first.shape) || n.stride != n.shape.cols()) return false;
-  }
-  return true;
-}
+constexpr char no_attributes = 0;  // what an op without attributes points to
 
 DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span<const NodeId> in, DType real) {
   if (info.any_dtype && !in.empty()) {
@@ -44,17 +36,21 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
 
 }  // namespace
 
-TapeData& TapeData::of(std::span<const Operand> inputs, const OpInfo& info) {
-  for (const Operand& x : inputs)
-    if (x.kind_ == Operand::Kind::tensor) return of(x.tensor_);
+Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+  for (const Operand& x : inputs) {
+    if (x.kind_ != Operand::Kind::tensor) continue;
+    TapeData* tape = x.tensor_.slot_ == nullptr ? nullptr : x.tensor_.slot_->tape.load(std::memory_order_acquire);
+    if (tape != nullptr) return tape->record(info, op, inputs);
+    try {
+      TapeData::stale(x.tensor_);
+    } catch (const Error& e) {
+      throw Error(fmt::format("[{}] {}", info.name, e.what()));
+    }
+  }
   throw Error(
       fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
                   "tape.constant(array)",
                   info.name));
-}
-
-Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
-  return TapeData::of(inputs, info).record(info, op, inputs);
 }
 
 NodeId TapeData::resolve(const Operand& x) {
@@ -65,7 +61,45 @@ NodeId TapeData::resolve(const Operand& x) {
   }
 }
 
+// The common case of elementwise ops: Tensors of one shape, nothing between their rows. Nothing in it throws, and it is
+// kept apart because recording a small op should cost little more than computing it.
+bool TapeData::plain_elementwise(std::span<const Operand> inputs, NodeId* ids) const {
+  const Node* first = nullptr;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& x = inputs[i];
+    if (x.kind_ != Operand::Kind::tensor || x.tensor_.slot_ != slot) return false;
+    const NodeId id = x.tensor_.index_;
+    if (id >= nodes.size()) return false;
+    const Node& n = nodes[id];
+    if (n.stamp != x.tensor_.stamp_ || n.dtype != options.dtype || n.stride != n.shape.cols()) return false;
+    if (first == nullptr)
+      first = &n;
+    else if (!(n.shape == first->shape))
+      return false;
+    ids[i] = id;
+  }
+  return first != nullptr;
+}
+
+Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in) {
+  const NodeId id = append(info, op, in, nodes[in[0]].shape, options.dtype);
+  Node& n = nodes[id];
+  if (!lazy && !options.trace) {
+    const Index size = n.shape.size();
+    n.data = values.allocate(static_cast<std::size_t>(size) * size_of(n.dtype));
+    n.owns_data = true;
+    const void* x[max_elementwise_inputs];
+    for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
+    contiguous_loop(info.elementwise->value, n.op, n.dtype, size, x, static_cast<int>(in.size()), n.data);
+  }
+  return Tensor(slot, id, n.stamp);
+}
+
 Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+  if (info.elementwise != nullptr) {
+    NodeId ids[max_elementwise_inputs];
+    if (plain_elementwise(inputs, ids)) return record_plain_elementwise(info, op, {ids, inputs.size()});
+  }
   const TapeMark before = mark();
   try {
     NodeId few[8];
@@ -73,11 +107,6 @@ Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Oper
     auto* in = n <= 8 ? few : static_cast<NodeId*>(records.allocate(n * sizeof(NodeId)));
     for (std::size_t i = 0; i < n; ++i) in[i] = resolve(inputs[i]);
     const std::span<const NodeId> ids(in, n);
-    if (info.elementwise != nullptr && n > 0 && plain_elementwise(nodes, ids, options.dtype)) {
-      const NodeId id = append(info, op, ids, nodes[in[0]].shape, options.dtype);
-      if (!lazy && !options.trace) evaluate(id);
-      return tensor(id);
-    }
     Shape few_shapes[8];
     auto* shapes = n <= 8 ? few_shapes : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
     for (std::size_t i = 0; i < n; ++i) shapes[i] = nodes[in[i]].shape;
@@ -91,25 +120,23 @@ Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Oper
   }
 }
 
-NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, const Shape& shape,
-                        DType dtype) {
+NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype) {
   if (nodes.size() >= no_node - 1) throw Error("the tape is full: clear() or rewind() it");
-  Node node;
-  node.info = &info;
+  const void* attributes = &no_attributes;
   if (info.attribute_size > 0) {
     void* copy = records.allocate(info.attribute_size);
     std::memcpy(copy, op, info.attribute_size);
-    node.op = copy;
-  } else {
-    static constexpr char no_attributes = 0;
-    node.op = &no_attributes;
+    attributes = copy;
   }
   auto* in = static_cast<NodeId*>(records.allocate(inputs.size() * sizeof(NodeId)));
   bool needs_grad = false;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     in[i] = inputs[i];
-    needs_grad = needs_grad || nodes[inputs[i]].needs_grad;
+    needs_grad |= nodes[inputs[i]].needs_grad;
   }
+  Node& node = nodes.emplace_back();
+  node.info = &info;
+  node.op = attributes;
   node.input = in;
   node.inputs = static_cast<std::uint32_t>(inputs.size());
   node.shape = shape;
@@ -119,7 +146,6 @@ NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const Node
   node.origin = origin;
   node.dtype = dtype;
   node.needs_grad = needs_grad && recording_gradients && info.vjp != nullptr;
-  nodes.push_back(node);
   return static_cast<NodeId>(nodes.size() - 1);
 }
 
@@ -182,8 +208,12 @@ NodeId TapeData::leaf(const OpInfo& info, Role role, const Shape& shape, DType d
 NodeId TapeData::number(double value) {
   const Fill fill{Shape{}, value};
   const NodeId id = append(op_info<Fill>(), &fill, {}, Shape{}, options.dtype);
-  nodes[id].role = Role::constant;
-  if (!options.trace) evaluate(id);
+  Node& n = nodes[id];
+  n.role = Role::constant;
+  if (options.trace) return id;
+  n.data = values.allocate(size_of(n.dtype));
+  n.owns_data = true;
+  visit_real(n.dtype, [&]<class T>() { *static_cast<T*>(n.data) = static_cast<T>(value); });
   return id;
 }
 

@@ -30,13 +30,12 @@ class TapeData {
   // record.cpp
   Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
   NodeId resolve(const Operand& operand);
-  NodeId append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, const Shape& shape, DType dtype);
+  NodeId append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype);
   NodeId leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad);
   NodeId leaf_of(Parameter& parameter);
   NodeId number(double value);
   void evaluate(NodeId id);
   void evaluate_into(const Node& node, View y, bool add);
-  static TapeData& of(std::span<const Operand> inputs, const OpInfo& info);
 
   // handles
   static TapeData& of(const Tensor& t);
@@ -97,9 +96,12 @@ class TapeData {
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 
  private:
+  bool plain_elementwise(std::span<const Operand> inputs, NodeId* ids) const;
+  Tensor record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in);
   std::uint32_t* leaf_slot(const Parameter::Data* parameter);
   void grow_leaf_index();
   friend class rw::Tape;
+  friend Tensor detail::record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
 };
 
 }  // namespace rw::detail

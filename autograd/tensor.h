@@ -13,11 +13,14 @@
 namespace rw {
 
 class Parameter;
+class Operand;
 class Tape;
+class Tensor;
 
 namespace detail {
 struct Slot;
 class TapeData;
+Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
 }  // namespace detail
 
 /// A handle to one recorded value: which tape, which node, and the stamp of its recording. 24 bytes, copied freely,
@@ -58,6 +61,7 @@ class Tensor {
 
  private:
   friend class detail::TapeData;
+  friend Tensor detail::record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
   Tensor(detail::Slot* slot, std::uint32_t index, std::uint64_t stamp) : slot_(slot), index_(index), stamp_(stamp) {}
 
   detail::Slot* slot_ = nullptr;
@@ -78,6 +82,7 @@ class Operand {
 
  private:
   friend class detail::TapeData;
+  friend Tensor detail::record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
   enum class Kind : std::uint8_t { tensor, parameter, number };
   union {
     Tensor tensor_;
@@ -86,10 +91,6 @@ class Operand {
   };
   Kind kind_;
 };
-
-namespace detail {
-Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
-}  // namespace detail
 
 /// Records an op: infers the shape, computes the value, appends a node. Throws Error, naming op, shapes and scope, for
 /// shapes or types that do not fit, for stale handles, and for inputs of different tapes; the tape is then as it was.

@@ -11,6 +11,7 @@ namespace {
 
 struct Add {
   static constexpr std::string_view name = "add";
+  static constexpr std::uint32_t passes_gradient = 0b11;
   template <class T>
   T f(T a, T b) const {
     return a + b;
@@ -23,6 +24,7 @@ struct Add {
 
 struct Sub {
   static constexpr std::string_view name = "sub";
+  static constexpr std::uint32_t passes_gradient = 0b01;
   template <class T>
   T f(T a, T b) const {
     return a - b;
