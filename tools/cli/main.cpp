@@ -1,5 +1,5 @@
-// The `rewind` command. Exit codes: 0 done; 1 an error, with one line on standard error; 2 arguments that make no sense;
-// 128 + n ended by signal n, with a checkpoint saved when there was training to save.
+// The `rewind` command. Exit codes: 0 done; 1 an error, with one line on standard error; 2 arguments that make no
+// sense; 128 + n ended by signal n, with a checkpoint saved when there was training to save.
 #include <exception>
 #include <iostream>
 

@@ -1,12 +1,11 @@
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <numbers>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -32,12 +31,15 @@ int terminal_width() {
 
 }  // namespace
 
-std::string loss_text(double nats) { return fmt::format("{:.3f} nats {:.3f} bits/char", nats, nats / std::numbers::ln2); }
+std::string loss_text(double nats) {
+  return fmt::format("{:.3f} nats {:.3f} bits/char", nats, nats / std::numbers::ln2);
+}
 
 std::string time_text(double seconds) {
   if (!(seconds < 360'000)) return "?";
   const auto s = static_cast<Index>(std::lround(std::max(seconds, 0.0)));
-  return s < 3600 ? fmt::format("{}:{:02}", s / 60, s % 60) : fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+  return s < 3600 ? fmt::format("{}:{:02}", s / 60, s % 60)
+                  : fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
 std::string bar_line(const Status& s, int width) {
