@@ -4,6 +4,7 @@
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
+#include <rewind/ops/dropout.h>
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/matmul.h>
