@@ -43,7 +43,10 @@ std::string node_text(const Tape& tape, NodeId id) {
   const std::string scope = tape.scope_path(n.scope);
   std::string name(n.info->name);
   if (n.role == Role::parameter) name += " '" + tape.parameter_of(n)->name + "'";
-  return fmt::format("{}{}{} (node {})", name, scope.empty() ? "" : ", in ", scope, id);
+  const std::string made = n.origin == no_node ? fmt::format("node {}", id)
+                                               : fmt::format("node {}, from the rule of {}, node {}", id,
+                                                             tape.node(n.origin).info->name, n.origin);
+  return fmt::format("{}{}{} ({})", name, scope.empty() ? "" : ", in ", scope, made);
 }
 
 Array projection(const Shape& shape, std::uint64_t seed, std::uint64_t stream) {

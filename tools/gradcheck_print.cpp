@@ -147,6 +147,19 @@ std::string GradReport::str(bool colour) const {
   return out;
 }
 
+std::string RoundingReport::str(bool colour) const {
+  const Verdict verdict = ok() ? Verdict::right : Verdict::wrong;
+  std::string out =
+      fmt::format("f32 replayed in f64: {}  ({} nodes; the largest deviation is {:.2g} rounding bounds)\n",
+                  painted(verdict, colour), nodes, worst);
+  if (ok() && !worst_node.empty()) out += "  nearest to its bound: " + worst_node + "\n";
+  constexpr std::size_t shown = 10;
+  for (std::size_t i = 0; i < std::min(faults.size(), shown); ++i)
+    out += (i == 0 ? "  first: " : "  then:  ") + faults[i].text + "\n";
+  if (faults.size() > shown) out += fmt::format("  and {} more\n", faults.size() - shown);
+  return out;
+}
+
 std::ostream& operator<<(std::ostream& out, const GradReport& report) { return out << report.str(); }
 
 }  // namespace rw

@@ -6,6 +6,7 @@
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
+#include <rewind/ops/elementwise.h>
 #include <rewind/ops/matmul.h>
 #include <rewind/tools/gradcheck.h>
 
@@ -140,6 +141,45 @@ TEST_CASE("a value that leaves the tape is found, and named as such") {
   CHECK(report.verdict == Verdict::wrong);
   REQUIRE(report.faults.size() == 1);
   CHECK(report.faults[0].kind == GradFault::Kind::off_tape);
+}
+
+TEST_CASE("f32 replayed in f64: rounding alone") {
+  Net net;
+  const RoundingReport report = check_rounding([&](Tape& t) { return net(t); }, net.all());
+  INFO(report.str());
+  CHECK(report.ok());
+  CHECK(report.nodes > 30);
+  CHECK(report.worst > 0);
+  CHECK(report.worst < 1);
+}
+
+namespace {
+
+// x + 1e-5 in f32, x in f64: a kernel that is wrong in one precision.
+struct Off {
+  static constexpr std::string_view name = "off";
+  float f(float x) const { return x + 1e-5f; }
+  double f(double x) const { return x; }
+  template <class T>
+  T vjp(T, T, T dy) const {
+    return dy;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("f32 replayed in f64: the first node that deviates is named") {
+  Net net;
+  const auto f = [&](Tape& t) {
+    const Tensor h = net(t);
+    Scope scope(t, "after");
+    return exp(record(Elementwise<Off>{}, {h}) * 2);
+  };
+  const RoundingReport report = check_rounding(f, net.all());
+  INFO(report.str());
+  REQUIRE(report.faults.size() == 1);
+  CHECK(report.faults[0].op == "off");
+  CHECK(report.faults[0].scope == "after");
 }
 
 TEST_CASE("bad input") {
