@@ -25,6 +25,8 @@ struct ElementwiseFact {
   VectorLoop value;
   VectorLoop gradient[max_elementwise_inputs];
   VectorLoop accumulate[max_elementwise_inputs];
+  /// Bit i: the gradient of input i is dy itself, as for both inputs of a sum.
+  std::uint32_t passes_gradient = 0;
 };
 
 /// An op as the tape sees it: one static record per op type, made from the op's struct by `op_info`. Attributes (the

@@ -55,9 +55,9 @@ class Tape {
   /// Records an op that may have no Tensor among its inputs (see `rw::record`).
   template <class Op>
   Tensor record(const Op& op, std::initializer_list<Operand> inputs) {
-    return record(op_info<Op>(), &op, {inputs.begin(), inputs.size()});
+    return record(op_info<Op>(), &op, detail::Operands({inputs.begin(), inputs.size()}));
   }
-  Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+  Tensor record(const OpInfo& info, const void* op, const detail::Operands& inputs);
 
   /// Forgets every node; all handles become stale. Memory is kept for the next step.
   void clear();

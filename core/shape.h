@@ -51,7 +51,12 @@ class Shape {
   Shape without(int axis) const;
   Shape inserted(int axis, Index length) const;
 
-  bool operator==(const Shape&) const = default;
+  /// Branch-free: the engine compares shapes at every op.
+  bool operator==(const Shape& other) const {
+    Index differ = rank_ ^ other.rank_;
+    for (std::size_t i = 0; i < max_rank; ++i) differ |= dims_[i] ^ other.dims_[i];
+    return differ == 0;
+  }
 
   /// "(32, 128)"; "()" for a scalar.
   std::string str() const;

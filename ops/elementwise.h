@@ -136,6 +136,7 @@ struct Elementwise {
     ElementwiseFact fact;
     fact.arity = arity();
     fact.value = vector_loop<Value, arity()>();
+    if constexpr (requires { F::passes_gradient; }) fact.passes_gradient = F::passes_gradient;
     [&]<int... I>(std::integer_sequence<int, I...>) { (add_rule_loops<I>(fact), ...); }
     (std::make_integer_sequence<int, arity()>{});
     return fact;
