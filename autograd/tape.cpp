@@ -328,6 +328,9 @@ std::string Tape::scope_path(std::uint32_t scope) const {
   return path;
 }
 std::string Tape::describe(NodeId id) const { return data_->describe(id); }
+Error Tape::error(std::string_view op, const std::string& reason) const {
+  return Error(fmt::format("[{}] {}{}", op, reason, data_->where(data_->scope)));
+}
 
 std::uint64_t Tape::seed() const { return data_->options.seed; }
 std::uint64_t Tape::step() const { return data_->step; }
