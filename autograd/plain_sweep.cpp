@@ -7,6 +7,7 @@
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
+#include <rewind/core/scratch.h>
 
 namespace rw::detail {
 namespace {
@@ -141,13 +142,14 @@ void PlainSweep::bequeath(NodeId from, NodeId to) {
 void PlainSweep::elementwise_rule(NodeId id) {
   if (plain_elementwise_rule(id)) return;
   const Node& n = tape_.nodes[id];
-  ConstView x[max_loop_inputs];
+  Scratch<ConstView, max_loop_inputs> x;
   const std::size_t arity = n.inputs;
   for (std::size_t i = 0; i < arity; ++i) x[i] = tape_.nodes[n.input[i]].value();
   x[arity] = n.value();
   x[arity + 1] = gradient(id);
   for (std::size_t i = 0; i < arity; ++i)
-    if (wants(n.input[i]) && n.info->elementwise->gradient[i].f32 != nullptr) elementwise_input(id, i, {x, arity + 2});
+    if (wants(n.input[i]) && n.info->elementwise->gradient[i].f32 != nullptr)
+      elementwise_input(id, i, x.first(arity + 2));
 }
 
 // The input was stretched: its gradient is summed back.
@@ -189,11 +191,11 @@ void PlainSweep::elementwise_input(NodeId id, std::size_t input, std::span<const
   if (!(target.shape == n.shape)) return stretched_input(id, input, x);
   const bool first = fresh(to);
   const View dx = gradient(to);
-  ConstView all[max_loop_inputs];
+  Scratch<ConstView, max_loop_inputs> all;
   std::size_t inputs = x.size();
   for (std::size_t i = 0; i < inputs; ++i) all[i] = x[i];
   if (!first) all[inputs++] = dx;
-  broadcast_loop(first ? fact.gradient[input] : fact.accumulate[input], n.op, {all, inputs}, dx);
+  broadcast_loop(first ? fact.gradient[input] : fact.accumulate[input], n.op, all.first(inputs), dx);
 }
 
 void PlainSweep::generic_rule(NodeId id) {

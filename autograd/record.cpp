@@ -7,6 +7,7 @@
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
+#include <rewind/core/scratch.h>
 
 namespace rw::detail {
 namespace {
@@ -36,10 +37,11 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
 
 }  // namespace
 
-Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
-  for (const Operand& x : inputs) {
+Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& x = inputs[i];
     if (x.kind_ != Operand::Kind::tensor) continue;
-    TapeData* tape = x.tensor_.slot_ == nullptr ? nullptr : x.tensor_.slot_->tape.load(std::memory_order_acquire);
+    TapeData* tape = x.tensor_.slot_ == 0 ? nullptr : tape_of_slot(x.tensor_.slot_);
     if (tape != nullptr) return tape->record(info, op, inputs);
     try {
       TapeData::stale(x.tensor_);
@@ -63,11 +65,11 @@ NodeId TapeData::resolve(const Operand& x) {
 
 // The common case of elementwise ops: Tensors of one shape, nothing between their rows. Nothing in it throws, and it is
 // kept apart because recording a small op should cost little more than computing it.
-bool TapeData::plain_elementwise(std::span<const Operand> inputs, NodeId* ids) const {
+bool TapeData::plain_elementwise(const Operands& inputs, NodeId* ids) const {
   const Node* first = nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Operand& x = inputs[i];
-    if (x.kind_ != Operand::Kind::tensor || x.tensor_.slot_ != slot) return false;
+    if (x.kind_ != Operand::Kind::tensor || x.tensor_.slot_ != slot->number) return false;
     const NodeId id = x.tensor_.index_;
     if (id >= nodes.size()) return false;
     const Node& n = nodes[id];
@@ -92,10 +94,10 @@ Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, st
     for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
     contiguous_loop(info.elementwise->value, n.op, n.dtype, size, x, static_cast<int>(in.size()), n.data);
   }
-  return Tensor(slot, id, n.stamp);
+  return Tensor(slot->number, id, n.stamp);
 }
 
-Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inputs) {
   if (info.elementwise != nullptr) {
     NodeId ids[max_elementwise_inputs];
     if (plain_elementwise(inputs, ids)) return record_plain_elementwise(info, op, {ids, inputs.size()});
@@ -107,8 +109,8 @@ Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Oper
     auto* in = n <= 8 ? few : static_cast<NodeId*>(records.allocate(n * sizeof(NodeId)));
     for (std::size_t i = 0; i < n; ++i) in[i] = resolve(inputs[i]);
     const std::span<const NodeId> ids(in, n);
-    Shape few_shapes[8];
-    auto* shapes = n <= 8 ? few_shapes : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
+    Scratch<Shape, 8> few_shapes;
+    auto* shapes = n <= 8 ? few_shapes.data() : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
     for (std::size_t i = 0; i < n; ++i) shapes[i] = nodes[in[i]].shape;
     const DType dtype = output_dtype(info, nodes, ids, options.dtype);
     const NodeId id = append(info, op, ids, info.infer(op, {shapes, n}), dtype);
@@ -168,7 +170,7 @@ void TapeData::evaluate(NodeId id) {
 void TapeData::evaluate_into(const Node& n, View y, bool add) {
   const std::span<const NodeId> in = n.in();
   if (n.info->elementwise != nullptr) {
-    ConstView x[max_elementwise_inputs];
+    Scratch<ConstView, max_elementwise_inputs> x;
     const void* data[max_elementwise_inputs];
     bool plain = y.contiguous();
     for (std::size_t i = 0; i < in.size(); ++i) {
@@ -180,11 +182,12 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
       return contiguous_loop(n.info->elementwise->value, n.op, y.dtype, y.size(), data, static_cast<int>(in.size()),
                              y.data);
     for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].value();
-    return broadcast_loop(n.info->elementwise->value, n.op, {x, in.size()}, y);
+    return broadcast_loop(n.info->elementwise->value, n.op, x.first(in.size()), y);
   }
   // Scratch for the list of inputs and for packed copies is taken off the stacks again.
   const Arena::Mark records_mark = records.mark(), values_mark = values.mark();
-  auto* x = static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
+  Scratch<ConstView, 4> few;
+  auto* x = in.size() <= 4 ? few.data() : static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
   for (std::size_t i = 0; i < in.size(); ++i) {
     x[i] = nodes[in[i]].value();
     if (!n.info->strided_inputs && !x[i].contiguous()) {

@@ -62,11 +62,12 @@ void in_parts(Index size, Index n, Index each, F f) {
   parallel_for((n + each - 1) / each, [&](Index b) { f(b * each, std::min(n, (b + 1) * each)); });
 }
 
-// How an input lies beside y: its rows beside y's rows, one row beside all of them, or anything else.
-enum class Layout { rows, one_row, other };
+// How an input lies beside y: its rows beside y's rows, one row beside all of them, one number, or anything else.
+enum class Layout { rows, one_row, number, other };
 
 Layout layout_of(const ConstView& x, const View& y) {
   if (x.shape == y.shape) return Layout::rows;
+  if (x.size() == 1) return y.cols() <= block ? Layout::number : Layout::other;
   if (x.cols() == y.cols() && x.rows() == 1 && x.shape.rank() <= y.shape.rank()) return Layout::one_row;
   return Layout::other;
 }
@@ -75,14 +76,18 @@ Layout layout_of(const ConstView& x, const View& y) {
 template <class T>
 bool run_rows(const VectorLoop& loop, const void* fn, std::span<const ConstView> x, View y) {
   Index step[most];
+  const T* first[most];
+  T filled[most][block];
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Layout layout = layout_of(x[i], y);
     if (layout == Layout::other) return false;
     step[i] = layout == Layout::rows ? x[i].stride : 0;
+    first[i] = x[i].as<T>();
+    if (layout == Layout::number) first[i] = std::fill_n(filled[i], y.cols(), *first[i]) - y.cols();
   }
   const auto part = [&](Index begin, Index end) {
     const T* from[most];
-    for (std::size_t i = 0; i < x.size(); ++i) from[i] = x[i].as<T>() + begin * step[i];
+    for (std::size_t i = 0; i < x.size(); ++i) from[i] = first[i] + begin * step[i];
     T* to = y.as<T>() + begin * y.stride;
     for (Index r = begin; r < end; ++r) {
       loop_of<T>(loop)(fn, y.cols(), from, to);
