@@ -1,114 +1,67 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
-#include <rewind/models/cell.h>
 #include <rewind/models/char_model.h>
-#include <rewind/models/gru_cell.h>
-#include <rewind/models/lstm_cell.h>
-#include <rewind/models/rnn_cell.h>
 #include <rewind/models/sizes.h>
-#include <rewind/models/stack.h>
 #include <rewind/models/unroll.h>
 #include <rewind/ops/dropout.h>
 #include <rewind/ops/lookup.h>
 
 namespace rw {
 
-/// The stack of cells, whatever its type.
-class CharModel::Core {
- public:
-  virtual ~Core() = default;
-  virtual State zero_state(Tape& tape, Index batch) const = 0;
-  /// The top layer's outputs, [T, N, hidden].
-  virtual Tensor unroll(Tensor x, State& state) const = 0;
-};
+namespace {
 
-template <class C>
-class CharModel::CoreOf : public CharModel::Core {
- public:
-  explicit CoreOf(Stack<C>& stack) : stack_(stack) {}
-
-  State zero_state(Tape& tape, Index batch) const override { return erased(stack_.zero_state(tape, batch)); }
-
-  Tensor unroll(Tensor x, State& state) const override {
-    typename Stack<C>::State typed;
-    typed.layers.resize(stack_.depth());
-    if (state.tensors.size() != tensor_count(typed))
-      throw Error(fmt::format("a character model's state of {} tensors does not fit: it has {}", state.tensors.size(),
-                              tensor_count(typed)));
-    std::size_t i = 0;
-    for_each_tensor(typed, [&](Tensor& t) { t = state.tensors[i++]; });
-    std::vector<typename Stack<C>::State> states;
-    stack_.unroll(x, typed, states);
-    if (states.empty()) throw Error("a character model needs at least one step");
-    state = erased(states.back());
-    return outputs(stack_, states);
-  }
-
- private:
-  static State erased(const typename Stack<C>::State& typed) {
-    State state;
-    for_each_tensor(typed, [&](const Tensor& t) { state.tensors.push_back(t); });
-    return state;
-  }
-
-  Stack<C>& stack_;
-};
-
-template <class C, class Options>
-void CharModel::add_cells(Rng& rng, Options options) {
-  if (options_.init) options.weights = options.recurrent = options.biases = *options_.init;
-  std::vector<C> cells;
-  for (Index i = 0; i < options_.layers; ++i) {
-    const Index below = options_.embedding > 0 ? options_.embedding : vocabulary_.size();
-    cells.emplace_back(i == 0 ? below : options_.hidden, options_.hidden, rng, options);
-  }
-  cells_ = std::make_unique<CoreOf<C>>(child("cells", Stack<C>(std::move(cells), {.dropout = options_.dropout})));
+Stack<AnyCell> make_cells(const CharModelOptions& o, Index vocabulary, Rng& rng) {
+  detail::checked_size("char_model", "layers", o.layers);
+  AnyCellOptions options;
+  if (o.init) options.weights = options.recurrent = options.biases = *o.init;
+  const Index below = o.embedding > 0 ? o.embedding : vocabulary;
+  std::vector<AnyCell> cells;
+  for (Index i = 0; i < o.layers; ++i)
+    cells.push_back(make_cell(o.cell, i == 0 ? below : o.hidden, o.hidden, rng, options));
+  return Stack<AnyCell>(std::move(cells), {.dropout = o.dropout});
 }
+
+Array make_table(const CharModelOptions& o, Index vocabulary, Rng& rng) {
+  return o.init ? (*o.init)(rng, vocabulary, o.embedding) : normal(rng, {vocabulary, o.embedding}, 1);
+}
+
+LinearOptions output_options(const CharModelOptions& o) {
+  return {.weights = o.init.value_or(Init::glorot()), .biases = o.init.value_or(Init::constant(0))};
+}
+
+Index checked(const Vocabulary& vocabulary, const CharModelOptions& o) {
+  if (vocabulary.size() == 0) throw Error("char_model: the vocabulary is empty");
+  if (o.embedding < 0) throw Error(fmt::format("char_model: the embedding is {}: it must be 0 or more", o.embedding));
+  return vocabulary.size();
+}
+
+}  // namespace
 
 CharModel::CharModel(Vocabulary vocabulary, const CharModelOptions& options, Rng& rng)
-    : Module("char_model"), vocabulary_(std::move(vocabulary)), options_(options) {
-  if (vocabulary_.size() == 0) throw Error("char_model: the vocabulary is empty");
-  detail::checked_size("char_model", "layers", options.layers);
-  detail::checked_size("char_model", "hidden", options.hidden);
-  if (options.embedding < 0)
-    throw Error(fmt::format("char_model: the embedding is {}: it must be 0 or more", options.embedding));
-  const Init other = options.init.value_or(Init::glorot());
-  if (options.embedding > 0)
-    table_ = &param("embedding", options.init ? other(rng, vocabulary_.size(), options.embedding)
-                                              : normal(rng, {vocabulary_.size(), options.embedding}, 1));
-  if (options.cell == "lstm")
-    add_cells<LstmCell>(rng, LstmOptions{});
-  else if (options.cell == "gru")
-    add_cells<GruCell>(rng, GruOptions{});
-  else if (options.cell == "rnn")
-    add_cells<RnnCell>(rng, RnnOptions{});
-  else
-    throw Error(fmt::format("char_model: there is no cell \"{}\": it is lstm, gru or rnn", options.cell));
-  output_ = &child("output", Linear(options.hidden, vocabulary_.size(), rng,
-                                    {.weights = other, .biases = options.init.value_or(Init::constant(0))}));
-}
+    : Module("char_model"),
+      vocabulary_(std::move(vocabulary)),
+      options_(options),
+      table_(checked(vocabulary_, options) > 0 && options.embedding > 0
+                 ? &param("embedding", make_table(options, vocabulary_.size(), rng))
+                 : nullptr),
+      cells_(child("cells", make_cells(options, vocabulary_.size(), rng))),
+      output_(child("output", Linear(options.hidden, vocabulary_.size(), rng, output_options(options)))) {}
 
-CharModel::~CharModel() = default;
-CharModel::CharModel(CharModel&&) noexcept = default;
-CharModel& CharModel::operator=(CharModel&&) noexcept = default;
-
-CharModel::State CharModel::zero_state(Tape& tape, Index batch) const { return cells_->zero_state(tape, batch); }
+Tensor CharModel::embedded(Tensor inputs) const { return table_ != nullptr ? lookup(*table_, inputs) : inputs; }
 
 Tensor CharModel::logits(Tensor inputs, State& state) const {
-  if (inputs.shape().rank() != 2)
+  if (inputs.shape().rank() != 2 || inputs.size(0) == 0)
     throw Error("char_model: inputs are [T, N] numbers of characters, not " + inputs.shape().str());
   const Scope scope(inputs.tape(), name());
-  Tensor h = cells_->unroll(table_ != nullptr ? lookup(*table_, inputs) : inputs, state);
-  if (training() && options_.dropout > 0) h = dropout(h, options_.dropout);
-  return (*output_)(h);
+  const auto states = unroll(cells_, embedded(inputs), state);
+  state = states.back();
+  return output_(detail::dropped(outputs(cells_, states), options_.dropout, training()));
 }
 
-CharModel::State CharModel::step(Tensor inputs, State state) const {
+CharModel::State CharModel::step(Tensor inputs, const State& state) const {
   const Scope scope(inputs.tape(), name());
-  const Tensor one = record(Reshape{inputs.shape().inserted(0, 1)}, {inputs});
-  cells_->unroll(table_ != nullptr ? lookup(*table_, one) : one, state);
-  return state;
+  return cells_.step(embedded(inputs), state);
 }
 
 CharModel CharModel::clone() const {

@@ -1,21 +1,21 @@
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include <rewind/autograd/tape.h>
+#include <rewind/models/any_cell.h>
 #include <rewind/models/init.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/module.h>
 #include <rewind/models/serialize.h>
+#include <rewind/models/stack.h>
 #include <rewind/models/text.h>
 
 namespace rw {
 
 struct CharModelOptions {
-  /// "lstm", "gru" (reset after, update keeps) or "rnn" (tanh).
+  /// A name that `make_cell` knows.
   std::string cell = "lstm";
   Index layers = 2, hidden = 256;
   /// Length of the vector that a character is looked up as; 0: characters enter one-hot.
@@ -29,22 +29,17 @@ struct CharModelOptions {
 /// A model of text, one character after the other: [embedding ->] layers of cells -> linear -> logits of the next.
 class CharModel : public Module {
  public:
-  /// All layers' state, in order: for an LSTM h and c of layer 0, then of layer 1, ... Each [N, hidden].
-  struct State {
-    std::vector<Tensor> tensors;
-  };
+  using State = Stack<AnyCell>::State;
 
   /// Throws Error for a cell of another name, sizes below 1, an embedding below 0, dropout outside [0, 1), and an empty
   /// vocabulary.
   CharModel(Vocabulary vocabulary, const CharModelOptions& options, Rng& rng);
-  ~CharModel() override;
-  CharModel(CharModel&&) noexcept;
-  CharModel& operator=(CharModel&&) noexcept;
 
-  State zero_state(Tape& tape, Index batch) const;
+  State zero_state(Tape& tape, Index batch) const { return cells_.zero_state(tape, batch); }
+  State empty_state() const { return cells_.empty_state(); }
   /// The state after one character of each stream, i32 [N]: with this the model is a Cell, so that TruncatedBptt can
   /// carry its state.
-  State step(Tensor inputs, State state) const;
+  State step(Tensor inputs, const State& state) const;
   /// Numbers of characters, i32 [T, N] -> logits of the characters that follow, [T, N, V]. `state` becomes the state
   /// after the last step. Throws Error for numbers outside the vocabulary, and for shapes that do not fit.
   Tensor logits(Tensor inputs, State& state) const;
@@ -65,17 +60,13 @@ class CharModel : public Module {
   CharModel clone() const;
 
  private:
-  class Core;
-  template <class C>
-  class CoreOf;
-  template <class C, class Options>
-  void add_cells(Rng& rng, Options options);
+  Tensor embedded(Tensor inputs) const;
 
   Vocabulary vocabulary_;
   CharModelOptions options_;
-  Parameter* table_ = nullptr;
-  std::unique_ptr<Core> cells_;
-  Linear* output_ = nullptr;
+  Parameter* table_;
+  Stack<AnyCell>& cells_;
+  Linear& output_;
 };
 
 }  // namespace rw
