@@ -9,6 +9,7 @@
 #include <rewind/tools/dot.h>
 #include <rewind/tools/dot_colour.h>
 #include <rewind/tools/dot_text.h>
+#include <rewind/tools/fold.h>
 
 namespace rw {
 namespace {
@@ -98,7 +99,7 @@ void Frame::open(std::ostream& out, std::uint32_t box) const {
 
 void Frame::operator()(std::ostream& out) const {
   out << "graph [rankdir=TB, bgcolor=\"transparent\", fontname=\"Helvetica,Arial,sans-serif\", fontsize=12, "
-         "fontcolor=\"#6e7781\", color=\"#8c959f\", style=\"rounded\", nodesep=0.22, ranksep=0.36, margin=8, "
+         "fontcolor=\"#6e7781\", color=\"#8c959f\", style=\"rounded\", nodesep=0.22, ranksep=0.36, pad=0.1, "
          "labeljust=l"
       << (options_.title.empty() ? "" : fmt::format(", labelloc=t, label=\"{}\"", dot_escape(options_.title)))
       << "];\nnode [fontname=\"Helvetica,Arial,sans-serif\", fontsize=11, shape=box, style=\"filled,rounded\", "
@@ -178,7 +179,10 @@ void write_dot(std::ostream& out, const GraphView& view, const DotOptions& optio
 
 GraphView graph_view(const Tape& tape, const DotOptions& options) {
   const bool numbers = options.overlay == Overlay::value_norm || options.overlay == Overlay::gradient_norm;
-  return graph_view(tape, {.loss = options.loss, .backward = options.backward, .statistics = numbers});
+  GraphView view = graph_view(tape, {.loss = options.loss, .backward = options.backward, .statistics = numbers});
+  if (options.fold_time) return fold_time(view);
+  if (options.window != 0) return window_time(view, options.window);
+  return view;
 }
 
 void write_dot(std::ostream& out, const Tape& tape, const DotOptions& options) {
