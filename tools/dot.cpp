@@ -75,7 +75,6 @@ class Frame {
 void Frame::sort_into_boxes() {
   boxes_.resize(view_.scopes.size() * 2);
   for (const GraphNode& n : view_.nodes) {
-    if (n.role == GraphRole::parameter) continue;
     const std::uint32_t side = n.backward ? 1 : 0;
     boxes_[n.scope * 2 + side].nodes.push_back(&n);
     for (std::uint32_t s = n.scope;; s = view_.scopes[s].parent) {
@@ -133,7 +132,7 @@ void write_node(std::ostream& out, const GraphNode& node, const detail::Colourin
   switch (node.role) {
     case GraphRole::parameter: out << ", shape=box, style=\"filled\""; break;
     case GraphRole::input: out << ", shape=ellipse, style=\"filled\""; break;
-    case GraphRole::constant: out << ", shape=ellipse, style=\"filled\", color=\"#b6bec7\""; break;
+    case GraphRole::constant: out << ", color=\"#b6bec7\""; break;
     case GraphRole::loss: out << ", shape=box, peripheries=2"; break;
     default: break;
   }
@@ -145,7 +144,8 @@ void write_node(std::ostream& out, const GraphNode& node, const detail::Colourin
 void write_edge(std::ostream& out, const GraphNode& from, const GraphNode& to, const GraphEdge& edge) {
   std::string label = edge.label;
   // A shape helps where a value passes from one box into another; a leaf has its own beside it.
-  if (label.empty() && from.scope != to.scope && (from.role == GraphRole::op || from.role == GraphRole::loss))
+  if (label.empty() && from.scope != to.scope && (from.role == GraphRole::op || from.role == GraphRole::loss) &&
+      from.node != no_node)
     label = detail::shape_text(from.shape);
   if (edge.delay > 0) label = fmt::format("z^-{}", edge.delay);
   out << "[";

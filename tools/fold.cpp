@@ -181,7 +181,7 @@ class Window {
 
 GraphView fold_time(const GraphView& view) {
   const std::vector<GraphLoop> loops = find_loops(view);
-  return loops.empty() ? view : Folder(view, loops).run();
+  return loops.empty() ? view : detail::merge_views(Folder(view, loops).run());
 }
 
 GraphView window_time(const GraphView& view, int steps) {

@@ -237,8 +237,7 @@ void add_leaves(const GraphView& view, GraphLoop& loop, std::vector<bool>& taken
 
 std::vector<GraphLoop> find_loops(const GraphView& view) {
   std::vector<GraphLoop> loops = LoopFinder(view).run();
-  std::sort(loops.begin(), loops.end(),
-            [](const GraphLoop& a, const GraphLoop& b) { return a.nodes[0] < b.nodes[0]; });
+  std::sort(loops.begin(), loops.end(), [](const GraphLoop& a, const GraphLoop& b) { return a.nodes[0] < b.nodes[0]; });
   std::vector<bool> taken(view.nodes.size());
   for (GraphLoop& loop : loops) add_leaves(view, loop, taken);
   return loops;

@@ -22,4 +22,8 @@ GraphNode merged_node(const GraphView& view, const GraphLoop& loop, Index c);
 std::vector<std::uint32_t> fold_scopes(const GraphView& view, const std::vector<GraphLoop>& loops,
                                        const std::vector<Place>& place, GraphView& out);
 
+/// Draws what only gives another shape to what nothing else uses together with that ("slice, reshape"), and equal
+/// numbers of one box once.
+GraphView merge_views(const GraphView& view);
+
 }  // namespace rw::detail

@@ -75,8 +75,8 @@ std::vector<Repetition> repetitions(const std::vector<std::uint64_t>& labels) {
       if (j == n) continue;
       const std::size_t period = j - i, begin = i - agree.backwards(i, j), stop = j + agree.forwards(i, j);
       if (stop - begin >= 2 * period)
-        out.push_back({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(stop),
-                       static_cast<std::uint32_t>(period)});
+        out.push_back(
+            {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(stop), static_cast<std::uint32_t>(period)});
     }
   }
   std::sort(out.begin(), out.end(), [](const Repetition& a, const Repetition& b) {

@@ -185,7 +185,8 @@ TEST_CASE("both directions") {
   const GraphView folded = fold_time(graph_view(tape));
   CHECK(boxes(folded) == std::multiset<Index>{12, 12, 12});
   CHECK(delays(folded) == 3);
-  const GraphNode& product = *std::find_if(folded.nodes.begin(), folded.nodes.end(), [](auto& n) { return n.op == "mul"; });
+  const GraphNode& product =
+      *std::find_if(folded.nodes.begin(), folded.nodes.end(), [](auto& n) { return n.op == "mul"; });
   CHECK(product.in[0].label.empty());
   CHECK(product.in[1].label == "reversed");
 }
