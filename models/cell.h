@@ -36,6 +36,16 @@ Tensor output(const C& cell, const typename C::State& state) {
     return state.h;
 }
 
+/// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member
+/// `State empty_state() const`.
+template <Cell C>
+typename C::State empty_state(const C& cell) {
+  if constexpr (requires { cell.empty_state(); })
+    return cell.empty_state();
+  else
+    return {};
+}
+
 /// The scope of a cell's ops.
 template <Cell C>
 std::string scope_name(const C& cell) {
