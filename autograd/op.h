@@ -25,6 +25,8 @@ struct ElementwiseFact {
   VectorLoop value;
   VectorLoop gradient[max_elementwise_inputs];
   VectorLoop accumulate[max_elementwise_inputs];
+  /// Bit i: the gradient of input i is dy itself, as for both inputs of a sum.
+  std::uint32_t passes_gradient = 0;
 };
 
 /// What a matrix product declares: the value is op(a) op(b) of the last two axes of its two inputs, where op transposes

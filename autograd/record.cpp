@@ -7,6 +7,7 @@
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
+#include <rewind/core/scratch.h>
 
 namespace rw::detail {
 namespace {
@@ -15,15 +16,7 @@ std::size_t bytes_of(const Shape& shape, DType dtype) {
   return static_cast<std::size_t>(shape.size()) * size_of(dtype);
 }
 
-// The common case of elementwise ops: every input of one shape, nothing between rows.
-bool plain_elementwise(const std::vector<Node>& nodes, std::span<const NodeId> in, DType dtype) {
-  const Node& first = nodes[in[0]];
-  for (NodeId i : in) {
-    const Node& n = nodes[i];
-    if (n.dtype != dtype || !(n.shape == first.shape) || n.stride != n.shape.cols()) return false;
-  }
-  return true;
-}
+constexpr char no_attributes = 0;  // what an op without attributes points to
 
 DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span<const NodeId> in, DType real) {
   if (info.any_dtype && !in.empty()) {
@@ -44,17 +37,22 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
 
 }  // namespace
 
-TapeData& TapeData::of(std::span<const Operand> inputs, const OpInfo& info) {
-  for (const Operand& x : inputs)
-    if (x.kind_ == Operand::Kind::tensor) return of(x.tensor_);
+Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& x = inputs[i];
+    if (x.kind_ != Operand::Kind::tensor) continue;
+    TapeData* tape = x.tensor_.slot_ == 0 ? nullptr : tape_of_slot(x.tensor_.slot_);
+    if (tape != nullptr) return tape->record(info, op, inputs);
+    try {
+      TapeData::stale(x.tensor_);
+    } catch (const Error& e) {
+      throw Error(fmt::format("[{}] {}", info.name, e.what()));
+    }
+  }
   throw Error(
       fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
                   "tape.constant(array)",
                   info.name));
-}
-
-Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
-  return TapeData::of(inputs, info).record(info, op, inputs);
 }
 
 NodeId TapeData::resolve(const Operand& x) {
@@ -65,7 +63,45 @@ NodeId TapeData::resolve(const Operand& x) {
   }
 }
 
-Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+// The common case of elementwise ops: Tensors of one shape, nothing between their rows. Nothing in it throws, and it is
+// kept apart because recording a small op should cost little more than computing it.
+bool TapeData::plain_elementwise(const Operands& inputs, NodeId* ids) const {
+  const Node* first = nullptr;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& x = inputs[i];
+    if (x.kind_ != Operand::Kind::tensor || x.tensor_.slot_ != slot->number) return false;
+    const NodeId id = x.tensor_.index_;
+    if (id >= nodes.size()) return false;
+    const Node& n = nodes[id];
+    if (n.stamp != x.tensor_.stamp_ || n.dtype != options.dtype || n.stride != n.shape.cols()) return false;
+    if (first == nullptr)
+      first = &n;
+    else if (!(n.shape == first->shape))
+      return false;
+    ids[i] = id;
+  }
+  return first != nullptr;
+}
+
+Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in) {
+  const NodeId id = append(info, op, in, nodes[in[0]].shape, options.dtype);
+  Node& n = nodes[id];
+  if (!lazy && !options.trace) {
+    const Index size = n.shape.size();
+    n.data = values.allocate(static_cast<std::size_t>(size) * size_of(n.dtype));
+    n.owns_data = true;
+    const void* x[max_elementwise_inputs];
+    for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
+    contiguous_loop(info.elementwise->value, n.op, n.dtype, size, x, static_cast<int>(in.size()), n.data);
+  }
+  return Tensor(slot->number, id, n.stamp);
+}
+
+Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inputs) {
+  if (info.elementwise != nullptr) {
+    NodeId ids[max_elementwise_inputs];
+    if (plain_elementwise(inputs, ids)) return record_plain_elementwise(info, op, {ids, inputs.size()});
+  }
   const TapeMark before = mark();
   try {
     NodeId few[8];
@@ -73,13 +109,8 @@ Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Oper
     auto* in = n <= 8 ? few : static_cast<NodeId*>(records.allocate(n * sizeof(NodeId)));
     for (std::size_t i = 0; i < n; ++i) in[i] = resolve(inputs[i]);
     const std::span<const NodeId> ids(in, n);
-    if (info.elementwise != nullptr && n > 0 && plain_elementwise(nodes, ids, options.dtype)) {
-      const NodeId id = append(info, op, ids, nodes[in[0]].shape, options.dtype);
-      if (!lazy && !options.trace) evaluate(id);
-      return tensor(id);
-    }
-    Shape few_shapes[8];
-    auto* shapes = n <= 8 ? few_shapes : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
+    Scratch<Shape, 8> few_shapes;
+    auto* shapes = n <= 8 ? few_shapes.data() : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
     for (std::size_t i = 0; i < n; ++i) shapes[i] = nodes[in[i]].shape;
     const DType dtype = output_dtype(info, nodes, ids, options.dtype);
     const NodeId id = append(info, op, ids, info.infer(op, {shapes, n}), dtype);
@@ -91,25 +122,23 @@ Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Oper
   }
 }
 
-NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, const Shape& shape,
-                        DType dtype) {
+NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype) {
   if (nodes.size() >= no_node - 1) throw Error("the tape is full: clear() or rewind() it");
-  Node node;
-  node.info = &info;
+  const void* attributes = &no_attributes;
   if (info.attribute_size > 0) {
     void* copy = records.allocate(info.attribute_size);
     std::memcpy(copy, op, info.attribute_size);
-    node.op = copy;
-  } else {
-    static constexpr char no_attributes = 0;
-    node.op = &no_attributes;
+    attributes = copy;
   }
   auto* in = static_cast<NodeId*>(records.allocate(inputs.size() * sizeof(NodeId)));
   bool needs_grad = false;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     in[i] = inputs[i];
-    needs_grad = needs_grad || nodes[inputs[i]].needs_grad;
+    needs_grad |= nodes[inputs[i]].needs_grad;
   }
+  Node& node = nodes.emplace_back();
+  node.info = &info;
+  node.op = attributes;
   node.input = in;
   node.inputs = static_cast<std::uint32_t>(inputs.size());
   node.shape = shape;
@@ -119,7 +148,6 @@ NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const Node
   node.origin = origin;
   node.dtype = dtype;
   node.needs_grad = needs_grad && recording_gradients && info.vjp != nullptr;
-  nodes.push_back(node);
   return static_cast<NodeId>(nodes.size() - 1);
 }
 
@@ -142,7 +170,7 @@ void TapeData::evaluate(NodeId id) {
 void TapeData::evaluate_into(const Node& n, View y, bool add) {
   const std::span<const NodeId> in = n.in();
   if (n.info->elementwise != nullptr) {
-    ConstView x[max_elementwise_inputs];
+    Scratch<ConstView, max_elementwise_inputs> x;
     const void* data[max_elementwise_inputs];
     bool plain = y.contiguous();
     for (std::size_t i = 0; i < in.size(); ++i) {
@@ -154,11 +182,12 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
       return contiguous_loop(n.info->elementwise->value, n.op, y.dtype, y.size(), data, static_cast<int>(in.size()),
                              y.data);
     for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].value();
-    return broadcast_loop(n.info->elementwise->value, n.op, {x, in.size()}, y);
+    return broadcast_loop(n.info->elementwise->value, n.op, x.first(in.size()), y);
   }
   // Scratch for the list of inputs and for packed copies is taken off the stacks again.
   const Arena::Mark records_mark = records.mark(), values_mark = values.mark();
-  auto* x = static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
+  Scratch<ConstView, 4> few;
+  auto* x = in.size() <= 4 ? few.data() : static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
   for (std::size_t i = 0; i < in.size(); ++i) {
     x[i] = nodes[in[i]].value();
     if (!n.info->strided_inputs && !x[i].contiguous()) {
@@ -182,8 +211,12 @@ NodeId TapeData::leaf(const OpInfo& info, Role role, const Shape& shape, DType d
 NodeId TapeData::number(double value) {
   const Fill fill{Shape{}, value};
   const NodeId id = append(op_info<Fill>(), &fill, {}, Shape{}, options.dtype);
-  nodes[id].role = Role::constant;
-  if (!options.trace) evaluate(id);
+  Node& n = nodes[id];
+  n.role = Role::constant;
+  if (options.trace) return id;
+  n.data = values.allocate(size_of(n.dtype));
+  n.owns_data = true;
+  visit_real(n.dtype, [&]<class T>() { *static_cast<T*>(n.data) = static_cast<T>(value); });
   return id;
 }
 

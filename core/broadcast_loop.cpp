@@ -55,29 +55,68 @@ struct Rows {
   }
 };
 
+// Calls f(begin, end) for parts of [0, n), each of `each`, on several threads where the array is large.
+template <class F>
+void in_parts(Index size, Index n, Index each, F f) {
+  if (size < parallel_from || n < 2) return f(Index{0}, n);
+  parallel_for((n + each - 1) / each, [&](Index b) { f(b * each, std::min(n, (b + 1) * each)); });
+}
+
+// How an input lies beside y: its rows beside y's rows, one row beside all of them, one number, or anything else.
+enum class Layout { rows, one_row, number, other };
+
+Layout layout_of(const ConstView& x, const View& y) {
+  if (x.shape == y.shape) return Layout::rows;
+  if (x.size() == 1) return y.cols() <= block ? Layout::number : Layout::other;
+  if (x.cols() == y.cols() && x.rows() == 1 && x.shape.rank() <= y.shape.rank()) return Layout::one_row;
+  return Layout::other;
+}
+
+// A bias beside a batch, a gate that is a slice of a matrix: no need for a loop nest.
+template <class T>
+bool run_rows(const VectorLoop& loop, const void* fn, std::span<const ConstView> x, View y) {
+  Index step[most];
+  const T* first[most];
+  T filled[most][block];
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const Layout layout = layout_of(x[i], y);
+    if (layout == Layout::other) return false;
+    step[i] = layout == Layout::rows ? x[i].stride : 0;
+    first[i] = x[i].as<T>();
+    if (layout == Layout::number) first[i] = std::fill_n(filled[i], y.cols(), *first[i]) - y.cols();
+  }
+  const auto part = [&](Index begin, Index end) {
+    const T* from[most];
+    for (std::size_t i = 0; i < x.size(); ++i) from[i] = first[i] + begin * step[i];
+    T* to = y.as<T>() + begin * y.stride;
+    for (Index r = begin; r < end; ++r) {
+      loop_of<T>(loop)(fn, y.cols(), from, to);
+      for (std::size_t i = 0; i < x.size(); ++i) from[i] += step[i];
+      to += y.stride;
+    }
+  };
+  in_parts(y.size(), y.rows(), std::max<Index>(1, parallel_block / std::max<Index>(1, y.cols())), part);
+  return true;
+}
+
 template <class T>
 void run(const VectorLoop& loop, const void* fn, std::span<const ConstView> x, View y) {
+  if (run_rows<T>(loop, fn, x, y)) return;
   std::array<std::pair<Shape, Index>, most + 1> layouts{};
   for (std::size_t i = 0; i < x.size(); ++i) layouts[i] = {x[i].shape, x[i].stride};
   layouts[most] = {y.shape, y.stride};
   const auto nest = loop_nest<most + 1>(y.shape, layouts, static_cast<int>(most + 1));
   const Rows<T> rows{loop, fn, nest, x, y.as<T>()};
-  const Index outer = nest.outer();
-  if (y.size() < parallel_from || outer < 2) return rows(0, outer);
-  const Index each = std::max<Index>(1, parallel_block / nest.inner());
-  parallel_for((outer + each - 1) / each, [&](Index b) { rows(b * each, std::min(outer, (b + 1) * each)); });
+  in_parts(y.size(), nest.outer(), std::max<Index>(1, parallel_block / nest.inner()), rows);
 }
 
 template <class T>
 void run_contiguous(const VectorLoop& loop, const void* fn, Index n, const void* const* x, int inputs, void* y) {
-  const auto part = [&](Index begin, Index end) {
+  in_parts(n, n, parallel_block, [&](Index begin, Index end) {
     const T* from[most];
     for (int i = 0; i < inputs; ++i) from[i] = static_cast<const T*>(x[i]) + begin;
     loop_of<T>(loop)(fn, end - begin, from, static_cast<T*>(y) + begin);
-  };
-  if (n < parallel_from) return part(0, n);
-  parallel_for((n + parallel_block - 1) / parallel_block,
-               [&](Index b) { part(b * parallel_block, std::min(n, (b + 1) * parallel_block)); });
+  });
 }
 
 }  // namespace
@@ -96,6 +135,10 @@ void broadcast_loop(const VectorLoop& loop, const void* fn, std::span<const Cons
 
 void contiguous_loop(const VectorLoop& loop, const void* fn, DType dtype, Index n, const void* const* x, int inputs,
                      void* y) {
+  if (n < parallel_from) {  // the pointers serve as they are
+    if (dtype == DType::f32) return loop.f32(fn, n, reinterpret_cast<const float* const*>(x), static_cast<float*>(y));
+    return loop.f64(fn, n, reinterpret_cast<const double* const*>(x), static_cast<double*>(y));
+  }
   visit_real(dtype, [&]<class T>() { run_contiguous<T>(loop, fn, n, x, inputs, y); });
 }
 

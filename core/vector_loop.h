@@ -6,6 +6,11 @@
 
 #include <rewind/core/dtype.h>
 
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpass-failed"  // a functor that cannot become vectors is still right
+#endif
+
 namespace rw {
 
 /// Instruction sets that loops are compiled for. On processors other than x86-64 there is only the baseline.
@@ -29,9 +34,10 @@ namespace detail {
 // Both compilers prefer vectors of 256 bits unless told otherwise, each in its own way.
 #if defined(__clang__)
 #define REWIND_TARGET_AVX512 \
-  [[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"), clang::min_vector_width(512)]]
+  [[gnu::flatten, gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"), clang::min_vector_width(512)]]
 #else
-#define REWIND_TARGET_AVX512 [[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,prefer-vector-width=512")]]
+#define REWIND_TARGET_AVX512 \
+  [[gnu::flatten, gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,prefer-vector-width=512")]]
 #endif
 #endif
 
@@ -42,50 +48,67 @@ template <class T>
 inline constexpr Index lanes = 64 / static_cast<Index>(sizeof(T));
 
 template <class Fn, class T, std::size_t... K>
-[[gnu::always_inline]] inline void apply_lanes(const Fn& fn, const T* const* x, T* y, std::index_sequence<K...>) {
+[[gnu::always_inline, gnu::flatten]] inline void apply_lanes(const Fn& fn, const T* const* x, T* y,
+                                                             std::index_sequence<K...>) {
 #if defined(__clang__)
 #pragma clang loop vectorize(assume_safety) interleave(disable) unroll(disable)
 #else
 #pragma GCC ivdep
 #pragma GCC unroll 1
 #endif
-  for (Index i = 0; i < lanes<T>; ++i) y[i] = fn(x[K][i]...);
+  for (Index i = 0; i < lanes<T>; ++i) {
+    if constexpr (sizeof...(K) == 0) {
+      y[i] = fn.template operator()<T>();
+    } else {
+      y[i] = fn(x[K][i]...);
+    }
+  }
 }
 
 // The tail goes through the same body, on copies of its elements: the same bits wherever an element stands.
 template <class Fn, int arity, class T>
-[[gnu::always_inline]] inline void apply(const void* functor, Index n, const T* const* inputs, T* y) {
+[[gnu::always_inline]] inline void apply(const void* functor, Index n, const T* const* x, T* y) {
   const Fn fn = *static_cast<const Fn*>(functor);  // a copy: the stores below cannot change it
-  const T* x[arity + 1] = {};
-  for (int k = 0; k < arity; ++k) x[k] = inputs[k];
-  for (; n >= lanes<T>; n -= lanes<T>) {
-    apply_lanes(fn, x, y, std::make_index_sequence<arity>{});
-    for (int k = 0; k < arity; ++k) x[k] += lanes<T>;
-    y += lanes<T>;
+  T tail[arity + 1][lanes<T>];
+  for (Index i = 0; i < n; i += lanes<T>) {
+    const T* from[arity + 1] = {};
+    for (int k = 0; k < arity; ++k) from[k] = x[k] + i;
+    T* to = y + i;
+    const Index left = n - i;
+    if (left < lanes<T>) {
+      const auto bytes = static_cast<std::size_t>(left) * sizeof(T);
+      std::memset(tail, 0, sizeof tail);
+      for (int k = 0; k < arity; ++k) from[k] = static_cast<const T*>(std::memcpy(tail[k], from[k], bytes));
+      to = tail[arity];
+    }
+    apply_lanes(fn, from, to, std::make_index_sequence<arity>{});
+    if (left < lanes<T>) std::memcpy(y + i, to, static_cast<std::size_t>(left) * sizeof(T));
   }
-  if (n == 0) return;
-  T tail[arity + 1][lanes<T>] = {};
-  for (int k = 0; k < arity; ++k) {
-    std::memcpy(tail[k], x[k], static_cast<std::size_t>(n) * sizeof(T));
-    x[k] = tail[k];
-  }
-  apply_lanes(fn, x, tail[arity], std::make_index_sequence<arity>{});
-  std::memcpy(y, tail[arity], static_cast<std::size_t>(n) * sizeof(T));
 }
 
-template <class Fn, int arity, class T>
-void loop_baseline(const void* fn, Index n, const T* const* x, T* y) {
-  apply<Fn, arity>(fn, n, x, y);
-}
+// One loop an instruction set. `flatten` makes the functor inline, however large. It works only in a function whose
+// address nobody takes (g++ visits the others before their callees, when there is nothing to inline yet): hence
+// `start`.
+template <Isa isa, class Fn, int arity, class T>
+struct Loop {
+  [[gnu::flatten]] static void run(const void* fn, Index n, const T* const* x, T* y) { apply<Fn, arity>(fn, n, x, y); }
+  static void start(const void* fn, Index n, const T* const* x, T* y) { run(fn, n, x, y); }
+};
 #if defined(__x86_64__)
 template <class Fn, int arity, class T>
-[[gnu::target("avx2,fma")]] void loop_avx2(const void* fn, Index n, const T* const* x, T* y) {
-  apply<Fn, arity>(fn, n, x, y);
-}
+struct Loop<Isa::avx2, Fn, arity, T> {
+  [[gnu::flatten, gnu::target("avx2,fma")]] static void run(const void* fn, Index n, const T* const* x, T* y) {
+    apply<Fn, arity>(fn, n, x, y);
+  }
+  static void start(const void* fn, Index n, const T* const* x, T* y) { run(fn, n, x, y); }
+};
 template <class Fn, int arity, class T>
-REWIND_TARGET_AVX512 void loop_avx512(const void* fn, Index n, const T* const* x, T* y) {
-  apply<Fn, arity>(fn, n, x, y);
-}
+struct Loop<Isa::avx512, Fn, arity, T> {
+  REWIND_TARGET_AVX512 static void run(const void* fn, Index n, const T* const* x, T* y) {
+    apply<Fn, arity>(fn, n, x, y);
+  }
+  static void start(const void* fn, Index n, const T* const* x, T* y) { run(fn, n, x, y); }
+};
 #endif
 
 }  // namespace detail
@@ -97,11 +120,13 @@ template <class Fn, int Arity>
 VectorLoop vector_loop(Isa isa) {
   static_assert(Arity >= 0 && Arity <= 6);
 #if defined(__x86_64__)
-  if (isa == Isa::avx512) return {detail::loop_avx512<Fn, Arity, float>, detail::loop_avx512<Fn, Arity, double>};
-  if (isa == Isa::avx2) return {detail::loop_avx2<Fn, Arity, float>, detail::loop_avx2<Fn, Arity, double>};
+  if (isa == Isa::avx512)
+    return {detail::Loop<Isa::avx512, Fn, Arity, float>::start, detail::Loop<Isa::avx512, Fn, Arity, double>::start};
+  if (isa == Isa::avx2)
+    return {detail::Loop<Isa::avx2, Fn, Arity, float>::start, detail::Loop<Isa::avx2, Fn, Arity, double>::start};
 #endif
   static_cast<void>(isa);
-  return {detail::loop_baseline<Fn, Arity, float>, detail::loop_baseline<Fn, Arity, double>};
+  return {detail::Loop<Isa::baseline, Fn, Arity, float>::start, detail::Loop<Isa::baseline, Fn, Arity, double>::start};
 }
 
 /// The same for this processor's `active_isa()`.
@@ -111,3 +136,7 @@ VectorLoop vector_loop() {
 }
 
 }  // namespace rw
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif

@@ -53,8 +53,6 @@ struct MatMul {
   bool sums_over_rows() const { return ta && !tb; }
 
  private:
-  static ConstView matrix(ConstView v) { return {v.data, Shape{v.rows(), v.cols()}, v.stride, v.dtype}; }
-
   // Matrix number i of a stack.
   static ConstView one(ConstView v, Index i, int last) {
     const Index rows = v.shape[last - 1], step = rows * v.stride * static_cast<Index>(size_of(v.dtype));
@@ -62,9 +60,11 @@ struct MatMul {
   }
 
   void run(ConstView a, ConstView b, View y, bool add) const {
-    if (b.shape.rank() == 2) {
-      const View c{y.data, Shape{y.rows(), y.cols()}, y.stride, y.dtype};
-      return gemm(matrix(a), ta, b, tb, c, add);
+    if (b.shape.rank() == 2) {  // shapes were checked by infer
+      const Index k = ta ? a.rows() : a.cols();
+      return visit_real(y.dtype, [&]<class T>() {
+        gemm(ta, tb, y.rows(), y.cols(), k, a.as<T>(), a.stride, b.as<T>(), b.stride, y.as<T>(), y.stride, add);
+      });
     }
     const int last = y.shape.rank() - 1;
     Index batch = 1;
