@@ -7,17 +7,26 @@
 #include <rewind/core/shape.h>
 
 namespace rw {
+namespace {
+
+// Throws unless every length is an Index that bytes can be counted with. An axis of length 0 does not hide the others:
+// they would come back when it is stretched or taken away.
+void check_lengths(std::span<const Index> dims) {
+  Index size = 1;
+  for (Index d : dims) {
+    if (d < 0) throw Error(fmt::format("a length may not be negative: ({})", fmt::join(dims, ", ")));
+    if (d > 0 && (__builtin_mul_overflow(size, d, &size) || size > (Index{1} << 58)))
+      throw Error(fmt::format("a shape too large to address: ({})", fmt::join(dims, ", ")));
+  }
+}
+
+}  // namespace
 
 Shape::Shape(std::span<const Index> dims) {
   if (dims.size() > max_rank)
     throw Error(fmt::format("a shape has at most {} axes, not {}: ({})", max_rank, dims.size(), fmt::join(dims, ", ")));
-  Index size = 1;
-  for (Index d : dims) {
-    if (d < 0) throw Error(fmt::format("a length may not be negative: ({})", fmt::join(dims, ", ")));
-    if (__builtin_mul_overflow(size, d, &size) || size > (Index{1} << 58))
-      throw Error(fmt::format("a shape too large to address: ({})", fmt::join(dims, ", ")));
-    dims_[static_cast<std::size_t>(rank_++)] = d;
-  }
+  check_lengths(dims);
+  for (Index d : dims) dims_[static_cast<std::size_t>(rank_++)] = d;
 }
 
 int Shape::axis(int axis) const {
@@ -28,7 +37,10 @@ int Shape::axis(int axis) const {
 
 Shape Shape::with(int axis, Index length) const {
   Shape s = *this;
-  s.dims_[static_cast<std::size_t>(axis)] = length;
+  Index& changed = s.dims_[static_cast<std::size_t>(axis)];
+  const bool grows = length < 0 || length > changed;
+  changed = length;
+  if (grows) check_lengths({s.begin(), s.end()});
   return s;
 }
 
@@ -46,6 +58,7 @@ Shape Shape::inserted(int axis, Index length) const {
     if (i == axis) s.dims_[static_cast<std::size_t>(s.rank_++)] = length;
     if (i < rank()) s.dims_[static_cast<std::size_t>(s.rank_++)] = (*this)[i];
   }
+  check_lengths({s.begin(), s.end()});
   return s;
 }
 
@@ -65,7 +78,7 @@ Shape broadcast(const Shape& a, const Shape& b) {
           fmt::format("shapes do not broadcast: {} and {} (axes are aligned at the last; each pair must be equal "
                       "or 1)",
                       a.str(), b.str()));
-    out = out.with(i + offset, l == 1 ? s : l);
+    if (l == 1 && s != 1) out = out.with(i + offset, s);
   }
   return out;
 }

@@ -18,7 +18,8 @@ inline constexpr int max_rank = 6;
 class Shape {
  public:
   constexpr Shape() = default;
-  /// Throws Error for more than `max_rank` axes, a negative length, or a size that overflows Index.
+  /// Throws Error for more than `max_rank` axes, a negative length, or a size too large to address (axes of length 0
+  /// left out of account).
   Shape(std::initializer_list<Index> dims) : Shape(std::span<const Index>(dims.begin(), dims.size())) {}
   explicit Shape(std::span<const Index> dims);
 
@@ -45,9 +46,10 @@ class Shape {
 
   /// `axis` counted from the end when negative; throws Error, naming the shape, when there is no such axis.
   int axis(int axis) const;
-  /// A copy with one axis of another length.
+  /// A copy with one axis (unchecked) of another length. Throws Error for lengths that a shape cannot have.
   Shape with(int axis, Index length) const;
-  /// Copies without an axis, and with a new axis of `length` before position `axis`.
+  /// Copies without an axis, and with a new axis of `length` before position `axis`. The latter throws Error for
+  /// lengths that a shape cannot have, and when there are `max_rank` axes already.
   Shape without(int axis) const;
   Shape inserted(int axis, Index length) const;
 
