@@ -1,3 +1,5 @@
+#include <utility>
+
 #include <rewind/autograd/parameter.h>
 #include <rewind/core/error.h>
 
@@ -14,6 +16,15 @@ void Parameter::set(ConstView value) {
   if (value.shape != shape())
     throw Error("parameter '" + name_ + "' has shape " + shape().str() + "; it cannot be set to " + value.shape.str());
   copy(value, edit());
+}
+
+void Parameter::convert(DType dtype) {
+  if (!is_real(dtype)) throw Error("parameter '" + name_ + "' must be f32 or f64, not i32");
+  if (dtype == this->dtype()) return;
+  Array value = data_->value.to(dtype);
+  data_->grad = data_->grad.to(dtype);
+  data_->former.push_back(std::exchange(data_->value, std::move(value)));
+  ++data_->version;
 }
 
 void Parameter::tie(Parameter& other) {

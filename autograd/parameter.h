@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <rewind/core/array.h>
 
@@ -31,6 +32,9 @@ class Parameter {
   }
   /// Replaces the value; the shape must be the same (else throws Error). The element type stays.
   void set(ConstView value);
+  /// Converts value and gradient to f32 or f64 (else throws Error), for all of its names. Tapes that have recorded it
+  /// keep the old storage.
+  void convert(DType dtype);
 
   /// The sum of all gradients since `zero_grad` or an optimizer's step, of the value's shape and type.
   const Array& grad() const { return data_->grad; }
@@ -48,6 +52,7 @@ class Parameter {
   /// What tapes and plans share.
   struct Data {
     Array value, grad;
+    std::vector<Array> former;  // what `convert` replaced: leaves of live tapes may still look at it
     std::string name;
     std::uint64_t version = 0;
     bool frozen = false;

@@ -37,10 +37,11 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
 
 }  // namespace
 
-Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
-  for (const Operand& x : inputs) {
+Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Operand& x = inputs[i];
     if (x.kind_ != Operand::Kind::tensor) continue;
-    TapeData* tape = x.tensor_.slot_ == nullptr ? nullptr : x.tensor_.slot_->tape.load(std::memory_order_acquire);
+    TapeData* tape = x.tensor_.slot_ == 0 ? nullptr : tape_of_slot(x.tensor_.slot_);
     if (tape != nullptr) return tape->record(info, op, inputs);
     try {
       TapeData::stale(x.tensor_);
@@ -64,11 +65,11 @@ NodeId TapeData::resolve(const Operand& x) {
 
 // The common case of elementwise ops: Tensors of one shape, nothing between their rows. Nothing in it throws, and it is
 // kept apart because recording a small op should cost little more than computing it.
-bool TapeData::plain_elementwise(std::span<const Operand> inputs, NodeId* ids) const {
+bool TapeData::plain_elementwise(const Operands& inputs, NodeId* ids) const {
   const Node* first = nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Operand& x = inputs[i];
-    if (x.kind_ != Operand::Kind::tensor || x.tensor_.slot_ != slot) return false;
+    if (x.kind_ != Operand::Kind::tensor || x.tensor_.slot_ != slot->number) return false;
     const NodeId id = x.tensor_.index_;
     if (id >= nodes.size()) return false;
     const Node& n = nodes[id];
@@ -93,10 +94,10 @@ Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, st
     for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
     contiguous_loop(info.elementwise->value, n.op, n.dtype, size, x, static_cast<int>(in.size()), n.data);
   }
-  return Tensor(slot, id, n.stamp);
+  return Tensor(slot->number, id, n.stamp);
 }
 
-Tensor TapeData::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inputs) {
   if (info.elementwise != nullptr) {
     NodeId ids[max_elementwise_inputs];
     if (plain_elementwise(inputs, ids)) return record_plain_elementwise(info, op, {ids, inputs.size()});

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <deque>
 #include <mutex>
 #include <ostream>
 
@@ -12,12 +11,15 @@
 
 namespace rw {
 namespace detail {
+
+std::atomic<Slot*> slot_table[slot_blocks];
+
 namespace {
 
 // The pool of slots: touched only when a tape is made or destroyed.
 struct Slots {
   std::mutex mutex;
-  std::deque<Slot> all;
+  std::uint32_t made = 0;
   std::vector<Slot*> free;
 };
 
@@ -26,12 +28,23 @@ Slots& slots() {
   return *pool;
 }
 
+Slot* new_slot(Slots& pool) {
+  const std::uint32_t number = pool.made + 1;
+  const std::uint32_t block = number / slots_in_block;
+  if (block >= slot_blocks) throw Error("too many tapes at the same time");
+  if (slot_table[block].load(std::memory_order_relaxed) == nullptr)
+    slot_table[block].store(new Slot[slots_in_block], std::memory_order_release);
+  Slot* slot = slot_table[block].load(std::memory_order_relaxed) + number % slots_in_block;
+  slot->number = pool.made = number;
+  return slot;
+}
+
 Slot* take_slot(TapeData* tape) {
   Slots& pool = slots();
   const std::lock_guard lock(pool.mutex);
   Slot* slot = nullptr;
   if (pool.free.empty()) {
-    slot = &pool.all.emplace_back();
+    slot = new_slot(pool);
   } else {
     slot = pool.free.back();
     pool.free.pop_back();
@@ -57,15 +70,15 @@ TapeData::TapeData(Tape* o, const TapeOptions& opts) : owner(o), slot(nullptr), 
 TapeData::~TapeData() { give_slot(slot); }
 
 TapeData* TapeData::find(const Tensor& t) {
-  if (t.slot_ == nullptr) return nullptr;
-  TapeData* tape = t.slot_->tape.load(std::memory_order_acquire);
+  if (t.slot_ == 0) return nullptr;
+  TapeData* tape = tape_of_slot(t.slot_);
   if (tape == nullptr || t.index_ >= tape->nodes.size() || tape->nodes[t.index_].stamp != t.stamp_) return nullptr;
   return tape;
 }
 
 void TapeData::stale(const Tensor& t) {
-  if (t.slot_ == nullptr) throw Error("an empty Tensor: it was never recorded");
-  if (t.slot_->tape.load(std::memory_order_acquire) == nullptr)
+  if (t.slot_ == 0) throw Error("an empty Tensor: it was never recorded");
+  if (tape_of_slot(t.slot_) == nullptr)
     throw Error("a stale Tensor: its tape was destroyed; keep the tape, or copy values out with array()");
   throw Error(
       "a stale Tensor: its tape was cleared or rewound since it was recorded; copy values out with array() before "
@@ -79,8 +92,8 @@ TapeData& TapeData::of(const Tensor& t) {
 }
 
 NodeId TapeData::id(const Tensor& t) const {
-  if (t.slot_ == slot && t.index_ < nodes.size() && nodes[t.index_].stamp == t.stamp_) return t.index_;
-  if (t.slot_ != slot && find(t) != nullptr)
+  if (t.slot_ == slot->number && t.index_ < nodes.size() && nodes[t.index_].stamp == t.stamp_) return t.index_;
+  if (t.slot_ != slot->number && find(t) != nullptr)
     throw Error("tensors of two tapes are mixed: carry values over with tape.constant(t.array())");
   stale(t);
 }
@@ -205,7 +218,7 @@ Tensor Tape::input(const Shape& shape, DType dtype) {
   if (!data_->options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
   return data_->tensor(data_->leaf(op_info<Input>(), Role::input, shape, dtype, false));
 }
-Tensor Tape::record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& inputs) {
   return data_->record(info, op, inputs);
 }
 
@@ -315,6 +328,9 @@ std::string Tape::scope_path(std::uint32_t scope) const {
   return path;
 }
 std::string Tape::describe(NodeId id) const { return data_->describe(id); }
+Error Tape::error(std::string_view op, const std::string& reason) const {
+  return Error(fmt::format("[{}] {}{}", op, reason, data_->where(data_->scope)));
+}
 
 std::uint64_t Tape::seed() const { return data_->options.seed; }
 std::uint64_t Tape::step() const { return data_->step; }

@@ -16,11 +16,22 @@
 namespace rw::detail {
 
 /// Where handles find their tape. Slots are made with tapes, recycled and never freed, so that a handle that outlives
-/// its tape can still be told so; stamps go on counting when a slot is used again.
+/// its tape can still be told so; stamps go on counting when a slot is used again. A handle has the slot's number: 16
+/// bytes travel in two registers.
 struct Slot {
   std::atomic<TapeData*> tape{nullptr};
   std::uint64_t next_stamp = 1;
+  std::uint32_t number = 0;  // from 1
 };
+
+inline constexpr std::uint32_t slots_in_block = 1024, slot_blocks = 4096;
+extern std::atomic<Slot*> slot_table[slot_blocks];
+
+/// The tape that uses slot `number` now, or null.
+inline TapeData* tape_of_slot(std::uint32_t number) {
+  return slot_table[number / slots_in_block].load(std::memory_order_acquire)[number % slots_in_block].tape.load(
+      std::memory_order_acquire);
+}
 
 class TapeData {
  public:
@@ -28,7 +39,7 @@ class TapeData {
   ~TapeData();
 
   // record.cpp
-  Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+  Tensor record(const OpInfo& info, const void* op, const Operands& inputs);
   NodeId resolve(const Operand& operand);
   NodeId append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype);
   NodeId leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad);
@@ -41,7 +52,7 @@ class TapeData {
   static TapeData& of(const Tensor& t);
   static TapeData* find(const Tensor& t);
   NodeId id(const Tensor& t) const;
-  Tensor tensor(NodeId id) const { return Tensor(slot, id, nodes[id].stamp); }
+  Tensor tensor(NodeId id) const { return Tensor(slot->number, id, nodes[id].stamp); }
   [[noreturn]] static void stale(const Tensor& t);
 
   // tape.cpp
@@ -96,12 +107,12 @@ class TapeData {
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 
  private:
-  bool plain_elementwise(std::span<const Operand> inputs, NodeId* ids) const;
+  bool plain_elementwise(const Operands& inputs, NodeId* ids) const;
   Tensor record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in);
   std::uint32_t* leaf_slot(const Parameter::Data* parameter);
   void grow_leaf_index();
   friend class rw::Tape;
-  friend Tensor detail::record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+  friend Tensor detail::record(const OpInfo& info, const void* op, const Operands& inputs);
 };
 
 }  // namespace rw::detail

@@ -18,9 +18,9 @@ class Tape;
 class Tensor;
 
 namespace detail {
-struct Slot;
 class TapeData;
-Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+class Operands;
+Tensor record(const OpInfo& info, const void* op, const Operands& inputs);
 }  // namespace detail
 
 /// A handle to one recorded value: which tape, which node, and the stamp of its recording. 24 bytes, copied freely,
@@ -61,10 +61,10 @@ class Tensor {
 
  private:
   friend class detail::TapeData;
-  friend Tensor detail::record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
-  Tensor(detail::Slot* slot, std::uint32_t index, std::uint64_t stamp) : slot_(slot), index_(index), stamp_(stamp) {}
+  friend Tensor detail::record(const OpInfo& info, const void* op, const detail::Operands& inputs);
+  Tensor(std::uint32_t slot, std::uint32_t index, std::uint64_t stamp) : slot_(slot), index_(index), stamp_(stamp) {}
 
-  detail::Slot* slot_ = nullptr;
+  std::uint32_t slot_ = 0;  // 0: an empty handle
   std::uint32_t index_ = 0;
   std::uint64_t stamp_ = 0;
 };
@@ -80,9 +80,12 @@ class Operand {
   template <class N>
   requires std::is_arithmetic_v<N> Operand(N value) : number_(static_cast<double>(value)), kind_(Kind::number) {}
 
+  /// The Tensor, or null when it is a Parameter or a number.
+  const Tensor* tensor() const { return kind_ == Kind::tensor ? &tensor_ : nullptr; }
+
  private:
   friend class detail::TapeData;
-  friend Tensor detail::record(const OpInfo& info, const void* op, std::span<const Operand> inputs);
+  friend Tensor detail::record(const OpInfo& info, const void* op, const detail::Operands& inputs);
   enum class Kind : std::uint8_t { tensor, parameter, number };
   union {
     Tensor tensor_;
@@ -92,16 +95,41 @@ class Operand {
   Kind kind_;
 };
 
+namespace detail {
+
+/// Operands that lie one after another, or wherever pointers say: copying a handle that was just written stalls the
+/// processor for longer than the rest of a small op's bookkeeping takes.
+class Operands {
+ public:
+  explicit Operands(std::span<const Operand> all) : first_(all.data()), size_(all.size()) {}
+  explicit Operands(std::span<const Operand* const> each) : each_(each.data()), size_(each.size()) {}
+  std::size_t size() const { return size_; }
+  const Operand& operator[](std::size_t i) const { return each_ == nullptr ? first_[i] : *each_[i]; }
+
+ private:
+  const Operand* first_ = nullptr;
+  const Operand* const* each_ = nullptr;
+  std::size_t size_;
+};
+
+}  // namespace detail
+
 /// Records an op: infers the shape, computes the value, appends a node. Throws Error, naming op, shapes and scope, for
 /// shapes or types that do not fit, for stale handles, and for inputs of different tapes; the tape is then as it was.
 /// At least one input must be a Tensor (or say which tape: see Tape::record).
 template <class Op>
 Tensor record(const Op& op, std::initializer_list<Operand> inputs) {
-  return detail::record(op_info<Op>(), &op, {inputs.begin(), inputs.size()});
+  return detail::record(op_info<Op>(), &op, detail::Operands({inputs.begin(), inputs.size()}));
 }
 template <class Op>
 Tensor record(const Op& op, std::span<const Operand> inputs) {
-  return detail::record(op_info<Op>(), &op, inputs);
+  return detail::record(op_info<Op>(), &op, detail::Operands(inputs));
+}
+/// The same without a list, the quickest form: `record(op, a, b)`.
+template <class Op, std::same_as<Operand>... Inputs>
+Tensor record(const Op& op, const Operand& first, const Inputs&... inputs) {
+  const Operand* const each[] = {&first, &inputs...};
+  return detail::record(op_info<Op>(), &op, detail::Operands(std::span<const Operand* const>(each)));
 }
 
 }  // namespace rw

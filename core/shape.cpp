@@ -7,26 +7,25 @@
 #include <rewind/core/shape.h>
 
 namespace rw {
-namespace {
 
-// Throws unless every length is an Index that bytes can be counted with. An axis of length 0 does not hide the others:
-// they would come back when it is stretched or taken away.
-void check_lengths(std::span<const Index> dims) {
+void Shape::refuse(Index length) { throw Error(fmt::format("a length must be from 0 to 2147483647, not {}", length)); }
+
+void Shape::check_size() const {
   Index size = 1;
-  for (Index d : dims) {
-    if (d < 0) throw Error(fmt::format("a length may not be negative: ({})", fmt::join(dims, ", ")));
+  for (Index d : *this)
     if (d > 0 && (__builtin_mul_overflow(size, d, &size) || size > (Index{1} << 58)))
-      throw Error(fmt::format("a shape too large to address: ({})", fmt::join(dims, ", ")));
-  }
+      throw Error("a shape too large to address: " + str());
 }
-
-}  // namespace
 
 Shape::Shape(std::span<const Index> dims) {
   if (dims.size() > max_rank)
     throw Error(fmt::format("a shape has at most {} axes, not {}: ({})", max_rank, dims.size(), fmt::join(dims, ", ")));
-  check_lengths(dims);
-  for (Index d : dims) dims_[static_cast<std::size_t>(rank_++)] = d;
+  for (Index d : dims) {
+    if (d < 0) throw Error(fmt::format("a length may not be negative: ({})", fmt::join(dims, ", ")));
+    if (d > INT32_MAX) throw Error(fmt::format("a shape too large to address: ({})", fmt::join(dims, ", ")));
+    set(rank_++, d);
+  }
+  check_size();
 }
 
 int Shape::axis(int axis) const {
@@ -35,19 +34,10 @@ int Shape::axis(int axis) const {
   return a;
 }
 
-Shape Shape::with(int axis, Index length) const {
-  Shape s = *this;
-  Index& changed = s.dims_[static_cast<std::size_t>(axis)];
-  const bool grows = length < 0 || length > changed;
-  changed = length;
-  if (grows) check_lengths({s.begin(), s.end()});
-  return s;
-}
-
 Shape Shape::without(int axis) const {
   Shape s;
   for (int i = 0; i < rank(); ++i)
-    if (i != axis) s.dims_[static_cast<std::size_t>(s.rank_++)] = (*this)[i];
+    if (i != axis) s.set(s.rank_++, (*this)[i]);
   return s;
 }
 
@@ -55,10 +45,10 @@ Shape Shape::inserted(int axis, Index length) const {
   if (rank() == max_rank) throw Error(fmt::format("{} already has {} axes, the most there can be", str(), max_rank));
   Shape s;
   for (int i = 0; i <= rank(); ++i) {
-    if (i == axis) s.dims_[static_cast<std::size_t>(s.rank_++)] = length;
-    if (i < rank()) s.dims_[static_cast<std::size_t>(s.rank_++)] = (*this)[i];
+    if (i == axis) s.set(s.rank_++, length);
+    if (i < rank()) s.set(s.rank_++, (*this)[i]);
   }
-  check_lengths({s.begin(), s.end()});
+  s.check_size();
   return s;
 }
 
@@ -73,12 +63,12 @@ Shape broadcast(const Shape& a, const Shape& b) {
   Shape out = longer;
   for (int i = 0; i < shorter.rank(); ++i) {
     const Index l = longer[i + offset], s = shorter[i];
-    if (l != s && l != 1 && s != 1)
+    if (l == s || s == 1) continue;
+    if (l != 1)
       throw Error(
-          fmt::format("shapes do not broadcast: {} and {} (axes are aligned at the last; each pair must be equal "
-                      "or 1)",
+          fmt::format("shapes do not broadcast: {} and {} (axes are aligned at the last; each pair must be equal or 1)",
                       a.str(), b.str()));
-    if (l == 1 && s != 1) out = out.with(i + offset, s);
+    out = out.with(i + offset, s);
   }
   return out;
 }

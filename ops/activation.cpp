@@ -105,12 +105,12 @@ struct Gelu {
 
 }  // namespace
 
-Tensor tanh(Operand x) { return record(Elementwise<Tanh>{}, {x}); }
-Tensor sigmoid(Operand x) { return record(Elementwise<Sigmoid>{}, {x}); }
-Tensor relu(Operand x) { return record(Elementwise<Relu>{}, {x}); }
-Tensor leaky_relu(Operand x, double slope) { return record(Elementwise<LeakyRelu>{{slope}}, {x}); }
-Tensor softplus(Operand x) { return record(Elementwise<Softplus>{}, {x}); }
-Tensor gelu(Operand x) { return record(Elementwise<Gelu>{}, {x}); }
-Tensor erf(Operand x) { return record(Elementwise<Erf>{}, {x}); }
+Tensor tanh(Operand x) { return record(Elementwise<Tanh>{}, x); }
+Tensor sigmoid(Operand x) { return record(Elementwise<Sigmoid>{}, x); }
+Tensor relu(Operand x) { return record(Elementwise<Relu>{}, x); }
+Tensor leaky_relu(Operand x, double slope) { return record(Elementwise<LeakyRelu>{{slope}}, x); }
+Tensor softplus(Operand x) { return record(Elementwise<Softplus>{}, x); }
+Tensor gelu(Operand x) { return record(Elementwise<Gelu>{}, x); }
+Tensor erf(Operand x) { return record(Elementwise<Erf>{}, x); }
 
 }  // namespace rw

@@ -244,25 +244,25 @@ struct Clamp {
 
 }  // namespace
 
-Tensor add(Operand a, Operand b) { return record(Elementwise<Add>{}, {a, b}); }
-Tensor sub(Operand a, Operand b) { return record(Elementwise<Sub>{}, {a, b}); }
-Tensor mul(Operand a, Operand b) { return record(Elementwise<Mul>{}, {a, b}); }
-Tensor div(Operand a, Operand b) { return record(Elementwise<Div>{}, {a, b}); }
-Tensor neg(Operand x) { return record(Elementwise<Neg>{}, {x}); }
-Tensor square(Operand x) { return record(Elementwise<Square>{}, {x}); }
-Tensor sqrt(Operand x) { return record(Elementwise<Sqrt>{}, {x}); }
-Tensor exp(Operand x) { return record(Elementwise<Exp>{}, {x}); }
-Tensor log(Operand x) { return record(Elementwise<Log>{}, {x}); }
-Tensor abs(Operand x) { return record(Elementwise<Abs>{}, {x}); }
-Tensor pow(Operand x, double exponent) { return record(Elementwise<PowConstant>{{exponent}}, {x}); }
-Tensor pow(Operand a, Operand b) { return record(Elementwise<Pow>{}, {a, b}); }
-Tensor sin(Operand x) { return record(Elementwise<Sin>{}, {x}); }
-Tensor cos(Operand x) { return record(Elementwise<Cos>{}, {x}); }
-Tensor maximum(Operand a, Operand b) { return record(Elementwise<Maximum>{}, {a, b}); }
-Tensor minimum(Operand a, Operand b) { return record(Elementwise<Minimum>{}, {a, b}); }
+Tensor add(Operand a, Operand b) { return record(Elementwise<Add>{}, a, b); }
+Tensor sub(Operand a, Operand b) { return record(Elementwise<Sub>{}, a, b); }
+Tensor mul(Operand a, Operand b) { return record(Elementwise<Mul>{}, a, b); }
+Tensor div(Operand a, Operand b) { return record(Elementwise<Div>{}, a, b); }
+Tensor neg(Operand x) { return record(Elementwise<Neg>{}, x); }
+Tensor square(Operand x) { return record(Elementwise<Square>{}, x); }
+Tensor sqrt(Operand x) { return record(Elementwise<Sqrt>{}, x); }
+Tensor exp(Operand x) { return record(Elementwise<Exp>{}, x); }
+Tensor log(Operand x) { return record(Elementwise<Log>{}, x); }
+Tensor abs(Operand x) { return record(Elementwise<Abs>{}, x); }
+Tensor pow(Operand x, double exponent) { return record(Elementwise<PowConstant>{{exponent}}, x); }
+Tensor pow(Operand a, Operand b) { return record(Elementwise<Pow>{}, a, b); }
+Tensor sin(Operand x) { return record(Elementwise<Sin>{}, x); }
+Tensor cos(Operand x) { return record(Elementwise<Cos>{}, x); }
+Tensor maximum(Operand a, Operand b) { return record(Elementwise<Maximum>{}, a, b); }
+Tensor minimum(Operand a, Operand b) { return record(Elementwise<Minimum>{}, a, b); }
 Tensor clamp(Operand x, double lo, double hi) {
   if (!(lo <= hi)) throw Error(fmt::format("[clamp] the range {}..{} is empty", lo, hi));
-  return record(Elementwise<Clamp>{{lo, hi}}, {x});
+  return record(Elementwise<Clamp>{{lo, hi}}, x);
 }
 
 }  // namespace rw

@@ -60,12 +60,12 @@ struct Where {
 
 }  // namespace
 
-Tensor equal(Operand a, Operand b) { return record(Elementwise<Equal>{}, {a, b}); }
-Tensor not_equal(Operand a, Operand b) { return record(Elementwise<NotEqual>{}, {a, b}); }
-Tensor less(Operand a, Operand b) { return record(Elementwise<Less>{}, {a, b}); }
-Tensor less_equal(Operand a, Operand b) { return record(Elementwise<LessEqual>{}, {a, b}); }
+Tensor equal(Operand a, Operand b) { return record(Elementwise<Equal>{}, a, b); }
+Tensor not_equal(Operand a, Operand b) { return record(Elementwise<NotEqual>{}, a, b); }
+Tensor less(Operand a, Operand b) { return record(Elementwise<Less>{}, a, b); }
+Tensor less_equal(Operand a, Operand b) { return record(Elementwise<LessEqual>{}, a, b); }
 Tensor greater(Operand a, Operand b) { return less(b, a); }
 Tensor greater_equal(Operand a, Operand b) { return less_equal(b, a); }
-Tensor where(Operand mask, Operand a, Operand b) { return record(Elementwise<Where>{}, {mask, a, b}); }
+Tensor where(Operand mask, Operand a, Operand b) { return record(Elementwise<Where>{}, mask, a, b); }
 
 }  // namespace rw

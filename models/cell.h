@@ -1,0 +1,94 @@
+#pragma once
+
+#include <concepts>
+#include <string>
+
+#include <rewind/autograd/tape.h>
+#include <rewind/models/init.h>
+#include <rewind/models/module.h>
+#include <rewind/models/state.h>
+
+namespace rw {
+
+/// A recurrent cell: its State, the state before the first step, and one step. Everything that works on sequences takes
+/// any such type: a user's own, too.
+template <class C>
+concept Cell = requires(const C& cell, Tape& tape, Index batch, Tensor x, typename C::State state) {
+  { cell.zero_state(tape, batch) } -> std::same_as<typename C::State>;
+  { cell.step(x, state) } -> std::same_as<typename C::State>;
+};
+
+/// A cell whose step begins with a product of the input alone, so that `unroll` can take it out of the loop, one
+/// product for all steps: step(x, s) is step_projected(project(x), s). `project` takes any leading axes.
+template <class C>
+concept ProjectedCell = Cell<C> && requires(const C& cell, Tensor x, typename C::State state) {
+  { cell.project(x) } -> std::same_as<Tensor>;
+  { cell.step_projected(x, state) } -> std::same_as<typename C::State>;
+};
+
+/// What a step gives to the layer above: the state's h. A cell whose output is something else has a member
+/// `Tensor output(const State&) const`.
+template <Cell C>
+Tensor output(const C& cell, const typename C::State& state) {
+  if constexpr (requires { cell.output(state); })
+    return cell.output(state);
+  else
+    return state.h;
+}
+
+/// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member
+/// `State empty_state() const`.
+template <Cell C>
+typename C::State empty_state(const C& cell) {
+  if constexpr (requires { cell.empty_state(); })
+    return cell.empty_state();
+  else
+    return {};
+}
+
+/// The scope of a cell's ops.
+template <Cell C>
+std::string scope_name(const C& cell) {
+  if constexpr (requires { cell.name(); })
+    return cell.name();
+  else
+    return "cell";
+}
+
+/// Bias vectors of a layer: none; one; or two, one with each matrix, as PyTorch and cuDNN have it.
+enum class Bias { none, one, two };
+
+/// What the cells of the library share.
+struct CellOptions {
+  Bias bias = Bias::one;
+  /// Start of W [in, gates * hidden] and of R [hidden, gates * hidden], for each gate by itself, and of the biases.
+  Init weights = Init::glorot();
+  Init recurrent = Init::orthogonal();
+  Init biases = Init::constant(0);
+};
+
+/// What the library's gated cells are made of: W [in, gates * hidden], R [hidden, gates * hidden], b and, for two
+/// biases, br, both [gates * hidden].
+class GatedCell : public Module {
+ public:
+  Index in() const { return in_; }
+  Index hidden() const { return hidden_; }
+
+  /// The part of a step that depends on the input alone, x W + b: x [..., in], or indices [...] of i32, each of which
+  /// stands for the one-hot row of its value -> [..., gates * hidden].
+  Tensor project(Tensor x) const;
+
+ protected:
+  /// Throws Error for sizes below 1.
+  GatedCell(const char* name, Index gates, Index in, Index hidden, Rng& rng, const CellOptions& options);
+
+  /// h R + br.
+  Tensor recur(Tensor h) const;
+  Tensor zeros(Tape& tape, Index batch) const { return tape.constant(0.0, {batch, hidden_}); }
+
+  Index in_, hidden_;
+  Parameter &W_, &R_;
+  Parameter *b_, *br_;
+};
+
+}  // namespace rw

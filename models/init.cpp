@@ -1,0 +1,125 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include <rewind/core/error.h>
+#include <rewind/models/init.h>
+
+namespace rw {
+namespace {
+
+// The rows of `a` (n rows of length m >= n) made orthonormal by modified Gram-Schmidt, twice over against rounding.
+// Normal rows in, so the result is uniform over such matrices.
+void orthonormalise(std::vector<double>& a, std::size_t n, std::size_t m) {
+  for (std::size_t i = 0; i < n; ++i) {
+    double* row = &a[i * m];
+    for (int pass = 0; pass < 2; ++pass) {
+      for (std::size_t j = 0; j < i; ++j) {
+        const double* other = &a[j * m];
+        double dot = 0;
+        for (std::size_t k = 0; k < m; ++k) dot += row[k] * other[k];
+        for (std::size_t k = 0; k < m; ++k) row[k] -= dot * other[k];
+      }
+      double norm = 0;
+      for (std::size_t k = 0; k < m; ++k) norm += row[k] * row[k];
+      norm = std::sqrt(norm);
+      for (std::size_t k = 0; k < m; ++k) row[k] /= norm;
+    }
+  }
+}
+
+constexpr std::array<std::pair<std::string_view, Init::Kind>, 8> kinds{{{"glorot", Init::Kind::glorot},
+                                                                        {"he", Init::Kind::he},
+                                                                        {"lecun", Init::Kind::lecun},
+                                                                        {"orthogonal", Init::Kind::orthogonal},
+                                                                        {"identity", Init::Kind::identity},
+                                                                        {"uniform", Init::Kind::uniform},
+                                                                        {"normal", Init::Kind::normal},
+                                                                        {"constant", Init::Kind::constant}}};
+
+Array one_block(const Init& init, Rng& rng, Index in, Index out) {
+  switch (init.kind) {
+    case Init::Kind::glorot: return glorot(rng, in, out);
+    case Init::Kind::he: return he(rng, in, out);
+    case Init::Kind::lecun: return lecun(rng, in, out);
+    case Init::Kind::orthogonal: return orthogonal(rng, in, out, init.scale);
+    case Init::Kind::identity: return identity(in, out, init.scale);
+    case Init::Kind::uniform: return uniform(rng, {in, out}, -init.scale, init.scale);
+    case Init::Kind::normal: return normal(rng, {in, out}, init.scale);
+    default: return full({in, out}, init.scale);
+  }
+}
+
+}  // namespace
+
+Array uniform(Rng& rng, const Shape& shape, double lo, double hi) {
+  Array a(shape);
+  for (float& x : a.span<float>()) x = static_cast<float>(rng.uniform(lo, hi));
+  return a;
+}
+
+Array normal(Rng& rng, const Shape& shape, double deviation) {
+  Array a(shape);
+  for (float& x : a.span<float>()) x = static_cast<float>(deviation * rng.normal());
+  return a;
+}
+
+Array glorot(Rng& rng, Index in, Index out) {
+  const double half_width = std::sqrt(6 / static_cast<double>(std::max<Index>(1, in + out)));
+  return uniform(rng, {in, out}, -half_width, half_width);
+}
+
+Array he(Rng& rng, Index in, Index out) {
+  return normal(rng, {in, out}, std::sqrt(2 / static_cast<double>(std::max<Index>(1, in))));
+}
+
+Array lecun(Rng& rng, Index in, Index out) {
+  const double half_width = 1 / std::sqrt(static_cast<double>(std::max<Index>(1, in)));
+  return uniform(rng, {in, out}, -half_width, half_width);
+}
+
+Array orthogonal(Rng& rng, Index in, Index out, double gain) {
+  const Shape shape{in, out};
+  const auto rows = static_cast<std::size_t>(std::min(in, out)), cols = static_cast<std::size_t>(std::max(in, out));
+  std::vector<double> a(rows * cols);
+  for (double& x : a) x = rng.normal();
+  orthonormalise(a, rows, cols);
+  Array result(shape);
+  const auto y = result.span<float>();
+  const bool wide = in <= out;
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t k = 0; k < cols; ++k)
+      y[wide ? i * cols + k : k * rows + i] = static_cast<float>(gain * a[i * cols + k]);
+  return result;
+}
+
+Array identity(Index in, Index out, double scale) {
+  Array a(Shape{in, out});
+  const auto y = a.span<float>();
+  for (Index i = 0; i < std::min(in, out); ++i) y[static_cast<std::size_t>(i * out + i)] = static_cast<float>(scale);
+  return a;
+}
+
+Init Init::named(std::string_view name, double scale) {
+  std::string known;
+  for (const auto& [kind_name, kind] : kinds) {
+    if (kind_name == name) return {kind, scale};
+    known += (known.empty() ? "" : ", ") + std::string(kind_name);
+  }
+  throw Error("no initialiser '" + std::string(name) + "'; there are: " + known);
+}
+
+Array Init::operator()(Rng& rng, Index in, Index out, Index blocks) const {
+  if (blocks == 1) return one_block(*this, rng, in, out);
+  Array all(Shape{in, blocks * out});
+  const auto y = all.span<float>();
+  for (Index b = 0; b < blocks; ++b) {
+    const Array block = one_block(*this, rng, in, out);
+    const auto x = block.span<float>();
+    for (Index i = 0; i < in; ++i) std::copy_n(x.begin() + i * out, out, y.begin() + (i * blocks + b) * out);
+  }
+  return all;
+}
+
+}  // namespace rw

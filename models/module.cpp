@@ -1,0 +1,99 @@
+#include <map>
+#include <unordered_set>
+
+#include <rewind/core/error.h>
+#include <rewind/models/module.h>
+
+namespace rw {
+
+void Module::check_new(const std::string& name) const {
+  if (name.empty() || name.find('.') != std::string::npos)
+    throw Error("module '" + name_ + "': '" + name + "' cannot name a part: names are not empty and have no dots");
+  for (const auto& p : parameters_)
+    if (p->name() == name) throw Error("module '" + name_ + "' already has a parameter '" + name + "'");
+  for (const auto& c : children_)
+    if (c->name() == name) throw Error("module '" + name_ + "' already has a part '" + name + "'");
+}
+
+Parameter& Module::param(std::string name, Array init) {
+  check_new(name);
+  return *parameters_.emplace_back(std::make_unique<Parameter>(std::move(name), std::move(init)));
+}
+
+void Module::adopt(std::string name, std::unique_ptr<Module> part) {
+  part->name_ = std::move(name);
+  part->train(training_);
+  children_.push_back(std::move(part));
+}
+
+void Module::collect(const std::string& prefix, std::vector<NamedParameter>& into) const {
+  for (const auto& p : parameters_) into.push_back({prefix + p->name(), p.get()});
+  for (const auto& c : children_) c->collect(c->name_.empty() ? prefix : prefix + c->name_ + ".", into);
+}
+
+std::vector<NamedParameter> Module::named_parameters() const {
+  std::vector<NamedParameter> all;
+  collect("", all);
+  return all;
+}
+
+std::vector<NamedParameter> Module::parameters() const {
+  std::vector<NamedParameter> all = named_parameters();
+  std::unordered_set<const Parameter::Data*> seen;
+  std::erase_if(all, [&](const NamedParameter& p) { return !seen.insert(p.parameter->data().get()).second; });
+  return all;
+}
+
+Parameter& Module::parameter(const std::string& dotted_name) const {
+  std::string names;
+  for (const NamedParameter& p : named_parameters()) {
+    if (p.name == dotted_name) return *p.parameter;
+    names += (names.empty() ? "" : ", ") + p.name;
+  }
+  throw Error("module '" + name_ + "' has no parameter '" + dotted_name + "'; it has: " + names);
+}
+
+Index Module::parameter_count() const {
+  Index count = 0;
+  for (const NamedParameter& p : parameters()) count += p.parameter->size();
+  return count;
+}
+
+void Module::zero_grad() const {
+  for (const NamedParameter& p : parameters()) p.parameter->zero_grad();
+}
+void Module::freeze(bool frozen) const {
+  for (const NamedParameter& p : parameters()) p.parameter->freeze(frozen);
+}
+void Module::to(DType dtype) const {
+  for (const NamedParameter& p : parameters()) p.parameter->convert(dtype);
+}
+
+void Module::train(bool on) {
+  training_ = on;
+  for (const auto& c : children_) c->train(on);
+}
+
+void copy_parameters(const Module& from, const Module& to) {
+  std::map<std::string, const Parameter*> sources;
+  for (const NamedParameter& p : from.named_parameters()) sources[p.name] = p.parameter;
+  std::vector<std::pair<const Parameter*, Parameter*>> pairs;
+  std::string complaints;
+  for (const NamedParameter& p : to.named_parameters()) {
+    const auto source = sources.find(p.name);
+    if (source == sources.end()) {
+      complaints += "; '" + p.name + "' is missing";
+      continue;
+    }
+    if (source->second->shape() != p.parameter->shape())
+      complaints += "; '" + p.name + "' is " + source->second->shape().str() + ", not " + p.parameter->shape().str();
+    pairs.emplace_back(source->second, p.parameter);
+    sources.erase(source);
+  }
+  for (const auto& [name, unused] : sources) complaints += "; '" + name + "' is not expected";
+  if (!complaints.empty())
+    throw Error("parameters of '" + from.name() + "' do not fit '" + to.name() + "'" + complaints);
+  for (const auto& [source, target] : pairs) target->set(source->value());
+}
+
+}  // namespace rw

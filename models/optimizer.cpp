@@ -1,0 +1,101 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <rewind/core/error.h>
+#include <rewind/core/threads.h>
+#include <rewind/models/optimizer.h>
+
+namespace rw {
+namespace {
+
+// All passes run over a chunk while it is in the first cache; arrays of many chunks are shared among threads.
+constexpr Index chunk = 2048;
+constexpr Index chunks_of_a_block = 16;
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<NamedParameter> parameters, double rate, std::vector<std::string> moments)
+    : moment_names_(std::move(moments)), rate_(0) {
+  set_rate(rate);
+  for (NamedParameter& p : parameters) {
+    Slot slot{std::move(p.name), p.parameter->data(), {}};
+    for (std::size_t i = 0; i < moment_names_.size(); ++i)
+      slot.moments.emplace_back(p.parameter->shape(), p.parameter->dtype());
+    slots_.push_back(std::move(slot));
+  }
+}
+
+void Optimizer::set_rate(double rate) {
+  if (!std::isfinite(rate) || rate < 0)
+    throw Error("the learning rate must be a finite number of 0 or more, not " + std::to_string(rate));
+  rate_ = rate;
+}
+
+void Optimizer::step() {
+  ++steps_;
+  const std::span<const Pass> all = passes();
+  for (Slot& slot : slots_) update(slot, all);
+}
+
+void Optimizer::update(Slot& slot, std::span<const Pass> passes) {
+  Parameter::Data& p = *slot.parameter;
+  if (p.frozen) return p.grad.fill(0);
+  ++p.version;
+  visit_real(p.value.dtype(), [&]<class T>() {
+    T* arrays[4] = {p.value.template span<T>().data(), p.grad.template span<T>().data()};
+    for (std::size_t i = 0; i < slot.moments.size(); ++i) arrays[2 + i] = slot.moments[i].template span<T>().data();
+    const Index size = p.value.size(), block = chunk * chunks_of_a_block;
+    parallel_for((size + block - 1) / block, [&](Index b) {
+      for (Index at = b * block; at < std::min(size, (b + 1) * block); at += chunk) {
+        const Index n = std::min(chunk, size - at);
+        for (const Pass& pass : passes) {
+          const T* x[4] = {};
+          for (int i = 0; i < pass.inputs; ++i) x[i] = arrays[pass.from[i]] + at;
+          if constexpr (std::is_same_v<T, float>)
+            pass.loop.f32(pass.fn, n, x, arrays[pass.to] + at);
+          else
+            pass.loop.f64(pass.fn, n, x, arrays[pass.to] + at);
+        }
+        std::fill_n(arrays[gradient] + at, n, T(0));
+      }
+    });
+  });
+}
+
+std::vector<NamedArray> Optimizer::state() const {
+  std::vector<NamedArray> all;
+  for (const Slot& slot : slots_)
+    for (std::size_t i = 0; i < slot.moments.size(); ++i)
+      all.push_back({slot.name + "." + moment_names_[i], slot.moments[i]});
+  all.push_back({"steps", full({}, static_cast<double>(steps_), DType::f64)});
+  all.push_back({"rate", full({}, rate_, DType::f64)});
+  return all;
+}
+
+void Optimizer::set_state(std::span<const NamedArray> state) {
+  std::map<std::string, const Array*> given;
+  for (const NamedArray& a : state) given[a.name] = &a.array;
+  std::string complaints;
+  const std::vector<NamedArray> own = this->state();
+  for (const NamedArray& a : own) {
+    const auto found = given.find(a.name);
+    if (found == given.end())
+      complaints += "; '" + a.name + "' is missing";
+    else if (found->second->shape() != a.array.shape() || found->second->dtype() != a.array.dtype())
+      complaints += "; '" + a.name + "' is " + std::string(name_of(found->second->dtype())) + " " +
+                    found->second->shape().str() + ", not " + std::string(name_of(a.array.dtype())) + " " +
+                    a.array.shape().str();
+  }
+  for (const auto& [name, unused] : given)
+    if (std::none_of(own.begin(), own.end(), [&](const NamedArray& a) { return a.name == name; }))
+      complaints += "; '" + name + "' is not expected";
+  if (!complaints.empty()) throw Error("the saved state is not of this optimizer" + complaints);
+  set_rate(given.at("rate")->item());
+  steps_ = static_cast<Index>(given.at("steps")->item());
+  for (Slot& slot : slots_)
+    for (std::size_t i = 0; i < slot.moments.size(); ++i)
+      slot.moments[i] = *given.at(slot.name + "." + moment_names_[i]);
+}
+
+}  // namespace rw

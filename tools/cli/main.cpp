@@ -1,0 +1,31 @@
+// The `rewind` command. Exit codes: 0 done; 1 an error, with one line on standard error; 2 arguments that make no
+// sense; 128 + n ended by signal n, with a checkpoint saved when there was training to save.
+#include <exception>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include <rewind/tools/cli/commands.h>
+
+int main(int argc, char** argv) {
+  std::ios::sync_with_stdio(false);
+  CLI::App app("Train and look at recurrent networks.", "rewind");
+  app.require_subcommand(1);
+  app.option_defaults()->always_capture_default();
+  rw::cli::add_train(app);
+  rw::cli::add_sample(app);
+  try {
+    app.parse(argc, argv);
+    std::cout.flush();
+    return rw::cli::exit_code;
+  } catch (const CLI::Success& asked_for_help) {
+    return app.exit(asked_for_help);
+  } catch (const CLI::ParseError& error) {
+    std::cerr << "rewind: " << error.what() << " (see rewind --help)\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cout.flush();
+    std::cerr << "rewind: " << error.what() << '\n';
+    return 1;
+  }
+}

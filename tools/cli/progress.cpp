@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <numbers>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <rewind/tools/cli/progress.h>
+
+namespace rw::cli {
+
+namespace {
+
+std::string step_text(const Status& s) {
+  return s.steps > 0 ? fmt::format("step {}/{}", s.step, s.steps) : fmt::format("step {}", s.step);
+}
+
+std::string figures(const Status& s) {
+  return fmt::format("epoch {}  {}  {}  {:.1f}k chars/s  {} left", s.epoch, step_text(s), loss_text(s.loss),
+                     s.characters_per_second / 1000, time_text(s.seconds_left));
+}
+
+int terminal_width() {
+  winsize size = {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+std::string loss_text(double nats) {
+  return fmt::format("{:.3f} nats {:.3f} bits/char", nats, nats / std::numbers::ln2);
+}
+
+std::string time_text(double seconds) {
+  if (!(seconds < 360'000)) return "?";
+  const auto s = static_cast<Index>(std::lround(std::max(seconds, 0.0)));
+  return s < 3600 ? fmt::format("{}:{:02}", s / 60, s % 60)
+                  : fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+}
+
+std::string bar_line(const Status& s, int width) {
+  const std::string text = figures(s);
+  const int cells = std::min(width - static_cast<int>(text.size()) - 9, 40);
+  const int percent = static_cast<int>(100 * std::clamp(s.fraction, 0.0, 1.0));
+  if (cells < 5) return fmt::format("{:3}%  {}", percent, text);
+  const int full = cells * percent / 100;
+  return fmt::format("[{:#<{}}{:.<{}}] {:3}%  {}", "", full, "", cells - full, percent, text);
+}
+
+std::string plain_line(const Status& s) {
+  return fmt::format("{:3}%  {}", static_cast<int>(100 * std::clamp(s.fraction, 0.0, 1.0)), figures(s));
+}
+
+Progress::Progress(bool quiet) : quiet_(quiet) {
+  const char* term = std::getenv("TERM");
+  terminal_ = isatty(STDERR_FILENO) == 1 && !(term != nullptr && std::strcmp(term, "dumb") == 0);
+}
+
+void Progress::show(const Status& status) {
+  const auto now = Clock::now();
+  if (quiet_ || now - last_ < (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10))) return;
+  last_ = now;
+  if (terminal_) {
+    const int width = terminal_width() - 1;  // a full last column would wrap
+    const std::string line = bar_line(status, width).substr(0, static_cast<std::size_t>(std::max(width, 1)));
+    fmt::print(stderr, "\r{}\x1b[K", line);
+    bar_shown_ = true;
+  } else {
+    fmt::print(stderr, "{}\n", plain_line(status));
+  }
+  std::fflush(stderr);
+}
+
+void Progress::say(const std::string& line) {
+  if (quiet_) return;
+  clear();
+  fmt::print(stderr, "{}\n", line);
+  std::fflush(stderr);
+}
+
+void Progress::clear() {
+  if (!bar_shown_) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  bar_shown_ = false;
+}
+
+}  // namespace rw::cli

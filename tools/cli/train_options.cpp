@@ -1,0 +1,156 @@
+#include <cmath>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <rewind/core/error.h>
+#include <rewind/tools/cli/train_options.h>
+
+namespace rw::cli {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainOptions, cell, layers, hidden, embedding, dropout, batch, sequence, held_out,
+                                   optimizer, schedule, rate, decay, decay_after, clip, clip_value, init, init_scale,
+                                   seed)
+
+namespace {
+
+void need(bool good, const char* option, double value, const char* what) {
+  if (!good) throw Error(fmt::format("{} is {}: it must be {}", option, value, what));
+}
+
+void need_count(const char* option, Index value, Index least = 1) {
+  if (value < least) throw Error(fmt::format("{} is {}: it must be at least {}", option, value, least));
+}
+
+void need_one_of(const char* option, const std::string& value, std::initializer_list<const char*> names) {
+  std::string list;
+  for (const char* name : names) {
+    if (value == name) return;
+    list += (list.empty() ? "" : ", ") + std::string(name);
+  }
+  throw Error(fmt::format("{} is {}: it must be one of {}", option, value, list));
+}
+
+bool positive(double x) { return std::isfinite(x) && x > 0; }
+bool not_negative(double x) { return std::isfinite(x) && x >= 0; }
+
+template <class T>
+void option(CLI::App& app, TrainCommand& command, const char* group, const char* name, T TrainOptions::*field,
+            const char* help) {
+  CLI::Option* added = app.add_option(name, command.options.*field, help)->group(group);
+  command.given.push_back(
+      {name, added, [field](const TrainOptions& from, TrainOptions& to) { to.*field = from.*field; }});
+}
+
+}  // namespace
+
+void check(const TrainOptions& o) {
+  need_one_of("--cell", o.cell, {"lstm", "gru", "rnn"});
+  need_count("--layers", o.layers);
+  need_count("--hidden", o.hidden);
+  need_count("--embedding", o.embedding, 0);
+  need(o.dropout >= 0 && o.dropout < 1, "--dropout", o.dropout, "at least 0 and below 1");
+  need_count("--batch", o.batch);
+  need_count("--sequence", o.sequence);
+  need(o.held_out >= 0 && o.held_out < 1, "--split", o.held_out, "at least 0 and below 1");
+  need_one_of("--optimizer", o.optimizer, {"sgd", "rmsprop", "adam", "adamw"});
+  need_one_of("--schedule", o.schedule, {"constant", "steps", "cosine"});
+  need(positive(o.rate), "--rate", o.rate, "a positive number");
+  need(positive(o.decay) && o.decay <= 1, "--decay", o.decay, "above 0 and at most 1");
+  need_count("--decay-after", o.decay_after, 0);
+  need(not_negative(o.clip), "--clip", o.clip, "a positive number, or 0 for none");
+  need(not_negative(o.clip_value), "--clip-value", o.clip_value, "a positive number, or 0 for none");
+  need_one_of("--init", o.init, {"default", "glorot", "orthogonal", "uniform", "normal"});
+  need(positive(o.init_scale), "--init-scale", o.init_scale, "a positive number");
+}
+
+void check(const Budget& b) {
+  need(not_negative(b.epochs), "--epochs", b.epochs, "a positive number");
+  need(not_negative(b.seconds), "--seconds", b.seconds, "a positive number");
+  need_count("--steps", b.steps, 0);
+  if ((b.epochs > 0) + (b.seconds > 0) + (b.steps > 0) != 1)
+    throw Error("how long to train: give one of --epochs, --steps and --seconds, above 0");
+}
+
+TrainOptions char_rnn_recipe() {
+  return {.layers = 2,
+          .hidden = 128,
+          .batch = 50,
+          .sequence = 50,
+          .held_out = 0.05,
+          .optimizer = "rmsprop",
+          .schedule = "steps",
+          .rate = 2e-3,
+          .decay = 0.97,
+          .decay_after = 10,
+          .clip = 0,
+          .clip_value = 5,
+          .init = "uniform",
+          .init_scale = 0.08};
+}
+
+void add_train_options(CLI::App& app, TrainCommand& c) {
+  using O = TrainOptions;
+  app.add_option("TEXT", c.texts, "Text files in UTF-8, read one after the other");
+  app.add_option("--recipe", c.recipe, "Begin with somebody's options: char-rnn (Karpathy, 2015)");
+  option(app, c, "Model", "--cell", &O::cell, "lstm, gru or rnn");
+  option(app, c, "Model", "--layers", &O::layers, "Layers of cells");
+  option(app, c, "Model", "--hidden", &O::hidden, "Numbers in a layer's state");
+  option(app, c, "Model", "--embedding", &O::embedding, "Length of the vector for a character; 0: one-hot");
+  option(app, c, "Model", "--dropout", &O::dropout, "Part of a layer's outputs that is dropped while training");
+  option(app, c, "Model", "--init", &O::init, "Start of the weights: default, glorot, orthogonal, uniform or normal");
+  option(app, c, "Model", "--init-scale", &O::init_scale, "Half width of uniform, deviation of normal");
+
+  option(app, c, "Data", "--batch", &O::batch, "Streams that are read side by side");
+  option(app, c, "Data", "--sequence", &O::sequence, "Steps from one update to the next");
+  option(app, c, "Data", "--split", &O::held_out, "Part of the text that is held out");
+  option(app, c, "Data", "--seed", &O::seed, "Seed of the starting weights and of dropout");
+
+  option(app, c, "Optimizer", "--optimizer", &O::optimizer, "sgd, rmsprop, adam or adamw");
+  option(app, c, "Optimizer", "--rate", &O::rate, "Learning rate");
+  option(
+      app, c, "Optimizer", "--schedule", &O::schedule,
+      "constant; steps: times --decay after each epoch from --decay-after on; cosine: up, then down to the run's end");
+  option(app, c, "Optimizer", "--decay", &O::decay, "Factor of the rate, for steps");
+  option(app, c, "Optimizer", "--decay-after", &O::decay_after, "Epochs before the first decay, for steps");
+  option(app, c, "Optimizer", "--clip", &O::clip, "Most that the norm of all gradients may be; 0: any");
+  option(app, c, "Optimizer", "--clip-value", &O::clip_value, "Most that a number of a gradient may be; 0: any");
+
+  app.add_option("--epochs", c.budget.epochs, "End after so many passes over the text (10, when nothing else ends it)")
+      ->group("Run");
+  app.add_option("--steps", c.budget.steps, "End after so many updates")->group("Run");
+  app.add_option("--seconds", c.budget.seconds, "End after so much time")->group("Run");
+  app.add_option("--out", c.out, "The model, a safetensors file")->group("Run");
+  app.add_option("--curve", c.curve, "Draw the losses into this SVG file")->group("Run");
+  app.add_option("--checkpoint", c.checkpoint,
+                 "Save the run here after every epoch, at its end and on Ctrl-C (which else saves to OUT.checkpoint)")
+      ->group("Run");
+  app.add_option("--resume", c.resume, "Go on from this checkpoint, to the same bits as a run that was never stopped")
+      ->group("Run");
+  app.add_option("--threads", c.threads, "Threads to use; 0: as many as processors")->group("Run");
+  app.add_flag("--quiet", c.quiet, "Show no progress")->group("Run");
+}
+
+void finish(TrainCommand& c) {
+  const TrainOptions said = c.options;
+  if (!c.recipe.empty()) {
+    need_one_of("--recipe", c.recipe, {"char-rnn"});
+    c.options = char_rnn_recipe();
+    for (const auto& given : c.given)
+      if (given.option->count() > 0) given.copy(said, c.options);
+  }
+  if (was_given(c, "--decay") && !was_given(c, "--schedule")) c.options.schedule = "steps";
+  if (!(c.budget.epochs != 0 || c.budget.seconds != 0 || c.budget.steps != 0)) c.budget.epochs = 10;
+  if (c.threads < 0) throw Error(fmt::format("--threads is {}: it must be at least 1, or 0 for all", c.threads));
+  check(c.options);
+  check(c.budget);
+}
+
+bool was_given(const TrainCommand& command, const std::string& name) {
+  for (const auto& given : command.given)
+    if (given.name == name) return given.option->count() > 0;
+  return false;
+}
+
+}  // namespace rw::cli
