@@ -19,7 +19,7 @@ class Shape {
  public:
   constexpr Shape() = default;
   /// Throws Error for more than `max_rank` axes, a length that is negative or over 2^31 - 1, or a size over 2^58 (axes
-  /// of length 0 left out of account: they must not hide the others, which may come back).
+  /// of length 0 left out of account).
   Shape(std::initializer_list<Index> dims) : Shape(std::span<const Index>(dims.begin(), dims.size())) {}
   explicit Shape(std::span<const Index> dims);
 
@@ -48,9 +48,9 @@ class Shape {
   int axis(int axis) const;
   /// A copy with one axis (unchecked) of another length. Throws Error for lengths that a shape cannot have.
   Shape with(int axis, Index length) const {
+    if (length < 0 || length > (*this)[axis]) return grown(axis, length);
     Shape s = *this;
     s.set(axis, length);
-    if (length > dims_[static_cast<std::size_t>(axis)]) s.check_size();
     return s;
   }
   /// Copies without an axis, and with a new axis of `length` before position `axis`. The latter throws Error for
@@ -69,8 +69,8 @@ class Shape {
   std::string str() const;
 
  private:
+  Shape grown(int axis, Index length) const;
   [[noreturn]] static void refuse(Index length);
-  void check_size() const;
   void set(int axis, Index length) {
     if (length < 0 || length > INT32_MAX) refuse(length);
     dims_[static_cast<std::size_t>(axis)] = static_cast<std::int32_t>(length);

@@ -60,7 +60,7 @@ TEST_CASE("limits of shapes are errors that show the lengths") {
   CHECK_THROWS_WITH_AS((Shape{2, -1}), "a length may not be negative: (2, -1)", rw::Error);
   CHECK_THROWS_WITH_AS((Shape{Index{1} << 30, Index{1} << 30}),
                        "a shape too large to address: (1073741824, 1073741824)", rw::Error);
-  CHECK_THROWS_WITH_AS((Shape{3, Index{1} << 32}), "a shape too large to address: (3, 4294967296)", rw::Error);
+  CHECK_THROWS_WITH_AS((Shape{3, Index{1} << 32}), "a length must be from 0 to 2147483647, not 4294967296", rw::Error);
   CHECK(Shape{2147483647}.size() == 2147483647);
   CHECK_THROWS_AS((Shape{INT64_MAX}), rw::Error);
   CHECK_THROWS_AS((Shape{INT64_MAX, INT64_MAX, INT64_MAX}), rw::Error);
