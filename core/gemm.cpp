@@ -69,12 +69,15 @@ struct Cut {
 
 Cut cut(Index m, Index n, Index k) {
   const Index work = m * n * k + 16 * (m * k + n * k + m * n);  // reading a number takes as long as 16 products, say
-  constexpr Index worth = Index{1} << 24, most = 16;            // some 0.2 ms
-  const bool rows = m >= 2 * n;
-  const Index least = rows ? 64 : 256;  // smaller blocks cost more than they gain
+  constexpr Index worth = Index{1} << 24, most = 8;             // some 0.2 ms
+  const bool rows = m >= n;
   const Index length = rows ? m : n;
   Index blocks = 1;
-  while (blocks < most && work >= 2 * blocks * worth && length >= 2 * blocks * least) blocks *= 2;
+  while (blocks < most && work >= 2 * blocks * worth) {
+    const Index least = k < 1024 ? 512 : 512 * blocks;  // smaller ones cost one thread more than 5%
+    if (length < 2 * blocks * least) break;
+    blocks *= 2;
+  }
   const Index rounded = ((length + blocks - 1) / blocks + 15) / 16 * 16;
   return {rows, (length + rounded - 1) / rounded, rounded};
 }

@@ -86,7 +86,7 @@ void LoneNode::record() {
 std::vector<std::optional<Array>> LoneNode::gradients(const Array& dy, Path path) {
   record();
   const std::vector<Operand> operands(leaves_.begin(), leaves_.end());
-  Tensor y = tape_.record(info_, op_, operands);
+  Tensor y = tape_.record(info_, op_, Operands(operands));
   std::vector<std::optional<Array>> out(inputs_.size());
   for (std::size_t i = 0; i < inputs_.size(); ++i)
     if (needs_[i]) out[i] = Array(inputs_[i].shape(), DType::f64);
@@ -102,7 +102,7 @@ std::vector<std::optional<Array>> LoneNode::gradients(const Array& dy, Path path
     return out;
   }
   // Twice: the second rule to run adds to what the first has left.
-  if (path == Path::adding) y = rw::record(AddN{}, {y, tape_.record(info_, op_, operands)});
+  if (path == Path::adding) y = rw::record(AddN{}, {y, tape_.record(info_, op_, Operands(operands))});
   Gradients none;
   backward(y, none, {.cotangent = cotangent, .keep_grads = true});
   for (std::size_t i = 0; i < leaves_.size(); ++i) {

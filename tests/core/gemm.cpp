@@ -107,7 +107,8 @@ TEST_CASE_TEMPLATE("empty sizes: k == 0 makes zeros, or adds nothing", T, float,
 
 TEST_CASE_TEMPLATE("the bits do not depend on the number of threads, nor on the run", T, float, double) {
   const int threads = rw::threads();
-  for (const Size& s : {Size{70, 2100, 300}, Size{2300, 70, 300}, Size{1, 2500, 900}, Size{16, 128, 32}}) {
+  for (const Size& s :
+       {Size{70, 2100, 300}, Size{2300, 70, 300}, Size{1, 2500, 900}, Size{40, 1100, 1030}, Size{16, 128, 32}}) {
     for (bool ta : {false, true}) {
       for (bool tb : {false, true}) {
         const Matrix<T> a(ta ? s.k : s.m, ta ? s.m : s.k, 1), b(tb ? s.n : s.k, tb ? s.k : s.n, 2);
