@@ -58,6 +58,9 @@ class Tape {
   Tensor record(const Op& op, std::initializer_list<Operand> inputs) {
     return record(op_info<Op>(), &op, detail::Operands({inputs.begin(), inputs.size()}));
   }
+  Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+    return record(info, op, detail::Operands(inputs));
+  }
   Tensor record(const OpInfo& info, const void* op, const detail::Operands& inputs);
 
   /// Forgets every node; all handles become stale. Memory is kept for the next step.

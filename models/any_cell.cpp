@@ -14,16 +14,25 @@ struct Kind {
   AnyCell (*make)(Index in, Index hidden, Rng& rng, const AnyCellOptions& options);
 };
 
+template <class Options>
+Options own_options(const AnyCellOptions& from, Options options) {
+  options.bias = from.bias;
+  options.weights = from.weights;
+  options.recurrent = from.recurrent;
+  options.biases = from.biases;
+  return options;
+}
+
 AnyCell make_lstm(Index in, Index hidden, Rng& rng, const AnyCellOptions& options) {
-  return AnyCell(LstmCell(in, hidden, rng, {options, options.forget_bias}));
+  return AnyCell(LstmCell(in, hidden, rng, own_options<LstmOptions>(options, {.forget_bias = options.forget_bias})));
 }
 template <GruOptions::Reset reset>
 AnyCell make_gru(Index in, Index hidden, Rng& rng, const AnyCellOptions& options) {
-  return AnyCell(GruCell(in, hidden, rng, {options, reset}));
+  return AnyCell(GruCell(in, hidden, rng, own_options<GruOptions>(options, {.reset = reset})));
 }
 template <RnnOptions::Activation activation>
 AnyCell make_rnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& options) {
-  return AnyCell(RnnCell(in, hidden, rng, {options, activation}));
+  return AnyCell(RnnCell(in, hidden, rng, own_options<RnnOptions>(options, {.activation = activation})));
 }
 
 constexpr std::array<Kind, 5> kinds{{{"lstm", make_lstm},

@@ -88,7 +88,12 @@ class AnyCell : public Module {
 static_assert(ProjectedCell<AnyCell>);
 
 /// What `make_cell` takes for any kind of cell.
-struct AnyCellOptions : CellOptions {
+struct AnyCellOptions {
+  // See CellOptions.
+  Bias bias = Bias::one;
+  Init weights = Init::glorot();
+  Init recurrent = Init::orthogonal();
+  Init biases = Init::constant(0);
   double forget_bias = 1;
 };
 

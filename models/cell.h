@@ -67,6 +67,12 @@ struct CellOptions {
   Init biases = Init::constant(0);
 };
 
+/// These fields of a cell's own options, which have them too, so that `{.bias = Bias::two, .forget_bias = 0}` works.
+template <class Options>
+CellOptions common_options(const Options& o) {
+  return {.bias = o.bias, .weights = o.weights, .recurrent = o.recurrent, .biases = o.biases};
+}
+
 /// What the library's gated cells are made of: W [in, gates * hidden], R [hidden, gates * hidden], b and, for two
 /// biases, br, both [gates * hidden].
 class GatedCell : public Module {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <rewind/autograd/parameter.h>
+#include <rewind/autograd/tape.h>
 
 namespace rw {
 

@@ -9,6 +9,7 @@
 #include <rewind/tools/dot.h>
 #include <rewind/tools/dot_colour.h>
 #include <rewind/tools/dot_text.h>
+#include <rewind/tools/fold.h>
 
 namespace rw {
 namespace {
@@ -74,7 +75,6 @@ class Frame {
 void Frame::sort_into_boxes() {
   boxes_.resize(view_.scopes.size() * 2);
   for (const GraphNode& n : view_.nodes) {
-    if (n.role == GraphRole::parameter) continue;
     const std::uint32_t side = n.backward ? 1 : 0;
     boxes_[n.scope * 2 + side].nodes.push_back(&n);
     for (std::uint32_t s = n.scope;; s = view_.scopes[s].parent) {
@@ -98,7 +98,7 @@ void Frame::open(std::ostream& out, std::uint32_t box) const {
 
 void Frame::operator()(std::ostream& out) const {
   out << "graph [rankdir=TB, bgcolor=\"transparent\", fontname=\"Helvetica,Arial,sans-serif\", fontsize=12, "
-         "fontcolor=\"#6e7781\", color=\"#8c959f\", style=\"rounded\", nodesep=0.22, ranksep=0.36, margin=8, "
+         "fontcolor=\"#6e7781\", color=\"#8c959f\", style=\"rounded\", nodesep=0.22, ranksep=0.36, pad=0.1, "
          "labeljust=l"
       << (options_.title.empty() ? "" : fmt::format(", labelloc=t, label=\"{}\"", dot_escape(options_.title)))
       << "];\nnode [fontname=\"Helvetica,Arial,sans-serif\", fontsize=11, shape=box, style=\"filled,rounded\", "
@@ -132,7 +132,7 @@ void write_node(std::ostream& out, const GraphNode& node, const detail::Colourin
   switch (node.role) {
     case GraphRole::parameter: out << ", shape=box, style=\"filled\""; break;
     case GraphRole::input: out << ", shape=ellipse, style=\"filled\""; break;
-    case GraphRole::constant: out << ", shape=ellipse, style=\"filled\", color=\"#b6bec7\""; break;
+    case GraphRole::constant: out << ", color=\"#b6bec7\""; break;
     case GraphRole::loss: out << ", shape=box, peripheries=2"; break;
     default: break;
   }
@@ -144,7 +144,8 @@ void write_node(std::ostream& out, const GraphNode& node, const detail::Colourin
 void write_edge(std::ostream& out, const GraphNode& from, const GraphNode& to, const GraphEdge& edge) {
   std::string label = edge.label;
   // A shape helps where a value passes from one box into another; a leaf has its own beside it.
-  if (label.empty() && from.scope != to.scope && (from.role == GraphRole::op || from.role == GraphRole::loss))
+  if (label.empty() && from.scope != to.scope && (from.role == GraphRole::op || from.role == GraphRole::loss) &&
+      from.node != no_node)
     label = detail::shape_text(from.shape);
   if (edge.delay > 0) label = fmt::format("z^-{}", edge.delay);
   out << "[";
@@ -178,7 +179,10 @@ void write_dot(std::ostream& out, const GraphView& view, const DotOptions& optio
 
 GraphView graph_view(const Tape& tape, const DotOptions& options) {
   const bool numbers = options.overlay == Overlay::value_norm || options.overlay == Overlay::gradient_norm;
-  return graph_view(tape, {.loss = options.loss, .backward = options.backward, .statistics = numbers});
+  GraphView view = graph_view(tape, {.loss = options.loss, .backward = options.backward, .statistics = numbers});
+  if (options.fold_time) return fold_time(view);
+  if (options.window != 0) return window_time(view, options.window);
+  return view;
 }
 
 void write_dot(std::ostream& out, const Tape& tape, const DotOptions& options) {

@@ -16,7 +16,7 @@ const char* role_colour(const GraphNode& node) {
   switch (node.role) {
     case GraphRole::parameter: return "#ffe2b8";
     case GraphRole::input: return "#cfe4fa";
-    case GraphRole::constant: return "#eaeef2";
+    case GraphRole::constant: return node.attributes.empty() ? "#e3ecf5" : "#eaeef2";  // data, and a written number
     case GraphRole::loss: return "#c9efd0";
     default: return node.backward ? "#ece2fb" : "#ffffff";
   }

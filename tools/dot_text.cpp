@@ -74,15 +74,12 @@ std::string bytes_text(std::size_t bytes) {
 }
 
 std::string node_label(const GraphNode& node) {
-  const std::string shape = shape_text(node.shape);
-  if (node.role == GraphRole::parameter)
-    return (node.name.empty() ? std::string("(unnamed)") : node.name) + "\n" + shape;
+  const std::string shape = node.node == no_node ? "" : "\n" + shape_text(node.shape);
+  if (node.role == GraphRole::parameter) return (node.name.empty() ? std::string("(unnamed)") : node.name) + shape;
   // A number that the program wrote, as the 1 of "1 - z".
-  if (node.role == GraphRole::constant && node.shape.rank() == 0 && !node.attributes.empty()) return node.attributes;
-  std::string out = node.op;
-  if (!node.attributes.empty()) out += "\n" + node.attributes;
-  if (!node.op.empty() && node.op != "...") out += "\n" + shape;
-  return out;
+  if (node.role == GraphRole::constant && !node.attributes.empty())
+    return node.attributes + (node.shape.rank() == 0 ? "" : shape);
+  return node.op + (node.attributes.empty() ? "" : "\n" + node.attributes) + shape;
 }
 
 }  // namespace rw::detail

@@ -56,6 +56,18 @@ void add_scopes(const Tape& tape, GraphView& view, std::vector<std::uint32_t>& a
   }
 }
 
+/// A parameter belongs to its layer, not to the time step that used it first.
+void place_parameter(const GraphView& view, const std::vector<std::string>& paths, GraphNode& node) {
+  std::uint32_t layer = node.scope;
+  for (std::uint32_t s = node.scope; s != 0; s = view.scopes[s].parent)
+    if (view.scopes[s].name.find('=') != std::string::npos) layer = view.scopes[s].parent;
+  node.scope = layer;
+  if (node.name.empty() || node.name.find('.') != std::string::npos || layer == 0) return;
+  std::string prefix = paths[layer];
+  std::replace(prefix.begin(), prefix.end(), '/', '.');
+  node.name = prefix + "." + node.name;
+}
+
 GraphNode draw(const Tape& tape, NodeId id, const GraphViewOptions& options) {
   const Node& n = tape.node(id);
   GraphNode out;
@@ -67,6 +79,7 @@ GraphNode draw(const Tape& tape, NodeId id, const GraphViewOptions& options) {
   out.role = role_of(n);
   out.backward = n.origin != no_node;
   out.needs_grad = n.needs_grad;
+  out.view = n.info->alias != nullptr;
   out.scope = n.scope;
   out.kind = reinterpret_cast<std::uintptr_t>(n.info);
   out.node = id;
@@ -140,9 +153,13 @@ GraphView graph_view(const Tape& tape, const GraphViewOptions& options) {
   for (NodeId i = 0; i < tape.size(); ++i) {
     if (!options.backward && tape.node(i).origin != no_node) continue;
     GraphNode node = draw(tape, i, options);
-    node.scope = node.role == GraphRole::parameter ? 0 : scope_at[node.scope];
-    const std::string where = node.role == GraphRole::parameter ? "parameter" : paths[node.scope];
-    node.id = ids.next(node.backward ? "grad_" + where : where, node.name.empty() ? node.op : node.name);
+    node.scope = scope_at[node.scope];
+    if (node.role == GraphRole::parameter) {
+      place_parameter(view, paths, node);
+      node.id = ids.next("parameter", node.name);
+    } else {
+      node.id = ids.next((node.backward ? "grad_" : "") + paths[node.scope], node.op);
+    }
     for (NodeId from : tape.node(i).in()) node.in.push_back({.from = position[from], .delay = 0, .label = {}});
     position[i] = static_cast<std::uint32_t>(view.nodes.size());
     view.nodes.push_back(std::move(node));

@@ -30,13 +30,14 @@ struct GraphEdge {
 struct GraphNode {
   std::string id;          // letters, digits and _: the same in every export of the same program
   std::string op;          // "matmul"
-  std::string name;        // of a parameter
+  std::string name;        // of a parameter, with its layer: "lstm.W"
   std::string attributes;  // "axis=1"
   Shape shape;
   DType dtype = DType::f32;
   GraphRole role = GraphRole::op;
   bool backward = false;  // recorded by a gradient
   bool needs_grad = false;
+  bool view = false;                // the same numbers in another shape, or a part of them
   std::uint32_t scope = 0;          // a position in GraphView::scopes
   std::uint64_t kind = 0;           // equal for equal ops, whatever their attributes
   NodeId node = no_node;            // on the tape; of the first step when folded; no_node for a picture's own ("...")

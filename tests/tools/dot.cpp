@@ -49,7 +49,7 @@ TEST_CASE("a drawing has every node once, with role, shape and scope") {
   const GraphView view = graph_view(tape, GraphViewOptions{.statistics = true});
   REQUIRE(view.nodes.size() == tape.size());
   CHECK(view.edges() == 7);
-  const auto& W_node = *std::find_if(view.nodes.begin(), view.nodes.end(), [](auto& n) { return n.name == "W"; });
+  const auto& W_node = *std::find_if(view.nodes.begin(), view.nodes.end(), [](auto& n) { return n.name == "layer.W"; });
   CHECK(W_node.role == GraphRole::parameter);
   CHECK(W_node.shape == Shape{2, 3});
   CHECK(W_node.value.norm == doctest::Approx(std::sqrt(0.06)));
@@ -61,7 +61,7 @@ TEST_CASE("a drawing has every node once, with role, shape and scope") {
   CHECK(count(dot, "->") == 7);
   CHECK(count(dot, "subgraph") == 2);
   CHECK(count(dot, "peripheries=2") == 1);
-  CHECK(dot.find("label=\"W\\n2 x 3\"") != std::string::npos);
+  CHECK(dot.find("label=\"layer.W\\n2 x 3\"") != std::string::npos);
 }
 
 TEST_CASE("two exports of the same program are the same, and ids survive a change elsewhere") {
@@ -97,7 +97,7 @@ TEST_CASE("labels are escaped") {
     tanh(tape.leaf(odd) * nameless);
   }
   const std::string dot = dot_of(tape);
-  CHECK(dot.find("label=\"a\\\"b\\\\\\n<\xc3\xa9>\xef\xbf\xbd\\n1\"") != std::string::npos);
+  CHECK(dot.find("a\\\"b\\\\\\n<\xc3\xa9>\xef\xbf\xbd\\n1\"") != std::string::npos);
   CHECK(dot.find("(unnamed)") != std::string::npos);
   CHECK(dot.find("label=\"sc\\\"ope\\\\\"") != std::string::npos);
   for (const GraphNode& n : graph_view(tape).nodes)
