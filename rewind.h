@@ -1,7 +1,14 @@
 #pragma once
 
 // All of Rewind.
+#include <rewind/autograd/backward.h>
+#include <rewind/autograd/tape.h>
+#include <rewind/core/array.h>
 #include <rewind/core/dtype.h>
 #include <rewind/core/error.h>
+#include <rewind/core/random.h>
 #include <rewind/core/shape.h>
+#include <rewind/core/threads.h>
 #include <rewind/core/view.h>
+#include <rewind/ops/elementwise.h>
+#include <rewind/ops/ops.h>

@@ -29,6 +29,12 @@ struct ElementwiseFact {
   std::uint32_t passes_gradient = 0;
 };
 
+/// What a matrix product declares: the value is op(a) op(b) of the last two axes of its two inputs, where op transposes
+/// when `ta` / `tb`; b is one matrix for all leading axes of a, or has the same leading axes.
+struct ProductFact {
+  bool ta = false, tb = false;
+};
+
 /// An op as the tape sees it: one static record per op type, made from the op's struct by `op_info`. Attributes (the
 /// struct itself) are trivially copyable bytes. Passes and tools ask for facts here and never for an op by its name.
 struct OpInfo {
@@ -62,6 +68,8 @@ struct OpInfo {
   bool strided_inputs = false;
   /// Bit i: input i holds indices (i32). Other inputs must be real.
   std::uint32_t integer_inputs = 0;
+  /// Not null: a matrix product, and which of its inputs are transposed.
+  ProductFact (*product)(const void* op) = nullptr;
   /// Inputs and output may have any element type, and it is the same (views).
   bool any_dtype = false;
 };
@@ -98,6 +106,8 @@ OpInfo make_op_info() {
     info.eval_add = [](const void* op, std::span<const ConstView> x, View y) {
       static_cast<const Op*>(op)->eval_add(x, y);
     };
+  if constexpr (requires(const Op& o) { o.product(); })
+    info.product = [](const void* op) -> ProductFact { return static_cast<const Op*>(op)->product(); };
   if constexpr (requires { Op::strided_inputs; }) info.strided_inputs = Op::strided_inputs;
   if constexpr (requires { Op::integer_inputs; }) info.integer_inputs = Op::integer_inputs;
   if constexpr (requires { Op::any_dtype; }) info.any_dtype = Op::any_dtype;

@@ -216,7 +216,7 @@ Tensor Tape::variable(ConstView array) { return data_->tensor(copied_leaf(*data_
 Tensor Tape::leaf(Parameter& parameter) { return data_->tensor(data_->leaf_of(parameter)); }
 Tensor Tape::input(const Shape& shape, DType dtype) {
   if (!data_->options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
-  return data_->tensor(data_->leaf(op_info<Input>(), Role::input, shape, dtype, false));
+  return data_->tensor(data_->leaf(op_info<Input>(), Role::input, shape, dtype, is_real(dtype)));
 }
 Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& inputs) {
   return data_->record(info, op, inputs);
@@ -328,6 +328,9 @@ std::string Tape::scope_path(std::uint32_t scope) const {
   return path;
 }
 std::string Tape::describe(NodeId id) const { return data_->describe(id); }
+Error Tape::error(std::string_view op, const std::string& reason) const {
+  return Error(fmt::format("[{}] {}{}", op, reason, data_->where(data_->scope)));
+}
 
 std::uint64_t Tape::seed() const { return data_->options.seed; }
 std::uint64_t Tape::step() const { return data_->step; }

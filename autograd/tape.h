@@ -10,6 +10,7 @@
 #include <rewind/autograd/node.h>
 #include <rewind/autograd/parameter.h>
 #include <rewind/autograd/tensor.h>
+#include <rewind/core/error.h>
 
 namespace rw {
 
@@ -57,6 +58,9 @@ class Tape {
   Tensor record(const Op& op, std::initializer_list<Operand> inputs) {
     return record(op_info<Op>(), &op, detail::Operands({inputs.begin(), inputs.size()}));
   }
+  Tensor record(const OpInfo& info, const void* op, std::span<const Operand> inputs) {
+    return record(info, op, detail::Operands(inputs));
+  }
   Tensor record(const OpInfo& info, const void* op, const detail::Operands& inputs);
 
   /// Forgets every node; all handles become stale. Memory is kept for the next step.
@@ -102,6 +106,8 @@ class Tape {
   std::uint32_t scope_parent(std::uint32_t scope) const;
   /// "[matmul] (32, 64) in lstm/t=3", for messages.
   std::string describe(NodeId id) const;
+  /// An Error that reads as those of `record`, for what is checked before recording: "[op] reason, in scope".
+  Error error(std::string_view op, const std::string& reason) const;
 
   /// Keyed randomness: numbers depend on (seed, draw in program order, step) only.
   std::uint64_t seed() const;

@@ -80,6 +80,9 @@ class Operand {
   template <class N>
   requires std::is_arithmetic_v<N> Operand(N value) : number_(static_cast<double>(value)), kind_(Kind::number) {}
 
+  /// The Tensor, or null when it is a Parameter or a number.
+  const Tensor* tensor() const { return kind_ == Kind::tensor ? &tensor_ : nullptr; }
+
  private:
   friend class detail::TapeData;
   friend Tensor detail::record(const OpInfo& info, const void* op, const detail::Operands& inputs);

@@ -72,7 +72,8 @@ class Arena {
   void* grow(std::size_t bytes);
   void enter(std::size_t chunk);
 
-  std::byte* base_ = nullptr;
+  static inline std::byte nothing_{};
+  std::byte* base_ = &nothing_;      // so that 0 bytes have an address before there is a chunk
   std::size_t used_ = 0, size_ = 0;  // of the current chunk
   std::size_t chunk_ = 0;
   std::size_t base_used_ = 0;  // bytes in the chunks before the current one

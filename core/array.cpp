@@ -19,16 +19,11 @@ std::byte* allocate(const Shape& shape, DType dtype) {
 }
 
 template <class From, class To>
-void copy_rows(ConstView from, View to) {
-  const Index cols = from.cols();
-  for (Index r = 0; r < from.rows(); ++r) {
-    const From* x = from.row<From>(r);
-    To* y = to.row<To>(r);
-    if constexpr (std::is_same_v<From, To>) {
-      if (cols > 0) std::memcpy(y, x, static_cast<std::size_t>(cols) * sizeof(To));
-    } else {
-      for (Index c = 0; c < cols; ++c) y[c] = static_cast<To>(x[c]);
-    }
+void copy_elements(const From* x, To* y, Index n) {
+  if constexpr (std::is_same_v<From, To>) {
+    if (n > 0) std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof(To));
+  } else {
+    for (Index i = 0; i < n; ++i) y[i] = static_cast<To>(x[i]);
   }
 }
 
@@ -62,15 +57,17 @@ void print_axis(fmt::memory_buffer& out, const Array& a, int axis, Index offset,
 }  // namespace
 
 void copy(ConstView from, View to) {
-  if (from.size() != to.size()) throw Error("copy: sizes differ: " + from.shape.str() + " to " + to.shape.str());
-  if (from.size() == 0) return;
-  if (from.contiguous() && to.contiguous()) {
-    from = contiguous_view(from.data, Shape{from.size()}, from.dtype);
-    to = contiguous_view(to.data, Shape{to.size()}, to.dtype);
-  }
-  if (from.cols() != to.cols()) throw Error("copy: rows differ: " + from.shape.str() + " to " + to.shape.str());
-  visit_dtype(from.dtype,
-              [&]<class From>() { visit_dtype(to.dtype, [&]<class To>() { copy_rows<From, To>(from, to); }); });
+  const Index size = from.size(), cols = from.cols();
+  if (size != to.size()) throw Error("copy: sizes differ: " + from.shape.str() + " to " + to.shape.str());
+  if (size == 0) return;
+  const bool flat = from.contiguous() && to.contiguous();
+  if (!flat && cols != to.cols()) throw Error("copy: rows differ: " + from.shape.str() + " to " + to.shape.str());
+  visit_dtype(from.dtype, [&]<class From>() {
+    visit_dtype(to.dtype, [&]<class To>() {
+      if (flat) return copy_elements(from.as<From>(), to.as<To>(), size);
+      for (Index r = 0; r < size / cols; ++r) copy_elements(from.row<From>(r), to.row<To>(r), cols);
+    });
+  });
 }
 
 Array::Array(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), data_(allocate(shape, dtype)) {

@@ -1,36 +1,124 @@
+#include <algorithm>
+#include <dlfcn.h>
+#include <string>
+
 #include <Eigen/Core>
 #include <oneapi/dnnl/dnnl.h>
 
 #include <rewind/core/error.h>
 #include <rewind/core/gemm.h>
+#include <rewind/core/gemm_small.h>
+#include <rewind/core/threads.h>
 
 namespace rw {
+namespace {
 
-void gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb, float* c,
-          Index ldc, bool accumulate) {
-  if (m == 0 || n == 0) return;
-  if (k == 0) {
-    for (Index i = 0; i < m && !accumulate; ++i) std::fill_n(c + i * ldc, n, 0.0f);
-    return;
+// oneDNN shares a product among as many OpenMP threads as the caller may use, and they wait for each other by spinning:
+// on a busy machine a hundred times slower than one thread. The OpenMP that it has loaded is found at run time, because
+// a program linked with another one would set the wrong one. Costs 7 ns.
+class OneOpenMpThread {
+ public:
+  OneOpenMpThread() {
+    if (!get || !set || (before_ = get()) == 1) return;
+    set(1);
   }
+  ~OneOpenMpThread() {
+    if (before_ > 1) set(before_);
+  }
+  OneOpenMpThread(const OneOpenMpThread&) = delete;
+  OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
+
+ private:
+  static inline const auto get = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+  static inline const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  int before_ = 1;
+};
+
+void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb,
+                  float* c, Index ldc, bool accumulate) {
+  const OneOpenMpThread one;
   if (dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, accumulate ? 1.0f : 0.0f, c, ldc) !=
       dnnl_success) {
-    throw Error("[gemm] oneDNN refused the product");
+    throw Error("[gemm] oneDNN refused a product of " + std::to_string(m) + " x " + std::to_string(k) + " and " +
+                std::to_string(k) + " x " + std::to_string(n));
   }
 }
 
-void gemm(bool ta, bool tb, Index m, Index n, Index k, const double* a, Index lda, const double* b, Index ldb,
-          double* c, Index ldc, bool accumulate) {
+void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const double* a, Index lda, const double* b, Index ldb,
+                  double* c, Index ldc, bool accumulate) {
   using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  using In = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
-  const In A(a, ta ? k : m, ta ? m : k, Eigen::OuterStride<>(lda));
-  const In B(b, tb ? n : k, tb ? k : n, Eigen::OuterStride<>(ldb));
-  Eigen::Map<Matrix, 0, Eigen::OuterStride<>> C(c, m, n, Eigen::OuterStride<>(ldc));
+  using Stride = Eigen::OuterStride<>;
+  using In = Eigen::Map<const Matrix, 0, Stride>;
+  const In A(a, ta ? k : m, ta ? m : k, Stride(lda));
+  const In B(b, tb ? n : k, tb ? k : n, Stride(ldb));
+  Eigen::Map<Matrix, 0, Stride> C(c, m, n, Stride(ldc));
   if (!accumulate) C.setZero();
   if (ta && tb) C.noalias() += A.transpose() * B.transpose();
   if (ta && !tb) C.noalias() += A.transpose() * B;
   if (!ta && tb) C.noalias() += A * B.transpose();
   if (!ta && !tb) C.noalias() += A * B;
+}
+
+// How a large product is cut for threads: a function of the shape alone, and the same with one thread, because the
+// library's bits depend on the shape that it is called with.
+struct Cut {
+  bool rows;     // or columns
+  Index blocks;  // 1: not cut
+  Index length;  // rows or columns a block, but the last
+};
+
+Cut cut(Index m, Index n, Index k) {
+  const Index work = m * n * k + 16 * (m * k + n * k + m * n);  // reading a number takes as long as 16 products, say
+  constexpr Index worth = Index{1} << 24, most = 8;             // some 0.2 ms
+  const bool rows = m >= n;
+  const Index length = rows ? m : n;
+  Index blocks = 1;
+  while (blocks < most && work >= 2 * blocks * worth) {
+    const Index least = k < 1024 ? 512 : 512 * blocks;  // smaller ones cost one thread more than 5%
+    if (length < 2 * blocks * least) break;
+    blocks *= 2;
+  }
+  const Index rounded = ((length + blocks - 1) / blocks + 15) / 16 * 16;
+  return {rows, (length + rounded - 1) / rounded, rounded};
+}
+
+template <class T>
+void any_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c,
+              Index ldc, bool accumulate) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    for (Index i = 0; i < m && !accumulate; ++i) std::fill_n(c + i * ldc, n, T(0));
+    return;
+  }
+  const auto one = [=](Index i, Index rows, Index j, Index cols) {
+    const T* ai = a + (ta ? i : i * lda);
+    const T* bj = b + (tb ? j * ldb : j);
+    T* cij = c + i * ldc + j;
+    if (detail::small_gemm(ta, tb, rows, cols, k, ai, lda, bj, ldb, cij, ldc, accumulate)) return;
+    library_gemm(ta, tb, rows, cols, k, ai, lda, bj, ldb, cij, ldc, accumulate);
+  };
+  const Cut blocks = cut(m, n, k);
+  if (blocks.blocks <= 1) return one(0, m, 0, n);
+  parallel_for(blocks.blocks, [&](Index block) {
+    const Index start = block * blocks.length;
+    if (blocks.rows) {
+      one(start, std::min(blocks.length, m - start), 0, n);
+    } else {
+      one(0, m, start, std::min(blocks.length, n - start));
+    }
+  });
+}
+
+}  // namespace
+
+void gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb, float* c,
+          Index ldc, bool accumulate) {
+  any_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
+}
+
+void gemm(bool ta, bool tb, Index m, Index n, Index k, const double* a, Index lda, const double* b, Index ldb,
+          double* c, Index ldc, bool accumulate) {
+  any_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
 }
 
 void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate) {
@@ -41,7 +129,7 @@ void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate) {
                 (tb ? "' -> " : " -> ") + c.shape.str());
   }
   if (a.dtype != b.dtype || a.dtype != c.dtype || !is_real(a.dtype)) {
-    throw Error("[gemm] element types differ or are not real: " + std::string(name_of(a.dtype)) + " x " +
+    throw Error("[gemm] needs one real element type, got " + std::string(name_of(a.dtype)) + " x " +
                 std::string(name_of(b.dtype)) + " -> " + std::string(name_of(c.dtype)));
   }
   visit_real(a.dtype, [&]<class T>() {

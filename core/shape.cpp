@@ -8,6 +8,8 @@
 
 namespace rw {
 
+void Shape::refuse(Index length) { throw Error(fmt::format("a length must be from 0 to 2147483647, not {}", length)); }
+
 Shape::Shape(std::span<const Index> dims) {
   if (dims.size() > max_rank)
     throw Error(fmt::format("a shape has at most {} axes, not {}: ({})", max_rank, dims.size(), fmt::join(dims, ", ")));
@@ -16,7 +18,7 @@ Shape::Shape(std::span<const Index> dims) {
     if (d < 0) throw Error(fmt::format("a length may not be negative: ({})", fmt::join(dims, ", ")));
     if (__builtin_mul_overflow(size, d, &size) || size > (Index{1} << 58))
       throw Error(fmt::format("a shape too large to address: ({})", fmt::join(dims, ", ")));
-    dims_[static_cast<std::size_t>(rank_++)] = d;
+    set(rank_++, d);
   }
 }
 
@@ -26,16 +28,10 @@ int Shape::axis(int axis) const {
   return a;
 }
 
-Shape Shape::with(int axis, Index length) const {
-  Shape s = *this;
-  s.dims_[static_cast<std::size_t>(axis)] = length;
-  return s;
-}
-
 Shape Shape::without(int axis) const {
   Shape s;
   for (int i = 0; i < rank(); ++i)
-    if (i != axis) s.dims_[static_cast<std::size_t>(s.rank_++)] = (*this)[i];
+    if (i != axis) s.set(s.rank_++, (*this)[i]);
   return s;
 }
 
@@ -43,8 +39,8 @@ Shape Shape::inserted(int axis, Index length) const {
   if (rank() == max_rank) throw Error(fmt::format("{} already has {} axes, the most there can be", str(), max_rank));
   Shape s;
   for (int i = 0; i <= rank(); ++i) {
-    if (i == axis) s.dims_[static_cast<std::size_t>(s.rank_++)] = length;
-    if (i < rank()) s.dims_[static_cast<std::size_t>(s.rank_++)] = (*this)[i];
+    if (i == axis) s.set(s.rank_++, length);
+    if (i < rank()) s.set(s.rank_++, (*this)[i]);
   }
   return s;
 }
@@ -60,12 +56,12 @@ Shape broadcast(const Shape& a, const Shape& b) {
   Shape out = longer;
   for (int i = 0; i < shorter.rank(); ++i) {
     const Index l = longer[i + offset], s = shorter[i];
-    if (l != s && l != 1 && s != 1)
+    if (l == s || s == 1) continue;
+    if (l != 1)
       throw Error(
-          fmt::format("shapes do not broadcast: {} and {} (axes are aligned at the last; each pair must be equal "
-                      "or 1)",
+          fmt::format("shapes do not broadcast: {} and {} (axes are aligned at the last; each pair must be equal or 1)",
                       a.str(), b.str()));
-    out = out.with(i + offset, l == 1 ? s : l);
+    out = out.with(i + offset, s);
   }
   return out;
 }

@@ -18,15 +18,15 @@ inline constexpr int max_rank = 6;
 class Shape {
  public:
   constexpr Shape() = default;
-  /// Throws Error for more than `max_rank` axes, a negative length, or a size that overflows Index.
+  /// Throws Error for more than `max_rank` axes, a length that is negative or over 2^31 - 1, or a size over 2^58.
   Shape(std::initializer_list<Index> dims) : Shape(std::span<const Index>(dims.begin(), dims.size())) {}
   explicit Shape(std::span<const Index> dims);
 
-  int rank() const { return static_cast<int>(rank_); }
+  int rank() const { return rank_; }
   /// Length of an axis, unchecked.
   Index operator[](int axis) const { return dims_[static_cast<std::size_t>(axis)]; }
-  const Index* begin() const { return dims_.data(); }
-  const Index* end() const { return dims_.data() + rank_; }
+  const std::int32_t* begin() const { return dims_.data(); }
+  const std::int32_t* end() const { return dims_.data() + rank_; }
 
   /// Number of elements; 1 for a scalar.
   Index size() const {
@@ -39,21 +39,25 @@ class Shape {
   /// Product of all axes but the last; 1 for a scalar.
   Index rows() const {
     Index n = 1;
-    for (Index i = 0; i + 1 < rank_; ++i) n *= dims_[static_cast<std::size_t>(i)];
+    for (int i = 0; i + 1 < rank_; ++i) n *= dims_[static_cast<std::size_t>(i)];
     return n;
   }
 
   /// `axis` counted from the end when negative; throws Error, naming the shape, when there is no such axis.
   int axis(int axis) const;
   /// A copy with one axis of another length.
-  Shape with(int axis, Index length) const;
+  Shape with(int axis, Index length) const {
+    Shape s = *this;
+    s.set(axis, length);
+    return s;
+  }
   /// Copies without an axis, and with a new axis of `length` before position `axis`.
   Shape without(int axis) const;
   Shape inserted(int axis, Index length) const;
 
   /// Branch-free: the engine compares shapes at every op.
   bool operator==(const Shape& other) const {
-    Index differ = rank_ ^ other.rank_;
+    std::int32_t differ = rank_ ^ other.rank_;
     for (std::size_t i = 0; i < max_rank; ++i) differ |= dims_[i] ^ other.dims_[i];
     return differ == 0;
   }
@@ -62,8 +66,14 @@ class Shape {
   std::string str() const;
 
  private:
-  std::array<Index, max_rank> dims_{};
-  Index rank_ = 0;
+  [[noreturn]] static void refuse(Index length);
+  void set(int axis, Index length) {
+    if (length < 0 || length > INT32_MAX) refuse(length);
+    dims_[static_cast<std::size_t>(axis)] = static_cast<std::int32_t>(length);
+  }
+
+  std::array<std::int32_t, max_rank> dims_{};
+  std::int32_t rank_ = 0;
 };
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape);

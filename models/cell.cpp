@@ -1,6 +1,7 @@
 #include <rewind/models/cell.h>
 #include <rewind/models/sizes.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/lookup.h>
 #include <rewind/ops/matmul.h>
 
 namespace rw {
@@ -17,7 +18,7 @@ GatedCell::GatedCell(const char* name, Index gates, Index in, Index hidden, Rng&
                                     : &param("br", options.biases(rng, 1, hidden, gates).reshaped({gates * hidden}))) {}
 
 Tensor GatedCell::project(Tensor x) const {
-  const Tensor xw = matmul(x, W_);
+  const Tensor xw = x.dtype() == DType::i32 ? lookup(W_, x) : matmul(x, W_);
   return b_ != nullptr ? xw + *b_ : xw;
 }
 

@@ -36,6 +36,16 @@ Tensor output(const C& cell, const typename C::State& state) {
     return state.h;
 }
 
+/// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member
+/// `State empty_state() const`.
+template <Cell C>
+typename C::State empty_state(const C& cell) {
+  if constexpr (requires { cell.empty_state(); })
+    return cell.empty_state();
+  else
+    return {};
+}
+
 /// The scope of a cell's ops.
 template <Cell C>
 std::string scope_name(const C& cell) {
@@ -56,6 +66,12 @@ struct CellOptions {
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
 };
+
+/// These fields of a cell's own options, which have them too, so that `{.bias = Bias::two, .forget_bias = 0}` works.
+template <class Options>
+CellOptions common_options(const Options& o) {
+  return {.bias = o.bias, .weights = o.weights, .recurrent = o.recurrent, .biases = o.biases};
+}
 
 /// What the library's gated cells are made of: W [in, gates * hidden], R [hidden, gates * hidden], b and, for two
 /// biases, br, both [gates * hidden].

@@ -1,34 +1,33 @@
 #include <rewind/models/gru_cell.h>
-#include <rewind/models/parts.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/matmul.h>
+#include <rewind/ops/view.h>
 
 namespace rw {
 
 GruCell::GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options)
-    : GatedCell("gru", 3, in, hidden, rng, options), options_(options) {}
+    : GatedCell("gru", 3, in, hidden, rng, common_options(options)), options_(options) {}
 
 GruCell::State GruCell::step_projected(Tensor xw, const State& s) const {
-  const Tensor x_rz = detail::part(xw, 0, 2 * hidden_), x_n = detail::part(xw, 2 * hidden_, hidden_);
-  Tensor r, z, n;
-  if (options_.reset == GruOptions::Reset::after) {
-    const Tensor hr = recur(s.h);
-    const auto rz = detail::parts<2>(sigmoid(x_rz + detail::part(hr, 0, 2 * hidden_)));
-    r = rz[0], z = rz[1];
-    n = tanh(x_n + r * detail::part(hr, 2 * hidden_, hidden_));
-  } else {
-    const Tensor R = s.h.tape().leaf(R_);
-    Tensor a = x_rz + matmul(s.h, detail::part(R, 0, 2 * hidden_));
-    if (br_ != nullptr) a = a + detail::part(s.h.tape().leaf(*br_), 0, 2 * hidden_);
-    const auto rz = detail::parts<2>(sigmoid(a));
-    r = rz[0], z = rz[1];
-    Tensor c = x_n + matmul(r * s.h, detail::part(R, 2 * hidden_, hidden_));
-    if (br_ != nullptr) c = c + detail::part(s.h.tape().leaf(*br_), 2 * hidden_, hidden_);
-    n = tanh(c);
-  }
+  const auto [z, n] = options_.reset == GruOptions::Reset::after ? reset_after(xw, s.h) : reset_before(xw, s.h);
   if (options_.update == GruOptions::Update::keeps) return {n + z * (s.h - n)};
   return {s.h + z * (n - s.h)};
+}
+
+GruCell::UpdateAndNew GruCell::reset_after(Tensor xw, Tensor h) const {
+  const Index H = hidden_;
+  const Tensor hr = recur(h);
+  const auto [r, z] = split<2>(sigmoid(slice(xw, -1, 0, 2 * H) + slice(hr, -1, 0, 2 * H)));
+  return {z, tanh(slice(xw, -1, 2 * H, H) + r * slice(hr, -1, 2 * H, H))};
+}
+
+GruCell::UpdateAndNew GruCell::reset_before(Tensor xw, Tensor h) const {
+  const Index H = hidden_;
+  const Tensor R = h.tape().leaf(R_);
+  const Tensor xb = br_ != nullptr ? xw + *br_ : xw;
+  const auto [r, z] = split<2>(sigmoid(slice(xb, -1, 0, 2 * H) + matmul(h, slice(R, -1, 0, 2 * H))));
+  return {z, tanh(slice(xb, -1, 2 * H, H) + matmul(r * h, slice(R, -1, 2 * H, H)))};
 }
 
 GruCell GruCell::clone() const {

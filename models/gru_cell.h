@@ -4,7 +4,12 @@
 
 namespace rw {
 
-struct GruOptions : CellOptions {
+struct GruOptions {
+  // See CellOptions.
+  Bias bias = Bias::one;
+  Init weights = Init::glorot();
+  Init recurrent = Init::orthogonal();
+  Init biases = Init::constant(0);
   /// Where the reset gate acts: after the recurrent product (PyTorch, cuDNN; one recurrent product a step), or before
   /// it (Cho et al., 2014; two products).
   enum class Reset { after, before };
@@ -44,6 +49,12 @@ class GruCell : public GatedCell {
   GruCell clone() const;
 
  private:
+  struct UpdateAndNew {
+    Tensor z, n;
+  };
+  UpdateAndNew reset_after(Tensor xw, Tensor h) const;
+  UpdateAndNew reset_before(Tensor xw, Tensor h) const;
+
   GruOptions options_;
 };
 

@@ -1,6 +1,7 @@
 #include <rewind/models/linear.h>
 #include <rewind/models/sizes.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/matmul.h>
 
 namespace rw {
 

@@ -2,7 +2,6 @@
 
 #include <rewind/models/init.h>
 #include <rewind/models/module.h>
-#include <rewind/ops/matmul.h>
 
 namespace rw {
 

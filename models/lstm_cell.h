@@ -4,7 +4,12 @@
 
 namespace rw {
 
-struct LstmOptions : CellOptions {
+struct LstmOptions {
+  // See CellOptions.
+  Bias bias = Bias::one;
+  Init weights = Init::glorot();
+  Init recurrent = Init::orthogonal();
+  Init biases = Init::constant(0);
   /// Start of the forget gate's bias (Gers, Schmidhuber and Cummins, 2000; 1 as Jozefowicz et al., 2015, advise).
   double forget_bias = 1;
 };

@@ -21,7 +21,6 @@ Parameter& Module::param(std::string name, Array init) {
 }
 
 void Module::adopt(std::string name, std::unique_ptr<Module> part) {
-  check_new(name);
   part->name_ = std::move(name);
   part->train(training_);
   children_.push_back(std::move(part));
@@ -29,7 +28,7 @@ void Module::adopt(std::string name, std::unique_ptr<Module> part) {
 
 void Module::collect(const std::string& prefix, std::vector<NamedParameter>& into) const {
   for (const auto& p : parameters_) into.push_back({prefix + p->name(), p.get()});
-  for (const auto& c : children_) c->collect(prefix + c->name_ + ".", into);
+  for (const auto& c : children_) c->collect(c->name_.empty() ? prefix : prefix + c->name_ + ".", into);
 }
 
 std::vector<NamedParameter> Module::named_parameters() const {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <rewind/autograd/parameter.h>
+#include <rewind/autograd/tape.h>
 
 namespace rw {
 
@@ -70,9 +70,18 @@ class Module {
   /// Takes a part over and names it; the reference stays valid for the life of this module.
   template <class M>
   requires(std::derived_from<M, Module> && !std::is_lvalue_reference_v<M>) M& child(std::string name, M&& module) {
+    check_new(name);
     auto part = std::make_unique<M>(std::move(module));
     M& reference = *part;
     adopt(std::move(name), std::move(part));
+    return reference;
+  }
+  /// Takes over a part that this module merely wraps: the parameters keep their names, with no part's name before them.
+  template <class M>
+  requires(std::derived_from<M, Module> && !std::is_lvalue_reference_v<M>) M& wrapped(M&& module) {
+    auto part = std::make_unique<M>(std::move(module));
+    M& reference = *part;
+    adopt("", std::move(part));
     return reference;
   }
 

@@ -5,7 +5,7 @@
 namespace rw {
 
 RnnCell::RnnCell(Index in, Index hidden, Rng& rng, const RnnOptions& options)
-    : GatedCell("rnn", 1, in, hidden, rng, options), options_(options) {}
+    : GatedCell("rnn", 1, in, hidden, rng, common_options(options)), options_(options) {}
 
 RnnCell::State RnnCell::step_projected(Tensor xw, const State& s) const {
   const Tensor a = xw + recur(s.h);

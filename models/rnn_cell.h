@@ -4,7 +4,12 @@
 
 namespace rw {
 
-struct RnnOptions : CellOptions {
+struct RnnOptions {
+  // See CellOptions.
+  Bias bias = Bias::one;
+  Init weights = Init::glorot();
+  Init recurrent = Init::orthogonal();
+  Init biases = Init::constant(0);
   enum class Activation { tanh, relu };
   Activation activation = Activation::tanh;
 };

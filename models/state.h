@@ -92,4 +92,11 @@ State restore_state(Tape& tape, const SavedState& saved, State like) {
   return like;
 }
 
+namespace detail {
+/// Copies position `row` of the first axis.
+void copy_row(ConstView from, View to, Index row);
+/// Throws Error unless `given` has the shapes and types of `expected`.
+void check_same_shapes(const SavedState& expected, const SavedState& given);
+}  // namespace detail
+
 }  // namespace rw

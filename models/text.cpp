@@ -1,7 +1,3 @@
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <set>
 
 #include <fmt/format.h>
@@ -94,16 +90,6 @@ std::string encode_utf8(std::u32string_view text) {
 std::string printable(char32_t c) {
   const bool has_shape = (c > 0x20 && c < 0x7F) || (c > 0xA0 && c != 0xAD && c < 0x2000) || (c > 0x2070 && c < 0xD800);
   return has_shape ? "'" + encode_utf8({&c, 1}) + "'" : fmt::format("U+{:04X}", static_cast<std::uint32_t>(c));
-}
-
-std::string read_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) throw Error(fmt::format("cannot read {}: {}", path, std::strerror(errno)));
-  std::string out;
-  char buffer[1 << 16];
-  while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, file.get())) out.append(buffer, n);
-  if (std::ferror(file.get())) throw Error(fmt::format("cannot read {}: {}", path, std::strerror(errno)));
-  return out;
 }
 
 Vocabulary Vocabulary::of(std::u32string_view text) {

@@ -22,9 +22,6 @@ std::string encode_utf8(std::u32string_view text);
 /// A character as a person can read it in a message: 'a', or U+000A for one that has no shape on paper.
 std::string printable(char32_t character);
 
-/// The whole of a file. Throws Error, with the system's reason, when it cannot be read or is a directory.
-std::string read_file(const std::string& path);
-
 /// The distinct characters of a text, each with a number: sorted by code point, so that the same text always gives the
 /// same numbers.
 class Vocabulary {

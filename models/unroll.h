@@ -16,16 +16,14 @@ Tensor at_step(Tensor x, Index t);
 /// Tensors of equal shape along a new first axis: T of [...] -> [T, ...]. Throws Error for none.
 Tensor stack_steps(std::span<const Tensor> steps);
 
-/// Runs a cell over a sequence, time-major: x [T, N, in], or indices [T, N] for a cell that takes them. Returns the
-/// states of the T steps (none for T = 0); every op is recorded in the scope "name/t=3". Throws Error for x of another
-/// rank, or of a shape that does not fit the cell or the state.
-template <Cell C>
-void unroll(const C& cell, Tensor x, typename C::State state, std::vector<typename C::State>& states) {
+/// Runs a cell over a sequence, time-major: x [T, N, in], or indices [T, N] for a cell that takes them. Calls
+/// f(t, state) with the state after each step.
+template <Cell C, class F>
+void unroll_each(const C& cell, Tensor x, typename C::State state, F&& f) {
   const Shape shape = x.shape();
   if (shape.rank() < 2) throw Error("unroll: a sequence is [T, N, features] or [T, N] of indices, not " + shape.str());
   Tape& tape = x.tape();
   const Scope scope(tape, scope_name(cell));
-  states.clear();
   if constexpr (ProjectedCell<C>) x = cell.project(x);  // one product for all steps
   for (Index t = 0; t < shape[0]; ++t) {
     const Scope step(tape, "t", t);
@@ -33,7 +31,19 @@ void unroll(const C& cell, Tensor x, typename C::State state, std::vector<typena
       state = cell.step_projected(at_step(x, t), state);
     else
       state = cell.step(at_step(x, t), state);
-    states.push_back(state);
+    f(t, state);
+  }
+}
+
+/// The same, giving the states of all T steps (none for T = 0); every op is recorded in the scope "name/t=3". `states`
+/// is filled anew. Throws Error for x of another rank, or of a shape that does not fit the cell or the state.
+template <Cell C>
+void unroll(const C& cell, Tensor x, const typename C::State& state, std::vector<typename C::State>& states) {
+  if constexpr (requires { cell.unroll(x, state, states); }) {
+    cell.unroll(x, state, states);
+  } else {
+    states.clear();
+    unroll_each(cell, x, state, [&](Index, const typename C::State& s) { states.push_back(s); });
   }
 }
 template <Cell C>

@@ -12,6 +12,11 @@ namespace rw {
 template <int I>
 struct Arg {};
 
+/// A constant in a gradient rule, of the rule's own type: `Number<T>(0.5) * dy` is a float times a float in the loop of
+/// an f32 tape, and a recorded constant where T is Tensor.
+template <class T>
+using Number = std::conditional_t<std::is_same_v<T, Tensor>, double, T>;
+
 /// Makes an elementwise op, with NumPy broadcasting, of a struct that says what happens to one element:
 ///
 ///     struct Swish {                                                         // x sigmoid(x) (Ramachandran et al.,

@@ -48,6 +48,7 @@ struct MatMul {
   }
 
   std::string describe() const { return fmt::format("{}{}", ta ? "a'" : "", tb ? "b'" : ""); }
+  ProductFact product() const { return {ta, tb}; }
   bool rows_are_independent() const { return !ta; }
   bool sums_over_rows() const { return ta && !tb; }
 

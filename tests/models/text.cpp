@@ -1,6 +1,3 @@
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -88,14 +85,4 @@ TEST_CASE("characters that a vocabulary lacks are listed") {
                        Error);
   CHECK_THROWS_AS(v.decode(std::vector<std::int32_t>{3}), Error);
   CHECK_THROWS_AS(v.decode(std::vector<std::int32_t>{-1}), Error);
-}
-
-TEST_CASE("a file is read whole, and a missing one is named") {
-  const std::string path = std::filesystem::temp_directory_path() / "rewind_text_test.txt";
-  const std::string bytes(200'000, '\r');
-  std::ofstream(path, std::ios::binary) << bytes;
-  CHECK(read_file(path) == bytes);
-  std::filesystem::remove(path);
-  CHECK_THROWS_WITH_AS(read_file(path), ("cannot read " + path + ": No such file or directory").c_str(), Error);
-  CHECK_THROWS_WITH_AS(read_file("/"), "cannot read /: Is a directory", Error);
 }

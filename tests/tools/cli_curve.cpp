@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/core/error.h>
-#include <rewind/models/text.h>
+#include <rewind/models/file.h>
 #include <rewind/tools/cli/curve.h>
 
 using namespace rw;

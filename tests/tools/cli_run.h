@@ -9,7 +9,7 @@
 #include <string>
 
 #include <rewind/core/error.h>
-#include <rewind/models/text.h>
+#include <rewind/models/file.h>
 
 // Runs the real `rewind`, as a shell would.
 

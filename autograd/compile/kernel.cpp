@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <cstring>
+
+#include <rewind/autograd/compile/kernel.h>
+#include <rewind/core/error.h>
+#include <rewind/core/threads.h>
+
+namespace rw::ir {
+namespace {
+
+template <class T>
+T* scratch(std::size_t elements) {
+  struct Memory {
+    std::vector<std::byte> bytes;
+    void* aligned(std::size_t n) {
+      if (bytes.size() < n + 64) bytes.resize(n + 64);
+      return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(bytes.data()) + 63) / 64 * 64);
+    }
+  };
+  thread_local Memory memory;
+  return static_cast<T*>(memory.aligned(elements * sizeof(T)));
+}
+
+template <class T>
+auto loop_of(const VectorLoop& loop) {
+  if constexpr (std::is_same_v<T, double>)
+    return loop.f64;
+  else
+    return loop.f32;
+}
+
+constexpr Index parallel_from = 1 << 18;  // elements times instructions; below, one thread is faster
+constexpr std::size_t most_registers = 512;
+
+}  // namespace
+
+/// One run over a range of rows, or over a range of elements when no operand has gaps between its rows.
+template <class T>
+struct Program::Runner {
+  const Program& p;
+  void* const* pointers;
+  const Index* strides;
+  T* reg[most_registers];
+  T* memory;
+
+  Runner(const Program& program, void* const* at, const Index* stride) : p(program), pointers(at), strides(stride) {
+    const std::size_t operands = p.operands.size(), constants = p.constants.size();
+    memory = scratch<T>(static_cast<std::size_t>(p.registers) * static_cast<std::size_t>(p.block_));
+    for (std::size_t i = 0; i < constants; ++i)
+      reg[operands + i] = const_cast<T*>(reinterpret_cast<const T*>(p.constant_blocks_.data())) +
+                          i * static_cast<std::size_t>(p.block_);
+    for (std::size_t i = operands + constants; i < p.registers; ++i) reg[i] = own(i);
+  }
+
+  T* own(std::size_t i) const { return memory + i * static_cast<std::size_t>(p.block_); }
+  T* data(std::size_t i) const { return static_cast<T*>(pointers[i]); }
+
+  void execute(Index n) const {
+    for (const Instruction& i : p.instructions) {
+      const T* x[max_elementwise_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]]};
+      loop_of<T> (*i.loop)(i.fn, n, x, reg[i.out]);
+    }
+  }
+
+  void fill_scalars(Index n) {
+    for (std::size_t i = 0; i < p.operands.size(); ++i)
+      if (p.operands[i] == OperandKind::scalar) std::fill_n(reg[i] = own(i), n, *data(i));
+  }
+
+  void flat(Index begin, Index end) {
+    fill_scalars(std::min(p.block_, end - begin));
+    for (Index at = begin; at < end; at += p.block_) {
+      for (std::size_t i = 0; i < p.operands.size(); ++i)
+        if (p.operands[i] != OperandKind::scalar) reg[i] = data(i) + at;
+      execute(std::min(p.block_, end - at));
+    }
+  }
+
+  // Wide rows: each is a few blocks, so that every operand is read and written where it stands.
+  void wide(Index begin, Index end) {
+    fill_scalars(std::min(p.block_, p.cols));
+    for (Index r = begin; r < end; ++r) {
+      for (std::size_t i = 0; i < p.operands.size(); ++i)
+        if (p.operands[i] == OperandKind::column)
+          std::fill_n(reg[i] = own(i), std::min(p.block_, p.cols), data(i)[r * strides[i]]);
+      for (Index c = 0; c < p.cols; c += p.block_) {
+        for (std::size_t i = 0; i < p.operands.size(); ++i) {
+          const OperandKind kind = p.operands[i];
+          if (kind == OperandKind::row) reg[i] = data(i) + c;
+          if (kind == OperandKind::full || kind == OperandKind::output) reg[i] = data(i) + r * strides[i] + c;
+        }
+        execute(std::min(p.block_, p.cols - c));
+      }
+    }
+  }
+
+  // Narrow rows: several make a block, and what has gaps between its rows is gathered and scattered.
+  void narrow(Index begin, Index end) {
+    const Index cols = p.cols, group = std::min(p.block_ / cols, end - begin);
+    fill_scalars(group * cols);
+    const auto width = static_cast<std::size_t>(cols) * sizeof(T);
+    for (std::size_t i = 0; i < p.operands.size(); ++i) {
+      if (p.operands[i] != OperandKind::row) continue;
+      reg[i] = own(i);
+      for (Index r = 0; r < group; ++r) std::memcpy(reg[i] + r * cols, data(i), width);
+    }
+    for (Index r = begin; r < end; r += group) {
+      const Index rows = std::min(group, end - r);
+      for (std::size_t i = 0; i < p.operands.size(); ++i) load(i, r, rows);
+      execute(rows * cols);
+      for (std::size_t i = 0; i < p.operands.size(); ++i)
+        if (p.operands[i] == OperandKind::output && strides[i] != cols && rows > 1)
+          for (Index k = 0; k < rows; ++k) std::memcpy(data(i) + (r + k) * strides[i], reg[i] + k * cols, width);
+    }
+  }
+
+  void load(std::size_t i, Index r, Index rows) {
+    const OperandKind kind = p.operands[i];
+    const Index cols = p.cols;
+    if (kind == OperandKind::column) {
+      reg[i] = own(i);
+      for (Index k = 0; k < rows; ++k) std::fill_n(reg[i] + k * cols, cols, data(i)[(r + k) * strides[i]]);
+    }
+    if (kind != OperandKind::full && kind != OperandKind::output) return;
+    if (strides[i] == cols || rows == 1) {
+      reg[i] = data(i) + r * strides[i];
+      return;
+    }
+    reg[i] = own(i);
+    if (kind == OperandKind::full)
+      for (Index k = 0; k < rows; ++k)
+        std::memcpy(reg[i] + k * cols, data(i) + (r + k) * strides[i], static_cast<std::size_t>(cols) * sizeof(T));
+  }
+};
+
+void Program::run(void* const* pointers, const Index* strides) const {
+  if (rows == 0 || cols == 0) return;
+  bool is_flat = true;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const OperandKind kind = operands[i];
+    if (kind == OperandKind::scalar) continue;
+    is_flat = is_flat && (rows == 1 || (strides[i] == cols && kind != OperandKind::row && kind != OperandKind::column));
+    if (kind == OperandKind::column && rows == 1 && cols > 1) is_flat = false;
+  }
+  visit_real(dtype, [&]<class T>() {
+    const Index units = is_flat ? rows * cols : rows;
+    const auto part = [&](Index begin, Index end) {
+      Runner<T> runner(*this, pointers, strides);
+      if (is_flat)
+        runner.flat(begin, end);
+      else if (cols * 2 > block_)
+        runner.wide(begin, end);
+      else
+        runner.narrow(begin, end);
+    };
+    const Index work = rows * cols * static_cast<Index>(instructions.size() + 3);
+    if (work < parallel_from) return part(0, units);
+    const Index pieces = std::min<Index>(16, work / (parallel_from / 4));
+    const Index least = is_flat ? block_ : (block_ + cols - 1) / cols;
+    const Index each = std::max(least, ((units + pieces - 1) / pieces + least - 1) / least * least);
+    parallel_for((units + each - 1) / each, [&](Index b) { part(b * each, std::min(units, (b + 1) * each)); });
+  });
+}
+
+void Program::finish() {
+  if (registers > most_registers) throw Error("compile: a kernel of too many registers");
+  const Index bytes = 24 * 1024;  // half of the first-level cache
+  const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
+  block_ = std::clamp<Index>(each / 64 * 64, 128, 512);
+  const std::size_t n = constants.size() * static_cast<std::size_t>(block_);
+  constant_blocks_.resize(n);
+  visit_real(dtype, [&]<class T>() {
+    T* to = reinterpret_cast<T*>(constant_blocks_.data());
+    for (double value : constants) {
+      std::fill_n(to, block_, static_cast<T>(value));
+      to += block_;
+    }
+  });
+}
+
+std::uint64_t Program::hash() const {
+  std::uint64_t h = detail::mix(static_cast<std::uint64_t>(rows) * 31 + static_cast<std::uint64_t>(dtype),
+                                static_cast<std::uint64_t>(cols));
+  for (OperandKind k : operands) h = detail::mix(h, static_cast<std::uint64_t>(k));
+  for (double c : constants) h = detail::hash_attributes(c, h);
+  for (const Instruction& i : instructions) {
+    h = detail::mix(h, reinterpret_cast<std::uintptr_t>(i.loop));
+    h = detail::mix(h, static_cast<std::uint64_t>(i.in[0]) | static_cast<std::uint64_t>(i.in[1]) << 16 |
+                           static_cast<std::uint64_t>(i.in[2]) << 32 | static_cast<std::uint64_t>(i.out) << 48);
+  }
+  return h;
+}
+
+bool Program::same(const Program& o) const {
+  if (dtype != o.dtype || rows != o.rows || cols != o.cols || operands != o.operands || registers != o.registers ||
+      constants.size() != o.constants.size() || instructions.size() != o.instructions.size())
+    return false;
+  if (!constants.empty() && std::memcmp(constants.data(), o.constants.data(), constants.size() * 8) != 0) return false;
+  for (std::size_t k = 0; k < instructions.size(); ++k) {
+    const Instruction &a = instructions[k], &b = o.instructions[k];
+    if (a.loop != b.loop || a.out != b.out || !std::equal(a.in, a.in + max_elementwise_inputs, b.in)) return false;
+    if (a.fn != b.fn && !(a.equal != nullptr && a.equal(a.fn, b.fn))) return false;
+  }
+  return true;
+}
+
+}  // namespace rw::ir

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <vector>
+
+#include <rewind/autograd/compile/graph.h>
+
+namespace rw::ir {
+
+/// What an operand of a kernel is to its rows x cols elements.
+enum class OperandKind : std::uint8_t {
+  full,    // an element for each
+  row,     // one row, the same for all
+  column,  // one number a row
+  scalar,  // one number
+  output   // written, an element for each
+};
+
+/// A short register program: elementwise loops over blocks that stay in the first-level cache. Programs hold no
+/// addresses, so that equal time steps share one.
+class Program {
+ public:
+  struct Instruction {
+    const VectorLoop* loop = nullptr;
+    const void* fn = nullptr;
+    std::uint16_t in[max_elementwise_inputs] = {};
+    std::uint16_t out = 0;
+    std::uint16_t arity = 0;
+    bool (*equal)(const void* a, const void* b) = nullptr;  // of the attributes `fn`
+    NodeId node = no_node;                                  // of the graph in which it was made first
+  };
+
+  DType dtype = DType::f32;
+  Index rows = 1, cols = 1;
+  std::vector<OperandKind> operands;      // register i is operand i
+  std::vector<double> constants;          // the registers after the operands
+  std::vector<Instruction> instructions;  // later registers are temporary
+  std::uint16_t registers = 0;
+
+  /// Computes everything; pointers and row strides (in elements) of the operands, in order.
+  void run(void* const* pointers, const Index* strides) const;
+  /// To be called once, when the program is complete.
+  void finish();
+  std::uint64_t hash() const;
+  bool same(const Program& other) const;
+
+ private:
+  template <class T>
+  struct Runner;
+  Index block_ = 512;                    // elements
+  std::vector<double> constant_blocks_;  // a block for each constant, of T
+};
+
+/// One use of a program: which values are its operands.
+struct KernelCall {
+  std::uint32_t program = 0;
+  std::vector<NodeId> operands;
+};
+
+/// Turns the nodes [begin, end) of one kernel into a program. `uses_outside[i]` tells whether node i is read outside.
+Program make_program(const Graph& g, NodeId begin, NodeId end, const std::vector<bool>& used_outside,
+                     std::vector<NodeId>& operands);
+
+/// Whether a node may be part of a kernel: elementwise or add_n, real, and each input one of the operand kinds.
+bool fusible(const Graph& g, NodeId id);
+/// The kind of an input of shape `in` to a kernel of shape `out`; false when it has none.
+bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind);
+
+}  // namespace rw::ir

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <unordered_map>
+
+#include <rewind/autograd/compile/plan.h>
+
+namespace rw::ir {
+
+/// Makes the steps of a plan from its graph and layout.
+class Lowering {
+ public:
+  explicit Lowering(Plan& plan) : p_(plan), g_(plan.graph_) {}
+  void run();
+
+ private:
+  void lower(NodeId i);
+  NodeId lower_kernel(NodeId begin);
+  void lower_product(NodeId i);
+  void lower_generic(NodeId i);
+  void lower_copies(NodeId concat);
+  void lower_copy(NodeId value, const Place& to, NodeId node);
+  std::uint32_t pointer(const Place& place, DType dtype);
+  std::uint32_t pointer(NodeId value) { return pointer(p_.layout_.places[value], g_.nodes[value].dtype); }
+  void find_uses();
+  std::uint32_t share(Program program);
+
+  Plan& p_;
+  const Graph& g_;
+  std::vector<bool> used_outside_;
+  std::unordered_multimap<std::uint64_t, std::uint32_t> by_hash_;
+  std::size_t next_copy_ = 0, next_pack_ = 0;
+  std::vector<NodeId> operands_;
+};
+
+}  // namespace rw::ir

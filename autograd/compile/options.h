@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include <rewind/core/dtype.h>
+
+namespace rw {
+
+/// The passes of `compile`. Dead code is always left out.
+enum class Pass : std::uint32_t {
+  simplify = 1,    // common subexpressions, constants, views of views: keeps bits
+  batch = 2,       // products and sums of many time steps become one: does not keep bits
+  fuse = 4,        // elementwise trees become kernels: keeps bits
+  place = 8,       // pieces are computed where their concatenation wants them: keeps bits
+  reuse = 16,      // values that are not alive together share memory: keeps bits
+  accumulate = 32  // products add into their addend, gradients into their parameter: does not keep bits
+};
+
+/// A set of passes.
+class Passes {
+ public:
+  constexpr Passes(Pass pass) : bits_(static_cast<std::uint32_t>(pass)) {}
+  static constexpr Passes all() { return Passes(63); }
+  static constexpr Passes none() { return Passes(0); }
+  /// All whose results have the bits of the eager run (with gradients taken by `grad`).
+  static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate; }
+  constexpr bool has(Pass pass) const { return (bits_ & static_cast<std::uint32_t>(pass)) != 0; }
+  constexpr Passes operator|(Passes other) const { return Passes(bits_ | other.bits_); }
+  constexpr Passes operator-(Passes other) const { return Passes(bits_ & ~other.bits_); }
+
+ private:
+  constexpr explicit Passes(std::uint32_t bits) : bits_(bits) {}
+  std::uint32_t bits_;
+};
+
+struct CompileOptions {
+  /// Real type of the traced tape. Without it: that of the first example that is a Tensor or a real array.
+  std::optional<DType> dtype = std::nullopt;
+  /// Seed of keyed randomness (dropout).
+  std::uint64_t seed = 0;
+  Passes passes = Passes::all();
+  /// Check the graph after each pass; always on in debug builds.
+  bool verify = false;
+};
+
+}  // namespace rw

@@ -1,0 +1,40 @@
+#include <rewind/autograd/compile/passes.h>
+
+namespace rw::ir {
+namespace {
+
+#ifdef NDEBUG
+constexpr bool always_verify = false;
+#else
+constexpr bool always_verify = true;
+#endif
+
+// Results must stand in the plan's memory: not in an argument's, a parameter's or a constant's.
+Graph own_outputs(Graph g) {
+  for (NodeId& o : g.outputs) {
+    NodeId root = o;
+    while (g.nodes[root].info->alias != nullptr) root = g.in(root, 0);
+    if (!computes(*g.nodes[root].info)) o = g.add(Copy{}, {o}, Node(g.nodes[o]));
+  }
+  return g;
+}
+
+}  // namespace
+
+Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
+  const auto checked = [&](Graph next) {
+    if (options.verify || always_verify) verify(next);
+    return next;
+  };
+  g = checked(sorted(g));
+  if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
+  if (options.passes.has(Pass::batch)) {
+    g = checked(batch(g, notes));
+    if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
+  }
+  g = checked(sorted(own_outputs(std::move(g))));
+  if (options.passes.has(Pass::fuse)) g = checked(fuse(g));
+  return g;
+}
+
+}  // namespace rw::ir

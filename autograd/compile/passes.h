@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <rewind/autograd/compile/graph.h>
+#include <rewind/autograd/compile/options.h>
+
+namespace rw::ir {
+
+/// What the passes did, for `explain`.
+struct Notes {
+  std::vector<std::string> lines;
+};
+
+/// Leaves out common subexpressions, computes what is constant, and looks through views of views. Keeps bits.
+Graph simplify(const Graph& g);
+
+/// Products that share their second operand and do not depend on each other become one over stacked rows; sums of
+/// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
+Graph batch(const Graph& g, Notes& notes);
+
+/// Gathers elementwise ops into kernels: sets Node::kernel. Keeps bits.
+Graph fuse(const Graph& g);
+
+/// A value of its own, equal to the input: for results that would otherwise be the caller's memory, and for pieces
+/// that must be neighbours.
+struct Copy {
+  static constexpr std::string_view name = "copy";
+  static constexpr bool strided_inputs = true;
+  static constexpr bool any_dtype = true;
+  Shape infer(std::span<const Shape> in) const { return in[0]; }
+  void eval(std::span<const ConstView> x, View y) const { copy(x[0], y); }
+};
+
+/// All passes that the options ask for, verified one by one.
+Graph optimise(Graph g, const CompileOptions& options, Notes& notes);
+
+}  // namespace rw::ir

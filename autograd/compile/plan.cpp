@@ -1,0 +1,150 @@
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include <rewind/autograd/compile/lowering.h>
+#include <rewind/autograd/compile/plan.h>
+#include <rewind/core/broadcast_loop.h>
+#include <rewind/core/error.h>
+#include <rewind/core/gemm.h>
+#include <rewind/core/reduce.h>
+
+namespace rw::ir {
+
+void Plan::Free::operator()(std::byte* p) const { std::free(p); }
+
+Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layout_(layout(graph_, options.passes)) {
+  if (layout_.arena > 0) {
+    arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, (layout_.arena + 63) / 64 * 64)));
+    if (arena_ == nullptr)
+      throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
+  }
+  std::size_t inputs = 0;
+  for (const Node& n : graph_.nodes)
+    if (n.role == Role::input && n.leaf != random_key_leaf) inputs = std::max<std::size_t>(inputs, n.leaf + 1);
+  inputs_.resize(inputs);
+  parameters_.resize(graph_.store->parameters.size());
+  Lowering(*this).run();
+  bind(key_, key_words_);
+}
+
+void* Plan::address(const Place& place, DType dtype) const {
+  const std::size_t offset = static_cast<std::size_t>(place.offset) * size_of(dtype);
+  switch (place.base) {
+    case Base::buffer: return arena_.get() + layout_.buffers[place.id].address + offset;
+    case Base::constant: {
+      const void* data = graph_.store->constants[place.id].view().data;
+      return const_cast<char*>(static_cast<const char*>(data)) + offset;
+    }
+    default: return nullptr;  // bound at a replay
+  }
+}
+
+void Plan::bind(Bound& bound, const void* data) {
+  if (bound.data == data) return;
+  bound.data = data;
+  for (const Patch& patch : bound.patches)
+    pointers_[patch.pointer] = const_cast<char*>(static_cast<const char*>(data)) + patch.offset;
+}
+
+bool Plan::in_arena(const void* p) const { return p >= arena_.get() && p < arena_.get() + layout_.arena; }
+
+void Plan::bind_input(std::size_t i, ConstView value) {
+  Bound& bound = inputs_[i];
+  if (bound.patches.empty()) return;
+  const DType dtype = is_real(value.dtype) ? graph_.real : value.dtype;
+  if (value.dtype == dtype && value.contiguous() && !in_arena(value.data)) return bind(bound, value.data);
+  if (!(bound.staging.shape() == value.shape) || bound.staging.dtype() != dtype)
+    bound.staging = Array(value.shape, dtype);
+  copy(value, bound.staging.view());
+  bind(bound, bound.staging.view().data);
+}
+
+void Plan::bind_parameter(std::size_t i) {
+  const Parameter::Data& data = *graph_.store->parameters[i].data;
+  Bound& bound = parameters_[i];
+  if (data.value.dtype() == graph_.real) return bind(bound, data.value.view().data);
+  if (bound.data == nullptr) bound.staging = Array(data.value.shape(), graph_.real);
+  if (bound.data == nullptr || bound.version != data.version) copy(data.value, bound.staging.view());
+  bound.version = data.version;
+  bind(bound, bound.staging.view().data);
+}
+
+void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i) bind_input(i, inputs[i]);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) bind_parameter(i);
+  const std::uint64_t words[] = {seed, step};
+  std::memcpy(key_words_, words, sizeof words);
+  if (times_ == nullptr) {
+    for (const Step& s : steps_) run(s);
+  } else {
+    using Clock = std::chrono::steady_clock;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const auto begin = Clock::now();
+      run(steps_[i]);
+      (*times_)[i] += std::chrono::duration<double>(Clock::now() - begin).count();
+    }
+  }
+  commit();
+}
+
+void Plan::run(const Step& s) {
+  void* const* at = pointers_.data() + s.pointer;
+  switch (s.kind) {
+    case Kind::product: {
+      const Product& p = products_[s.index];
+      visit_real(p.dtype, [&]<class T>() {
+        gemm(p.ta, p.tb, p.m, p.n, p.k, static_cast<const T*>(at[0]), p.lda, static_cast<const T*>(at[1]), p.ldb,
+             static_cast<T*>(at[2]), p.ldc, p.add);
+      });
+      break;
+    }
+    case Kind::kernel: programs_[calls_[s.index]].run(at, strides_.data() + s.pointer); break;
+    case Kind::generic: run_generic(s); break;
+    case Kind::copy: {
+      ConstView from = views_[s.index];
+      const ConstView& to = views_[s.index + 1];
+      from.data = at[0];
+      copy(from, {at[1], to.shape, to.stride, to.dtype});
+      break;
+    }
+  }
+}
+
+void Plan::run_generic(const Step& s) {
+  const Generic& g = generics_[s.index];
+  void* const* at = pointers_.data() + s.pointer;
+  ConstView* x = views_.data() + g.first;
+  for (std::uint32_t i = 0; i < g.inputs; ++i) x[i].data = at[i];
+  const ConstView& y = x[g.inputs];
+  const View out{at[g.inputs], y.shape, y.stride, y.dtype};
+  if (g.info->elementwise != nullptr) return broadcast_loop(g.info->elementwise->value, g.op, {x, g.inputs}, out);
+  g.info->eval(g.op, {x, g.inputs}, out);
+}
+
+void Plan::commit() {
+  for (const Effect& e : graph_.effects) {
+    Parameter::Data& data = *graph_.store->parameters[e.parameter].data;
+    const Place& p = layout_.places[e.value];
+    const Node& n = graph_.nodes[e.value];
+    const void* from = address(p, n.dtype);
+    if (p.base == Base::input)
+      from = static_cast<const char*>(inputs_[p.id].data) + p.offset * static_cast<Index>(size_of(n.dtype));
+    if (p.base == Base::parameter)
+      from = static_cast<const char*>(parameters_[p.id].data) + p.offset * static_cast<Index>(size_of(n.dtype));
+    const ConstView value{from, n.shape, p.stride, n.dtype};
+    if (data.grad.dtype() == n.dtype)
+      add_into(value, data.grad.view());
+    else
+      add_into(Array(value).to(data.grad.dtype()), data.grad.view());
+  }
+}
+
+ConstView Plan::output(std::size_t i) const {
+  const NodeId id = graph_.outputs[i];
+  const Place& p = layout_.places[id];
+  const Node& n = graph_.nodes[id];
+  return {address(p, n.dtype), n.shape, p.stride, n.dtype};
+}
+
+}  // namespace rw::ir

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rewind/autograd/compile/kernel.h>
+#include <rewind/autograd/compile/layout.h>
+
+namespace rw::ir {
+
+/// A graph ready to run: steps whose pointers are resolved, and one arena. A replay takes nothing from the heap.
+class Plan {
+ public:
+  /// `g` is sorted; its store is shared.
+  Plan(Graph g, const CompileOptions& options);
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ.
+  void replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
+  /// The results; they stand in the plan's memory until the next replay.
+  std::size_t outputs() const { return graph_.outputs.size(); }
+  ConstView output(std::size_t i) const;
+
+  const Graph& graph() const { return graph_; }
+  /// Bytes of the arena.
+  std::size_t memory() const { return layout_.arena; }
+
+  enum class Kind : std::uint8_t { generic, product, kernel, copy };
+  /// One thing to do. `pointer` is the first of its pointers.
+  struct Step {
+    Kind kind = Kind::generic;
+    std::uint32_t index = 0;    // in the list of its kind
+    std::uint32_t pointer = 0;  // inputs, then the output
+    NodeId node = no_node;
+  };
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
+  std::size_t programs() const { return programs_.size(); }
+  const Program& program(const Step& step) const { return programs_[calls_[step.index]]; }
+  /// While set, each step adds its time in seconds to times[step].
+  void measure(std::vector<double>* times) { times_ = times; }
+
+ private:
+  struct Generic {
+    const OpInfo* info;
+    const void* op;
+    std::uint32_t first, inputs;  // of views_; the output comes last
+  };
+  struct Product {
+    bool ta = false, tb = false, add = false;
+    DType dtype = DType::f32;
+    Index m = 0, n = 0, k = 0, lda = 0, ldb = 0, ldc = 0;
+  };
+  // Where a pointer comes from, for those that may change from replay to replay.
+  struct Patch {
+    std::uint32_t pointer;
+    std::size_t offset;
+  };
+  struct Bound {
+    const void* data = nullptr;
+    std::vector<Patch> patches;
+    Array staging;  // a copy, when the caller's numbers cannot be used where they are
+    std::uint64_t version = 0;
+  };
+  friend class Lowering;
+
+  void* address(const Place& place, DType dtype) const;
+  void bind(Bound& bound, const void* data);
+  void bind_input(std::size_t i, ConstView value);
+  void bind_parameter(std::size_t i);
+  bool in_arena(const void* p) const;
+  void run(const Step& step);
+  void run_generic(const Step& step);
+  void commit();
+
+  Graph graph_;
+  Layout layout_;
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  std::unique_ptr<std::byte[], Free> arena_;
+  std::vector<Step> steps_;
+  std::vector<void*> pointers_;
+  std::vector<Index> strides_;  // by pointer
+  std::vector<Generic> generics_;
+  std::vector<ConstView> views_;
+  std::vector<Product> products_;
+  std::vector<Program> programs_;
+  std::vector<std::uint32_t> calls_;  // program of each kernel step
+  std::vector<Bound> inputs_, parameters_;
+  Bound key_;
+  std::int32_t key_words_[4] = {};
+  std::vector<double>* times_ = nullptr;
+};
+
+}  // namespace rw::ir

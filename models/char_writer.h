@@ -1,0 +1,33 @@
+#pragma once
+
+#include <rewind/models/char_model.h>
+#include <rewind/models/sampler.h>
+#include <rewind/models/state.h>
+
+namespace rw {
+
+/// Writes with a character model, one character after the other: each is chosen from the logits that the text so far
+/// gives, and then read. The same model, options, seed and prompt write the same text.
+class CharWriter {
+ public:
+  /// The model must outlive the writer; it should be in `eval()` mode. Throws Error for options that make no sense.
+  CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed);
+
+  /// Reads a text, as if the writer had written it. Throws Error that lists the characters which the model never saw;
+  /// the writer is then as it was.
+  void read(std::u32string_view text);
+  /// Writes the next character. If nothing was read so far, reads a line break first (or the model's first character).
+  char32_t next();
+
+ private:
+  void read(std::span<const std::int32_t> numbers);
+
+  const CharModel& model_;
+  SamplerOptions options_;
+  Rng rng_;
+  Tape tape_;
+  SavedState state_;
+  std::vector<float> logits_;
+};
+
+}  // namespace rw

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <rewind/autograd/tape.h>
+
+namespace rw {
+
+// Keyed randomness: the numbers depend on the tape's seed, on how many draws were made before on the tape, and on the
+// tape's step, and on nothing else: not on the element type, the number of threads, or whether values are computed
+// eagerly, recomputed or by a compiled plan.
+
+/// Each element 0 with probability `rate` and 1 otherwise. One draw; reuse the mask for the same choice at every step
+/// (variational dropout, zoneout). No gradient. Throws Error for a rate outside [0, 1].
+Tensor bernoulli_mask(Tape& tape, const Shape& shape, double rate);
+
+/// The same with 1 / (1 - rate) in place of 1, so that the mean of `x * mask` is x. Throws Error for a rate outside
+/// [0, 1).
+Tensor dropout_mask(Tape& tape, const Shape& shape, double rate);
+
+/// x * dropout_mask(x.tape(), x.shape(), rate) (Srivastava et al., 2014). A rate of 0 is x itself and draws nothing.
+/// Throws Error for a rate outside [0, 1).
+Tensor dropout(Tensor x, double rate);
+
+}  // namespace rw

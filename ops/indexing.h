@@ -1,0 +1,72 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include <rewind/autograd/backward.h>
+
+namespace rw {
+
+// The ops behind lookup.h and cross_entropy. Input 1 (the only one of OneHot) holds indices.
+
+/// (table [V, E], indices [...]) to [..., E].
+struct Lookup {
+  static constexpr std::string_view name = "lookup";
+  static constexpr std::uint32_t integer_inputs = 0b10;
+  Shape infer(std::span<const Shape> in) const;
+  void eval(std::span<const ConstView> x, View y) const;
+  void vjp(Vjp& g) const;
+};
+
+/// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order. Lookup transposed.
+struct ScatterRows {
+  static constexpr std::string_view name = "scatter_rows";
+  static constexpr std::uint32_t integer_inputs = 0b10;
+  Index rows = 0;
+  Shape infer(std::span<const Shape> in) const;
+  void eval(std::span<const ConstView> x, View y) const;
+  void eval_add(std::span<const ConstView> x, View y) const;
+  void vjp(Vjp& g) const;
+  std::string describe() const;
+};
+
+/// (x [..., C], indices [...]) to [...].
+struct Pick {
+  static constexpr std::string_view name = "pick";
+  static constexpr std::uint32_t integer_inputs = 0b10;
+  static constexpr bool strided_inputs = true;
+  Shape infer(std::span<const Shape> in) const;
+  void eval(std::span<const ConstView> x, View y) const;
+  void vjp(Vjp& g) const;
+};
+
+/// (x [...], indices [...]) to [..., C]: each number at its index, 0 elsewhere. Pick transposed.
+struct Place {
+  static constexpr std::string_view name = "place";
+  static constexpr std::uint32_t integer_inputs = 0b10;
+  Index classes = 0;
+  Shape infer(std::span<const Shape> in) const;
+  void eval(std::span<const ConstView> x, View y) const;
+  void eval_add(std::span<const ConstView> x, View y) const;
+  void vjp(Vjp& g) const;
+  std::string describe() const;
+};
+
+/// indices [...] to [..., C].
+struct OneHot {
+  static constexpr std::string_view name = "one_hot";
+  static constexpr std::uint32_t integer_inputs = 0b1;
+  Index classes = 0;
+  Shape infer(std::span<const Shape> in) const;
+  void eval(std::span<const ConstView> x, View y) const;
+  std::string describe() const;
+};
+
+namespace detail {
+/// The indices, all of them in [0, bound); throws Error that names the first that is not, and where it is.
+std::span<const std::int32_t> checked_indices(ConstView indices, Index bound);
+/// Throws Error unless `indices` is `x` without its last axis.
+void check_one_index_a_row(const Shape& x, const Shape& indices);
+}  // namespace detail
+
+}  // namespace rw

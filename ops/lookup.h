@@ -1,0 +1,20 @@
+#pragma once
+
+#include <rewind/autograd/tensor.h>
+
+namespace rw {
+
+// Indices are i32 tensors: `tape.constant(Array(std::vector<std::int32_t>{...}))`. One outside its range throws Error,
+// naming it and its position, before anything is recorded.
+
+/// Rows of a table, [V, E], by number, [...]: [..., E]. The gradient of a row is the sum over the places that took it,
+/// first to last.
+Tensor lookup(Operand table, Operand indices);
+
+/// One element of each row: x [..., C] and indices [...] give x[..., indices[...]], of shape [...].
+Tensor pick(Operand x, Operand indices);
+
+/// 1 at each index and 0 elsewhere: indices [...] give [..., classes], real. It has no gradient.
+Tensor one_hot(Tensor indices, Index classes);
+
+}  // namespace rw

@@ -1,0 +1,131 @@
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include <rewind/core/error.h>
+#include <rewind/ops/activation.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/elementwise.h>
+#include <rewind/ops/indexing.h>
+#include <rewind/ops/loss.h>
+#include <rewind/ops/reduce.h>
+#include <rewind/ops/rows.h>
+#include <rewind/ops/softmax.h>
+#include <rewind/ops/view.h>
+
+namespace rw {
+namespace {
+
+/// logsumexp(x) - x[target], row by row: nothing of x's size is kept.
+struct CrossEntropy {
+  static constexpr std::string_view name = "cross_entropy";
+  static constexpr std::uint32_t integer_inputs = 0b10;
+  static constexpr bool strided_inputs = true;
+  Shape infer(std::span<const Shape> in) const {
+    detail::check_one_index_a_row(in[0], in[1]);
+    return in[1];
+  }
+  void eval(std::span<const ConstView> x, View y) const {
+    const auto targets = detail::checked_indices(x[1], x[0].cols());
+    visit_real(y.dtype, [&]<class T>() {
+      const Index n = x[0].cols();
+      detail::for_each_row(y.size(), n, [&](Index r) {
+        const T* from = x[0].row<T>(r);
+        const T shift = detail::row_shift(from, n);
+        const T picked = from[targets[static_cast<std::size_t>(r)]];
+        y.as<T>()[r] = static_cast<T>(detail::row_log_sum_exp(from, n, shift) + (static_cast<double>(shift) - picked));
+      });
+    });
+  }
+  // (softmax(x) - one_hot(target)) * dy; the second part touches one element of a row.
+  void vjp(Vjp& g) const {
+    const Tensor x = g.x(0), dy = g.dy();
+    g.add(0, softmax(x) * reshape(dy, dy.shape().inserted(dy.shape().rank(), 1)));
+    g.add(0, record(Place{x.shape().cols()}, {-dy, g.x(1)}));
+  }
+};
+
+struct Huber {
+  static constexpr std::string_view name = "huber";
+  double delta = 1;
+  std::string describe() const { return fmt::format("delta {}", delta); }
+  template <class T>
+  T f(T d) const {
+    const T c = clamp(d, -static_cast<T>(delta), static_cast<T>(delta));
+    return c * (d - T(0.5) * c);
+  }
+  template <class T>
+  T vjp(T d, T, T dy) const {
+    return dy * clamp(d, -Number<T>(delta), Number<T>(delta));
+  }
+};
+
+// Both terms are of one sign, so that nothing cancels.
+struct BinaryCrossEntropy {
+  static constexpr std::string_view name = "binary_cross_entropy_with_logits";
+  template <class T>
+  T f(T x, T t) const {
+    return t * softplus(-x) + (1 - t) * softplus(x);
+  }
+  template <class T>
+  T vjp(Arg<0>, T x, T t, T, T dy) const {
+    return dy * ((1 - t) * sigmoid(x) - t * sigmoid(-x));
+  }
+  template <class T>
+  T vjp(Arg<1>, T x, T, T, T dy) const {
+    return -dy * x;
+  }
+};
+
+Tensor reduced(const Tensor& losses, const LossOptions& options) {
+  const bool weighted = options.weights.has_value();
+  const Tensor terms = weighted ? losses * *options.weights : losses;
+  if (terms.shape() != losses.shape())
+    throw losses.tape().error("loss", fmt::format("weights {} do not broadcast to the losses, {}",
+                                                  options.weights->shape().str(), losses.shape().str()));
+  switch (options.reduction) {
+    case Reduction::none: return terms;
+    case Reduction::sum: return sum(terms);
+    default: return weighted ? sum(terms) / sum(broadcast_to(*options.weights, losses.shape())) : mean(terms);
+  }
+}
+
+void check_same_shape(std::string_view op, const Tensor& x, const Tensor& target) {
+  if (x.shape() != target.shape())
+    throw x.tape().error(op,
+                         fmt::format("shapes differ: {} and a target of {}", x.shape().str(), target.shape().str()));
+}
+
+}  // namespace
+
+Tensor cross_entropy(Tensor logits, Tensor targets, const LossOptions& options) {
+  return reduced(record(CrossEntropy{}, {logits, targets}), options);
+}
+
+Tensor nll(Tensor log_probs, Tensor targets, const LossOptions& options) {
+  return reduced(-record(Pick{}, {log_probs, targets}), options);
+}
+
+Tensor mse(Tensor x, Tensor target, const LossOptions& options) {
+  check_same_shape("mse", x, target);
+  return reduced(square(x - target), options);
+}
+
+Tensor l1(Tensor x, Tensor target, const LossOptions& options) {
+  check_same_shape("l1", x, target);
+  return reduced(abs(x - target), options);
+}
+
+Tensor huber(Tensor x, Tensor target, double delta, const LossOptions& options) {
+  check_same_shape("huber", x, target);
+  if (!(delta > 0 && std::isfinite(delta)))
+    throw x.tape().error("huber", fmt::format("delta must be positive, not {}", delta));
+  return reduced(record(Elementwise<Huber>{{delta}}, {x - target}), options);
+}
+
+Tensor binary_cross_entropy_with_logits(Tensor x, Tensor target, const LossOptions& options) {
+  check_same_shape("binary_cross_entropy_with_logits", x, target);
+  return reduced(record(Elementwise<BinaryCrossEntropy>{}, {x, target}), options);
+}
+
+}  // namespace rw

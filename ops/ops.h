@@ -1,0 +1,13 @@
+#pragma once
+
+// All ops.
+#include <rewind/ops/activation.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/compare.h>
+#include <rewind/ops/dropout.h>
+#include <rewind/ops/lookup.h>
+#include <rewind/ops/loss.h>
+#include <rewind/ops/matmul.h>
+#include <rewind/ops/reduce.h>
+#include <rewind/ops/softmax.h>
+#include <rewind/ops/view.h>

@@ -1,0 +1,102 @@
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/axes.h>
+#include <rewind/ops/reduce.h>
+#include <rewind/ops/rows.h>
+#include <rewind/ops/softmax.h>
+#include <rewind/ops/view.h>
+
+namespace rw {
+namespace {
+
+// The three ops work along the last axis, each row by itself.
+
+struct Softmax {
+  static constexpr std::string_view name = "softmax";
+  static constexpr bool strided_inputs = true;
+  Shape infer(std::span<const Shape> in) const { return in[0]; }
+  void eval(std::span<const ConstView> x, View y) const {
+    visit_real(y.dtype, [&]<class T>() {
+      const Index n = y.cols();
+      detail::for_each_row(y.rows(), n, [&](Index r) {
+        const T* from = x[0].row<T>(r);
+        const double total = detail::row_exp(from, n, detail::row_shift(from, n), y.row<T>(r));
+        detail::row_scale<T>(y.row<T>(r), n, static_cast<T>(1 / total), y.row<T>(r));
+      });
+    });
+  }
+  void vjp(Vjp& g) const {
+    const Tensor dy = g.dy(), y = g.y();
+    g.add(0, y * (dy - sum(y * dy, -1, true)));
+  }
+  bool rows_are_independent() const { return true; }
+};
+
+struct LogSoftmax {
+  static constexpr std::string_view name = "log_softmax";
+  static constexpr bool strided_inputs = true;
+  Shape infer(std::span<const Shape> in) const { return in[0]; }
+  void eval(std::span<const ConstView> x, View y) const {
+    visit_real(y.dtype, [&]<class T>() {
+      const Index n = y.cols();
+      detail::for_each_row(y.rows(), n, [&](Index r) {
+        const T* from = x[0].row<T>(r);
+        const T shift = detail::row_shift(from, n);
+        const double total = detail::row_exp(from, n, shift, y.row<T>(r));
+        detail::row_subtract<T>(from, n, shift, static_cast<T>(std::log(total)), y.row<T>(r));
+      });
+    });
+  }
+  void vjp(Vjp& g) const { g.add(0, g.dy() - exp(g.y()) * sum(g.dy(), -1, true)); }
+  bool rows_are_independent() const { return true; }
+};
+
+/// [..., n] to [..., 1].
+struct LogSumExp {
+  static constexpr std::string_view name = "logsumexp";
+  static constexpr bool strided_inputs = true;
+  Shape infer(std::span<const Shape> in) const { return in[0].with(in[0].rank() - 1, 1); }
+  void eval(std::span<const ConstView> x, View y) const {
+    visit_real(y.dtype, [&]<class T>() {
+      const Index n = x[0].cols();
+      detail::for_each_row(y.rows(), n, [&](Index r) {
+        const T* from = x[0].row<T>(r);
+        const T shift = detail::row_shift(from, n);
+        *y.row<T>(r) = static_cast<T>(static_cast<double>(shift) + detail::row_log_sum_exp(from, n, shift));
+      });
+    });
+  }
+  void vjp(Vjp& g) const { g.add(0, record(Softmax{}, {g.x(0)}) * g.dy()); }
+  bool rows_are_independent() const { return true; }
+};
+
+// x with `axis` and the last axis swapped: its own inverse.
+Tensor swapped(const Tensor& x, int axis) {
+  const int last = x.shape().rank() - 1;
+  if (axis == last) return x;
+  std::array<int, max_rank> axes{};
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[static_cast<std::size_t>(axis)], axes[static_cast<std::size_t>(last)]);
+  return permute(x, std::span<const int>(axes).first(static_cast<std::size_t>(last + 1)));
+}
+
+template <class Op>
+Tensor along(const Tensor& x, int axis) {
+  const int a = checked_axis(Op::name, x, axis);
+  return swapped(record(Op{}, {swapped(x, a)}), a);
+}
+
+}  // namespace
+
+Tensor logsumexp(Tensor x, int axis, bool keepdims) {
+  const Tensor y = along<LogSumExp>(x, axis);
+  return keepdims ? y : reshape(y, y.shape().without(y.shape().axis(axis)));
+}
+Tensor softmax(Tensor x, int axis) { return along<Softmax>(x, axis); }
+Tensor log_softmax(Tensor x, int axis) { return along<LogSoftmax>(x, axis); }
+
+}  // namespace rw

@@ -1,0 +1,157 @@
+#include <cmath>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <rewind/models/any_cell.h>
+#include <rewind/models/gru_cell.h>
+#include <rewind/models/lstm_cell.h>
+#include <rewind/models/rnn_cell.h>
+#include <rewind/models/stack.h>
+#include <rewind/models/unroll.h>
+
+#include "differences.h"
+
+using namespace rw;
+using rw::test::asymmetric;
+
+namespace {
+
+constexpr Index T = 3, N = 2, I = 3, H = 4;
+
+Array sequence(const Shape& shape = {T, N, I}) {
+  Rng rng(7);
+  return uniform(rng, shape, -1, 1).to(DType::f64);
+}
+
+// All weights and biases away from 0, so that no term of a gradient vanishes.
+void randomise(const Module& module) {
+  Rng rng(3);
+  module.to(DType::f64);
+  for (const NamedParameter& p : module.parameters())
+    for (Index i = 0; i < p.parameter->size(); ++i) p.parameter->edit().as<double>()[i] = rng.uniform(-0.8, 0.8);
+}
+
+template <class C>
+void check_gradients(const C& cell) {
+  randomise(cell);
+  const Array x = sequence();
+  const auto loss = [&](Tape& tape) {
+    const auto states = unroll(cell, tape.constant(x), cell.zero_state(tape, N));
+    Tensor total = asymmetric(outputs(cell, states));
+    for_each_tensor(states.back(), [&](const Tensor& t) { total = total + asymmetric(t, 5); });
+    return total;
+  };
+  CHECK(test::first_order_error(cell, loss) < 1e-8);
+  CHECK(test::second_order_error(cell, loss) < 1e-7);
+}
+
+// Cells in plain doubles, straight from their equations.
+using Row = std::vector<double>;
+
+double element(const Module& m, const char* name, Index i) { return m.parameter(name).value().view().as<double>()[i]; }
+
+double pre(const Module& m, const Row& x, const Row& h, Index gate, Index k, Index gates, bool input, bool recurrent) {
+  const Index width = gates * H, column = gate * H + k;
+  double a = 0;
+  for (Index i = 0; input && i < I; ++i) a += x[static_cast<std::size_t>(i)] * element(m, "W", i * width + column);
+  for (Index i = 0; recurrent && i < H; ++i) a += h[static_cast<std::size_t>(i)] * element(m, "R", i * width + column);
+  for (const NamedParameter& p : m.parameters())
+    if ((input && p.name == "b") || (recurrent && p.name == "br")) a += element(m, p.name.c_str(), column);
+  return a;
+}
+
+double logistic(double a) { return 1 / (1 + std::exp(-a)); }
+
+Row plain_rnn(const RnnCell& m, const Row& x, const Row& h) {
+  Row y(H);
+  for (Index k = 0; k < H; ++k) {
+    const double a = pre(m, x, h, 0, k, 1, true, true);
+    y[static_cast<std::size_t>(k)] =
+        m.options().activation == RnnOptions::Activation::tanh ? std::tanh(a) : std::max(a, 0.0);
+  }
+  return y;
+}
+
+void plain_lstm(const LstmCell& m, const Row& x, Row& h, Row& c) {
+  Row new_h(H);
+  for (Index k = 0; k < H; ++k) {
+    const auto gate = [&](Index g) { return pre(m, x, h, g, k, 4, true, true); };
+    double& ck = c[static_cast<std::size_t>(k)];
+    ck = logistic(gate(1)) * ck + logistic(gate(0)) * std::tanh(gate(2));
+    new_h[static_cast<std::size_t>(k)] = logistic(gate(3)) * std::tanh(ck);
+  }
+  h = new_h;
+}
+
+Row plain_gru(const GruCell& m, const Row& x, const Row& h) {
+  Row r(H), rh(H), y(H);
+  for (Index k = 0; k < H; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    r[i] = logistic(pre(m, x, h, 0, k, 3, true, true));
+    rh[i] = r[i] * h[i];
+  }
+  for (Index k = 0; k < H; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    const double z = logistic(pre(m, x, h, 1, k, 3, true, true));
+    const bool after = m.options().reset == GruOptions::Reset::after;
+    const double n = std::tanh(pre(m, x, h, 2, k, 3, true, false) + (after ? r[i] * pre(m, x, h, 2, k, 3, false, true)
+                                                                           : pre(m, x, rh, 2, k, 3, false, true)));
+    y[i] = m.options().update == GruOptions::Update::keeps ? (1 - z) * n + z * h[i] : z * n + (1 - z) * h[i];
+  }
+  return y;
+}
+
+// step(x, h) of plain doubles, run along the sequence for each row, against the outputs of `unroll`.
+template <class C, class Step>
+void check_values(const C& cell, Step&& step) {
+  randomise(cell);
+  const Array x = sequence();
+  Tape tape(DType::f64);
+  const auto states = unroll(cell, tape.constant(x), cell.zero_state(tape, N));
+  REQUIRE(states.size() == T);
+  for (Index n = 0; n < N; ++n) {
+    Row h(H, 0.0), c(H, 0.0);
+    for (Index t = 0; t < T; ++t) {
+      const double* row = x.span<double>().data() + (t * N + n) * I;
+      step(Row(row, row + I), h, c);
+      for (Index k = 0; k < H; ++k)
+        CHECK(states[static_cast<std::size_t>(t)].h.array().at({n, k}) ==
+              doctest::Approx(h[static_cast<std::size_t>(k)]).epsilon(1e-13));
+    }
+  }
+}
+
+std::vector<Bias> all_biases() { return {Bias::none, Bias::one, Bias::two}; }
+
+}  // namespace
+
+TEST_CASE("RnnCell: values and gradients") {
+  Rng rng(1);
+  for (const Bias bias : all_biases())
+    for (const auto activation : {RnnOptions::Activation::tanh, RnnOptions::Activation::relu}) {
+      RnnCell cell(I, H, rng, {.bias = bias, .activation = activation});
+      check_values(cell, [&](const Row& x, Row& h, Row&) { h = plain_rnn(cell, x, h); });
+      check_gradients(cell);
+    }
+}
+
+TEST_CASE("LstmCell: values and gradients") {
+  Rng rng(1);
+  for (const Bias bias : all_biases()) {
+    LstmCell cell(I, H, rng, {.bias = bias});
+    check_values(cell, [&](const Row& x, Row& h, Row& c) { plain_lstm(cell, x, h, c); });
+    check_gradients(cell);
+  }
+}
+
+TEST_CASE("GruCell: values and gradients of all kinds") {
+  Rng rng(1);
+  for (const Bias bias : all_biases())
+    for (const auto reset : {GruOptions::Reset::after, GruOptions::Reset::before})
+      for (const auto update : {GruOptions::Update::keeps, GruOptions::Update::takes}) {
+        GruCell cell(I, H, rng, {.bias = bias, .reset = reset, .update = update});
+        check_values(cell, [&](const Row& x, Row& h, Row&) { h = plain_gru(cell, x, h); });
+        check_gradients(cell);
+      }
+}

@@ -1,0 +1,46 @@
+#include "random_graph.h"
+
+#include <cstdlib>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include <rewind/tools/gradcheck.h>
+
+using namespace rw;
+
+TEST_CASE("a random graph does the same on every tape") {
+  const test::RandomGraph graph(7);
+  Tape a(DType::f64), b(DType::f64);
+  const Tensor x = graph(a), y = graph(b);
+  CHECK(x.item() == y.item());
+  CHECK(a.size() == b.size());
+}
+
+TEST_CASE("random correct graphs raise no false alarm") {
+  const char* all = std::getenv("REWIND_FULL");
+  const std::uint64_t graphs = all != nullptr && *all != '\0' ? 2000 : 200;
+  std::array<Index, verdicts> counts{};
+  std::set<std::string> ops;
+  for (std::uint64_t seed = 1; seed <= graphs; ++seed) {
+    const test::RandomGraph graph(seed);
+    Tape tape(DType::f64);
+    graph(tape);
+    for (NodeId i = 0; i < tape.size(); ++i) ops.emplace(tape.node(i).info->name);
+    // Parameters that no op has taken are no part of the function.
+    const GradReport report = gradcheck([&](Tape& t) { return graph(t); }, graph.parameters());
+    for (int v = 0; v < verdicts; ++v) counts[static_cast<std::size_t>(v)] += report.count(static_cast<Verdict>(v));
+    INFO(graph.str() << "\n" << report);
+    CHECK(report.count(Verdict::wrong) == 0);
+    CHECK(report.count(Verdict::not_deterministic) == 0);
+    CHECK(report.faults.empty());
+  }
+  const auto count = [&](Verdict v) { return counts[static_cast<std::size_t>(v)]; };
+  const Index judged =
+      count(Verdict::right) + count(Verdict::noise_limited) + count(Verdict::kink) + count(Verdict::wrong);
+  MESSAGE(graphs << " graphs of " << ops.size() << " kinds of nodes, " << judged
+                 << " elements: " << count(Verdict::right) << " right, " << count(Verdict::wrong) << " WRONG, "
+                 << count(Verdict::kink) << " kink, " << count(Verdict::noise_limited) << " noise-limited; "
+                 << count(Verdict::not_reached) << " not reached");
+  CHECK(static_cast<double>(count(Verdict::right)) >= 0.98 * static_cast<double>(judged));
+}

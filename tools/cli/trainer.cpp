@@ -1,0 +1,165 @@
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/core/threads.h>
+#include <rewind/models/clip.h>
+#include <rewind/models/file.h>
+#include <rewind/models/schedule.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/loss.h>
+#include <rewind/tools/cli/trainer.h>
+
+namespace rw::cli {
+
+namespace {
+
+/// FNV-1a, 64 bits.
+std::uint64_t hash_of(std::u32string_view text) {
+  std::uint64_t h = 0xcbf29ce484222325;
+  for (char32_t c : text) h = (h ^ c) * 0x100000001b3;
+  return h;
+}
+
+CharModel make_model(const TrainOptions& o, const Vocabulary& vocabulary) {
+  CharModelOptions options{
+      .cell = o.cell, .layers = o.layers, .hidden = o.hidden, .embedding = o.embedding, .dropout = o.dropout};
+  if (o.init != "default") options.init = Init::named(o.init, o.init_scale);
+  Rng rng(o.seed);
+  return CharModel(vocabulary, options, rng);
+}
+
+}  // namespace
+
+/// Some streams of the batch, with their state and gradients.
+struct Trainer::Shard {
+  Shard(const CharModel& model, Index first_stream, Index count, std::uint64_t seed)
+      : first(first_stream), bptt(model, count, {.seed = seed}) {}
+
+  Index first;
+  TruncatedBptt<CharModel> bptt;
+  Gradients gradients;
+};
+
+Corpus read_corpus(const std::vector<std::string>& paths) {
+  std::u32string text;
+  for (const std::string& path : paths) {
+    const std::string bytes = read_file(path);
+    if (bytes.empty()) throw Error(path + " is empty: there is nothing to learn");
+    text += decode_utf8(bytes, path);
+  }
+  const Vocabulary vocabulary = Vocabulary::of(text);
+  return {vocabulary, vocabulary.encode(text), fmt::format("{} characters, {:016x}", text.size(), hash_of(text))};
+}
+
+Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpus)
+    : options_(options),
+      budget_(budget),
+      mark_(corpus.mark),
+      data_(std::move(corpus.symbols), {.batch = options.batch, .sequence = options.sequence, .held_out = options.held_out}),
+      model_(make_model(options, corpus.vocabulary)),
+      parameters_(model_.parameters()),
+      optimizer_(make_optimizer(options.optimizer, parameters_, options.rate)),
+      shards_(make_shards()),
+      held_out_shards_(make_shards()) {}
+
+Trainer::~Trainer() = default;
+
+std::vector<std::unique_ptr<Trainer::Shard>> Trainer::make_shards() const {
+  const Index count = std::min(options_.shards, options_.batch);
+  std::vector<std::unique_ptr<Shard>> shards;
+  for (Index i = 0; i < count; ++i) {
+    const Index from = options_.batch * i / count, to = options_.batch * (i + 1) / count;
+    shards.push_back(std::make_unique<Shard>(model_, from, to - from, options_.seed + static_cast<std::uint64_t>(i)));
+  }
+  return shards;
+}
+
+double Trainer::run_shard(Shard& shard, Index chunk, bool learn) {
+  const Index streams = shard.bptt.batch();
+  const double share = static_cast<double>(streams) / static_cast<double>(options_.batch);
+  const TextData::Chunk text = data_.chunk(chunk, shard.first, streams);
+  Tape& tape = shard.bptt.tape();
+  tape.set_step(static_cast<std::uint64_t>(steps()));
+  tape.set_recording_gradients(learn);
+  return shard.bptt.chunk([&](Tape& t, CharModel::State state) {
+    const Tensor logits = model_.logits(t.constant(text.inputs), state);
+    const Tensor loss = cross_entropy(logits, t.constant(text.targets)) * share;
+    if (learn) backward(loss, shard.gradients);
+    return std::pair(loss.item(), state);
+  });
+}
+
+double Trainer::run_shards(std::vector<std::unique_ptr<Shard>>& shards, Index chunk, bool learn) {
+  std::vector<double> losses(shards.size());
+  parallel_for(static_cast<Index>(shards.size()), [&](Index i) {
+    const auto s = static_cast<std::size_t>(i);
+    losses[s] = run_shard(*shards[s], chunk, learn);
+  });
+  double sum = 0;
+  for (double loss : losses) sum += loss;
+  return sum;
+}
+
+double Trainer::step() {
+  const Index chunk = steps() % data_.train_chunks();
+  if (chunk == 0)
+    for (auto& shard : shards_) shard->bptt.reset();
+  const double loss = run_shards(shards_, chunk, true);
+  if (!std::isfinite(loss))
+    throw Error(fmt::format("the loss is {} at step {}: the rate {} is too high, or --clip too weak", loss, steps() + 1,
+                            optimizer_->rate()));
+  for (auto& shard : shards_) {
+    shard->gradients.commit();
+    shard->gradients.clear();
+  }
+  clip();
+  optimizer_->step();
+  return loss;
+}
+
+void Trainer::clip() {
+  if (options_.clip_value > 0) clip_grad_value(parameters_, options_.clip_value);
+  if (options_.clip > 0) clip_grad_norm(parameters_, options_.clip);
+}
+
+double Trainer::held_out_loss() {
+  for (auto& shard : held_out_shards_) shard->bptt.reset();
+  model_.eval();
+  double sum = 0;
+  for (Index chunk = data_.train_chunks(); chunk < data_.chunks(); ++chunk)
+    sum += run_shards(held_out_shards_, chunk, false);
+  model_.train();
+  return sum / static_cast<double>(data_.held_out_chunks());
+}
+
+Index Trainer::all_steps() const {
+  if (budget_.steps > 0) return budget_.steps;
+  if (budget_.epochs > 0)
+    return std::max<Index>(std::llround(budget_.epochs * static_cast<double>(data_.train_chunks())), 1);
+  return 0;
+}
+
+double Trainer::fraction(double seconds) const {
+  if (budget_.seconds > 0) return seconds / budget_.seconds;
+  return static_cast<double>(steps()) / static_cast<double>(all_steps());
+}
+
+void Trainer::schedule(double fraction) {
+  double rate = options_.rate;
+  if (options_.schedule == "steps") {
+    const StepDecay decay{.rate = rate, .factor = options_.decay, .after = options_.decay_after};
+    rate = decay(steps() / data_.train_chunks());
+  } else if (options_.schedule == "cosine") {
+    constexpr double warm_up = 0.03, last = 0.02;  // parts of the run, and of the rate
+    const double f = std::clamp(fraction, 0.0, 1.0);
+    rate *= last + (1 - last) * (1 + std::cos(std::numbers::pi * f)) / 2;
+    rate *= std::min(1.0, (f + 1e-3) / warm_up);
+  }
+  optimizer_->set_rate(rate);
+}
+
+}  // namespace rw::cli

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rewind/models/char_model.h>
+#include <rewind/models/optimizer.h>
+#include <rewind/models/text_data.h>
+#include <rewind/models/truncated_bptt.h>
+#include <rewind/tools/cli/train_options.h>
+
+namespace rw::cli {
+
+/// The text of a run: its characters as numbers, and a mark by which a checkpoint knows it again.
+struct Corpus {
+  Vocabulary vocabulary;
+  std::vector<std::int32_t> symbols;
+  /// Number of characters and a hash of them.
+  std::string mark;
+};
+
+/// Reads text files one after the other. Throws Error for one that cannot be read, is no UTF-8, or is empty.
+Corpus read_corpus(const std::vector<std::string>& paths);
+
+/// A training run that can be saved between any two updates, and goes on from there to the same bits. The batch is split
+/// into shards, one thread each: how many is an option of the run and does not depend on the machine, and their gradients
+/// are added in order, so the number of threads changes no bit.
+class Trainer {
+ public:
+  /// Throws Error for a text that is too short.
+  Trainer(const TrainOptions& options, const Budget& budget, Corpus corpus);
+
+  /// One update with the next chunk; returns its loss before the update. Throws Error when the loss or a gradient is
+  /// not finite any more.
+  double step();
+  /// Mean loss of the held-out chunks, read from a zero state, without dropout.
+  double held_out_loss();
+
+  /// Updates made, also before a checkpoint, and where that is.
+  Index steps() const { return optimizer_->steps(); }
+  /// Updates of the whole run; 0 when time sets the end.
+  Index all_steps() const;
+  double epochs() const { return static_cast<double>(steps()) / static_cast<double>(data_.train_chunks()); }
+  bool at_epoch_end() const { return steps() > 0 && steps() % data_.train_chunks() == 0; }
+  /// How much of the budget is used, given the seconds spent so far, and whether that is all.
+  double fraction(double seconds) const;
+  bool done(double seconds) const { return fraction(seconds) >= 1; }
+  /// Sets the learning rate for the next step, `fraction` of the way.
+  void schedule(double fraction);
+
+  const CharModel& model() const { return model_; }
+  const TextData& data() const { return data_; }
+  const TrainOptions& options() const { return options_; }
+
+  /// Everything that the next step depends on.
+  ArrayFile save() const;
+  /// Throws Error, which begins with `source`, when it does not fit.
+  void restore(const ArrayFile& file, const std::string& source);
+
+ private:
+  struct Shard;
+  double run_shard(Shard& shard, Index chunk, bool learn);
+  double run_shards(std::vector<std::unique_ptr<Shard>>& shards, Index chunk, bool learn);
+  std::vector<std::unique_ptr<Shard>> make_shards() const;
+  void clip();
+
+  TrainOptions options_;
+  Budget budget_;
+  std::string mark_;
+  TextData data_;
+  CharModel model_;
+  std::vector<NamedParameter> parameters_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<std::unique_ptr<Shard>> shards_, held_out_shards_;
+
+ public:
+  ~Trainer();
+};
+
+}  // namespace rw::cli
