@@ -43,6 +43,10 @@ void* realloc(void* p, std::size_t n) { return count(), __libc_realloc(p, n); }
 void* aligned_alloc(std::size_t alignment, std::size_t n) { return count(), __libc_memalign(alignment, n); }
 void* memalign(std::size_t alignment, std::size_t n) { return count(), __libc_memalign(alignment, n); }
 
+// Named so that the linker keeps oneDNN, whose function below is found behind ours.
+const void* dnnl_version(void);
+const void* (*const volatile keep_dnnl)() = dnnl_version;
+
 int dnnl_sgemm(char ta, char tb, std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const float* a,
                std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
   static const auto real = reinterpret_cast<decltype(&dnnl_sgemm)>(dlsym(RTLD_NEXT, "dnnl_sgemm"));
