@@ -29,8 +29,41 @@ int run(std::vector<std::string> words) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/// A path that a program cannot take for an option.
-std::string as_argument(const std::string& path) { return path.starts_with('-') ? "./" + path : path; }
+void check_size(std::size_t nodes, const std::string& more) {
+  if (nodes > max_layout_nodes)
+    throw Error(
+        fmt::format("a graph of {} nodes is too large for Graphviz to lay out (at most {}): fold its time steps "
+                    "(--fold) or draw the first few (--window 3){}",
+                    nodes, max_layout_nodes, more));
+}
+
+void lay_out(const std::string& dot_path, const std::string& format, const std::string& path) {
+  std::vector<std::string> words = {"dot", "-T" + format, "-o" + path};
+  if (format == "png") words.insert(words.end(), {"-Gdpi=110", "-Gbgcolor=white"});
+  words.push_back(dot_path.starts_with('-') ? "./" + dot_path : dot_path);  // a path is no option
+  const int code = run(words);
+  if (code == 127 || code < 0) throw Error("Graphviz is not installed (apt-get install graphviz)");
+  if (code != 0) throw Error(fmt::format("Graphviz failed with exit code {}", code));
+}
+
+/// A folder of its own under the system's for temporary files, removed with everything in it.
+class ScratchFolder {
+ public:
+  ScratchFolder() : path_((std::filesystem::temp_directory_path() / "rewind-XXXXXX").string()) {
+    if (mkdtemp(path_.data()) == nullptr)
+      throw Error(fmt::format("cannot make the folder {}: {}", path_, std::strerror(errno)));
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 }  // namespace
 
@@ -42,25 +75,28 @@ void write_file(const std::string& path, const std::string& text) {
 }
 
 void render_dot(const std::string& dot_path, std::size_t nodes, const std::string& format, const std::string& path) {
-  if (nodes > max_layout_nodes)
-    throw Error(
-        fmt::format("a graph of {} nodes is too large for Graphviz to lay out (at most {}): fold its time steps "
-                    "(--fold) or draw the first few (--window 3); the DOT file is {}",
-                    nodes, max_layout_nodes, dot_path));
+  check_size(nodes, "; the DOT file is " + dot_path);
   write_file(path, "");  // says best what is wrong with the path
-  std::vector<std::string> words = {"dot", "-T" + format, "-o" + path};
-  if (format == "png") words.insert(words.end(), {"-Gdpi=110", "-Gbgcolor=white"});
-  words.push_back(as_argument(dot_path));
-  const int code = run(words);
-  if (code == 0) return;
-  std::error_code ignored;
-  std::filesystem::remove(path, ignored);
-  if (code < 0)
-    throw Error(
-        fmt::format("Graphviz is not installed, so {} was not made: install it (apt-get install graphviz) and "
-                    "run dot -T{} -o{} {}; the DOT file is written",
-                    path, format, path, dot_path));
-  throw Error(fmt::format("Graphviz failed (exit code {}) on {}", code, dot_path));
+  try {
+    lay_out(dot_path, format, path);
+  } catch (const Error& e) {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+    throw Error(fmt::format("{} was not made: {}; the DOT file is {}", path, e.what(), dot_path));
+  }
+}
+
+std::string dot_to_svg(const std::string& dot, std::size_t nodes) {
+  check_size(nodes, "");
+  const ScratchFolder scratch;
+  const std::string from = scratch.path() + "/graph.dot", to = scratch.path() + "/graph.svg";
+  write_file(from, dot);
+  lay_out(from, "svg", to);
+  std::ifstream in(to, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::size_t begin = text.find("<svg");
+  if (!in || begin == std::string::npos) throw Error("Graphviz wrote no SVG");
+  return text.substr(begin);
 }
 
 }  // namespace rw

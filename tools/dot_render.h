@@ -17,4 +17,7 @@ void write_file(const std::string& path, const std::string& text);
 /// fails; the DOT file stays.
 void render_dot(const std::string& dot_path, std::size_t nodes, const std::string& format, const std::string& path);
 
+/// The same to a string, <svg> to </svg>, of a DOT text.
+std::string dot_to_svg(const std::string& dot, std::size_t nodes);
+
 }  // namespace rw

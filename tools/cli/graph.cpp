@@ -1,5 +1,5 @@
+#include <filesystem>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <sstream>
 
@@ -11,6 +11,7 @@
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/graph_model.h>
 #include <rewind/tools/dot_render.h>
+#include <rewind/tools/html.h>
 
 namespace rw::cli {
 namespace {
@@ -19,8 +20,16 @@ struct GraphCommand {
   GraphModel model;
   bool fold = false, backward = false;
   int window = 0;
-  Overlay overlay = Overlay::role;
-  std::string dot, svg, png, title;
+  std::string overlay_name = "role";
+  std::string dot, svg, png, html, title;
+
+  Overlay overlay() const {
+    return overlay_name == "value"      ? Overlay::value_norm
+           : overlay_name == "gradient" ? Overlay::gradient_norm
+           : overlay_name == "bytes"    ? Overlay::bytes
+                                        : Overlay::role;
+  }
+  bool pictures() const { return !svg.empty() || !png.empty() || !html.empty(); }
 };
 
 void record_gradients(const GraphCommand& c, RecordedModel& recorded) {
@@ -30,33 +39,47 @@ void record_gradients(const GraphCommand& c, RecordedModel& recorded) {
     for (const NamedParameter& p : parameters) operands.emplace_back(*p.parameter);
     grad(recorded.loss, operands);
   }
-  if (c.overlay == Overlay::gradient_norm) backward(recorded.loss, {.keep_grads = true});
+  if (c.overlay() == Overlay::gradient_norm || !c.html.empty()) backward(recorded.loss, {.keep_grads = true});
 }
 
-void draw_with_graphviz(const GraphCommand& c, const GraphView& view, const std::string& text) {
-  // Without a DOT file of its own a picture has one beside it, which stays when Graphviz is missing.
-  const std::string dot = !c.dot.empty() ? c.dot : (c.svg.empty() ? c.png : c.svg) + ".dot";
+void write_page(const GraphCommand& c, const RecordedModel& recorded) {
+  const GraphView all = graph_view(recorded.tape, GraphViewOptions{.loss = recorded.loss, .statistics = true});
+  std::ostringstream page;
+  write_html(page, html_views(all), c.title.empty() ? c.model.name() : c.title);
+  write_file(c.html, page.str());
+}
+
+/// What Graphviz lays out. Without a DOT file of its own a picture has one beside it, which stays when that fails.
+void draw_pictures(const GraphCommand& c, const RecordedModel& recorded, const GraphView& view,
+                   const std::string& text) {
+  const std::string first = !c.svg.empty() ? c.svg : !c.png.empty() ? c.png : c.html;
+  const std::string dot = !c.dot.empty() ? c.dot : first + ".dot";
   if (c.dot.empty()) write_file(dot, text);
   if (!c.svg.empty()) render_dot(dot, view.nodes.size(), "svg", c.svg);
   if (!c.png.empty()) render_dot(dot, view.nodes.size(), "png", c.png);
-  if (c.dot.empty()) std::remove(dot.c_str());
+  try {
+    if (!c.html.empty()) write_page(c, recorded);
+  } catch (const Error& e) {
+    throw Error(c.html + " was not made: " + e.what() + "; the DOT file is " + dot);
+  }
+  if (c.dot.empty()) std::filesystem::remove(dot);
 }
 
 void graph(const GraphCommand& c) {
   RecordedModel recorded = record_model(c.model);
   record_gradients(c, recorded);
   const DotOptions options{
-      .fold_time = c.fold, .window = c.window, .overlay = c.overlay, .loss = recorded.loss, .title = c.title};
+      .fold_time = c.fold, .window = c.window, .overlay = c.overlay(), .loss = recorded.loss, .title = c.title};
   const GraphView view = graph_view(recorded.tape, options);
   std::ostringstream text;
   write_dot(text, view, options);
-  if (c.dot.empty() && c.svg.empty() && c.png.empty()) {
+  if (c.dot.empty() && !c.pictures()) {
     std::cout << text.view() << std::flush;
     if (!std::cout) throw Error("cannot write the graph: standard output is closed or full");
     return;
   }
   if (!c.dot.empty()) write_file(c.dot, text.str());
-  if (!c.svg.empty() || !c.png.empty()) draw_with_graphviz(c, view, text.str());
+  if (c.pictures()) draw_pictures(c, recorded, view, text.str());
   std::cerr << view.nodes.size() << " nodes, " << view.edges() << " edges, of " << recorded.tape.size()
             << " on the tape\n";
 }
@@ -81,19 +104,16 @@ void add_graph(CLI::App& rewind) {
   app->add_option("--window", c->window, "Draw the first so many steps, and the last; 0: all")
       ->check(CLI::Range(0, 1000000));
   app->add_flag("--backward", c->backward, "Draw the gradient's graph beside the forward one");
-  const std::map<std::string, Overlay> overlays = {{"role", Overlay::role},
-                                                   {"value", Overlay::value_norm},
-                                                   {"gradient", Overlay::gradient_norm},
-                                                   {"bytes", Overlay::bytes}};
-  app->add_option("--overlay", c->overlay,
-                  "Colour nodes by role, by the norm of the value or of the gradient, or by bytes")
-      ->transform(CLI::CheckedTransformer(overlays));
+  app->add_option("--overlay", c->overlay_name, "Colour of a node: role, value or gradient (norms), or bytes")
+      ->check(CLI::IsMember({"role", "value", "gradient", "bytes"}));
   app->add_option("--title", c->title, "Above the picture");
-  app->add_option("--dot", c->dot, "Write DOT here; without any file, to standard output")
-      ->expected(0, 1)
-      ->default_str("graph.dot");
-  app->add_option("--svg", c->svg, "Write a picture here (Graphviz)");
-  app->add_option("--png", c->png, "The same as PNG");
+  const auto add_file = [&](const char* option, std::string& path, const char* otherwise, const char* what) {
+    app->add_option(option, path, what)->expected(0, 1)->default_str(otherwise)->option_text("[FILE]");
+  };
+  add_file("--dot", c->dot, "graph.dot", "Write DOT; without any file, it goes to standard output");
+  add_file("--svg", c->svg, "graph.svg", "Write a picture, laid out by Graphviz");
+  add_file("--png", c->png, "graph.png", "The same as PNG");
+  add_file("--html", c->html, "graph.html", "Write a page to look around in: pan, zoom, search, click, fold");
   app->callback([c] { graph(*c); });
 }
 

@@ -94,6 +94,13 @@ RecordedModel record_file(const GraphModel& what, Rng& rng) {
 
 }  // namespace
 
+std::string GraphModel::name() const {
+  const std::string length = ", " + std::to_string(steps) + (steps == 1 ? " step" : " steps");
+  if (!file.empty()) return file + length;
+  const std::string what = cell + (bidirectional ? ", both directions" : "");
+  return (layers == 1 ? what : std::to_string(layers) + " layers of " + what) + length;
+}
+
 RecordedModel record_model(const GraphModel& what) {
   check_sizes(what);
   Rng rng(what.seed);

@@ -15,6 +15,9 @@ struct GraphModel {
   Index steps = 3, layers = 1, in = 8, hidden = 16, batch = 4;
   bool bidirectional = false;
   std::uint64_t seed = 1;
+
+  /// "2 layers of lstm, 500 steps", or the file and the steps.
+  std::string name() const;
 };
 
 /// A recorded model: the tape's last forward node is a scalar loss.
