@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   rw::cli::add_train(app);
   rw::cli::add_sample(app);
+  rw::cli::add_graph(app);
   try {
     app.parse(argc, argv);
     std::cout.flush();
