@@ -109,7 +109,8 @@ bool RuleCheck::judge_along(std::size_t i, const std::vector<double>& v, double 
                           .analytic = analytic,
                           .step = step,
                           .noise = noise_of(line, step * 0x1p-3),
-                          .scale = scale});
+                          .scale = scale,
+                          .reach = std::max(scale * step, std::fabs(f0))});
   if (a.verdict == Verdict::kink) {
     out_.kinks.push_back(fmt::format("{}: input {}, {}", node_text(tape_, id_), i, what));
     return true;
