@@ -144,7 +144,7 @@ TEST_CASE("a model goes through a file, and its file says what it is") {
 TEST_CASE("a file that is no model of this version says so") {
   const File file;
   const CharModel model = small();
-  save_arrays(file.path, {});
+  save_arrays(file.path, ArrayFile{});
   CHECK(load_error(file.path) == file.path + ": a safetensors file, but not a character model of Rewind");
   Metadata metadata = model.metadata();
   metadata["version"] = "2";
