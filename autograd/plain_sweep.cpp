@@ -214,8 +214,10 @@ void PlainSweep::generic_rule(NodeId id) {
 }
 
 void PlainSweep::compute_below(NodeId id) {
-  for (NodeId i = base_; i < id; ++i)
-    if (tape_.nodes[i].data == nullptr && tape_.nodes[i].info->eval != nullptr) tape_.evaluate(i);
+  for (NodeId i = base_; i < id; ++i) {
+    const OpInfo& info = *tape_.nodes[i].info;
+    if (tape_.nodes[i].data == nullptr && (info.eval != nullptr || info.elementwise != nullptr)) tape_.evaluate(i);
+  }
 }
 
 void PlainSweep::add(NodeId to, Tensor g) {

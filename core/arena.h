@@ -22,7 +22,7 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  /// `bytes` uninitialised, valid until `rewind` to an earlier mark.
+  /// `bytes` uninitialised, valid until `rewind` to an earlier mark. Never null, not even for 0 bytes.
   void* allocate(std::size_t bytes) {
     const std::size_t align = bytes >= 64 ? 64 : 16;
     const std::size_t start = (used_ + align - 1) & ~(align - 1);
@@ -72,8 +72,8 @@ class Arena {
   void* grow(std::size_t bytes);
   void enter(std::size_t chunk);
 
-  static inline std::byte nothing_{};
-  std::byte* base_ = &nothing_;      // so that 0 bytes have an address before there is a chunk
+  alignas(64) static inline std::byte nowhere_[64];  // the chunk of an arena that has none, of size 0
+  std::byte* base_ = nowhere_;
   std::size_t used_ = 0, size_ = 0;  // of the current chunk
   std::size_t chunk_ = 0;
   std::size_t base_used_ = 0;  // bytes in the chunks before the current one

@@ -18,16 +18,33 @@ std::byte* allocate(const Shape& shape, DType dtype) {
   return p;
 }
 
+// A real that has no i32 (nan, or one too large) is an error, not whatever the processor makes of it.
+template <class To, class From>
+To converted(From x) {
+  if constexpr (std::is_same_v<To, std::int32_t> && std::is_floating_point_v<From>) {
+    if (!(x >= From(-2147483648.0) && x < From(2147483648.0)))
+      throw Error(fmt::format("{} does not fit i32: indices are whole numbers below 2^31", x));
+  }
+  return static_cast<To>(x);
+}
+
 template <class From, class To>
 void copy_elements(const From* x, To* y, Index n) {
   if constexpr (std::is_same_v<From, To>) {
     if (n > 0) std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof(To));
   } else {
-    for (Index i = 0; i < n; ++i) y[i] = static_cast<To>(x[i]);
+    for (Index i = 0; i < n; ++i) y[i] = converted<To>(x[i]);
   }
 }
 
-void print_number(fmt::memory_buffer& out, double x) { fmt::format_to(std::back_inserter(out), "{:.6g}", x); }
+void print_number(fmt::memory_buffer& out, const Array& a, Index at) {
+  const auto i = static_cast<std::size_t>(at);
+  if (a.dtype() == DType::i32) {
+    fmt::format_to(std::back_inserter(out), "{}", a.span<std::int32_t>()[i]);
+  } else {
+    visit_real(a.dtype(), [&]<class T>() { fmt::format_to(std::back_inserter(out), "{:.6g}", a.span<T>()[i]); });
+  }
+}
 
 void print_axis(fmt::memory_buffer& out, const Array& a, int axis, Index offset, int indent) {
   constexpr Index edge = 3, longest = 8;
@@ -45,11 +62,10 @@ void print_axis(fmt::memory_buffer& out, const Array& a, int axis, Index offset,
       continue;
     }
     const Index at = offset + i * step;
-    if (!last) {
+    if (last)
+      print_number(out, a, at);
+    else
       print_axis(out, a, axis + 1, at, indent + 1);
-    } else {
-      visit_dtype(a.dtype(), [&]<class T>() { print_number(out, a.span<T>()[static_cast<std::size_t>(at)]); });
-    }
   }
   append("]");
 }
@@ -119,7 +135,8 @@ Array Array::reshaped(const Shape& shape) const {
 
 void Array::fill(double value) {
   visit_dtype(dtype_, [&]<class T>() {
-    for (T& x : span<T>()) x = static_cast<T>(value);
+    const T x = converted<T>(value);
+    for (T& y : span<T>()) y = x;
   });
 }
 
@@ -149,7 +166,7 @@ std::string to_string(ConstView view) {
   const Array a(view);
   fmt::memory_buffer out;
   if (a.shape().rank() == 0)
-    print_number(out, a.item());
+    print_number(out, a, 0);
   else
     print_axis(out, a, 0, 0, 0);
   return fmt::to_string(out);

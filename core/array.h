@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <rewind/core/error.h>
@@ -38,8 +39,16 @@ class Array {
 
   Array(const Array& other) : Array(other.view()) {}
   Array& operator=(const Array& other) { return *this = Array(other); }
-  Array(Array&&) noexcept = default;
-  Array& operator=(Array&&) noexcept = default;
+  /// What was moved from is an array of shape (0).
+  Array(Array&& other) noexcept
+      : shape_(std::exchange(other.shape_, Shape{0})), dtype_(other.dtype_), data_(std::move(other.data_)) {}
+  Array& operator=(Array&& other) noexcept {
+    Array taken(std::move(other));
+    std::swap(shape_, taken.shape_);
+    std::swap(dtype_, taken.dtype_);
+    std::swap(data_, taken.data_);
+    return *this;
+  }
 
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
@@ -69,10 +78,12 @@ class Array {
   /// One element by its position along each axis: `a.at({2, 0})`. Throws Error outside the shape.
   double at(std::initializer_list<Index> position) const;
 
-  /// The same elements as another type, or in another shape of the same size (else throws Error).
+  /// The same elements as another type, or in another shape of the same size (else throws Error). Reals lose their
+  /// fraction on the way to i32; those that do not fit, and nan, throw Error.
   Array to(DType dtype) const;
   Array reshaped(const Shape& shape) const;
 
+  /// Sets every element. Throws Error when the elements are i32 and `value` does not fit.
   void fill(double value);
 
  private:
@@ -98,7 +109,7 @@ Array arange(Index n);
 /// Whether shapes, types and all elements are equal (0 equals -0, nan does not equal nan).
 bool operator==(const Array& a, const Array& b);
 
-/// Readable, as NumPy prints: nested brackets, six significant digits, the middle of long axes left out.
+/// Readable, as NumPy prints: nested brackets, reals with six significant digits, the middle of long axes left out.
 std::string to_string(ConstView view);
 std::ostream& operator<<(std::ostream& out, const Array& array);
 

@@ -14,7 +14,7 @@ namespace detail {
 
 struct AnyField {
   template <class T>
-  constexpr operator T() const;  // never defined: only used to count
+  operator T() const;  // never defined: only used to count
 };
 
 template <class T, std::size_t... I>

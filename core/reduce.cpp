@@ -18,25 +18,68 @@ struct Plus {
 
 constexpr Index lanes = 16, sum_block = 4096;
 
-// y += the nest's rows of x: whole rows added to rows, or each row summed into one element.
+// The elements of a view by their number, row-major.
 template <class T>
-void accumulate(ConstView x, View y) {
-  std::array<std::pair<Shape, Index>, 2> layouts{{{x.shape, x.stride}, {y.shape, y.stride}}};
-  const auto nest = loop_nest<2>(x.shape, layouts, 2);
+struct Elements {
+  T* data;
+  Index cols, stride;
+  bool packed;
+
+  template <class V>
+  explicit Elements(const V& v)
+      : data(v.template as<std::remove_const_t<T>>()), cols(v.cols()), stride(v.stride), packed(v.contiguous()) {}
+  T* at(Index i) const { return packed ? data + i : data + i / cols * stride + i % cols; }
+  // How many elements from number i on lie side by side.
+  Index run(Index i, Index at_most) const { return packed ? at_most : std::min(at_most, cols - i % cols); }
+};
+
+template <class T>
+void add_run(const T* from, T* to, Index n) {
   static const VectorLoop plus = vector_loop<Plus, 2>();
   const Plus fn;
+  const T* in[] = {to, from};
+  if constexpr (std::is_same_v<T, double>)
+    plus.f64(&fn, n, in, to);
+  else
+    plus.f32(&fn, n, in, to);
+}
+
+// Sum of the n elements from number `first` on; `block` is room for `sum_block` of them.
+template <class T>
+double sum_elements(const Elements<const T>& x, Index first, Index n, T* block) {
+  if (x.run(first, n) == n) return sum(x.at(first), n);
+  double total = 0;
+  for (Index begin = 0; begin < n; begin += sum_block) {
+    const Index length = std::min(sum_block, n - begin);
+    for (Index i = 0; i < length;) {
+      const Index from = first + begin + i, run = x.run(from, length - i);
+      std::copy_n(x.at(from), run, block + i);
+      i += run;
+    }
+    total += sum(static_cast<const T*>(block), length);
+  }
+  return total;
+}
+
+// y += the sums of x. The order is that of a nest over contiguous arrays, however the rows lie.
+template <class T>
+void accumulate(ConstView x, View y) {
+  const std::array<std::pair<Shape, Index>, 2> layouts{{{x.shape, x.cols()}, {y.shape, y.cols()}}};
+  const auto nest = loop_nest<2>(x.shape, layouts, 2);
+  const Elements<const T> from(x);
+  const Elements<T> to(y);
   const Index cols = nest.inner();
+  T block[sum_block];
   for (Index r = 0; r < nest.outer(); ++r) {
-    const T* from = x.as<T>() + nest.offset(0, r);
-    T* to = y.as<T>() + nest.offset(1, r);
+    const Index source = nest.offset(0, r), target = nest.offset(1, r);
     if (nest.inner_stride(1) == 0) {
-      *to = static_cast<T>(*to + sum(from, cols));
-    } else {
-      const T* in[] = {to, from};
-      if constexpr (std::is_same_v<T, double>)
-        plus.f64(&fn, cols, in, to);
-      else
-        plus.f32(&fn, cols, in, to);
+      T& sum = *to.at(target);
+      sum = static_cast<T>(sum + sum_elements(from, source, cols, block));
+      continue;
+    }
+    for (Index i = 0, run = 0; i < cols; i += run) {
+      run = to.run(target + i, from.run(source + i, cols - i));
+      add_run(from.at(source + i), to.at(target + i), run);
     }
   }
 }

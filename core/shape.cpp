@@ -7,25 +7,42 @@
 #include <rewind/core/shape.h>
 
 namespace rw {
+namespace {
+
+// Throws unless every length is an Index that bytes can be counted with. An axis of length 0 does not hide the others:
+// they would come back when it is stretched or taken away.
+template <class Length>
+void check_lengths(std::span<const Length> dims) {
+  Index size = 1;
+  for (Index d : dims) {
+    if (d < 0) throw Error(fmt::format("a length may not be negative: ({})", fmt::join(dims, ", ")));
+    if (d > 0 && (__builtin_mul_overflow(size, d, &size) || size > (Index{1} << 58)))
+      throw Error(fmt::format("a shape too large to address: ({})", fmt::join(dims, ", ")));
+  }
+}
+
+}  // namespace
 
 void Shape::refuse(Index length) { throw Error(fmt::format("a length must be from 0 to 2147483647, not {}", length)); }
 
 Shape::Shape(std::span<const Index> dims) {
   if (dims.size() > max_rank)
     throw Error(fmt::format("a shape has at most {} axes, not {}: ({})", max_rank, dims.size(), fmt::join(dims, ", ")));
-  Index size = 1;
-  for (Index d : dims) {
-    if (d < 0) throw Error(fmt::format("a length may not be negative: ({})", fmt::join(dims, ", ")));
-    if (__builtin_mul_overflow(size, d, &size) || size > (Index{1} << 58))
-      throw Error(fmt::format("a shape too large to address: ({})", fmt::join(dims, ", ")));
-    set(rank_++, d);
-  }
+  check_lengths(dims);
+  for (Index d : dims) set(rank_++, d);
 }
 
 int Shape::axis(int axis) const {
   const int a = axis < 0 ? axis + rank() : axis;
   if (a < 0 || a >= rank()) throw Error(fmt::format("no axis {} in shape {}", axis, str()));
   return a;
+}
+
+Shape Shape::grown(int axis, Index length) const {
+  Shape s = *this;
+  s.set(axis, length);
+  check_lengths(std::span<const std::int32_t>(s.begin(), s.end()));
+  return s;
 }
 
 Shape Shape::without(int axis) const {
@@ -42,6 +59,7 @@ Shape Shape::inserted(int axis, Index length) const {
     if (i == axis) s.set(s.rank_++, length);
     if (i < rank()) s.set(s.rank_++, (*this)[i]);
   }
+  check_lengths(std::span<const std::int32_t>(s.begin(), s.end()));
   return s;
 }
 

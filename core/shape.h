@@ -18,7 +18,8 @@ inline constexpr int max_rank = 6;
 class Shape {
  public:
   constexpr Shape() = default;
-  /// Throws Error for more than `max_rank` axes, a length that is negative or over 2^31 - 1, or a size over 2^58.
+  /// Throws Error for more than `max_rank` axes, a length that is negative or over 2^31 - 1, or a size over 2^58 (axes
+  /// of length 0 left out of account).
   Shape(std::initializer_list<Index> dims) : Shape(std::span<const Index>(dims.begin(), dims.size())) {}
   explicit Shape(std::span<const Index> dims);
 
@@ -45,13 +46,15 @@ class Shape {
 
   /// `axis` counted from the end when negative; throws Error, naming the shape, when there is no such axis.
   int axis(int axis) const;
-  /// A copy with one axis of another length.
+  /// A copy with one axis (unchecked) of another length. Throws Error for lengths that a shape cannot have.
   Shape with(int axis, Index length) const {
+    if (length < 0 || length > (*this)[axis]) return grown(axis, length);
     Shape s = *this;
     s.set(axis, length);
     return s;
   }
-  /// Copies without an axis, and with a new axis of `length` before position `axis`.
+  /// Copies without an axis, and with a new axis of `length` before position `axis`. The latter throws Error for
+  /// lengths that a shape cannot have, and when there are `max_rank` axes already.
   Shape without(int axis) const;
   Shape inserted(int axis, Index length) const;
 
@@ -66,6 +69,7 @@ class Shape {
   std::string str() const;
 
  private:
+  Shape grown(int axis, Index length) const;
   [[noreturn]] static void refuse(Index length);
   void set(int axis, Index length) {
     if (length < 0 || length > INT32_MAX) refuse(length);

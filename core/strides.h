@@ -8,7 +8,8 @@
 namespace rw {
 
 /// The loop nest over a shape and several arrays that broadcast to it, with neighbouring axes merged where every array
-/// allows it. Strides are in elements; 0 along an axis that is stretched. The last axis is the inner loop.
+/// allows it. Strides are in elements; 0 along an axis that is stretched. The last axis is the inner loop; along it the
+/// elements of every array lie side by side, or are one.
 template <std::size_t Arrays>
 struct LoopNest {
   int rank = 0;
@@ -70,6 +71,12 @@ LoopNest<Arrays> loop_nest(const Shape& shape, const std::array<std::pair<Shape,
     const auto to = merge ? last : static_cast<std::size_t>(nest.rank++);
     nest.dims[to] = merge ? nest.dims[last] * shape[i] : shape[i];
     for (std::size_t a = 0; a < static_cast<std::size_t>(used); ++a) nest.strides[a][to] = strides[a][axis];
+  }
+  // Rows of one element may be apart: then they are not the inner loop, but one element is.
+  for (std::size_t a = 0; a < static_cast<std::size_t>(used); ++a) {
+    if (nest.inner_stride(a) <= 1) continue;
+    nest.dims[static_cast<std::size_t>(nest.rank++)] = 1;
+    break;
   }
   return nest;
 }

@@ -1,7 +1,106 @@
+#include <algorithm>
+#include <unordered_map>
+
+#include <rewind/autograd/compile/kernel.h>
 #include <rewind/autograd/compile/passes.h>
 
 namespace rw::ir {
+namespace {
 
-Graph fuse(const Graph& g) { return sorted(g); }
+/// Gives every node a stage: the number of kernels and other steps that must have run before it. Elementwise nodes of
+/// one stage, one shape and one connected piece are a kernel; two kernels never wait for each other, since every path
+/// that leaves a kernel leads to a later stage.
+class Fuser {
+ public:
+  explicit Fuser(const Graph& g) : g_(g), n_(g.size()), stage_(n_), member_(n_), parent_(n_) {}
+
+  Graph run() {
+    for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i);
+    as_soon_as_possible();
+    gradients_late();
+    connect();
+    Graph out = g_;
+    std::unordered_map<NodeId, std::uint32_t> numbers;
+    for (NodeId i = 0; i < n_; ++i)
+      if (member_[i])
+        out.nodes[i].kernel = numbers.emplace(find(i), static_cast<std::uint32_t>(numbers.size())).first->second;
+    return sorted(out);
+  }
+
+ private:
+  // Reshapes that keep rows and columns do not come between nodes of a kernel.
+  bool same_space(NodeId a, NodeId b) const {
+    const Shape &x = g_.nodes[a].shape, &y = g_.nodes[b].shape;
+    return x.rows() == y.rows() && x.cols() == y.cols() && g_.nodes[a].dtype == g_.nodes[b].dtype;
+  }
+  bool joins(NodeId from, NodeId to) const { return member_[from] && member_[to] && same_space(from, to); }
+
+  void as_soon_as_possible() {
+    for (NodeId i = 0; i < n_; ++i) {
+      std::uint32_t s = 0;
+      const bool view = g_.nodes[i].info->alias != nullptr || !computes(*g_.nodes[i].info);
+      for (NodeId in : g_.in(i)) {
+        const bool same = view || joins(in, i) || !runs(in);
+        s = std::max(s, stage_[in] + (same ? 0u : 1u));
+      }
+      stage_[i] = s;
+    }
+  }
+  // Views and leaves are there without a step of their own; what is behind a view counts as its stage.
+  bool runs(NodeId i) const {
+    while (g_.nodes[i].info->alias != nullptr) i = g_.in(i, 0);
+    return computes(*g_.nodes[i].info) && !g_.is<Fill>(i);
+  }
+
+  // What a gradient rule computes from forward values alone could run in the forward kernel already, but then its
+  // result would have to be stored: it runs with the first that needs it.
+  void gradients_late() {
+    std::vector<std::uint32_t> latest(n_, 0xffffffffu);
+    std::vector<bool> fused_use(n_);
+    for (NodeId i = n_; i-- > 0;) {
+      if (member_[i] && g_.nodes[i].backward && fused_use[i] && latest[i] > stage_[i]) stage_[i] = latest[i];
+      const bool view = g_.nodes[i].info->alias != nullptr;
+      for (NodeId in : g_.in(i)) {
+        const bool same = joins(in, i);
+        std::uint32_t until = same ? stage_[i] : stage_[i] - std::min(stage_[i], 1u);
+        if (view) until = latest[i];
+        latest[in] = std::min(latest[in], until);
+        if (same) fused_use[in] = true;
+      }
+    }
+    for (NodeId o : g_.outputs) latest[o] = 0;
+  }
+
+  NodeId find(NodeId i) {
+    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+    return i;
+  }
+
+  void connect() {
+    for (NodeId i = 0; i < n_; ++i) parent_[i] = i;
+    // Nodes of one stage are connected when one reads the other, or both read the same values.
+    std::unordered_map<std::uint64_t, NodeId> readers;
+    for (NodeId i = 0; i < n_; ++i) {
+      if (!member_[i]) continue;
+      for (NodeId in : g_.in(i)) {
+        if (joins(in, i) && stage_[in] == stage_[i]) parent_[find(i)] = find(in);
+        if (!runs(in) || (joins(in, i) && stage_[in] == stage_[i])) continue;
+        const auto key = static_cast<std::uint64_t>(in) << 32 | stage_[i];
+        const auto [known, fresh] = readers.emplace(key, i);
+        if (!fresh && same_space(known->second, i)) parent_[find(i)] = find(known->second);
+      }
+    }
+  }
+
+  const Graph& g_;
+  NodeId n_;
+  std::vector<std::uint32_t> stage_;
+  std::vector<bool> member_;
+  std::vector<NodeId> parent_;
+};
+
+}  // namespace
+
+Graph fuse(const Graph& g) { return Fuser(g).run(); }
 
 }  // namespace rw::ir

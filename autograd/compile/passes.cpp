@@ -28,6 +28,10 @@ Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
   };
   g = checked(sorted(g));
   if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
+  if (options.passes.has(Pass::fuse)) {
+    g = checked(push_slices(g));
+    if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
+  }
   if (options.passes.has(Pass::batch)) {
     g = checked(batch(g, notes));
     if (options.passes.has(Pass::simplify)) g = checked(simplify(g));

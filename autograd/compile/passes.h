@@ -16,6 +16,10 @@ struct Notes {
 /// Leaves out common subexpressions, computes what is constant, and looks through views of views. Keeps bits.
 Graph simplify(const Graph& g);
 
+/// A slice of an elementwise op becomes the op of slices, where only slices are read: the gates of a cell then have one
+/// shape. Keeps bits.
+Graph push_slices(const Graph& g);
+
 /// Products that share their second operand and do not depend on each other become one over stacked rows; sums of
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
 Graph batch(const Graph& g, Notes& notes);

@@ -1,0 +1,126 @@
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <rewind/core/error.h>
+#include <rewind/core/reduce.h>
+#include <rewind/core/threads.h>
+
+#include "nest_reference.h"
+
+using rw::Array;
+using rw::ConstView;
+using rw::Index;
+using rw::Rng;
+using rw::Shape;
+using test::Strided;
+
+namespace {
+
+template <class T>
+void check_random(std::uint64_t seed) {
+  CAPTURE(seed);
+  Rng rng(seed);
+  const Shape from = test::some_shape(rng), to = test::some_part(rng, from);
+  CAPTURE(from.str());
+  CAPTURE(to.str());
+  Strided<T> x(from, test::some_gap(rng)), y(to, test::some_gap(rng));
+  x.fill(rng);
+  std::vector<double> sums(static_cast<std::size_t>(to.size())), magnitudes(sums);
+  for (Index i = 0; i < from.size(); ++i) {
+    const auto at = static_cast<std::size_t>(test::stretched_index(to, from, i));
+    sums[at] += static_cast<double>(x[i]);
+    magnitudes[at] += std::abs(static_cast<double>(x[i]));
+  }
+  rw::sum_to(x.view(), y.view());
+  const double eps = std::is_same_v<T, float> ? 1.2e-7 : 2.3e-16;
+  for (Index i = 0; i < to.size(); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    CAPTURE(i);
+    const double terms = static_cast<double>(from.size()) / static_cast<double>(to.size());
+    REQUIRE(std::abs(static_cast<double>(y[i]) - sums[at]) <= eps * terms * magnitudes[at]);
+  }
+  REQUIRE(y.guards_stand());
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("sum_to agrees with a sum over positions") {
+  for (std::uint64_t seed = 0; seed < 600; ++seed) {
+    check_random<float>(seed);
+    check_random<double>(seed);
+  }
+}
+
+TEST_CASE("sum_to of nothing is zero, and to the same shape a copy") {
+  Array y = rw::full(Shape{1, 3}, 7);
+  rw::sum_to(Array(Shape{0, 3}), y.view());
+  CHECK(y == Array(Shape{1, 3}));
+  const Array x({1.0f, 2.0f, 3.0f}, Shape{1, 3});
+  rw::sum_to(x, y.view());
+  CHECK(y == x);
+  Array none(Shape{0});
+  CHECK_NOTHROW(rw::sum_to(Array(Shape{4, 0}), none.view()));
+}
+
+TEST_CASE("sum_to refuses a shape that does not stretch") {
+  Array y(Shape{3});
+  CHECK_THROWS_WITH_AS(rw::sum_to(Array(Shape{4}), y.view()),
+                       "cannot sum (4) to (3): the second must broadcast to the first", rw::Error);
+  CHECK_THROWS_AS(rw::sum_to(Array(Shape{3}), Array(Shape{2, 3}).view()), rw::Error);
+}
+
+TEST_CASE("the bits of a sum depend on the shapes, not on how the rows lie or on threads") {
+  const int before = rw::threads();
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    const Shape from = seed % 20 == 0 ? Shape{500, 13, 40} : test::some_shape(rng), to = test::some_part(rng, from);
+    CAPTURE(from.str());
+    CAPTURE(to.str());
+    Strided<float> packed(from, 0), apart(from, 1 + rng.below(4));
+    packed.fill(rng);
+    for (Index i = 0; i < from.size(); ++i) apart[i] = packed[i];
+    Array a(to), b(to), c(to);
+    rw::set_threads(1);
+    rw::sum_to(packed.view(), a.view());
+    rw::sum_to(apart.view(), b.view());
+    rw::set_threads(3);
+    rw::sum_to(apart.view(), c.view());
+    CHECK(same_bits(a.to_vector<float>(), b.to_vector<float>()));
+    CHECK(same_bits(a.to_vector<float>(), c.to_vector<float>()));
+  }
+  rw::set_threads(before);
+}
+
+TEST_CASE("long sums stay accurate") {
+  // Each of sixteen running sums is 256 additions long, and four more join them; the blocks are added in double.
+  const double bound = (256 + 4) * 0x1p-24;
+  const Index n = 1 << 22;
+  const Array x = rw::full(Shape{n}, 0.1);
+  Array y(Shape{});
+  rw::sum_to(x, y.view());
+  CHECK(y.item() == doctest::Approx(static_cast<double>(n) * static_cast<double>(0.1f)).epsilon(bound));
+  CHECK(rw::sum(x.span<float>().data(), n) ==
+        doctest::Approx(static_cast<double>(n) * static_cast<double>(0.1f)).epsilon(bound));
+  CHECK(rw::sum<double>(nullptr, 0) == 0);
+}
+
+TEST_CASE("add_into adds once, also to rows that are apart") {
+  Strided<float> x(Shape{4, 3}, 2), y(Shape{4, 3}, 5);
+  Rng rng(9);
+  x.fill(rng);
+  y.fill(rng);
+  std::vector<float> expected;
+  for (Index i = 0; i < 12; ++i) expected.push_back(y[i] + x[i]);
+  rw::add_into(x.view(), y.view());
+  for (Index i = 0; i < 12; ++i) CHECK(y[i] == expected[static_cast<std::size_t>(i)]);
+  CHECK(y.guards_stand());
+}
