@@ -14,7 +14,8 @@ CharModel some_model(std::u32string characters) {
   return model;
 }
 
-std::u32string write(const CharModel& model, std::u32string_view prompt, std::uint64_t seed, SamplerOptions options = {}) {
+std::u32string write(const CharModel& model, std::u32string_view prompt, std::uint64_t seed,
+                     SamplerOptions options = {}) {
   CharWriter writer(model, options, seed);
   writer.read(prompt);
   std::u32string out;

@@ -186,10 +186,11 @@ TEST_CASE("a checkpoint of another text, another version, or with parts missing 
   CHECK_THROWS_AS(trainer.restore(bad, "c"), Error);
   bad = good;
   bad.metadata["version"] = "0";
-  CHECK_THROWS_WITH_AS(read_checkpoint(bad, "c"), "c: a checkpoint that cannot be used: version 0; this program reads version 1",
-                       Error);
+  CHECK_THROWS_WITH_AS(read_checkpoint(bad, "c"),
+                       "c: a checkpoint that cannot be used: version 0; this program reads version 1", Error);
   bad.metadata = {};
-  CHECK_THROWS_WITH_AS(read_checkpoint(bad, "c"), "c: a safetensors file, but not a checkpoint of a training run", Error);
+  CHECK_THROWS_WITH_AS(read_checkpoint(bad, "c"), "c: a safetensors file, but not a checkpoint of a training run",
+                       Error);
   bad = good;
   bad.metadata["options"] = "{";
   CHECK_THROWS_AS(read_checkpoint(bad, "c"), Error);
