@@ -77,6 +77,7 @@ void Optimizer::set_state(std::span<const NamedArray> state) {
   std::map<std::string, const Array*> given;
   for (const NamedArray& a : state) given[a.name] = &a.array;
   std::string complaints;
+  std::vector<const Array*> fitting;
   const std::vector<NamedArray> own = this->state();
   for (const NamedArray& a : own) {
     const auto found = given.find(a.name);
@@ -86,16 +87,17 @@ void Optimizer::set_state(std::span<const NamedArray> state) {
       complaints += "; '" + a.name + "' is " + std::string(name_of(found->second->dtype())) + " " +
                     found->second->shape().str() + ", not " + std::string(name_of(a.array.dtype())) + " " +
                     a.array.shape().str();
+    else
+      fitting.push_back(found->second);
   }
-  for (const auto& [name, unused] : given)
-    if (std::none_of(own.begin(), own.end(), [&](const NamedArray& a) { return a.name == name; }))
-      complaints += "; '" + name + "' is not expected";
+  for (const NamedArray& a : own) given.erase(a.name);
+  for (const auto& [name, unused] : given) complaints += "; '" + name + "' is not expected";
   if (!complaints.empty()) throw Error("the saved state is not of this optimizer" + complaints);
-  set_rate(given.at("rate")->item());
-  steps_ = static_cast<Index>(given.at("steps")->item());
+  std::size_t next = 0;  // `fitting` is in the order of `own`: moments of each slot, steps, rate
+  set_rate(fitting.back()->item());
+  steps_ = static_cast<Index>(fitting[fitting.size() - 2]->item());
   for (Slot& slot : slots_)
-    for (std::size_t i = 0; i < slot.moments.size(); ++i)
-      slot.moments[i] = *given.at(slot.name + "." + moment_names_[i]);
+    for (Array& moment : slot.moments) moment = *fitting[next++];
 }
 
 }  // namespace rw
