@@ -10,5 +10,6 @@
 #include <rewind/core/shape.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/view.h>
+#include <rewind/models/models.h>
 #include <rewind/ops/elementwise.h>
 #include <rewind/ops/ops.h>
