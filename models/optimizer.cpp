@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <unordered_set>
 
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
@@ -18,8 +19,12 @@ constexpr Index chunks_of_a_block = 16;
 Optimizer::Optimizer(std::vector<NamedParameter> parameters, double rate, std::vector<std::string> moments)
     : moment_names_(std::move(moments)), rate_(0) {
   set_rate(rate);
+  std::unordered_set<const Parameter::Data*> seen;
+  std::map<std::string, int> uses;
   for (NamedParameter& p : parameters) {
-    Slot slot{std::move(p.name), p.parameter->data(), {}};
+    if (!seen.insert(p.parameter->data().get()).second) continue;  // tied
+    const int use = ++uses[p.name];
+    Slot slot{use == 1 ? p.name : p.name + "#" + std::to_string(use), p.parameter->data(), {}};
     for (std::size_t i = 0; i < moment_names_.size(); ++i)
       slot.moments.emplace_back(p.parameter->shape(), p.parameter->dtype());
     slots_.push_back(std::move(slot));
@@ -93,9 +98,11 @@ void Optimizer::set_state(std::span<const NamedArray> state) {
   for (const NamedArray& a : own) given.erase(a.name);
   for (const auto& [name, unused] : given) complaints += "; '" + name + "' is not expected";
   if (!complaints.empty()) throw Error("the saved state is not of this optimizer" + complaints);
+  const double steps = fitting[fitting.size() - 2]->item();
+  if (!(steps >= 0 && steps < 0x1p53)) throw Error("the saved state is not of an optimizer: its number of steps");
   std::size_t next = 0;  // `fitting` is in the order of `own`: moments of each slot, steps, rate
   set_rate(fitting.back()->item());
-  steps_ = static_cast<Index>(fitting[fitting.size() - 2]->item());
+  steps_ = static_cast<Index>(steps);
   for (Slot& slot : slots_)
     for (Array& moment : slot.moments) moment = *fitting[next++];
 }
