@@ -40,6 +40,7 @@ Corpus read_corpus(const std::vector<std::string>& paths) {
     if (bytes.empty()) throw Error(path + " is empty: there is nothing to learn");
     text += decode_utf8(bytes, path);
   }
+  if (text.size() == 1) throw Error("the text has 1 character: there is nothing to learn");
   const Vocabulary vocabulary = Vocabulary::of(text);
   return {vocabulary, vocabulary.encode(text), fmt::format("{} characters, {:016x}", text.size(), hash_of(text))};
 }
