@@ -32,7 +32,7 @@ TEST_CASE("a run that time ends has no number of steps, and ends at 100 percent"
   s.steps = 0;
   s.fraction = 1.7;
   CHECK(plain_line(s).find("100%  epoch 3  step 1269  1.612") == 0);
-  CHECK(bar_line(s, 100).find("[####################") == 0);
+  CHECK(bar_line(s, 300).find("[########################################] 100%  epoch 3") == 0);
 }
 
 TEST_CASE("times and losses") {
