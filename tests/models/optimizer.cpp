@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <rewind/core/random.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/optimizer.h>
 #include <rewind/models/schedule.h>

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   rw::cli::add_train(app);
   rw::cli::add_sample(app);
+  rw::cli::add_graph(app);
   try {
     app.parse(argc, argv);
     std::cout.flush();
