@@ -1,6 +1,6 @@
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include <rewind/autograd/compile/lowering.h>
 #include <rewind/autograd/compile/plan.h>
@@ -8,8 +8,19 @@
 #include <rewind/core/error.h>
 #include <rewind/core/gemm.h>
 #include <rewind/core/reduce.h>
+#include <rewind/core/threads.h>
 
 namespace rw::ir {
+
+namespace {
+
+double now() {
+  timespec t{};
+  clock_gettime(threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+}  // namespace
 
 void Plan::Free::operator()(std::byte* p) const { std::free(p); }
 
@@ -78,11 +89,12 @@ void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::ui
   if (times_ == nullptr) {
     for (const Step& s : steps_) run(s);
   } else {
-    using Clock = std::chrono::steady_clock;
+    double begin = now();
     for (std::size_t i = 0; i < steps_.size(); ++i) {
-      const auto begin = Clock::now();
       run(steps_[i]);
-      (*times_)[i] += std::chrono::duration<double>(Clock::now() - begin).count();
+      const double end = now();
+      (*times_)[i] += end - begin;
+      begin = end;
     }
   }
   commit();
