@@ -63,7 +63,6 @@ class PlainSweep final : public Sweep {
   }
 
   const BackwardOptions& options_;
-  NodeId base_ = 0;  // first of the nodes that the running rule recorded
 };
 
 void PlainSweep::seed(NodeId root) {
@@ -200,22 +199,31 @@ void PlainSweep::elementwise_input(NodeId id, std::size_t input, std::span<const
 
 void PlainSweep::generic_rule(NodeId id) {
   const TapeMark before = tape_.mark();
-  base_ = before.nodes;
+  tape_.rule_nodes = before.nodes;
   tape_.lazy = true;
   const NodeId dy =
       tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
   tape_.nodes[dy].data = tape_.gradients[id];
   run_rule(id, tape_.tensor(dy));
   tape_.lazy = false;
-  // Not `truncate`: the kept gradients end before `base_`.
-  tape_.nodes.resize(before.nodes);
-  tape_.values.rewind(before.values);
-  tape_.records.rewind(before.records);
+  tape_.forget_nodes(before);
 }
 
+// Computes what node `id`, recorded by the running rule, is made of: no more, so that what was added straight into a
+// gradient is not computed again.
 void PlainSweep::compute_below(NodeId id) {
-  for (NodeId i = base_; i < id; ++i)
-    if (tape_.nodes[i].data == nullptr && tape_.nodes[i].info->eval != nullptr) tape_.evaluate(i);
+  const NodeId base = tape_.rule_nodes;
+  if (id < base) return;
+  std::vector<bool>& wanted = tape_.flags;
+  wanted.assign(id + 1 - base, false);
+  wanted[id - base] = true;
+  for (NodeId i = id + 1; i-- > base;) {
+    if (!wanted[i - base]) continue;
+    for (NodeId in : tape_.nodes[i].in())
+      if (in >= base && tape_.nodes[in].data == nullptr) wanted[in - base] = true;
+  }
+  for (NodeId i = base; i < id; ++i)
+    if (wanted[i - base]) tape_.evaluate(i);
 }
 
 void PlainSweep::add(NodeId to, Tensor g) {
@@ -239,7 +247,8 @@ void PlainSweep::add(NodeId to, Tensor g) {
 void PlainSweep::add_slice(NodeId to, Tensor g, int axis, Index start) {
   if (!wants(to)) return;
   const NodeId from = tape_.id(g);
-  compute_below(from + 1);
+  compute_below(from);
+  if (tape_.nodes[from].data == nullptr) tape_.evaluate(from);
   add_part(to, tape_.nodes[from].value(), axis, start);
 }
 

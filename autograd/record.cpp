@@ -63,9 +63,11 @@ NodeId TapeData::resolve(const Operand& x) {
   }
 }
 
-// The common case of elementwise ops: Tensors of one shape, nothing between their rows. Nothing in it throws, and it is
-// kept apart because recording a small op should cost little more than computing it.
-bool TapeData::plain_elementwise(const Operands& inputs, NodeId* ids) const {
+// The common case of elementwise ops: Tensors of one shape, nothing between their rows. It is kept apart because
+// recording a small op should cost little more than computing it.
+bool TapeData::plain_elementwise(const Operands& inputs, int arity, NodeId* ids) const {
+  if (inputs.size() != static_cast<std::size_t>(arity)) return false;
+  const bool computes = !lazy && !options.trace;
   const Node* first = nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Operand& x = inputs[i];
@@ -74,6 +76,7 @@ bool TapeData::plain_elementwise(const Operands& inputs, NodeId* ids) const {
     if (id >= nodes.size()) return false;
     const Node& n = nodes[id];
     if (n.stamp != x.tensor_.stamp_ || n.dtype != options.dtype || n.stride != n.shape.cols()) return false;
+    if (computes && n.data == nullptr) return false;
     if (first == nullptr)
       first = &n;
     else if (!(n.shape == first->shape))
@@ -84,23 +87,52 @@ bool TapeData::plain_elementwise(const Operands& inputs, NodeId* ids) const {
 }
 
 Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in) {
-  const NodeId id = append(info, op, in, nodes[in[0]].shape, options.dtype);
-  Node& n = nodes[id];
-  if (!lazy && !options.trace) {
-    const Index size = n.shape.size();
-    n.data = values.allocate(static_cast<std::size_t>(size) * size_of(n.dtype));
-    n.owns_data = true;
-    const void* x[max_elementwise_inputs];
-    for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
-    contiguous_loop(info.elementwise->value, n.op, n.dtype, size, x, static_cast<int>(in.size()), n.data);
+  const auto id = static_cast<NodeId>(nodes.size());
+  const Arena::Mark values_before = values.mark(), records_before = records.mark();
+  try {
+    append(info, op, in, nodes[in[0]].shape, options.dtype);
+    Node& n = nodes[id];
+    if (!lazy && !options.trace) {
+      const Index size = n.shape.size();
+      n.data = values.allocate(static_cast<std::size_t>(size) * size_of(n.dtype));
+      n.owns_data = true;
+      const void* x[max_elementwise_inputs];
+      for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
+      contiguous_loop(info.elementwise->value, n.op, n.dtype, size, x, static_cast<int>(in.size()), n.data);
+    }
+    return Tensor(slot->number, id, n.stamp);
+  } catch (...) {
+    nodes.resize(id);
+    values.rewind(values_before);
+    records.rewind(records_before);
+    rethrow_from(info);
   }
-  return Tensor(slot->number, id, n.stamp);
+}
+
+// The exception that is being handled, with the op and the scope where it is one of ours.
+void TapeData::rethrow_from(const OpInfo& info) const {
+  try {
+    throw;
+  } catch (const Error& e) {
+    throw Error(fmt::format("[{}] {}{}", info.name, e.what(), where(scope)));
+  }
+}
+
+// Throws unless the op can take these inputs.
+void TapeData::check_inputs(const OpInfo& info, std::span<const NodeId> in) const {
+  if (info.elementwise != nullptr && in.size() != static_cast<std::size_t>(info.elementwise->arity))
+    throw Error(fmt::format("takes {} inputs, not {}", info.elementwise->arity, in.size()));
+  if (info.elementwise == nullptr && info.eval == nullptr) throw Error("has no eval, so it cannot be recorded");
+  if (lazy || options.trace) return;
+  for (NodeId i : in)
+    if (nodes[i].data == nullptr) no_value(i);
 }
 
 Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inputs) {
   if (info.elementwise != nullptr) {
     NodeId ids[max_elementwise_inputs];
-    if (plain_elementwise(inputs, ids)) return record_plain_elementwise(info, op, {ids, inputs.size()});
+    if (plain_elementwise(inputs, info.elementwise->arity, ids))
+      return record_plain_elementwise(info, op, {ids, inputs.size()});
   }
   const TapeMark before = mark();
   try {
@@ -109,6 +141,7 @@ Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inpu
     auto* in = n <= 8 ? few : static_cast<NodeId*>(records.allocate(n * sizeof(NodeId)));
     for (std::size_t i = 0; i < n; ++i) in[i] = resolve(inputs[i]);
     const std::span<const NodeId> ids(in, n);
+    check_inputs(info, ids);
     Scratch<Shape, 8> few_shapes;
     auto* shapes = n <= 8 ? few_shapes.data() : static_cast<Shape*>(records.allocate(n * sizeof(Shape)));
     for (std::size_t i = 0; i < n; ++i) shapes[i] = nodes[in[i]].shape;
@@ -116,9 +149,9 @@ Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inpu
     const NodeId id = append(info, op, ids, info.infer(op, {shapes, n}), dtype);
     if (!lazy && !options.trace) evaluate(id);
     return tensor(id);
-  } catch (const Error& e) {
+  } catch (...) {
     truncate(before);
-    throw Error(fmt::format("[{}] {}{}", info.name, e.what(), where(scope)));
+    rethrow_from(info);
   }
 }
 
@@ -155,6 +188,7 @@ void TapeData::evaluate(NodeId id) {
   Node& n = nodes[id];
   if (n.info->alias != nullptr) {
     const Node& x = nodes[n.input[0]];
+    if (x.data == nullptr) no_value(n.input[0]);
     ConstView y;
     if (n.info->alias(n.op, x.value(), y)) {
       n.data = const_cast<void*>(y.data);
@@ -175,6 +209,7 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
     bool plain = y.contiguous();
     for (std::size_t i = 0; i < in.size(); ++i) {
       const Node& from = nodes[in[i]];
+      if (from.data == nullptr) no_value(in[i]);
       data[i] = from.data;
       plain = plain && from.shape == y.shape && from.stride == y.stride;
     }
@@ -189,6 +224,7 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
   Scratch<ConstView, 4> few;
   auto* x = in.size() <= 4 ? few.data() : static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
   for (std::size_t i = 0; i < in.size(); ++i) {
+    if (nodes[in[i]].data == nullptr) no_value(in[i]);
     x[i] = nodes[in[i]].value();
     if (!n.info->strided_inputs && !x[i].contiguous()) {
       const View packed = contiguous_view(values.allocate(bytes_of(x[i].shape, x[i].dtype)), x[i].shape, x[i].dtype);

@@ -117,7 +117,10 @@ void TapeData::forget_gradients(NodeId from) {
 
 void TapeData::truncate(const TapeMark& mark) {
   forget_gradients(mark.nodes);
-  if (released.size() > mark.nodes) released.resize(mark.nodes);
+  forget_nodes(mark);
+}
+
+void TapeData::forget_nodes(const TapeMark& mark) {
   if (!leaves.empty() && leaves.back().node >= mark.nodes) {
     while (!leaves.empty() && leaves.back().node >= mark.nodes) leaves.pop_back();
     std::fill(leaf_index.begin(), leaf_index.end(), no_node);
@@ -142,6 +145,17 @@ std::string TapeData::describe(NodeId id) const {
   return fmt::format("[{}]{} {} (node {}){}", n.info->name, label, n.shape.str(), id, where(n.scope));
 }
 
+void TapeData::no_value(NodeId id) const {
+  const char* why = "its value was released by backward: mark it with tape.keep() before";
+  if (options.trace)
+    why =
+        "its value was asked for while compile traces, when there are no values: return it as an output, or compute "
+        "what depends on it with ops (where, maximum, ...)";
+  else if (lazy && id >= rule_nodes)
+    why = "it has no value while its gradient rule runs: compute what depends on it with ops (where, maximum, ...)";
+  throw Error(describe(id) + ": " + why);
+}
+
 }  // namespace detail
 
 using detail::TapeData;
@@ -159,14 +173,7 @@ Tape& Tensor::tape() const { return *TapeData::of(*this).owner; }
 ConstView Tensor::value() const {
   const TapeData& tape = TapeData::of(*this);
   const Node& n = tape.nodes[index_];
-  if (n.data == nullptr) {
-    if (tape.options.trace)
-      throw Error(
-          tape.describe(index_) +
-          ": its value was asked for while compile traces, when there are no values: return it as an output, or "
-          "compute what depends on it with ops (where, maximum, ...)");
-    throw Error(tape.describe(index_) + ": its value was released by backward: mark it with tape.keep() before");
-  }
+  if (n.data == nullptr) tape.no_value(index_);
   return n.value();
 }
 

@@ -57,10 +57,12 @@ class TapeData {
 
   // tape.cpp
   void truncate(const TapeMark& mark);
+  void forget_nodes(const TapeMark& mark);  // and not the gradients
   TapeMark mark() const;
   std::string where(std::uint32_t scope) const;  // ", in lstm/t=3", or nothing
   std::string describe(NodeId id) const;
   void forget_gradients(NodeId from);
+  [[noreturn]] void no_value(NodeId id) const;
 
   struct ScopeEntry {
     std::uint32_t parent = 0, name = 0;
@@ -87,7 +89,7 @@ class TapeData {
   std::vector<std::pair<const Parameter::Data*, Array>> substitutes;
 
   std::vector<void*> gradients;  // kept ones; by node
-  std::vector<bool> released;    // by node, filled only by a releasing backward
+  std::vector<bool> flags;       // scratch of a sweep
 
   std::vector<ScopeEntry> scopes{1};
   std::vector<std::string> scope_names;
@@ -97,6 +99,7 @@ class TapeData {
 
   // While a plain backward runs a rule, ops are appended but not computed before their value is wanted.
   bool lazy = false;
+  NodeId rule_nodes = 0;  // the first of them
   bool recording_gradients = true;
   NodeId origin = no_node;
   std::uint32_t draws = 0;
@@ -107,8 +110,10 @@ class TapeData {
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 
  private:
-  bool plain_elementwise(const Operands& inputs, NodeId* ids) const;
+  bool plain_elementwise(const Operands& inputs, int arity, NodeId* ids) const;
   Tensor record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in);
+  [[noreturn]] void rethrow_from(const OpInfo& info) const;
+  void check_inputs(const OpInfo& info, std::span<const NodeId> in) const;
   std::uint32_t* leaf_slot(const Parameter::Data* parameter);
   void grow_leaf_index();
   friend class rw::Tape;

@@ -43,7 +43,10 @@ DotGraph boost_graph(const GraphView& view) {
   DotGraph graph(view.nodes.size());
   for (std::size_t i = 0; i < view.nodes.size(); ++i) {
     graph[i].node = &view.nodes[i];
-    for (const GraphEdge& e : view.nodes[i].in) boost::add_edge(e.from, i, Arrow{&e}, graph);
+    // What comes from the step before is written from reader to source and drawn backwards: Graphviz then puts the
+    // source below its reader, as in a step, and keeps a place for the label.
+    for (const GraphEdge& e : view.nodes[i].in)
+      e.delay > 0 ? boost::add_edge(i, e.from, Arrow{&e}, graph) : boost::add_edge(e.from, i, Arrow{&e}, graph);
   }
   return graph;
 }
@@ -128,7 +131,7 @@ void Frame::operator()(std::ostream& out) const {
 
 void write_node(std::ostream& out, const GraphNode& node, const detail::Colouring& colours) {
   const std::string fill = colours.fill(node);
-  out << fmt::format(" [label=\"{}\"", dot_escape(detail::node_label(node) + colours.note(node)));
+  out << fmt::format(" [id=\"{}\", label=\"{}\"", node.id, dot_escape(detail::node_label(node) + colours.note(node)));
   switch (node.role) {
     case GraphRole::parameter: out << ", shape=box, style=\"filled\""; break;
     case GraphRole::input: out << ", shape=ellipse, style=\"filled\""; break;
@@ -152,7 +155,7 @@ void write_edge(std::ostream& out, const GraphNode& from, const GraphNode& to, c
   if (!label.empty()) out << fmt::format("label=\" {} \"", dot_escape(label));
   const char* comma = label.empty() ? "" : ", ";
   if (edge.delay > 0) {
-    out << comma << "constraint=false, style=bold, color=\"#bc4c00\", fontcolor=\"#bc4c00\"";
+    out << comma << "dir=back, style=bold, color=\"#bc4c00\", fontcolor=\"#bc4c00\"";
   } else if (to.backward && !from.backward) {
     out << comma << "style=dashed";
   }

@@ -31,7 +31,7 @@ Comparison compare(const Question& q, const Slope& s) {
   // The analytic side rounds, too, relative to the largest terms that it adds.
   c.bound = s.bound + 16 * epsilon * std::max(largest, q.scale);
   c.consistent = off <= c.bound;
-  c.narrow = c.bound <= std::max({1e-5 * largest, 1e-8 * q.scale, 64 * q.noise / q.step});
+  c.narrow = c.bound <= std::max({1e-5 * largest, 1e-8 * q.scale, 1e-9 * q.reach / q.step});
   return c;
 }
 

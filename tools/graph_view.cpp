@@ -56,12 +56,21 @@ void add_scopes(const Tape& tape, GraphView& view, std::vector<std::uint32_t>& a
   }
 }
 
+/// The innermost box around two, and the box without time steps around one.
+std::uint32_t common_scope(const GraphView& view, std::uint32_t a, std::uint32_t b) {
+  while (a != b) (a > b ? a : b) = view.scopes[a > b ? a : b].parent;  // parents come first
+  return a;
+}
+std::uint32_t layer_of(const GraphView& view, std::uint32_t scope) {
+  std::uint32_t layer = scope;
+  for (std::uint32_t s = scope; s != 0; s = view.scopes[s].parent)
+    if (view.scopes[s].name.find('=') != std::string::npos) layer = view.scopes[s].parent;
+  return layer;
+}
+
 /// A parameter belongs to its layer, not to the time step that used it first.
 void place_parameter(const GraphView& view, const std::vector<std::string>& paths, GraphNode& node) {
-  std::uint32_t layer = node.scope;
-  for (std::uint32_t s = node.scope; s != 0; s = view.scopes[s].parent)
-    if (view.scopes[s].name.find('=') != std::string::npos) layer = view.scopes[s].parent;
-  node.scope = layer;
+  const std::uint32_t layer = node.scope = layer_of(view, node.scope);
   if (node.name.empty() || node.name.find('.') != std::string::npos || layer == 0) return;
   std::string prefix = paths[layer];
   std::replace(prefix.begin(), prefix.end(), '/', '.');
@@ -87,6 +96,20 @@ GraphNode draw(const Tape& tape, NodeId id, const GraphViewOptions& options) {
   if (options.statistics && n.data != nullptr) out.value = statistics(n.value());
   if (options.statistics && tape.has_grad(tape.tensor(id))) out.gradient = statistics(tape.grad(tape.tensor(id)));
   return out;
+}
+
+/// Numbers such as a state of zeros are drawn in the layer that alone uses them.
+void move_numbers(GraphView& view) {
+  std::vector<std::uint32_t> users(view.nodes.size(), no_node);
+  for (const GraphNode& n : view.nodes)
+    for (const GraphEdge& e : n.in)
+      users[e.from] = n.backward ? 0 : users[e.from] == no_node ? n.scope : common_scope(view, users[e.from], n.scope);
+  for (std::size_t i = 0; i < view.nodes.size(); ++i) {
+    GraphNode& n = view.nodes[i];
+    if (n.role != GraphRole::constant || n.attributes.empty() || n.backward || users[i] == no_node) continue;
+    const std::uint32_t layer = layer_of(view, users[i]);
+    if (common_scope(view, layer, n.scope) == n.scope) n.scope = layer;
+  }
 }
 
 /// The last forward scalar op that no forward node uses.
@@ -164,6 +187,7 @@ GraphView graph_view(const Tape& tape, const GraphViewOptions& options) {
     position[i] = static_cast<std::uint32_t>(view.nodes.size());
     view.nodes.push_back(std::move(node));
   }
+  move_numbers(view);
   const std::uint32_t marked = loss != no_node ? position[loss] : find_loss(view);
   if (marked != no_node) view.nodes[marked].role = GraphRole::loss;
   return view;

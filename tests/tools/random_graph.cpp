@@ -27,7 +27,6 @@ TEST_CASE("random correct graphs raise no false alarm") {
     Tape tape(DType::f64);
     graph(tape);
     for (NodeId i = 0; i < tape.size(); ++i) ops.emplace(tape.node(i).info->name);
-    // Parameters that no op has taken are no part of the function.
     const GradReport report = gradcheck([&](Tape& t) { return graph(t); }, graph.parameters());
     for (int v = 0; v < verdicts; ++v) counts[static_cast<std::size_t>(v)] += report.count(static_cast<Verdict>(v));
     INFO(graph.str() << "\n" << report);

@@ -330,7 +330,20 @@ class RandomGraph {
     return out;
   }
 
-  std::vector<RandomParameters::Named> parameters() const { return parameters_.all(); }
+  /// Those that an op has taken.
+  std::vector<RandomParameters::Named> parameters() const {
+    Tape tape(DType::f64);
+    const std::size_t leaves = parameters_.leaves(tape).size();
+    (*this)(tape);
+    std::vector<bool> used(leaves, false);
+    for (NodeId i = 0; i < tape.size(); ++i)
+      for (NodeId in : tape.node(i).in())
+        if (in < leaves) used[in] = true;
+    std::vector<RandomParameters::Named> out;
+    for (std::size_t i = 0; i < leaves; ++i)
+      if (used[i]) out.push_back(parameters_.all()[i]);
+    return out;
+  }
   /// Names of the cases, for messages.
   std::string str() const {
     std::string out = "seed " + std::to_string(seed_) + ":";

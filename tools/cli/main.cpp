@@ -1,5 +1,6 @@
 // The `rewind` command. Exit codes: 0 done; 1 an error, with one line on standard error; 2 arguments that make no
 // sense; 128 + n ended by signal n, with a checkpoint saved when there was training to save.
+#include <csignal>
 #include <exception>
 #include <iostream>
 
@@ -9,11 +10,12 @@
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is then an error of write, as on a full disk
   CLI::App app("Train and look at recurrent networks.", "rewind");
   app.require_subcommand(1);
-  app.option_defaults()->always_capture_default();
   rw::cli::add_train(app);
   rw::cli::add_sample(app);
+  rw::cli::add_graph(app);
   try {
     app.parse(argc, argv);
     std::cout.flush();

@@ -2,16 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
 #include <rewind/tools/cli/train_options.h>
 
 namespace rw::cli {
-
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainOptions, cell, layers, hidden, embedding, dropout, batch, sequence, held_out,
-                                   optimizer, schedule, rate, decay, decay_after, clip, clip_value, init, init_scale,
-                                   seed)
 
 namespace {
 
@@ -23,9 +19,9 @@ void need_count(const char* option, Index value, Index least = 1) {
   if (value < least) throw Error(fmt::format("{} is {}: it must be at least {}", option, value, least));
 }
 
-void need_one_of(const char* option, const std::string& value, std::initializer_list<const char*> names) {
+void need_one_of(const char* option, const std::string& value, std::span<const std::string_view> names) {
   std::string list;
-  for (const char* name : names) {
+  for (std::string_view name : names) {
     if (value == name) return;
     list += (list.empty() ? "" : ", ") + std::string(name);
   }
@@ -35,26 +31,46 @@ void need_one_of(const char* option, const std::string& value, std::initializer_
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 bool not_negative(double x) { return std::isfinite(x) && x >= 0; }
 
+void need_one_of(const char* option, const std::string& value, std::initializer_list<std::string_view> names) {
+  need_one_of(option, value, std::span(names.begin(), names.size()));
+}
+
 template <class T>
 void option(CLI::App& app, TrainCommand& command, const char* group, const char* name, T TrainOptions::*field,
             const char* help) {
-  CLI::Option* added = app.add_option(name, command.options.*field, help)->group(group);
+  CLI::Option* added = app.add_option(name, command.options.*field, help)->group(group)->capture_default_str();
   command.given.push_back(
       {name, added, [field](const TrainOptions& from, TrainOptions& to) { to.*field = from.*field; }});
+}
+
+bool is_empty(const Budget& b) { return b.epochs == 0 && b.seconds == 0 && b.steps == 0; }
+
+bool was_given(const TrainCommand& command, const std::string& name) {
+  for (const auto& given : command.given)
+    if (given.name == name) return given.option->count() > 0;
+  return false;
+}
+
+void check_rest(const TrainCommand& c) {
+  if (c.files.texts.empty()) throw Error("which TEXT to learn? (see rewind train --help)");
+  need_count("--threads", c.threads, 0);
+  need_count("--pause-after", c.pause_after, 0);
+  check(c.budget);
 }
 
 }  // namespace
 
 void check(const TrainOptions& o) {
-  need_one_of("--cell", o.cell, {"lstm", "gru", "rnn"});
+  need_one_of("--cell", o.cell, cell_names());
   need_count("--layers", o.layers);
   need_count("--hidden", o.hidden);
   need_count("--embedding", o.embedding, 0);
   need(o.dropout >= 0 && o.dropout < 1, "--dropout", o.dropout, "at least 0 and below 1");
   need_count("--batch", o.batch);
   need_count("--sequence", o.sequence);
+  need_count("--shards", o.shards);
   need(o.held_out >= 0 && o.held_out < 1, "--split", o.held_out, "at least 0 and below 1");
-  need_one_of("--optimizer", o.optimizer, {"sgd", "rmsprop", "adam", "adamw"});
+  need_one_of("--optimizer", o.optimizer, {"sgd", "momentum", "rmsprop", "adam", "adamw"});
   need_one_of("--schedule", o.schedule, {"constant", "steps", "cosine"});
   need(positive(o.rate), "--rate", o.rate, "a positive number");
   need(positive(o.decay) && o.decay <= 1, "--decay", o.decay, "above 0 and at most 1");
@@ -92,9 +108,9 @@ TrainOptions char_rnn_recipe() {
 
 void add_train_options(CLI::App& app, TrainCommand& c) {
   using O = TrainOptions;
-  app.add_option("TEXT", c.texts, "Text files in UTF-8, read one after the other");
+  app.add_option("TEXT", c.files.texts, "Text files in UTF-8, read one after the other");
   app.add_option("--recipe", c.recipe, "Begin with somebody's options: char-rnn (Karpathy, 2015)");
-  option(app, c, "Model", "--cell", &O::cell, "lstm, gru or rnn");
+  option(app, c, "Model", "--cell", &O::cell, "lstm, gru, gru-before, rnn or rnn-relu");
   option(app, c, "Model", "--layers", &O::layers, "Layers of cells");
   option(app, c, "Model", "--hidden", &O::hidden, "Numbers in a layer's state");
   option(app, c, "Model", "--embedding", &O::embedding, "Length of the vector for a character; 0: one-hot");
@@ -104,10 +120,12 @@ void add_train_options(CLI::App& app, TrainCommand& c) {
 
   option(app, c, "Data", "--batch", &O::batch, "Streams that are read side by side");
   option(app, c, "Data", "--sequence", &O::sequence, "Steps from one update to the next");
+  option(app, c, "Data", "--shards", &O::shards,
+         "Parts of the batch that are worked on at the same time, a thread each");
   option(app, c, "Data", "--split", &O::held_out, "Part of the text that is held out");
   option(app, c, "Data", "--seed", &O::seed, "Seed of the starting weights and of dropout");
 
-  option(app, c, "Optimizer", "--optimizer", &O::optimizer, "sgd, rmsprop, adam or adamw");
+  option(app, c, "Optimizer", "--optimizer", &O::optimizer, "sgd, momentum, rmsprop, adam or adamw");
   option(app, c, "Optimizer", "--rate", &O::rate, "Learning rate");
   option(
       app, c, "Optimizer", "--schedule", &O::schedule,
@@ -121,18 +139,20 @@ void add_train_options(CLI::App& app, TrainCommand& c) {
       ->group("Run");
   app.add_option("--steps", c.budget.steps, "End after so many updates")->group("Run");
   app.add_option("--seconds", c.budget.seconds, "End after so much time")->group("Run");
-  app.add_option("--out", c.out, "The model, a safetensors file")->group("Run");
-  app.add_option("--curve", c.curve, "Draw the losses into this SVG file")->group("Run");
-  app.add_option("--checkpoint", c.checkpoint,
-                 "Save the run here after every epoch, at its end and on Ctrl-C (which else saves to OUT.checkpoint)")
+  app.add_option("--out", c.files.out, "The model, a safetensors file (model.safetensors)")->group("Run");
+  app.add_option("--curve", c.files.curve, "Draw the losses into this SVG file")->group("Run");
+  app.add_option("--checkpoint", c.files.checkpoint,
+                 "Save the run here after epochs, at its end and on Ctrl-C (which else saves to OUT.checkpoint)")
       ->group("Run");
   app.add_option("--resume", c.resume, "Go on from this checkpoint, to the same bits as a run that was never stopped")
+      ->group("Run");
+  app.add_option("--pause-after", c.pause_after, "Stop after so many updates, as Ctrl-C would; go on with --resume")
       ->group("Run");
   app.add_option("--threads", c.threads, "Threads to use; 0: as many as processors")->group("Run");
   app.add_flag("--quiet", c.quiet, "Show no progress")->group("Run");
 }
 
-void finish(TrainCommand& c) {
+void complete(TrainCommand& c) {
   const TrainOptions said = c.options;
   if (!c.recipe.empty()) {
     need_one_of("--recipe", c.recipe, {"char-rnn"});
@@ -141,16 +161,33 @@ void finish(TrainCommand& c) {
       if (given.option->count() > 0) given.copy(said, c.options);
   }
   if (was_given(c, "--decay") && !was_given(c, "--schedule")) c.options.schedule = "steps";
-  if (!(c.budget.epochs != 0 || c.budget.seconds != 0 || c.budget.steps != 0)) c.budget.epochs = 10;
-  if (c.threads < 0) throw Error(fmt::format("--threads is {}: it must be at least 1, or 0 for all", c.threads));
+  if (is_empty(c.budget)) c.budget.epochs = 10;
+  if (c.files.out.empty()) c.files.out = "model.safetensors";
   check(c.options);
-  check(c.budget);
+  check_rest(c);
 }
 
-bool was_given(const TrainCommand& command, const std::string& name) {
-  for (const auto& given : command.given)
-    if (given.name == name) return given.option->count() > 0;
-  return false;
+void complete(TrainCommand& c, const TrainCommand& saved) {
+  if (!c.recipe.empty()) throw Error("--recipe cannot be given with --resume: the checkpoint has all options");
+  for (const auto& given : c.given)
+    if (given.option->count() > 0) throw Error(given.name + " cannot be given with --resume: the checkpoint has it");
+  c.options = saved.options;
+  if (is_empty(c.budget)) c.budget = saved.budget;
+  if (c.files.texts.empty()) c.files.texts = saved.files.texts;
+  if (c.files.out.empty()) c.files.out = saved.files.out;
+  if (c.files.curve.empty()) c.files.curve = saved.files.curve;
+  if (c.files.checkpoint.empty()) c.files.checkpoint = saved.files.checkpoint;
+  check_rest(c);
+}
+
+void fit_to_text(TrainCommand& c, Index characters) {
+  TrainOptions& o = c.options;
+  const auto too_few = [&] { return characters / o.batch / o.sequence < 20; };
+  if (!c.recipe.empty()) return;
+  if (!was_given(c, "--batch"))
+    while (o.batch > 1 && too_few()) o.batch /= 2;
+  if (!was_given(c, "--sequence"))
+    while (o.sequence > 8 && too_few()) o.sequence /= 2;
 }
 
 }  // namespace rw::cli

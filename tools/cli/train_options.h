@@ -5,8 +5,6 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
 #include <rewind/core/dtype.h>
 
 namespace CLI {
@@ -22,7 +20,7 @@ struct TrainOptions {
   Index layers = 2, hidden = 256, embedding = 0;
   double dropout = 0;
 
-  Index batch = 32, sequence = 64;
+  Index batch = 32, sequence = 64, shards = 2;
   double held_out = 0.05;
 
   std::string optimizer = "adam", schedule = "cosine";
@@ -41,13 +39,21 @@ struct Budget {
   Index steps = 0;
 };
 
+/// Where a run reads and writes; empty: nowhere. Kept in a checkpoint as absolute paths.
+struct RunFiles {
+  std::vector<std::string> texts;
+  std::string out, checkpoint, curve;
+};
+
 /// Everything the command line says.
 struct TrainCommand {
-  std::vector<std::string> texts;
   TrainOptions options;
   Budget budget;
-  std::string out = "model.safetensors", checkpoint, resume, curve, recipe;
+  RunFiles files;
+  std::string resume, recipe;
   int threads = 0;
+  /// Updates after which this run stops as if interrupted; 0: none.
+  Index pause_after = 0;
   bool quiet = false;
 
   /// One of `options` on the command line: its name, whether it was given, and how its value is taken over.
@@ -59,9 +65,6 @@ struct TrainCommand {
   std::vector<Given> given;
 };
 
-void to_json(nlohmann::json& json, const TrainOptions& options);
-void from_json(const nlohmann::json& json, TrainOptions& options);
-
 /// Throws Error that names the first option whose value makes no sense.
 void check(const TrainOptions& options);
 void check(const Budget& budget);
@@ -69,12 +72,17 @@ void check(const Budget& budget);
 /// char-rnn's default recipe (Karpathy, 2015).
 TrainOptions char_rnn_recipe();
 
-/// Gives `app` the options of `rewind train`; after parsing they are in `command`. `finish` then applies the recipe,
-/// over which options win that were given, and checks all values.
+/// Gives `app` the options of `rewind train`; after parsing they are in `command`.
 void add_train_options(CLI::App& app, TrainCommand& command);
-void finish(TrainCommand& command);
 
-/// Whether the option of this name ("--batch") was given.
-bool was_given(const TrainCommand& command, const std::string& name);
+/// Completes a command: the recipe, over which options win that were given; defaults. Throws Error for values that make
+/// no sense.
+void complete(TrainCommand& command);
+/// Completes a command that resumes `saved`, read from a checkpoint: what was given about the run's end and its files
+/// wins. Throws Error for an option that a resumed run cannot change.
+void complete(TrainCommand& command, const TrainCommand& saved);
+
+/// Makes a batch, then a sequence, that was not given smaller for a text that would give less than 20 chunks.
+void fit_to_text(TrainCommand& command, Index characters);
 
 }  // namespace rw::cli

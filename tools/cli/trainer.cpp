@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <rewind/autograd/backward.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/clip.h>
 #include <rewind/models/file.h>
@@ -34,16 +33,6 @@ CharModel make_model(const TrainOptions& o, const Vocabulary& vocabulary) {
 
 }  // namespace
 
-/// Some streams of the batch, with their state and gradients.
-struct Trainer::Shard {
-  Shard(const CharModel& model, Index first_stream, Index count, std::uint64_t seed)
-      : first(first_stream), bptt(model, count, {.seed = seed}) {}
-
-  Index first;
-  TruncatedBptt<CharModel> bptt;
-  Gradients gradients;
-};
-
 Corpus read_corpus(const std::vector<std::string>& paths) {
   std::u32string text;
   for (const std::string& path : paths) {
@@ -51,6 +40,7 @@ Corpus read_corpus(const std::vector<std::string>& paths) {
     if (bytes.empty()) throw Error(path + " is empty: there is nothing to learn");
     text += decode_utf8(bytes, path);
   }
+  if (text.size() == 1) throw Error("the text has 1 character: there is nothing to learn");
   const Vocabulary vocabulary = Vocabulary::of(text);
   return {vocabulary, vocabulary.encode(text), fmt::format("{} characters, {:016x}", text.size(), hash_of(text))};
 }
@@ -59,14 +49,13 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
     : options_(options),
       budget_(budget),
       mark_(corpus.mark),
-      data_(std::move(corpus.symbols), {.batch = options.batch, .sequence = options.sequence, .held_out = options.held_out}),
+      data_(std::move(corpus.symbols),
+            {.batch = options.batch, .sequence = options.sequence, .held_out = options.held_out}),
       model_(make_model(options, corpus.vocabulary)),
       parameters_(model_.parameters()),
       optimizer_(make_optimizer(options.optimizer, parameters_, options.rate)),
       shards_(make_shards()),
       held_out_shards_(make_shards()) {}
-
-Trainer::~Trainer() = default;
 
 std::vector<std::unique_ptr<Trainer::Shard>> Trainer::make_shards() const {
   const Index count = std::min(options_.shards, options_.batch);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <rewind/autograd/backward.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/optimizer.h>
 #include <rewind/models/text_data.h>
@@ -23,9 +24,9 @@ struct Corpus {
 /// Reads text files one after the other. Throws Error for one that cannot be read, is no UTF-8, or is empty.
 Corpus read_corpus(const std::vector<std::string>& paths);
 
-/// A training run that can be saved between any two updates, and goes on from there to the same bits. The batch is split
-/// into shards, one thread each: how many is an option of the run and does not depend on the machine, and their gradients
-/// are added in order, so the number of threads changes no bit.
+/// A training run that can be saved between any two updates, and goes on from there to the same bits. The batch is
+/// split into shards, one thread each: how many is an option of the run and does not depend on the machine, and their
+/// gradients are added in order, so the number of threads changes no bit.
 class Trainer {
  public:
   /// Throws Error for a text that is too short.
@@ -46,6 +47,7 @@ class Trainer {
   /// How much of the budget is used, given the seconds spent so far, and whether that is all.
   double fraction(double seconds) const;
   bool done(double seconds) const { return fraction(seconds) >= 1; }
+  double rate() const { return optimizer_->rate(); }
   /// Sets the learning rate for the next step, `fraction` of the way.
   void schedule(double fraction);
 
@@ -53,13 +55,21 @@ class Trainer {
   const TextData& data() const { return data_; }
   const TrainOptions& options() const { return options_; }
 
-  /// Everything that the next step depends on.
-  ArrayFile save() const;
+  /// Everything that the next step depends on, and the files that the run works on.
+  ArrayFile save(const RunFiles& files) const;
   /// Throws Error, which begins with `source`, when it does not fit.
   void restore(const ArrayFile& file, const std::string& source);
 
  private:
-  struct Shard;
+  /// Some streams of the batch, with their state and gradients.
+  struct Shard {
+    Shard(const CharModel& model, Index first_stream, Index count, std::uint64_t seed)
+        : first(first_stream), bptt(model, count, {.seed = seed}) {}
+
+    Index first;
+    TruncatedBptt<CharModel> bptt;
+    Gradients gradients;
+  };
   double run_shard(Shard& shard, Index chunk, bool learn);
   double run_shards(std::vector<std::unique_ptr<Shard>>& shards, Index chunk, bool learn);
   std::vector<std::unique_ptr<Shard>> make_shards() const;
@@ -73,9 +83,10 @@ class Trainer {
   std::vector<NamedParameter> parameters_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<std::unique_ptr<Shard>> shards_, held_out_shards_;
-
- public:
-  ~Trainer();
 };
+
+/// What a checkpoint says of its run: options, budget and files. Throws Error, which begins with `source`, unless the
+/// file is a checkpoint that `Trainer::restore` may take.
+TrainCommand read_checkpoint(const ArrayFile& file, const std::string& source);
 
 }  // namespace rw::cli

@@ -1,0 +1,88 @@
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <rewind/core/error.h>
+#include <rewind/tools/cli/trainer.h>
+
+namespace rw::cli {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainOptions, cell, layers, hidden, embedding, dropout, batch, sequence, shards,
+                                   held_out, optimizer, schedule, rate, decay, decay_after, clip, clip_value, init,
+                                   init_scale, seed)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Budget, epochs, seconds, steps)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunFiles, texts, out, checkpoint, curve)
+
+namespace {
+
+constexpr const char* format_name = "rewind training run";
+constexpr const char* format_version = "1";
+
+std::vector<NamedArray> with_prefix(const ArrayFile& file, const std::string& prefix) {
+  std::vector<NamedArray> out;
+  for (const NamedArray& a : file.arrays)
+    if (a.name.starts_with(prefix)) out.push_back({a.name.substr(prefix.size()), a.array});
+  return out;
+}
+
+std::string carried_name(std::size_t shard, std::size_t tensor) { return fmt::format("carried.{}.{}", shard, tensor); }
+
+}  // namespace
+
+ArrayFile Trainer::save(const RunFiles& files) const {
+  ArrayFile file;
+  for (const NamedParameter& p : parameters_) file.arrays.push_back({"model." + p.name, p.parameter->value()});
+  for (NamedArray& a : optimizer_->state()) file.arrays.push_back({"optimizer." + a.name, std::move(a.array)});
+  for (std::size_t s = 0; s < shards_.size(); ++s) {
+    const SavedState& carried = shards_[s]->bptt.carried();
+    for (std::size_t i = 0; i < carried.size(); ++i) file.arrays.push_back({carried_name(s, i), carried[i]});
+  }
+  file.metadata = {{"format", format_name},
+                   {"version", format_version},
+                   {"options", nlohmann::json(options_).dump()},
+                   {"budget", nlohmann::json(budget_).dump()},
+                   {"files", nlohmann::json(files).dump()},
+                   {"text", mark_}};
+  return file;
+}
+
+void Trainer::restore(const ArrayFile& file, const std::string& source) {
+  if (file.metadata.at("text") != mark_)
+    throw Error(fmt::format("{}: this run read another text ({}; now {}): give the same files in the same order",
+                            source, file.metadata.at("text"), mark_));
+  try {
+    set_parameters(model_, with_prefix(file, "model."), source);
+    optimizer_->set_state(with_prefix(file, "optimizer."));
+    for (std::size_t s = 0; s < shards_.size(); ++s) {
+      SavedState carried;
+      for (std::size_t i = 0; i < shards_[s]->bptt.carried().size(); ++i)
+        carried.push_back(file.at(carried_name(s, i)));
+      shards_[s]->bptt.set_carried(std::move(carried));
+    }
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: a broken checkpoint: {}", source, error.what()));
+  }
+}
+
+TrainCommand read_checkpoint(const ArrayFile& file, const std::string& source) {
+  const auto format = file.metadata.find("format");
+  if (format == file.metadata.end() || format->second != format_name)
+    throw Error(source + ": a safetensors file, but not a checkpoint of a training run");
+  try {
+    const std::string& version = file.metadata.at("version");
+    if (version != format_version)
+      throw Error(fmt::format("version {}; this program reads version {}", version, format_version));
+    const auto entry = [&](const char* name) { return nlohmann::json::parse(file.metadata.at(name)); };
+    TrainCommand run;
+    run.options = entry("options").get<TrainOptions>();
+    run.budget = entry("budget").get<Budget>();
+    run.files = entry("files").get<RunFiles>();
+    check(run.options);
+    check(run.budget);
+    file.metadata.at("text");
+    return run;
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("{}: a checkpoint that cannot be used: {}", source, error.what()));
+  }
+}
+
+}  // namespace rw::cli
