@@ -1,6 +1,5 @@
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -18,6 +17,11 @@ void check_size(std::size_t nodes, const std::string& more) {
         fmt::format("a graph of {} nodes is too large for Graphviz to lay out (at most {}): fold its time steps "
                     "(--fold) or draw the first few (--window 3){}",
                     nodes, max_layout_nodes, more));
+}
+
+std::string read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 void lay_out(const std::string& dot_path, const std::string& format, const std::string& path) {
@@ -40,14 +44,14 @@ void write_file(const std::string& path, const std::string& text) {
 
 void render_dot(const std::string& dot_path, std::size_t nodes, const std::string& format, const std::string& path) {
   check_size(nodes, "; the DOT file is " + dot_path);
-  write_file(path, "");  // says best what is wrong with the path
+  const detail::ScratchFolder scratch;
+  const std::string to = scratch.path() + "/graph." + format;
   try {
-    lay_out(dot_path, format, path);
+    lay_out(dot_path, format, to);
   } catch (const Error& e) {
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
     throw Error(fmt::format("{} was not made: {}; the DOT file is {}", path, e.what(), dot_path));
   }
+  write_file(path, read(to));
 }
 
 std::string dot_to_svg(const std::string& dot, std::size_t nodes) {
@@ -56,10 +60,9 @@ std::string dot_to_svg(const std::string& dot, std::size_t nodes) {
   const std::string from = scratch.path() + "/graph.dot", to = scratch.path() + "/graph.svg";
   write_file(from, dot);
   lay_out(from, "svg", to);
-  std::ifstream in(to, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string text = read(to);
   const std::size_t begin = text.find("<svg");
-  if (!in || begin == std::string::npos) throw Error("Graphviz wrote no SVG");
+  if (begin == std::string::npos) throw Error("Graphviz wrote no SVG");
   return text.substr(begin);
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <iosfwd>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -31,15 +32,19 @@ FlowCell flow_cell(const C& cell) {
     for_each_tensor(s, [&](const Tensor& t) { out.push_back(t); });
     return out;
   };
-  const auto state = [&cell](const FlowCell::State& from) {
-    S s = empty_state(cell);
+  const auto like = std::make_shared<S>(empty_state(cell));  // its structure; the tensors in it are replaced
+  const auto state = [like](const FlowCell::State& from) {
     std::size_t i = 0;
-    for_each_tensor(s, [&](Tensor& t) { t = from[i++]; });
-    return s;
+    for_each_tensor(*like, [&](Tensor& t) { t = from[i++]; });
+    return *like;
   };
   return {
       .name = scope_name(cell),
-      .zero_state = [&cell, tensors](Tape& tape, Index batch) { return tensors(cell.zero_state(tape, batch)); },
+      .zero_state =
+          [&cell, tensors, like](Tape& tape, Index batch) {
+            *like = cell.zero_state(tape, batch);
+            return tensors(*like);
+          },
       .step = [&cell, tensors, state](Tensor x, const FlowCell::State& s) { return tensors(cell.step(x, state(s))); },
       .output = [&cell, state](const FlowCell::State& s) { return output(cell, state(s)); }};
 }

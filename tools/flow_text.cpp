@@ -64,7 +64,9 @@ std::string flow_plot_script(std::span<const FlowReport> reports, const std::str
       "set xtics nomirror textcolor '#767676'\n"
       "set ytics nomirror textcolor '#767676'\n"
       "set grid ytics linecolor '#767676' linewidth 0.3\n"
-      "set key outside bottom center horizontal samplen 2 noenhanced textcolor '#767676'\n"
+      "set key outside below center Left reverse horizontal maxcols 2 samplen 2 height 0.6 noenhanced "
+      "textcolor '#767676'\n"
+      "unset mytics\n"
       "set offsets 0, 0, graph 0.05, graph 0.05\n"
       "set datafile missing '?'\n",
       plain(svg_path));

@@ -6,6 +6,7 @@
 #include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
+#include <rewind/models/any_cell.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/rnn_cell.h>
@@ -138,6 +139,9 @@ TEST_CASE("any cell: LSTM with two tensors, stacks, and an output that is no sta
   const FlowReport two = flow(Stack<LstmCell>(std::move(layers)), x);
   CHECK(two.contributions.size() == 6);
   CHECK(two.recurrent.size() >= 2);
+
+  const FlowReport erased = flow(AnyCell(lstm.clone()), x);
+  CHECK(erased.carried.front() == doctest::Approx(r.carried.front()));
 
   const FlowReport h = flow(Hidden(), x);
   CHECK(h.carried.back() == doctest::Approx(1));

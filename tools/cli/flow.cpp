@@ -1,6 +1,5 @@
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <sstream>
@@ -62,18 +61,17 @@ FlowReport measure(const FlowCommand& c, const std::string& text) {
 }
 
 void draw(const FlowCommand& c, const std::vector<FlowReport>& reports) {
-  write_file(c.svg, "");  // says best what is wrong with the path
   const detail::ScratchFolder scratch;
   const std::string script = scratch.path() + "/flow.gnuplot", svg = scratch.path() + "/flow.svg";
   write_file(script, flow_plot_script(reports, svg));
   const int code = detail::run_program({"gnuplot", script});
-  std::error_code error;
-  if (code == 0) std::filesystem::copy_file(svg, c.svg, std::filesystem::copy_options::overwrite_existing, error);
-  if (code == 0 && !error) return;
-  std::filesystem::remove(c.svg, error);
-  throw Error(c.svg + " was not made: " +
-              (code < 0 ? "gnuplot is not installed (apt-get install gnuplot-nox)" : "gnuplot failed") +
-              "; the numbers are in " + c.csv);
+  if (code != 0)
+    throw Error(c.svg + " was not made: " +
+                (code < 0 ? "gnuplot is not installed (apt-get install gnuplot-nox)" : "gnuplot failed") +
+                "; the numbers are in " + c.csv);
+  std::ostringstream text;
+  text << std::ifstream(svg, std::ios::binary).rdbuf();
+  write_file(c.svg, text.str());
 }
 
 double largest(const std::vector<double>& v) { return v.empty() ? 0 : *std::max_element(v.begin(), v.end()); }
