@@ -10,5 +10,9 @@
 #include <rewind/core/shape.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/view.h>
+#include <rewind/models/models.h>
 #include <rewind/ops/elementwise.h>
 #include <rewind/ops/ops.h>
+#include <rewind/tools/check_op.h>
+#include <rewind/tools/dot.h>
+#include <rewind/tools/gradcheck.h>

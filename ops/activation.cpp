@@ -8,7 +8,7 @@
 namespace rw {
 namespace {
 
-constexpr double two_over_sqrt_pi = 1.12837916709551257390, sqrt_half = 0.70710678118654752440;
+constexpr double two_over_sqrt_pi = 1.12837916709551257390;
 
 struct Tanh {
   static constexpr std::string_view name = "tanh";
@@ -42,7 +42,7 @@ struct Relu {
   }
   template <class T>
   T vjp(T x, T, T dy) const {
-    return where(x > 0, dy, 0 * dy);
+    return where(x > 0, dy, Number<T>(0));
   }
 };
 
@@ -54,9 +54,10 @@ struct LeakyRelu {
   T f(T x) const {
     return where(x > 0, x, static_cast<T>(slope) * x);
   }
-  float vjp(float x, float, float dy) const { return where(x > 0, dy, static_cast<float>(slope) * dy); }
-  double vjp(double x, double, double dy) const { return where(x > 0, dy, slope * dy); }
-  Tensor vjp(Tensor x, Tensor, Tensor dy) const { return where(x > 0, dy, slope * dy); }
+  template <class T>
+  T vjp(T x, T, T dy) const {
+    return where(x > 0, dy, Number<T>(slope) * dy);
+  }
 };
 
 struct Softplus {
@@ -77,29 +78,45 @@ struct Erf {
   T f(T x) const {
     return erf(x);
   }
-  float vjp(float x, float, float dy) const { return dy * (static_cast<float>(two_over_sqrt_pi) * exp(-(x * x))); }
-  double vjp(double x, double, double dy) const { return dy * (two_over_sqrt_pi * exp(-(x * x))); }
-  Tensor vjp(Tensor x, Tensor, Tensor dy) const { return dy * (two_over_sqrt_pi * exp(-(x * x))); }
+  template <class T>
+  T vjp(T x, T, T dy) const {
+    return dy * (Number<T>(two_over_sqrt_pi) * exp(-(x * x)));
+  }
+};
+
+struct NormalPdf {
+  static constexpr std::string_view name = "normal_pdf";
+  template <class T>
+  T f(T x) const {
+    return normal_pdf(x);
+  }
+  template <class T>
+  T vjp(T x, T y, T dy) const {
+    return -dy * (x * y);
+  }
+};
+
+struct NormalCdf {
+  static constexpr std::string_view name = "normal_cdf";
+  template <class T>
+  T f(T x) const {
+    return normal_cdf(x);
+  }
+  template <class T>
+  T vjp(T x, T, T dy) const {
+    return dy * normal_pdf(x);
+  }
 };
 
 struct Gelu {
   static constexpr std::string_view name = "gelu";
   template <class T>
   T f(T x) const {
-    return T(0.5) * x * (1 + erf(x * static_cast<T>(sqrt_half)));
+    return x * normal_cdf(x);
   }
-  // Phi(x) + x phi(x).
-  float vjp(float x, float, float dy) const { return rule(x, dy); }
-  double vjp(double x, double, double dy) const { return rule(x, dy); }
-  Tensor vjp(Tensor x, Tensor, Tensor dy) const {
-    return dy * (0.5 * (1 + erf(x * sqrt_half)) + x * (0.5 * two_over_sqrt_pi * sqrt_half * exp(-0.5 * (x * x))));
-  }
-
- private:
   template <class T>
-  static T rule(T x, T dy) {
-    return dy * (T(0.5) * (1 + erf(x * static_cast<T>(sqrt_half))) +
-                 x * (static_cast<T>(0.5 * two_over_sqrt_pi * sqrt_half) * exp(T(-0.5) * (x * x))));
+  T vjp(T x, T, T dy) const {
+    return dy * (normal_cdf(x) + x * normal_pdf(x));
   }
 };
 
@@ -112,5 +129,7 @@ Tensor leaky_relu(Operand x, double slope) { return record(Elementwise<LeakyRelu
 Tensor softplus(Operand x) { return record(Elementwise<Softplus>{}, x); }
 Tensor gelu(Operand x) { return record(Elementwise<Gelu>{}, x); }
 Tensor erf(Operand x) { return record(Elementwise<Erf>{}, x); }
+Tensor normal_pdf(Operand x) { return record(Elementwise<NormalPdf>{}, x); }
+Tensor normal_cdf(Operand x) { return record(Elementwise<NormalCdf>{}, x); }
 
 }  // namespace rw

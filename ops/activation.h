@@ -19,5 +19,9 @@ Tensor softplus(Operand x);
 Tensor gelu(Operand x);
 /// The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.
 Tensor erf(Operand x);
+/// The standard normal distribution: its density phi(x) = exp(-x^2 / 2) / sqrt(2 pi), and the probability Phi(x) of a
+/// number below x, also where it is tiny.
+Tensor normal_pdf(Operand x);
+Tensor normal_cdf(Operand x);
 
 }  // namespace rw

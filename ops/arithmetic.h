@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rewind/autograd/tensor.h>
+#include <rewind/ops/functions.h>
 
 namespace rw {
 
@@ -15,23 +16,13 @@ Tensor mul(Operand a, Operand b);
 Tensor div(Operand a, Operand b);
 Tensor neg(Operand x);
 Tensor square(Operand x);
-/// nan below 0; its gradient at 0 is infinite.
-Tensor sqrt(Operand x);
-Tensor exp(Operand x);
-/// -inf at 0, nan below.
-Tensor log(Operand x);
 /// The gradient at 0 is 0.
 Tensor abs(Operand x);
-/// x to the power of a constant.
-Tensor pow(Operand x, double exponent);
-/// a to the power of b, both differentiated; a must be positive for b's gradient.
-Tensor pow(Operand a, Operand b);
-Tensor sin(Operand x);
-Tensor cos(Operand x);
-/// The larger of each pair; where they are equal each input gets half of the gradient.
+/// The larger and the smaller of each pair, nan when either is; where they are equal each gets half of the gradient.
 Tensor maximum(Operand a, Operand b);
 Tensor minimum(Operand a, Operand b);
-/// x limited to [lo, hi]; the gradient is 0 outside. Throws Error when lo > hi.
+/// x limited to [lo, hi], nan when x is; the gradient is 0 outside and passes at lo and at hi. Throws Error when lo >
+/// hi.
 Tensor clamp(Operand x, double lo, double hi);
 
 inline Tensor operator+(Operand a, Operand b) { return add(a, b); }

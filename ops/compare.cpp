@@ -37,6 +37,22 @@ struct LessEqual {
   }
 };
 
+struct Greater {
+  static constexpr std::string_view name = "greater";
+  template <class T>
+  T f(T a, T b) const {
+    return where(a > b, T(1), T(0));
+  }
+};
+
+struct GreaterEqual {
+  static constexpr std::string_view name = "greater_equal";
+  template <class T>
+  T f(T a, T b) const {
+    return where(a >= b, T(1), T(0));
+  }
+};
+
 struct Where {
   static constexpr std::string_view name = "where";
   template <class T>
@@ -45,11 +61,11 @@ struct Where {
   }
   template <class T>
   T vjp(Arg<1>, T mask, T, T, T, T dy) const {
-    return where(chosen(mask), dy, 0 * dy);
+    return where(chosen(mask), dy, Number<T>(0));
   }
   template <class T>
   T vjp(Arg<2>, T mask, T, T, T, T dy) const {
-    return where(chosen(mask), 0 * dy, dy);
+    return where(chosen(mask), Number<T>(0), dy);
   }
 
  private:
@@ -64,8 +80,8 @@ Tensor equal(Operand a, Operand b) { return record(Elementwise<Equal>{}, a, b); 
 Tensor not_equal(Operand a, Operand b) { return record(Elementwise<NotEqual>{}, a, b); }
 Tensor less(Operand a, Operand b) { return record(Elementwise<Less>{}, a, b); }
 Tensor less_equal(Operand a, Operand b) { return record(Elementwise<LessEqual>{}, a, b); }
-Tensor greater(Operand a, Operand b) { return less(b, a); }
-Tensor greater_equal(Operand a, Operand b) { return less_equal(b, a); }
+Tensor greater(Operand a, Operand b) { return record(Elementwise<Greater>{}, {a, b}); }
+Tensor greater_equal(Operand a, Operand b) { return record(Elementwise<GreaterEqual>{}, {a, b}); }
 Tensor where(Operand mask, Operand a, Operand b) { return record(Elementwise<Where>{}, mask, a, b); }
 
 }  // namespace rw

@@ -17,13 +17,10 @@ Shape with_last(const Shape& shape, Index length) { return shape.inserted(shape.
 
 }  // namespace
 
-std::span<const std::int32_t> detail::checked_indices(ConstView indices, Index bound) {
-  const std::span<const std::int32_t> all(indices.as<std::int32_t>(), static_cast<std::size_t>(indices.size()));
-  const auto bad = std::find_if(all.begin(), all.end(), [&](std::int32_t i) { return i < 0 || i >= bound; });
-  if (bad != all.end())
-    throw Error(fmt::format("index {} at position {} of {} is outside [0, {})", *bad, bad - all.begin(),
-                            indices.shape.str(), bound));
-  return all;
+detail::Indices::Indices(ConstView view, Index bound) : view_(view) {
+  for (Index i = 0; i < size(); ++i)
+    if (const Index index = (*this)[i]; index < 0 || index >= bound)
+      throw Error(fmt::format("index {} at position {} of {} is outside [0, {})", index, i, view.shape.str(), bound));
 }
 
 void detail::check_one_index_a_row(const Shape& x, const Shape& indices) {
@@ -36,13 +33,11 @@ Shape Lookup::infer(std::span<const Shape> in) const {
   return with_last(in[1], in[0][1]);
 }
 void Lookup::eval(std::span<const ConstView> x, View y) const {
-  const Index cols = y.cols();
-  const std::size_t row = bytes(cols, y.dtype);
-  auto* to = static_cast<std::byte*>(y.data);
-  for (std::int32_t i : detail::checked_indices(x[1], x[0].shape[0])) {
-    std::memcpy(to, static_cast<const std::byte*>(x[0].data) + static_cast<std::size_t>(i) * row, row);
-    to += row;
-  }
+  const detail::Indices indices(x[1], x[0].shape[0]);
+  visit_real(y.dtype, [&]<class T>() {
+    T* to = y.as<T>();
+    for (Index i = 0; i < indices.size(); ++i) to = std::copy_n(x[0].row<T>(indices[i]), y.cols(), to);
+  });
 }
 void Lookup::vjp(Vjp& g) const { g.add(0, record(ScatterRows{g.x(0).shape()[0]}, {g.dy(), g.x(1)})); }
 
@@ -55,13 +50,12 @@ void ScatterRows::eval(std::span<const ConstView> x, View y) const {
   eval_add(x, y);
 }
 void ScatterRows::eval_add(std::span<const ConstView> x, View y) const {
+  const detail::Indices indices(x[1], rows);
   visit_real(y.dtype, [&]<class T>() {
-    const Index cols = y.cols();
-    const T* from = x[0].as<T>();
-    for (std::int32_t i : detail::checked_indices(x[1], rows)) {
-      T* to = y.row<T>(i);
-      for (Index c = 0; c < cols; ++c) to[c] += from[c];
-      from += cols;
+    for (Index i = 0; i < indices.size(); ++i) {
+      const T* from = x[0].as<T>() + i * y.cols();
+      T* to = y.row<T>(indices[i]);
+      for (Index c = 0; c < y.cols(); ++c) to[c] += from[c];
     }
   });
 }
@@ -73,10 +67,9 @@ Shape Pick::infer(std::span<const Shape> in) const {
   return in[1];
 }
 void Pick::eval(std::span<const ConstView> x, View y) const {
+  const detail::Indices indices(x[1], x[0].cols());
   visit_real(y.dtype, [&]<class T>() {
-    T* to = y.as<T>();
-    Index row = 0;
-    for (std::int32_t i : detail::checked_indices(x[1], x[0].cols())) *to++ = x[0].row<T>(row++)[i];
+    for (Index i = 0; i < indices.size(); ++i) y.as<T>()[i] = x[0].row<T>(i)[indices[i]];
   });
 }
 void Pick::vjp(Vjp& g) const { g.add(0, record(Place{g.x(0).shape().cols()}, {g.dy(), g.x(1)})); }
@@ -90,10 +83,9 @@ void Place::eval(std::span<const ConstView> x, View y) const {
   eval_add(x, y);
 }
 void Place::eval_add(std::span<const ConstView> x, View y) const {
+  const detail::Indices indices(x[1], classes);
   visit_real(y.dtype, [&]<class T>() {
-    const T* from = x[0].as<T>();
-    Index row = 0;
-    for (std::int32_t i : detail::checked_indices(x[1], classes)) y.row<T>(row++)[i] += *from++;
+    for (Index i = 0; i < indices.size(); ++i) y.row<T>(i)[indices[i]] += x[0].as<T>()[i];
   });
 }
 void Place::vjp(Vjp& g) const { g.add(0, record(Pick{}, {g.dy(), g.x(1)})); }
@@ -102,9 +94,9 @@ std::string Place::describe() const { return fmt::format("{} classes", classes);
 Shape OneHot::infer(std::span<const Shape> in) const { return with_last(in[0], classes); }
 void OneHot::eval(std::span<const ConstView> x, View y) const {
   set_zero(y);
+  const detail::Indices indices(x[0], classes);
   visit_real(y.dtype, [&]<class T>() {
-    Index row = 0;
-    for (std::int32_t i : detail::checked_indices(x[0], classes)) y.row<T>(row++)[i] = T(1);
+    for (Index i = 0; i < indices.size(); ++i) y.row<T>(i)[indices[i]] = T(1);
   });
 }
 std::string OneHot::describe() const { return fmt::format("{} classes", classes); }

@@ -13,6 +13,7 @@ namespace rw {
 struct Lookup {
   static constexpr std::string_view name = "lookup";
   static constexpr std::uint32_t integer_inputs = 0b10;
+  static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
@@ -63,10 +64,25 @@ struct OneHot {
 };
 
 namespace detail {
-/// The indices, all of them in [0, bound); throws Error that names the first that is not, and where it is.
-std::span<const std::int32_t> checked_indices(ConstView indices, Index bound);
+
+/// Indices in a view, numbered row-major, all of them in [0, bound).
+class Indices {
+ public:
+  /// Throws Error that names the first one outside, and where it is.
+  Indices(ConstView view, Index bound);
+  Index size() const { return view_.size(); }
+  Index operator[](Index i) const {
+    return view_.contiguous() ? view_.as<std::int32_t>()[i]
+                              : view_.row<std::int32_t>(i / view_.cols())[i % view_.cols()];
+  }
+
+ private:
+  ConstView view_;
+};
+
 /// Throws Error unless `indices` is `x` without its last axis.
 void check_one_index_a_row(const Shape& x, const Shape& indices);
+
 }  // namespace detail
 
 }  // namespace rw

@@ -5,6 +5,7 @@
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/dropout.h>
+#include <rewind/ops/functions.h>
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/matmul.h>

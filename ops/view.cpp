@@ -137,12 +137,14 @@ Tensor stack(std::span<const Tensor> x, int axis) {
   const int a = axis < 0 ? axis + shape.rank() + 1 : axis;
   if (a < 0 || a > shape.rank())
     throw x[0].tape().error("stack", fmt::format("no place {} for a new axis of {}", axis, shape.str()));
-  std::vector<Operand> layers;
-  for (const Tensor& t : x) {
+  for (const Tensor& t : x)
     if (t.shape() != shape)
       throw t.tape().error("stack", fmt::format("shapes differ: {} and {}", shape.str(), t.shape().str()));
-    layers.emplace_back(reshape(t, shape.inserted(a, 1)));
-  }
+  for (const Tensor& t : x)
+    if (t.shape() != shape)
+      throw t.tape().error("stack", fmt::format("shapes differ: {} and {}", shape.str(), t.shape().str()));
+  std::vector<Operand> layers;
+  for (const Tensor& t : x) layers.emplace_back(reshape(t, shape.inserted(a, 1)));
   return record(Concat{a}, std::span<const Operand>(layers));
 }
 

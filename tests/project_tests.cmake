@@ -23,6 +23,7 @@ add_test(NAME install
                  -P ${CMAKE_CURRENT_LIST_DIR}/install/run.cmake)
 
 rewind_must_not_compile(view_of_text tests/must_not_compile/view_of_text.cpp "constraint")
+rewind_must_not_compile(copied_module tests/must_not_compile/copied_module.cpp "deleted")
 
 include(tests/readme/blocks.cmake)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS README.md)

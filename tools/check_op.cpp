@@ -47,7 +47,7 @@ void check_refused(const OpFunction& op, std::span<const Array> inputs, OpReport
   const NodeId before = tape.size();
   try {
     op(x);
-    fail("it was accepted");
+    return fail("it was accepted");
   } catch (const Error& e) {
     const std::string text = e.what();
     const bool named =
@@ -59,8 +59,7 @@ void check_refused(const OpFunction& op, std::span<const Array> inputs, OpReport
   } catch (const std::exception& e) {
     fail(std::string("not an rw::Error: ") + e.what());
   }
-  if (tape.size() != before && x.front().valid() && report.failures.empty())
-    fail(fmt::format("the tape has {} nodes more than before", tape.size() - before));
+  if (tape.size() != before) fail(fmt::format("the tape has {} nodes more than before", tape.size() - before));
 }
 
 }  // namespace

@@ -24,8 +24,6 @@ class OpCase {
   void run();
 
  private:
-  struct Leaves;
-
   void check_value();
   void check_trace();
   void check_f32();

@@ -131,7 +131,7 @@ void Frame::operator()(std::ostream& out) const {
 
 void write_node(std::ostream& out, const GraphNode& node, const detail::Colouring& colours) {
   const std::string fill = colours.fill(node);
-  out << fmt::format(" [label=\"{}\"", dot_escape(detail::node_label(node) + colours.note(node)));
+  out << fmt::format(" [id=\"{}\", label=\"{}\"", node.id, dot_escape(detail::node_label(node) + colours.note(node)));
   switch (node.role) {
     case GraphRole::parameter: out << ", shape=box, style=\"filled\""; break;
     case GraphRole::input: out << ", shape=ellipse, style=\"filled\""; break;

@@ -99,10 +99,15 @@ class Folder {
       in.push_back({.from = uses.from, .delay = 0, .label = sums.size() == 1 ? "reversed" : "several t"});
       return;
     }
-    for (const auto& [distance, count] : distances) {
+    for (const auto& [distance_, count] : distances) {
+      const Index distance = distance_;
       GraphEdge edge{.from = uses.from, .delay = 0, .label = {}};
       if (same_loop) {
         edge.delay = static_cast<int>(distance);
+      } else if (count == 1) {  // of one step alone
+        const auto one = std::find_if(uses.steps.begin(), uses.steps.end(),
+                                      [&](const auto& s) { return s.second - s.first == distance; });
+        edge.label = steps_text(one->first, one->first);
       } else if (distance != 0) {
         edge.label = (distance > 0 ? "t-" : "t+") + std::to_string(std::abs(distance));
       }

@@ -40,13 +40,14 @@ void keep_worst(GradReport& report, std::size_t n) {
 /// The check of one parameter.
 class ParameterCheck {
  public:
-  ParameterCheck(CheckedFunction& f, std::size_t leaf, int order, const Array* recorded,
+  ParameterCheck(CheckedFunction& f, std::size_t leaf, int order, const Array* recorded, double reach,
                  const GradcheckOptions& options, GradReport& report)
       : f_(f),
         i_(leaf),
         leaf_(f.leaves()[leaf]),
         order_(order),
         recorded_(recorded),
+        reach_(reach),
         options_(options),
         report_(report),
         rng_(Rng(options.seed).split(1000 + leaf)) {
@@ -77,6 +78,7 @@ class ParameterCheck {
   CheckedFunction::Leaf& leaf_;
   int order_;
   const Array* recorded_;
+  double reach_;
   const GradcheckOptions& options_;
   GradReport& report_;
   Rng rng_;
@@ -139,7 +141,8 @@ void ParameterCheck::element(Index flat) {
                           .analytic = {analytic, ways},
                           .step = natural_step(x, rms_),
                           .noise = noise_,
-                          .scale = scale_});
+                          .scale = scale_,
+                          .reach = reach_});
   file(a, analytic[a.worst], flat, 0);
 }
 
@@ -161,7 +164,8 @@ Verdict ParameterCheck::direction(Index first_row, Index rows, bool only_if_wron
                           .analytic = {analytic, recorded_ != nullptr ? 2u : 1u},
                           .step = step,
                           .noise = std::max(noise_, noise_of(line, step * 0x1p-3)),
-                          .scale = std::sqrt(size)});
+                          .scale = std::sqrt(size),
+                          .reach = reach_});
   if (!only_if_wrong || a.verdict == Verdict::wrong) file(a, analytic[a.worst], first_row * cols_, rows);
   return a.verdict;
 }
@@ -236,6 +240,14 @@ Index automatic_budget(const Tape& tape) {
   return std::clamp<Index>(static_cast<Index>(3e10 / 12 / nanoseconds), 64, 2000);
 }
 
+// How far a natural step moves the function, at most; for a constant function, its size.
+double reach_of(CheckedFunction& f) {
+  double reach = 0;
+  for (const CheckedFunction::Leaf& leaf : f.leaves())
+    reach = std::max(reach, largest(leaf.gradient) * natural_step(0, root_mean_square(leaf.value.span<double>())));
+  return reach > 0 ? reach : std::fabs(f.value());
+}
+
 // How many elements of each parameter: small ones whole, the rest of the budget in equal shares.
 std::vector<Index> shares(const std::vector<CheckedFunction::Leaf>& leaves, Index budget) {
   std::vector<std::size_t> order(leaves.size());
@@ -259,11 +271,12 @@ void check_elements(CheckedFunction& f, int order, const std::vector<std::option
   Index budget = options.elements > 0 ? options.elements : automatic_budget(f.tape());
   if (options.full) budget = std::numeric_limits<Index>::max();
   const std::vector<Index> share = shares(f.leaves(), budget);
+  const double reach = reach_of(f);
   for (std::size_t i = 0; i < f.leaves().size(); ++i) {
     // What no first derivative reaches was reported with these.
     if (order > 1 && !f.leaves()[i].recorded.has_value()) continue;
-    ParameterCheck check(f, i, order, recorded.empty() || !recorded[i].has_value() ? nullptr : &*recorded[i], options,
-                         report);
+    ParameterCheck check(f, i, order, recorded.empty() || !recorded[i].has_value() ? nullptr : &*recorded[i], reach,
+                         options, report);
     if (deterministic)
       check.run(share[i]);
     else

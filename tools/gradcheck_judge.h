@@ -17,6 +17,7 @@ struct Question {
   double step = 1;                   // the natural size of a step, a power of two
   double noise = 0;                  // of one evaluation
   double scale = 0;                  // the largest of the gradient that this derivative belongs to
+  double reach = 0;                  // the largest derivative times its step, of all that is checked
 };
 
 struct Answer {

@@ -20,10 +20,11 @@ void evaluate_op(const OpInfo& info, const void* op, std::span<const ConstView> 
 
 bool is_cut(const Tape& tape, NodeId id) {
   const Node& n = tape.node(id);
-  if (n.needs_grad) return false;
+  const bool detach = n.info->name == Detach::name;
+  if (n.needs_grad && !detach) return false;
   if (n.role == Role::parameter) return !tape.parameter_of(n)->frozen;
   // An op without a rule has no gradient by nature; with one, it was recorded under NoGrad.
-  if (n.role != Role::op || (n.info->vjp == nullptr && n.info != &op_info<Detach>())) return false;
+  if (n.role != Role::op || (n.info->vjp == nullptr && !detach)) return false;
   for (NodeId i : n.in())
     if (tape.node(i).needs_grad) return true;
   return false;

@@ -31,7 +31,8 @@ class RuleCheck {
         node_(tape, id),
         w_(projection(tape.node(id).shape, seed, id)),
         rng_(Rng(seed).split(id)),
-        out_(out) {}
+        out_(out),
+        cut_(is_cut(tape, id)) {}
 
   // Whether it is right.
   bool run() {
@@ -65,6 +66,7 @@ class RuleCheck {
   Array w_;
   Rng rng_;
   Located& out_;
+  bool cut_;  // held constant: its gradient is zero
   std::vector<std::vector<std::optional<Array>>> analytic_;
 };
 
@@ -95,7 +97,7 @@ bool RuleCheck::judge_along(std::size_t i, const std::vector<double>& v, double 
     const std::span<const double> from = node_.input(i).span<double>();
     const std::span<double> to = moved.span<double>();
     for (std::size_t k = 0; k < v.size(); ++k) to[k] = from[k] + t * v[k];
-    return node_.value(i, moved, w_.span<double>());
+    return node_.value(i, cut_ ? node_.input(i) : moved, w_.span<double>());
   };
   double analytic[std::size(paths)] = {}, scale = 0;
   for (std::size_t p = 0; p < std::size(paths); ++p) {
@@ -109,7 +111,8 @@ bool RuleCheck::judge_along(std::size_t i, const std::vector<double>& v, double 
                           .analytic = analytic,
                           .step = step,
                           .noise = noise_of(line, step * 0x1p-3),
-                          .scale = scale});
+                          .scale = scale,
+                          .reach = std::max(scale * step, std::fabs(f0))});
   if (a.verdict == Verdict::kink) {
     out_.kinks.push_back(fmt::format("{}: input {}, {}", node_text(tape_, id_), i, what));
     return true;
@@ -128,7 +131,7 @@ Located check_rules(const Tape& tape, NodeId root, std::uint64_t seed) {
   std::set<const OpInfo*> guilty;  // one fault for each op is enough
   for (NodeId i = 0; i <= root; ++i) {
     const Node& n = tape.node(i);
-    if (!used[i] || n.role != Role::op || !is_real(n.dtype) || is_cut(tape, i) || guilty.contains(n.info)) continue;
+    if (!used[i] || n.role != Role::op || !is_real(n.dtype) || guilty.contains(n.info)) continue;
     const bool needs = std::any_of(n.in().begin(), n.in().end(), [&](NodeId in) { return tape.node(in).needs_grad; });
     if (needs && n.shape.size() > 0 && !RuleCheck(tape, i, seed, out).run()) guilty.insert(n.info);
   }

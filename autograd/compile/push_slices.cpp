@@ -62,8 +62,8 @@ class Pusher {
       const Slice& s = g_.op<Slice>(i);
       return request(g_.in(i, 0), {s.axis, s.start, s.length});
     }
-    split_[i] = (n.info->elementwise != nullptr || g_.is<AddN>(i)) && !use.whole && !use.pieces.empty() &&
-                disjoint(use.pieces);
+    split_[i] =
+        (n.info->elementwise != nullptr || g_.is<AddN>(i)) && !use.whole && !use.pieces.empty() && disjoint(use.pieces);
     for (NodeId in : g_.in(i)) {
       if (!split_[i]) {
         uses_[in].whole = true;

@@ -146,8 +146,7 @@ class Simplifier {
     }
     const Shape shape = out_.nodes[x].shape.with(axis, s.length);
     const NodeId id = make(s, {x}, shape, like);
-    if (leading(shape, s.axis))
-      flat_[id] = {flat_[x].base, flat_[x].offset + s.start * inner(shape, s.axis)};
+    if (leading(shape, s.axis)) flat_[id] = {flat_[x].base, flat_[x].offset + s.start * inner(shape, s.axis)};
     return id;
   }
 

@@ -4,6 +4,7 @@
 #include <rewind/models/embedding.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/module.h>
+#include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>
 
 using namespace rw;

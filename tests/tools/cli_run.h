@@ -1,12 +1,12 @@
 #pragma once
 
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <rewind/core/error.h>
 #include <rewind/models/file.h>
@@ -54,5 +54,29 @@ inline Result run_rewind(const Scratch& in, const std::string& arguments, const 
   const std::string command = "cd '" + in.path.string() + "' && { " + before + " '" REWIND_COMMAND "' " + arguments +
                               "; } >stdout.txt 2>stderr.txt";
   const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), in.read("stdout.txt"), in.read("stderr.txt")};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), in.read("stdout.txt"),
+          in.read("stderr.txt")};
+}
+
+/// Starts the command and sends it a signal as soon as it has said `words` on standard error.
+inline Result signal_rewind(const Scratch& in, const std::string& arguments, const std::string& words, int signal) {
+  in.write("stderr.txt", "");
+  const std::string command =
+      "cd '" + in.path.string() + "' && exec '" REWIND_COMMAND "' " + arguments + " >stdout.txt 2>stderr.txt";
+  const pid_t child = fork();
+  if (child == 0) {
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    if (in.read("stderr.txt").find(words) != std::string::npos) {
+      kill(child, signal);
+      waitpid(child, &status, 0);
+      break;
+    }
+    usleep(2000);
+  }
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), in.read("stdout.txt"),
+          in.read("stderr.txt")};
 }

@@ -182,6 +182,19 @@ TEST_CASE("f32 replayed in f64: the first node that deviates is named") {
   CHECK(report.faults[0].scope == "after");
 }
 
+TEST_CASE("a small derivative of a huge value is noise-limited, not right") {
+  Parameter w("w", random({2}, 1));
+  const GradReport report = gradcheck([&](Tape& t) { return t.leaf(w) + 1e13; }, {w});
+  INFO(report);
+  CHECK(report.verdict == Verdict::noise_limited);
+}
+
+TEST_CASE("a gradient of zero is right") {
+  Parameter w("w", random({2}, 1)), v("v", random({2}, 2));
+  CHECK(gradcheck([&](Tape& t) { return t.leaf(w) * 0 + 3; }, {w}).ok());
+  CHECK(gradcheck([&](Tape& t) { return exp(t.leaf(v)) + t.leaf(w) * 0; }, {w, v}).ok());
+}
+
 TEST_CASE("bad input") {
   Parameter w("w", random({3}, 1));
   Parameter frozen("f", random({3}, 1));

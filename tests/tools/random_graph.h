@@ -213,7 +213,7 @@ inline void add_indexing(std::vector<OpCase>& out) {
                  }});
   out.push_back({"pick", [](Pool& p, Rng& r) {
                    const Tensor x = p.ranked(r, 2, 3);
-                   return pick(x, p.indices(r, x.shape().without(-1), x.size(-1)));
+                   return pick(x, p.indices(r, x.shape().without(x.shape().rank() - 1), x.size(-1)));
                  }});
   out.push_back({"one_hot", [](Pool& p, Rng& r) {
                    const Tensor x = p.ranked(r, 2, 2);
@@ -232,7 +232,7 @@ inline void add_losses(std::vector<OpCase>& out) {
   const auto with_classes = [&](std::string name, std::function<Tensor(Tensor, Tensor, const LossOptions&)> f) {
     out.push_back({std::move(name), [f = std::move(f), reduction](Pool& p, Rng& r) {
                      const Tensor x = p.ranked(r, 2, 3);
-                     const Tensor classes = p.indices(r, x.shape().without(-1), x.size(-1));
+                     const Tensor classes = p.indices(r, x.shape().without(x.shape().rank() - 1), x.size(-1));
                      return f(x, classes, {.reduction = reduction(r)});
                    }});
   };
@@ -330,11 +330,29 @@ class RandomGraph {
     return out;
   }
 
-  std::vector<RandomParameters::Named> parameters() const { return parameters_.all(); }
-  /// Names of the cases, for messages.
+  /// Those that an op has taken.
+  std::vector<RandomParameters::Named> parameters() const {
+    Tape tape(DType::f64);
+    const std::size_t leaves = parameters_.leaves(tape).size();
+    (*this)(tape);
+    std::vector<bool> used(leaves, false);
+    for (NodeId i = 0; i < tape.size(); ++i)
+      for (NodeId in : tape.node(i).in())
+        if (in < leaves) used[in] = true;
+    std::vector<RandomParameters::Named> out;
+    for (std::size_t i = 0; i < leaves; ++i)
+      if (used[i]) out.push_back(parameters_.all()[i]);
+    return out;
+  }
+  /// The cases that it is made of.
+  std::vector<std::string> cases() const {
+    std::vector<std::string> out;
+    for (const Step& s : steps_) out.push_back(op_cases()[s.op].name);
+    return out;
+  }
   std::string str() const {
     std::string out = "seed " + std::to_string(seed_) + ":";
-    for (const Step& s : steps_) out += " " + op_cases()[s.op].name + ",";
+    for (const std::string& name : cases()) out += " " + name + ",";
     return out;
   }
 

@@ -13,9 +13,10 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is then an error of write, as on a full disk
   CLI::App app("Train and look at recurrent networks.", "rewind");
   app.require_subcommand(1);
-  app.option_defaults()->always_capture_default();
   rw::cli::add_train(app);
   rw::cli::add_sample(app);
+  rw::cli::add_graph(app);
+  rw::cli::add_flow(app);
   try {
     app.parse(argc, argv);
     std::cout.flush();

@@ -41,11 +41,13 @@ void add_sample(CLI::App& rewind) {
   const auto c = std::make_shared<SampleCommand>();
   app->add_option("MODEL", c->model, "What rewind train made")->required();
   app->add_option("--prompt", c->prompt, "Text to go on from");
-  app->add_option("--length", c->length, "Characters to write");
-  app->add_option("--temperature", c->options.temperature, "Below 1: safer; above 1: wilder; 0: always the likeliest");
-  app->add_option("--top-k", c->options.top_k, "Choose among so many likeliest characters; 0: all");
+  app->add_option("--length", c->length, "Characters to write")->capture_default_str();
+  app->add_option("--temperature", c->options.temperature, "Below 1: safer; above 1: wilder; 0: always the likeliest")
+      ->capture_default_str();
+  app->add_option("--top-k", c->options.top_k, "Choose among so many likeliest characters; 0: all")
+      ->capture_default_str();
   app->add_flag("--greedy", c->options.greedy, "Always the likeliest character");
-  app->add_option("--seed", c->seed, "Seed of the choices");
+  app->add_option("--seed", c->seed, "Seed of the choices")->capture_default_str();
   app->callback([c] { sample(*c); });
 }
 

@@ -16,7 +16,9 @@ void need(bool good, const char* option, double value, const char* what) {
 }
 
 void need_count(const char* option, Index value, Index least = 1) {
+  constexpr Index most = 1 << 24;  // products of two of them do not overflow
   if (value < least) throw Error(fmt::format("{} is {}: it must be at least {}", option, value, least));
+  if (value > most) throw Error(fmt::format("{} is {}: it must be at most {}", option, value, most));
 }
 
 void need_one_of(const char* option, const std::string& value, std::span<const std::string_view> names) {
@@ -38,7 +40,7 @@ void need_one_of(const char* option, const std::string& value, std::initializer_
 template <class T>
 void option(CLI::App& app, TrainCommand& command, const char* group, const char* name, T TrainOptions::*field,
             const char* help) {
-  CLI::Option* added = app.add_option(name, command.options.*field, help)->group(group);
+  CLI::Option* added = app.add_option(name, command.options.*field, help)->group(group)->capture_default_str();
   command.given.push_back(
       {name, added, [field](const TrainOptions& from, TrainOptions& to) { to.*field = from.*field; }});
 }
@@ -142,7 +144,7 @@ void add_train_options(CLI::App& app, TrainCommand& c) {
   app.add_option("--out", c.files.out, "The model, a safetensors file (model.safetensors)")->group("Run");
   app.add_option("--curve", c.files.curve, "Draw the losses into this SVG file")->group("Run");
   app.add_option("--checkpoint", c.files.checkpoint,
-                 "Save the run here after every epoch, at its end and on Ctrl-C (which else saves to OUT.checkpoint)")
+                 "Save the run here after epochs, at its end and on Ctrl-C (which else saves to OUT.checkpoint)")
       ->group("Run");
   app.add_option("--resume", c.resume, "Go on from this checkpoint, to the same bits as a run that was never stopped")
       ->group("Run");

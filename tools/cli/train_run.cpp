@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
+#include <numbers>
 
 #include <fmt/format.h>
 
@@ -107,7 +107,7 @@ void TrainRun::say_start() {
 int TrainRun::run() {
   const Interrupt interrupt;
   say_start();
-  start_ = validated_ = Clock::now();
+  start_ = validated_ = saved_ = Clock::now();
   first_step_ = trainer_.steps();
   while (!trainer_.done(seconds())) {
     if (const int signal = Interrupt::signal()) return pause(signal);
@@ -130,7 +130,8 @@ void TrainRun::step() {
   // Often enough for a curve, seldom enough to cost little: after an epoch, but every 5 s at most and 30 s at least.
   const double waited = std::chrono::duration<double>(Clock::now() - validated_).count();
   if ((trainer_.at_epoch_end() && waited > 5) || waited > 30) validate();
-  if (trainer_.at_epoch_end() && !command_.files.checkpoint.empty()) save_checkpoint(command_.files.checkpoint);
+  const bool old = Clock::now() - saved_ > std::chrono::seconds(5);
+  if (trainer_.at_epoch_end() && old && !command_.files.checkpoint.empty()) save_checkpoint(command_.files.checkpoint);
 }
 
 Status TrainRun::status() const {
@@ -170,6 +171,7 @@ void TrainRun::save_checkpoint(const std::string& path) {
   file.arrays.push_back({held_out_points, to_array(curve_.held_out)});
   file.metadata["seconds"] = fmt::format("{}", seconds());
   save_arrays(path, file);
+  saved_ = Clock::now();
 }
 
 int TrainRun::pause(int signal) {

@@ -43,7 +43,7 @@ class TrainRun {
   double held_out_ = 0;
   Index first_step_ = 0, validated_step_ = -1;
   double steps_per_second_ = 0;
-  Clock::time_point start_ = Clock::now(), validated_ = start_;
+  Clock::time_point start_ = Clock::now(), validated_ = start_, saved_ = start_;
 };
 
 }  // namespace rw::cli

@@ -47,6 +47,7 @@ class Trainer {
   /// How much of the budget is used, given the seconds spent so far, and whether that is all.
   double fraction(double seconds) const;
   bool done(double seconds) const { return fraction(seconds) >= 1; }
+  double rate() const { return optimizer_->rate(); }
   /// Sets the learning rate for the next step, `fraction` of the way.
   void schedule(double fraction);
 

@@ -77,10 +77,30 @@ TEST_CASE("a compiled LSTM does what the eager one does, each pass alone and all
     const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-13;
     for (Passes passes :
          {Passes::none(), Passes(Pass::simplify), Passes(Pass::batch), Passes(Pass::fuse), Passes(Pass::place),
-          Passes(Pass::reuse), Passes(Pass::accumulate), Passes::exact(), Passes::all()})
+          Passes(Pass::reuse), Passes(Pass::accumulate), Passes(Pass::pack), Passes::exact(), Passes::all()})
       compare(dtype, {.passes = passes}, tolerance);
-    for (Pass pass : {Pass::simplify, Pass::batch, Pass::fuse, Pass::place, Pass::reuse, Pass::accumulate})
+    for (Pass pass : {Pass::simplify, Pass::batch, Pass::fuse, Pass::place, Pass::reuse, Pass::accumulate, Pass::pack})
       compare(dtype, {.passes = Passes::all() - pass}, tolerance);
+  }
+}
+
+TEST_CASE("an LSTM of T steps with its backward runs at most 2T + 4 products, and one kernel a step each way") {
+  for (Index T : {3, 10}) {
+    HandLstm lstm(4, 6);
+    Parameter x("x", random_array(Shape{T, 3, 4}, 7));
+    const Array h = random_array(Shape{3, 6}, 8);
+    auto step = compile(
+        [&](Tape& t, Tensor h0, Tensor c0) {
+          const Tensor loss = sum_of_h(lstm.unroll(t.leaf(x), {h0, c0}));
+          backward(loss);
+          return loss;
+        },
+        h, h);
+    MESSAGE(step.explain());
+    const Tape graph = step.graph();
+    int products = 0;
+    for (NodeId i = 0; i < graph.size(); ++i) products += graph.node(i).info->product != nullptr;
+    CHECK(products <= 2 * T + 4);
   }
 }
 

@@ -1,0 +1,57 @@
+#include <cmath>
+#include <limits>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/functions.h>
+#include <rewind/tools/check_op.h>
+
+using namespace rw;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// Value and gradient of a function of one number.
+template <class F>
+std::pair<double, double> at(double x, F f) {
+  Tape tape(DType::f64);
+  const Tensor v = tape.variable(Array({x}, Shape{}));
+  const Tensor y = f(v);
+  return {y.item(), grad(y, v).item()};
+}
+
+}  // namespace
+
+// One line an op.
+// clang-format off
+TEST_CASE("each function: value, derivatives, precisions, strides") {
+  const OpCheck positive{.domains = {{.lo = 0.2, .hi = 3}}}, a_positive{.domains = {{.lo = 0.3, .hi = 2}, {}}};
+  CHECK(check_op("sqrt", [](Tensor x) { return sqrt(x); }, [](double x) { return std::sqrt(x); }, positive));
+  CHECK(check_op("exp", [](Tensor x) { return exp(x); }, [](double x) { return std::exp(x); }));
+  CHECK(check_op("log", [](Tensor x) { return log(x); }, [](double x) { return std::log(x); }, positive));
+  CHECK(check_op("sin", [](Tensor x) { return sin(x); }, [](double x) { return std::sin(x); }));
+  CHECK(check_op("cos", [](Tensor x) { return cos(x); }, [](double x) { return std::cos(x); }));
+  CHECK(check_op("pow constant", [](Tensor x) { return pow(x, 2.5); },
+                 [](double x) { return std::pow(x, 2.5); }, positive));
+  CHECK(check_op("pow whole constant", [](Tensor x) { return pow(x, 3); }, [](double x) { return x * x * x; }));
+  CHECK(check_op("pow", [](Tensor a, Tensor b) { return pow(a, b); },
+                 [](double a, double b) { return std::pow(a, b); }, a_positive));
+}
+// clang-format on
+
+TEST_CASE("values and gradients at 0 and below are what the header says") {
+  CHECK(at(0, [](Tensor x) { return sqrt(x); }).second == infinity);
+  CHECK(at(0, [](Tensor x) { return pow(x, 0.0); }) == std::pair(1.0, 0.0));
+  CHECK(at(0, [](Tensor x) { return pow(x, 1.0); }) == std::pair(0.0, 1.0));
+  CHECK(at(0, [](Tensor x) { return pow(x, 2.0); }) == std::pair(0.0, 0.0));
+  CHECK(at(2, [](Tensor b) { return pow(0, b); }) == std::pair(0.0, 0.0));
+  CHECK(at(0, [](Tensor b) { return pow(0, b); }) == std::pair(1.0, 0.0));
+  CHECK(at(0, [](Tensor a) { return pow(a, 2 * a + 2); }).first == 0);
+  CHECK(at(-2, [](Tensor a) { return pow(a, a * 0 + 2); }).first == 4);
+  CHECK(std::isnan(at(-1, [](Tensor x) { return sqrt(x); }).first));
+  CHECK(std::isnan(at(-1, [](Tensor x) { return log(x); }).first));
+  CHECK(at(0, [](Tensor x) { return log(x); }).first == -infinity);
+}

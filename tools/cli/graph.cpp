@@ -1,0 +1,120 @@
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <sstream>
+
+#include <CLI/CLI.hpp>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
+#include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/graph_model.h>
+#include <rewind/tools/dot_render.h>
+#include <rewind/tools/html.h>
+
+namespace rw::cli {
+namespace {
+
+struct GraphCommand {
+  GraphModel model;
+  bool fold = false, backward = false;
+  int window = 0;
+  std::string overlay_name = "role";
+  std::string dot, svg, png, html, title;
+
+  Overlay overlay() const {
+    return overlay_name == "value"      ? Overlay::value_norm
+           : overlay_name == "gradient" ? Overlay::gradient_norm
+           : overlay_name == "bytes"    ? Overlay::bytes
+                                        : Overlay::role;
+  }
+  bool pictures() const { return !svg.empty() || !png.empty() || !html.empty(); }
+};
+
+void record_gradients(const GraphCommand& c, RecordedModel& recorded) {
+  if (c.backward) {
+    const std::vector<NamedParameter> parameters = recorded.model->parameters();
+    std::vector<Operand> operands;
+    for (const NamedParameter& p : parameters) operands.emplace_back(*p.parameter);
+    grad(recorded.loss, operands);
+  }
+  if (c.overlay() == Overlay::gradient_norm || !c.html.empty()) backward(recorded.loss, {.keep_grads = true});
+}
+
+void write_page(const GraphCommand& c, const RecordedModel& recorded) {
+  const GraphView all = graph_view(recorded.tape, GraphViewOptions{.loss = recorded.loss, .statistics = true});
+  std::ostringstream page;
+  write_html(page, html_views(all), c.title.empty() ? c.model.name() : c.title);
+  write_file(c.html, page.str());
+}
+
+/// What Graphviz lays out. Without a DOT file of its own a picture has one beside it, which stays when that fails.
+void draw_pictures(const GraphCommand& c, const RecordedModel& recorded, const GraphView& view,
+                   const std::string& text) {
+  const std::string first = !c.svg.empty() ? c.svg : !c.png.empty() ? c.png : c.html;
+  const std::string dot = !c.dot.empty() ? c.dot : first + ".dot";
+  if (c.dot.empty()) write_file(dot, text);
+  if (!c.svg.empty()) render_dot(dot, view.nodes.size(), "svg", c.svg);
+  if (!c.png.empty()) render_dot(dot, view.nodes.size(), "png", c.png);
+  try {
+    if (!c.html.empty()) write_page(c, recorded);
+  } catch (const Error& e) {
+    throw Error(c.html + " was not made: " + e.what() + "; the DOT file is " + dot);
+  }
+  if (c.dot.empty()) std::filesystem::remove(dot);
+}
+
+void graph(const GraphCommand& c) {
+  RecordedModel recorded = record_model(c.model);
+  record_gradients(c, recorded);
+  const DotOptions options{
+      .fold_time = c.fold, .window = c.window, .overlay = c.overlay(), .loss = recorded.loss, .title = c.title};
+  const GraphView view = graph_view(recorded.tape, options);
+  std::ostringstream text;
+  write_dot(text, view, options);
+  if (c.dot.empty() && !c.pictures()) {
+    std::cout << text.view() << std::flush;
+    if (!std::cout) throw Error("cannot write the graph: standard output is closed or full");
+    return;
+  }
+  if (!c.dot.empty()) write_file(c.dot, text.str());
+  if (c.pictures()) draw_pictures(c, recorded, view, text.str());
+  std::cerr << view.nodes.size() << " nodes, " << view.edges() << " edges, of " << recorded.tape.size()
+            << " on the tape\n";
+}
+
+}  // namespace
+
+void add_graph(CLI::App& rewind) {
+  CLI::App* app = rewind.add_subcommand("graph", "Draw the graph that a cell or a saved model records");
+  const auto c = std::make_shared<GraphCommand>();
+  std::string names;
+  for (std::string_view name : cell_names()) names += (names.empty() ? "" : ", ") + std::string(name);
+  app->add_option("MODEL", c->model.file, "What rewind train made; without it, a new cell is drawn");
+  app->add_option("--cell", c->model.cell, "One of " + names);
+  app->add_option("--steps", c->model.steps, "Time steps");
+  app->add_option("--layers", c->model.layers, "Layers, one above the other");
+  app->add_flag("--bidirectional", c->model.bidirectional, "Each layer reads in both directions");
+  app->add_option("--in", c->model.in, "Features of the input");
+  app->add_option("--hidden", c->model.hidden, "Features of the state");
+  app->add_option("--batch", c->model.batch, "Sequences side by side");
+  app->add_option("--seed", c->model.seed, "Seed of weights and input");
+  app->add_flag("--fold", c->fold, "Draw the repeated steps once, with z^-1 edges");
+  app->add_option("--window", c->window, "Draw the first so many steps, and the last; 0: all")
+      ->check(CLI::Range(0, 1000000));
+  app->add_flag("--backward", c->backward, "Draw the gradient's graph beside the forward one");
+  app->add_option("--overlay", c->overlay_name, "Colour of a node: role, value or gradient (norms), or bytes")
+      ->check(CLI::IsMember({"role", "value", "gradient", "bytes"}));
+  app->add_option("--title", c->title, "Above the picture");
+  const auto add_file = [&](const char* option, std::string& path, const char* otherwise, const char* what) {
+    app->add_option(option, path, what)->expected(0, 1)->default_str(otherwise)->option_text("[FILE]");
+  };
+  add_file("--dot", c->dot, "graph.dot", "Write DOT; without any file, it goes to standard output");
+  add_file("--svg", c->svg, "graph.svg", "Write a picture, laid out by Graphviz");
+  add_file("--png", c->png, "graph.png", "The same as PNG");
+  add_file("--html", c->html, "graph.html", "Write a page to look around in: pan, zoom, search, click, fold");
+  app->callback([c] { graph(*c); });
+}
+
+}  // namespace rw::cli

@@ -1,0 +1,66 @@
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include <rewind/core/error.h>
+#include <rewind/tools/dot_render.h>
+#include <rewind/tools/process.h>
+
+namespace rw {
+namespace {
+
+void check_size(std::size_t nodes, const std::string& more) {
+  if (nodes > max_layout_nodes)
+    throw Error(
+        fmt::format("a graph of {} nodes is too large for Graphviz to lay out (at most {}): fold its time steps "
+                    "(--fold) or draw the first few (--window 3){}",
+                    nodes, max_layout_nodes, more));
+}
+
+void lay_out(const std::string& dot_path, const std::string& format, const std::string& path) {
+  std::vector<std::string> words = {"dot", "-T" + format, "-o" + path};
+  if (format == "png") words.insert(words.end(), {"-Gdpi=110", "-Gbgcolor=white"});
+  words.push_back(dot_path.starts_with('-') ? "./" + dot_path : dot_path);  // a path is no option
+  const int code = detail::run_program(words);
+  if (code < 0) throw Error("Graphviz is not installed (apt-get install graphviz)");
+  if (code != 0) throw Error(fmt::format("Graphviz failed with exit code {}", code));
+}
+
+}  // namespace
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  out.close();
+  if (!out) throw Error(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+}
+
+void render_dot(const std::string& dot_path, std::size_t nodes, const std::string& format, const std::string& path) {
+  check_size(nodes, "; the DOT file is " + dot_path);
+  write_file(path, "");  // says best what is wrong with the path
+  try {
+    lay_out(dot_path, format, path);
+  } catch (const Error& e) {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+    throw Error(fmt::format("{} was not made: {}; the DOT file is {}", path, e.what(), dot_path));
+  }
+}
+
+std::string dot_to_svg(const std::string& dot, std::size_t nodes) {
+  check_size(nodes, "");
+  const detail::ScratchFolder scratch;
+  const std::string from = scratch.path() + "/graph.dot", to = scratch.path() + "/graph.svg";
+  write_file(from, dot);
+  lay_out(from, "svg", to);
+  std::ifstream in(to, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::size_t begin = text.find("<svg");
+  if (!in || begin == std::string::npos) throw Error("Graphviz wrote no SVG");
+  return text.substr(begin);
+}
+
+}  // namespace rw
