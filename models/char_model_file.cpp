@@ -29,6 +29,19 @@ T number(const Metadata& metadata, const std::string& name, const std::string& s
   return value;
 }
 
+/// What the header says must be what the arrays are, before memory is taken for it.
+void check_sizes(const ArrayFile& file, const std::string& source) {
+  if (file.metadata.count("hidden") == 0) return;  // refused later, by name
+  const auto fits = [&](const char* size, const char* name, int axis) {
+    const Array* array = file.find(name);
+    const auto said = number<Index>(file.metadata, size, source);
+    return said == 0 || (array != nullptr && array->shape().rank() == 2 && array->shape()[axis] == said);
+  };
+  const bool layers = number<Index>(file.metadata, "layers", source) <= static_cast<Index>(file.arrays.size());
+  if (!layers || !fits("hidden", "output.W", 0) || !fits("embedding", "embedding", 1))
+    throw Error(source + ": a broken character model: its header and its arrays disagree");
+}
+
 }  // namespace
 
 Metadata CharModel::metadata() const {
@@ -68,6 +81,7 @@ void CharModel::save(const std::string& path) const { save_model(path, *this, me
 
 CharModel CharModel::load(const std::string& path) {
   const ArrayFile file = load_arrays(path);
+  check_sizes(file, path);
   CharModel model = from_metadata(file.metadata, path);
   set_parameters(model, file.arrays, path);
   return model;

@@ -161,9 +161,15 @@ TEST_CASE("a file that is no model of this version says so") {
   save_model(file.path, model, metadata);
   CHECK(load_error(file.path).find("its header lacks \"hidden\"") != std::string::npos);
   metadata = model.metadata();
-  metadata["hidden"] = "5";
-  save_model(file.path, model, metadata);
-  CHECK(load_error(file.path).find(file.path) == 0);
+  for (const auto& entry : {std::pair("hidden", "5"), std::pair("hidden", "99999999999"),
+                            std::pair("layers", "99999999999"), std::pair("embedding", "99999999999")}) {
+    const std::string name = entry.first, value = entry.second;
+    CAPTURE(name);
+    metadata = model.metadata();
+    metadata[name] = value;
+    save_model(file.path, model, metadata);
+    CHECK(load_error(file.path) == file.path + ": a broken character model: its header and its arrays disagree");
+  }
   model.save(file.path);
   write_file(file.path, read_file(file.path).substr(0, 300));
   CHECK(load_error(file.path).find(file.path) == 0);

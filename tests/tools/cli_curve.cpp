@@ -14,7 +14,8 @@ using namespace rw::cli;
 namespace {
 
 Curve some_curve() {
-  Curve curve{.bigram = 2.4};
+  Curve curve;
+  curve.bigram = 2.4;
   for (int i = 0; i < 1000; ++i) curve.train.push_back({i / 100.0, 4 - i / 500.0});
   curve.held_out = {{1, 3}, {10, 2.2}};
   return curve;

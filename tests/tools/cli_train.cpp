@@ -141,6 +141,7 @@ TEST_CASE("options that make no sense are named") {
   CHECK(c.train("text.txt --hidden -5").refused("--hidden is -5"));
   CHECK(c.train("text.txt --hidden many").refused("--hidden"));
   CHECK(c.train("text.txt --hidden 99999999999999999999").refused("--hidden"));
+  CHECK(c.train("text.txt --hidden 9999999").refused("make --hidden smaller"));
   CHECK(c.train("text.txt --layers 0").refused("--layers is 0"));
   CHECK(c.train("text.txt --rate nan").refused("--rate is nan: it must be a positive number"));
   CHECK(c.train("text.txt --rate inf").refused("--rate is inf"));
@@ -166,7 +167,7 @@ TEST_CASE("a run that diverges ends with a message, and leaves the old model as 
   const Case c;
   c.in.write("model.safetensors", "old");
   const Result result =
-      c.train("text.txt --quiet --steps 50 --rate 1e30 --optimizer sgd --schedule constant --clip 0" + small);
+      c.train("text.txt --quiet --steps 50 --rate 1e39 --optimizer sgd --schedule constant --clip 0" + small);
   CHECK(result.refused("rewind: "));
   CHECK(c.in.read("model.safetensors") == "old");
 }

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -167,7 +168,7 @@ TEST_CASE("a rate that is too high ends the run with a message") {
   TrainOptions options = small();
   options.optimizer = "sgd";
   options.schedule = "constant";
-  options.rate = 1e30;
+  options.rate = 1e39;
   options.clip = 0;
   Trainer trainer(options, {.steps = 100}, corpus());
   CHECK_THROWS_AS(run(trainer, 100), Error);

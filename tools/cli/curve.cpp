@@ -44,7 +44,7 @@ struct NoSigpipe {
 /// Runs gnuplot on a script, its SVG going into `path`; whether all went well.
 bool run_gnuplot(const std::string& script, const std::string& path) {
   const NoSigpipe no_sigpipe;  // a gnuplot that is gone is an error of ours, not our end
-  const std::string command = "gnuplot > " + quoted(path, "'\\''") + " 2>/dev/null";
+  const std::string command = "{ gnuplot > " + quoted(path, "'\\''") + "; } 2>/dev/null";
   std::FILE* pipe = popen(command.c_str(), "w");
   if (pipe == nullptr) return false;
   const bool written = std::fwrite(script.data(), 1, script.size(), pipe) == script.size();

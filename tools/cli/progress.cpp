@@ -20,9 +20,11 @@ std::string step_text(const Status& s) {
 }
 
 std::string figures(const Status& s) {
-  return fmt::format("epoch {}  {}  {}  {:.1f}k chars/s  {} left", s.epoch, step_text(s), loss_text(s.loss),
+  return fmt::format("{}  {}  {:.1f}k chars/s  {} left", step_text(s), loss_text(s.loss),
                      s.characters_per_second / 1000, time_text(s.seconds_left));
 }
+
+int percent(const Status& s) { return static_cast<int>(100 * std::clamp(s.fraction, 0.0, 1.0)); }
 
 int terminal_width() {
   winsize size = {};
@@ -44,16 +46,13 @@ std::string time_text(double seconds) {
 
 std::string bar_line(const Status& s, int width) {
   const std::string text = figures(s);
-  const int cells = std::min(width - static_cast<int>(text.size()) - 9, 40);
-  const int percent = static_cast<int>(100 * std::clamp(s.fraction, 0.0, 1.0));
-  if (cells < 5) return fmt::format("{:3}%  {}", percent, text);
-  const int full = cells * percent / 100;
-  return fmt::format("[{:#<{}}{:.<{}}] {:3}%  {}", "", full, "", cells - full, percent, text);
+  const int cells = std::min(width - static_cast<int>(text.size()) - 4, 40);
+  if (cells < 5) return fmt::format("{:3}%  {}", percent(s), text);
+  const int full = cells * percent(s) / 100;
+  return fmt::format("[{:#<{}}{:.<{}}]  {}", "", full, "", cells - full, text);
 }
 
-std::string plain_line(const Status& s) {
-  return fmt::format("{:3}%  {}", static_cast<int>(100 * std::clamp(s.fraction, 0.0, 1.0)), figures(s));
-}
+std::string plain_line(const Status& s) { return fmt::format("{:3}%  epoch {}  {}", percent(s), s.epoch, figures(s)); }
 
 Progress::Progress(bool quiet) : quiet_(quiet) {
   const char* term = std::getenv("TERM");

@@ -26,8 +26,9 @@ struct Status {
 std::string loss_text(double nats);
 /// Seconds as "0:42", "12:05" or "1:02:03".
 std::string time_text(double seconds);
-/// A bar, and what `plain_line` says, in at most `width` columns (the figures are never cut).
+/// A bar with step, loss, speed and time left, in `width` columns; a number in place of the bar when there is no room.
 std::string bar_line(const Status& status, int width);
+/// The same in words: " 50%  epoch 3  step 9/18  ...".
 std::string plain_line(const Status& status);
 
 /// Shows a run on standard error: a bar that moves on a terminal, a line now and then elsewhere, nothing when quiet.

@@ -16,7 +16,9 @@ void need(bool good, const char* option, double value, const char* what) {
 }
 
 void need_count(const char* option, Index value, Index least = 1) {
+  constexpr Index most = 1 << 24;  // products of two of them do not overflow
   if (value < least) throw Error(fmt::format("{} is {}: it must be at least {}", option, value, least));
+  if (value > most) throw Error(fmt::format("{} is {}: it must be at most {}", option, value, most));
 }
 
 void need_one_of(const char* option, const std::string& value, std::span<const std::string_view> names) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -23,10 +24,24 @@ std::uint64_t hash_of(std::u32string_view text) {
   return h;
 }
 
+/// Throws Error for a model that this machine has no memory for: the system would let it begin, and kill the process.
+void require_memory(const TrainOptions& o, const Vocabulary& vocabulary) {
+  const auto hidden = static_cast<double>(o.hidden),
+             first = static_cast<double>(o.embedding > 0 ? o.embedding : vocabulary.size());
+  const double numbers = hidden * (first + hidden + (static_cast<double>(o.layers) - 1) * 2 * hidden);
+  const double bytes = numbers * sizeof(float) * 3;  // at least: one gate, with its gradient and the optimizer's moment
+  const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (bytes > memory)
+    throw Error(
+        fmt::format("{} layers of {} take more than {:.0f} GB, and this machine has {:.0f}: make --hidden smaller",
+                    o.layers, o.hidden, bytes / 1e9, memory / 1e9));
+}
+
 CharModel make_model(const TrainOptions& o, const Vocabulary& vocabulary) {
   CharModelOptions options{
       .cell = o.cell, .layers = o.layers, .hidden = o.hidden, .embedding = o.embedding, .dropout = o.dropout};
   if (o.init != "default") options.init = Init::named(o.init, o.init_scale);
+  require_memory(o, vocabulary);
   Rng rng(o.seed);
   return CharModel(vocabulary, options, rng);
 }
