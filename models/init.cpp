@@ -4,27 +4,44 @@
 #include <vector>
 
 #include <rewind/core/error.h>
+#include <rewind/core/gemm.h>
 #include <rewind/models/init.h>
 
 namespace rw {
 namespace {
 
-// The rows of `a` (n rows of length m >= n) made orthonormal by modified Gram-Schmidt, twice over against rounding.
-// Normal rows in, so the result is uniform over such matrices.
+// Row i of `a` made orthogonal to rows [from, i), and of length 1; modified Gram-Schmidt.
+void orthonormalise_row(std::vector<double>& a, std::size_t from, std::size_t i, std::size_t m) {
+  double* row = &a[i * m];
+  for (std::size_t j = from; j < i; ++j) {
+    const double* other = &a[j * m];
+    double dot = 0;
+    for (std::size_t k = 0; k < m; ++k) dot += row[k] * other[k];
+    for (std::size_t k = 0; k < m; ++k) row[k] -= dot * other[k];
+  }
+  double square = 0;
+  for (std::size_t k = 0; k < m; ++k) square += row[k] * row[k];
+  const double scale = 1 / std::sqrt(square);
+  for (std::size_t k = 0; k < m; ++k) row[k] *= scale;
+}
+
+// The n rows of `a`, of length m >= n, made orthonormal: panels of rows first lose what lies along the rows before
+// them, by two products, all of it twice over against rounding. Normal rows in, so the result is uniform over such
+// matrices.
 void orthonormalise(std::vector<double>& a, std::size_t n, std::size_t m) {
-  for (std::size_t i = 0; i < n; ++i) {
-    double* row = &a[i * m];
+  constexpr std::size_t panel = 32;
+  const auto M = static_cast<Index>(m);
+  std::vector<double> along(panel * n);
+  for (std::size_t first = 0; first < n; first += panel) {
+    const std::size_t last = std::min(n, first + panel);
+    const auto rows = static_cast<Index>(last - first), before = static_cast<Index>(first);
     for (int pass = 0; pass < 2; ++pass) {
-      for (std::size_t j = 0; j < i; ++j) {
-        const double* other = &a[j * m];
-        double dot = 0;
-        for (std::size_t k = 0; k < m; ++k) dot += row[k] * other[k];
-        for (std::size_t k = 0; k < m; ++k) row[k] -= dot * other[k];
+      if (before > 0) {
+        gemm(false, true, rows, before, M, &a[first * m], M, a.data(), M, along.data(), before, false);
+        for (double& x : along) x = -x;
+        gemm(false, false, rows, M, before, along.data(), before, a.data(), M, &a[first * m], M, true);
       }
-      double norm = 0;
-      for (std::size_t k = 0; k < m; ++k) norm += row[k] * row[k];
-      norm = std::sqrt(norm);
-      for (std::size_t k = 0; k < m; ++k) row[k] /= norm;
+      for (std::size_t i = first; i < last; ++i) orthonormalise_row(a, first, i, m);
     }
   }
 }

@@ -28,7 +28,7 @@ void Module::adopt(std::string name, std::unique_ptr<Module> part) {
 
 void Module::collect(const std::string& prefix, std::vector<NamedParameter>& into) const {
   for (const auto& p : parameters_) into.push_back({prefix + p->name(), p.get()});
-  for (const auto& c : children_) c->collect(c->name_.empty() ? prefix : prefix + c->name_ + ".", into);
+  for (const auto& c : children_) c->collect(c->transparent_ ? prefix : prefix + c->name_ + ".", into);
 }
 
 std::vector<NamedParameter> Module::named_parameters() const {

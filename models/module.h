@@ -81,7 +81,9 @@ class Module {
   requires(std::derived_from<M, Module> && !std::is_lvalue_reference_v<M>) M& wrapped(M&& module) {
     auto part = std::make_unique<M>(std::move(module));
     M& reference = *part;
-    adopt("", std::move(part));
+    std::string name = part->name_;
+    part->transparent_ = true;
+    adopt(std::move(name), std::move(part));
     return reference;
   }
 
@@ -94,6 +96,7 @@ class Module {
   std::vector<std::unique_ptr<Parameter>> parameters_;
   std::vector<std::unique_ptr<Module>> children_;
   bool training_ = true;
+  bool transparent_ = false;  // in the parameters' names
 };
 
 /// Copies the values of all parameters, matched by dotted name and converted to the type of `to`'s. Throws Error,

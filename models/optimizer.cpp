@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <unordered_set>
 
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
@@ -18,8 +19,12 @@ constexpr Index chunks_of_a_block = 16;
 Optimizer::Optimizer(std::vector<NamedParameter> parameters, double rate, std::vector<std::string> moments)
     : moment_names_(std::move(moments)), rate_(0) {
   set_rate(rate);
+  std::unordered_set<const Parameter::Data*> seen;
+  std::map<std::string, int> uses;
   for (NamedParameter& p : parameters) {
-    Slot slot{std::move(p.name), p.parameter->data(), {}};
+    if (!seen.insert(p.parameter->data().get()).second) continue;  // tied
+    const int use = ++uses[p.name];
+    Slot slot{use == 1 ? p.name : p.name + "#" + std::to_string(use), p.parameter->data(), {}};
     for (std::size_t i = 0; i < moment_names_.size(); ++i)
       slot.moments.emplace_back(p.parameter->shape(), p.parameter->dtype());
     slots_.push_back(std::move(slot));
@@ -77,6 +82,7 @@ void Optimizer::set_state(std::span<const NamedArray> state) {
   std::map<std::string, const Array*> given;
   for (const NamedArray& a : state) given[a.name] = &a.array;
   std::string complaints;
+  std::vector<const Array*> fitting;
   const std::vector<NamedArray> own = this->state();
   for (const NamedArray& a : own) {
     const auto found = given.find(a.name);
@@ -86,16 +92,19 @@ void Optimizer::set_state(std::span<const NamedArray> state) {
       complaints += "; '" + a.name + "' is " + std::string(name_of(found->second->dtype())) + " " +
                     found->second->shape().str() + ", not " + std::string(name_of(a.array.dtype())) + " " +
                     a.array.shape().str();
+    else
+      fitting.push_back(found->second);
   }
-  for (const auto& [name, unused] : given)
-    if (std::none_of(own.begin(), own.end(), [&](const NamedArray& a) { return a.name == name; }))
-      complaints += "; '" + name + "' is not expected";
+  for (const NamedArray& a : own) given.erase(a.name);
+  for (const auto& [name, unused] : given) complaints += "; '" + name + "' is not expected";
   if (!complaints.empty()) throw Error("the saved state is not of this optimizer" + complaints);
-  set_rate(given.at("rate")->item());
-  steps_ = static_cast<Index>(given.at("steps")->item());
+  const double steps = fitting[fitting.size() - 2]->item();
+  if (!(steps >= 0 && steps < 0x1p53)) throw Error("the saved state is not of an optimizer: its number of steps");
+  std::size_t next = 0;  // `fitting` is in the order of `own`: moments of each slot, steps, rate
+  set_rate(fitting.back()->item());
+  steps_ = static_cast<Index>(steps);
   for (Slot& slot : slots_)
-    for (std::size_t i = 0; i < slot.moments.size(); ++i)
-      slot.moments[i] = *given.at(slot.name + "." + moment_names_[i]);
+    for (Array& moment : slot.moments) moment = *fitting[next++];
 }
 
 }  // namespace rw

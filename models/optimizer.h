@@ -48,7 +48,8 @@ class Optimizer {
     Role to = value;
   };
 
-  /// One moment, an array of zeros like the parameter, for each name.
+  /// One moment, an array of zeros like the parameter, for each name. A parameter that comes twice counts once; of two
+  /// with one name (of two modules), the second one's state is named "W#2".
   Optimizer(std::vector<NamedParameter> parameters, double rate, std::vector<std::string> moments);
   /// The passes of a step. `steps()` counts it already.
   virtual std::span<const Pass> passes() = 0;

@@ -67,6 +67,9 @@ class TruncatedBptt {
     if (stream < 0 || stream >= batch_)
       throw Error("truncated bptt: there is no stream " + std::to_string(stream) + " in a batch of " +
                   std::to_string(batch_));
+    for (const Array& a : initial_)
+      if (a.shape().rank() == 0 || a.shape()[0] != batch_)
+        throw Error("truncated bptt: a state of shape " + a.shape().str() + " has no streams to reset one by one");
     for (std::size_t i = 0; i < carried_.size(); ++i) detail::copy_row(initial_[i], carried_[i].view(), stream);
   }
 

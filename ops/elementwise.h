@@ -19,18 +19,18 @@ using Number = std::conditional_t<std::is_same_v<T, Tensor>, double, T>;
 
 /// Makes an elementwise op, with NumPy broadcasting, of a struct that says what happens to one element:
 ///
-///     struct Swish {                                                         // x sigmoid(x) (Ramachandran et al.,
-///     2017)
+///     struct Swish {  // x sigmoid(x) (Ramachandran et al., 2017)
 ///       static constexpr std::string_view name = "swish";
 ///       template <class T> T f(T x) const { return x * rw::sigmoid(x); }
 ///       template <class T> T vjp(T x, T y, T dy) const { return dy * (y + rw::sigmoid(x) * (1 - y)); }
 ///     };
-///     Tensor swish(Operand x) { return record(Elementwise<Swish>{}, {x}); }
+///     Tensor swish(Operand x) { return record(Elementwise<Swish>{}, x); }
 ///
 /// `f` takes one to three elements. With one, the rule is `vjp(x, y, dy)`; with more, `vjp(Arg<i>, a, b, ..., y, dy)`
 /// for each input that has a gradient. Both are templates over T: with float and double they become vector loops (so:
 /// no branches but `rw::where`, and functions of core/math.h), with Tensor the rule is recorded and can be
-/// differentiated again. The struct's members are the op's attributes.
+/// differentiated again. The struct's members are the op's attributes. In a rule, leave a side out with
+/// `rw::where(x > 0, dy, Number<T>(0))` and not with a product by 0, which would make nan of an infinite dy.
 template <class F>
 struct Elementwise {
   static constexpr std::string_view name = F::name;

@@ -31,9 +31,10 @@ struct CrossEntropy {
       const Index n = x[0].cols();
       detail::for_each_row(y.size(), n, [&](Index r) {
         const T* from = x[0].row<T>(r);
-        const T shift = detail::row_shift(from, n);
-        const T picked = from[targets[r]];
-        y.as<T>()[r] = static_cast<T>(detail::row_log_sum_exp(from, n, shift) + (static_cast<double>(shift) - picked));
+        const auto [shift, total] = detail::row_exp<T>(from, n, nullptr);
+        // The difference first: both may be large, and what is left may be small.
+        y.as<T>()[r] =
+            static_cast<T>(std::log(total) + (static_cast<double>(shift) - static_cast<double>(from[targets[r]])));
       });
     });
   }

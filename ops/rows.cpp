@@ -1,8 +1,8 @@
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include <rewind/core/math.h>
-#include <rewind/core/reduce.h>
 #include <rewind/core/vector_loop.h>
 #include <rewind/ops/rows.h>
 
@@ -33,6 +33,161 @@ struct Subtract {
   }
 };
 
+struct Max {
+  template <class T>
+  T operator()(T a, T b) const {
+    return maximum(a, b);
+  }
+};
+
+struct Min {
+  template <class T>
+  T operator()(T a, T b) const {
+    return minimum(a, b);
+  }
+};
+
+struct Plus {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+
+// lane = fn(lane, x) for as many numbers as fit in the widest vector; two for AVX2.
+template <class Fn, class T>
+[[gnu::always_inline]] inline void into_lanes(const Fn& fn, const T* x, T* lane) {
+  const T* in[] = {lane, x};
+  apply_lanes(fn, in, lane, std::make_index_sequence<2>{});
+}
+
+// The largest or smallest, as `lanes` running ones. The last numbers are taken together with some before them, which
+// changes nothing; only a row shorter than that is copied.
+template <class Fn, class T>
+[[gnu::always_inline]] inline T reduce_row(const Fn& fn, const T* x, Index n, T start) {
+  T lane[lanes<T>], few[lanes<T>];
+  std::fill_n(lane, lanes<T>, start);
+  Index i = 0;
+  for (; i + lanes<T> <= n; i += lanes<T>) into_lanes(fn, x + i, lane);
+  if (n < lanes<T>) {
+    std::fill_n(few, lanes<T>, start);
+    std::copy_n(x, n, few);
+    into_lanes(fn, few, lane);
+  } else if (i < n) {
+    into_lanes(fn, x + n - lanes<T>, lane);
+  }
+  for (Index width = lanes<T> / 2; width > 0; width /= 2)
+    for (Index l = 0; l < width; ++l) lane[l] = fn(lane[l], lane[l + width]);
+  return lane[0];
+}
+
+struct MaxRow {
+  template <class T>
+  [[gnu::always_inline]] void operator()(const T* x, Index n, T* y) const {
+    *y = reduce_row(Max{}, x, n, *y);
+  }
+};
+
+struct MinRow {
+  template <class T>
+  [[gnu::always_inline]] void operator()(const T* x, Index n, T* y) const {
+    *y = reduce_row(Min{}, x, n, *y);
+  }
+};
+
+// Sums of 256 numbers are collected in double.
+struct ExpRow {
+  double* shift;
+  double* total;
+  bool store;
+
+  template <class T>
+  [[gnu::always_inline]] void operator()(const T* x, Index n, T* y) const {
+    const T largest = reduce_row(Max{}, x, n, -std::numeric_limits<T>::infinity());
+    const T off = std::isfinite(largest) ? largest : T(0);
+    *shift = static_cast<double>(off);
+    *total = n < lanes<T> ? few(x, n, off, y) : many(x, n, off, y);
+  }
+
+ private:
+  template <class T>
+  [[gnu::always_inline]] static void exp_lanes(const T* x, T off, T* e) {
+    apply_lanes(ShiftedExp{static_cast<double>(off)}, &x, e, std::make_index_sequence<1>{});
+  }
+
+  template <class T>
+  [[gnu::always_inline]] static double sum_lanes(T* lane) {
+    for (Index width = lanes<T> / 2; width > 0; width /= 2)
+      for (Index l = 0; l < width; ++l) lane[l] += lane[l + width];
+    return static_cast<double>(lane[0]);
+  }
+
+  template <class T>
+  [[gnu::always_inline]] double few(const T* x, Index n, T off, T* y) const {
+    T in[lanes<T>], e[lanes<T>];
+    std::fill_n(in, lanes<T>, off);
+    std::copy_n(x, n, in);
+    exp_lanes(in, off, e);
+    if (store) std::copy_n(e, n, y);
+    for (Index l = 0; l < lanes<T>; ++l) e[l] = l < n ? e[l] : T(0);
+    return sum_lanes(e);
+  }
+
+  // The last lanes overlap those before, and only what is new of them is added.
+  template <class T>
+  [[gnu::always_inline]] double many(const T* x, Index n, T off, T* y) const {
+    double sum = 0;
+    constexpr Index block = 256 * lanes<T>;
+    T e[lanes<T>];
+    for (Index begin = 0; begin < n; begin += block) {
+      T lane[lanes<T>] = {};
+      Index i = begin;
+      for (; i + lanes<T> <= std::min(n, begin + block); i += lanes<T>) {
+        exp_lanes(x + i, off, e);
+        into_lanes(Plus{}, e, lane);
+        if (store) std::memcpy(y + i, e, sizeof e);
+      }
+      sum += sum_lanes(lane);
+    }
+    if (const Index rest = n % lanes<T>; rest > 0) {
+      exp_lanes(x + n - lanes<T>, off, e);
+      if (store) std::memcpy(y + n - lanes<T>, e, sizeof e);
+      for (Index l = lanes<T> - rest; l < lanes<T>; ++l) sum += static_cast<double>(e[l]);
+    }
+    return sum;
+  }
+};
+
+// One function an instruction set, as in core/vector_loop.h: what it says of `start` holds here too.
+template <Isa isa, class Fn, class T>
+struct Row {
+  [[gnu::flatten]] static void run(const Fn& fn, const T* x, Index n, T* y) { fn(x, n, y); }
+  static void start(const Fn& fn, const T* x, Index n, T* y) { run(fn, x, n, y); }
+};
+#if defined(__x86_64__)
+template <class Fn, class T>
+struct Row<Isa::avx2, Fn, T> {
+  [[gnu::flatten, gnu::target("avx2,fma")]] static void run(const Fn& fn, const T* x, Index n, T* y) { fn(x, n, y); }
+  static void start(const Fn& fn, const T* x, Index n, T* y) { run(fn, x, n, y); }
+};
+template <class Fn, class T>
+struct Row<Isa::avx512, Fn, T> {
+  REWIND_TARGET_AVX512 static void run(const Fn& fn, const T* x, Index n, T* y) { fn(x, n, y); }
+  static void start(const Fn& fn, const T* x, Index n, T* y) { run(fn, x, n, y); }
+};
+#endif
+
+template <class Fn, class T>
+void run_row(const Fn& fn, const T* x, Index n, T* y) {
+  switch (active_isa()) {
+#if defined(__x86_64__)
+    case Isa::avx512: return Row<Isa::avx512, Fn, T>::start(fn, x, n, y);
+    case Isa::avx2: return Row<Isa::avx2, Fn, T>::start(fn, x, n, y);
+#endif
+    default: return Row<Isa::baseline, Fn, T>::start(fn, x, n, y);
+  }
+}
+
 template <class Fn, class T>
 void map_row(const Fn& fn, const T* x, Index n, T* y) {
   static const VectorLoop loop = vector_loop<Fn, 1>();
@@ -42,41 +197,24 @@ void map_row(const Fn& fn, const T* x, Index n, T* y) {
     loop.f32(&fn, n, &x, y);
 }
 
-// Several at a time, so that the loop becomes vectors.
-template <class T, class Choose>
-T choose_row(const T* x, Index n, T start, Choose choose) {
-  constexpr Index lanes = 16;
-  T part[lanes];
-  std::fill_n(part, lanes, start);
-  Index i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (Index l = 0; l < lanes; ++l) part[l] = choose(part[l], x[i + l]);
-  for (; i < n; ++i) part[0] = choose(part[0], x[i]);
-  for (Index l = 1; l < lanes; ++l) part[0] = choose(part[0], part[l]);
-  return part[0];
-}
-
 }  // namespace
 
 template <class T>
 T row_max(const T* x, Index n, T start) {
-  return choose_row(x, n, start, [](T a, T b) { return maximum(a, b); });
+  run_row(MaxRow{}, x, n, &start);
+  return start;
 }
 template <class T>
 T row_min(const T* x, Index n, T start) {
-  return choose_row(x, n, start, [](T a, T b) { return minimum(a, b); });
+  run_row(MinRow{}, x, n, &start);
+  return start;
 }
 
 template <class T>
-T row_shift(const T* x, Index n) {
-  const T largest = row_max(x, n, -std::numeric_limits<T>::infinity());
-  return std::isfinite(largest) ? largest : T(0);
-}
-
-template <class T>
-double row_exp(const T* x, Index n, T shift, T* y) {
-  map_row(ShiftedExp{static_cast<double>(shift)}, x, n, y);
-  return sum(y, n);
+RowExp<T> row_exp(const T* x, Index n, T* y) {
+  double shift = 0, total = 0;
+  run_row(ExpRow{&shift, &total, y != nullptr}, x, n, y);
+  return {static_cast<T>(shift), total};
 }
 
 template <class T>
@@ -88,23 +226,12 @@ void row_subtract(const T* x, Index n, T a, T b, T* y) {
   map_row(Subtract{static_cast<double>(a), static_cast<double>(b)}, x, n, y);
 }
 
-template <class T>
-double row_log_sum_exp(const T* x, Index n, T shift) {
-  constexpr Index block = 512;
-  T part[block];
-  double total = 0;
-  for (Index i = 0; i < n; i += block) total += row_exp(x + i, std::min(block, n - i), shift, part);
-  return std::log(total);
-}
-
-#define RW_ROWS(T)                                       \
-  template T row_max(const T*, Index, T);                \
-  template T row_min(const T*, Index, T);                \
-  template T row_shift(const T*, Index);                 \
-  template double row_exp(const T*, Index, T, T*);       \
-  template void row_scale(const T*, Index, T, T*);       \
-  template void row_subtract(const T*, Index, T, T, T*); \
-  template double row_log_sum_exp(const T*, Index, T);
+#define RW_ROWS(T)                                 \
+  template T row_max(const T*, Index, T);          \
+  template T row_min(const T*, Index, T);          \
+  template RowExp<T> row_exp(const T*, Index, T*); \
+  template void row_scale(const T*, Index, T, T*); \
+  template void row_subtract(const T*, Index, T, T, T*);
 RW_ROWS(float)
 RW_ROWS(double)
 #undef RW_ROWS

@@ -6,7 +6,8 @@
 
 namespace rw::detail {
 
-// Work on one contiguous row of n numbers, with the processor's vector loops; T is float or double.
+// Work on one contiguous row of n numbers, as vector code for this processor; T is float or double. The bits of a
+// result depend on the row alone.
 
 /// The largest and the smallest, no larger and no smaller than `start`; nan when there is one.
 template <class T>
@@ -14,23 +15,22 @@ T row_max(const T* x, Index n, T start);
 template <class T>
 T row_min(const T* x, Index n, T start);
 
-/// What to take off a row before exp, so that nothing overflows: the largest, or 0 when that is not finite.
+/// What softmax and its relatives need of a row: the largest, or 0 when that is not finite, and the sum of what is left
+/// of exp when it has been taken off, so that nothing overflows.
 template <class T>
-T row_shift(const T* x, Index n);
-
-/// y = exp(x - shift), and the sum of that. y may be x.
+struct RowExp {
+  T shift;
+  double total;  // sum of exp(x - shift)
+};
+/// With y = exp(x - shift), unless y is null; y must not overlap x.
 template <class T>
-double row_exp(const T* x, Index n, T shift, T* y);
+RowExp<T> row_exp(const T* x, Index n, T* y);
 
 /// y = x * factor, and y = (x - a) - b. y may be x.
 template <class T>
 void row_scale(const T* x, Index n, T factor, T* y);
 template <class T>
 void row_subtract(const T* x, Index n, T a, T b, T* y);
-
-/// log(sum(exp(x - shift))), in blocks that need no memory.
-template <class T>
-double row_log_sum_exp(const T* x, Index n, T shift);
 
 /// Calls f(row) for every row of `rows`, each of `cols` elements; many of them are shared among threads.
 template <class F>

@@ -24,7 +24,7 @@ struct Softmax {
       const Index n = y.cols();
       detail::for_each_row(y.rows(), n, [&](Index r) {
         const T* from = x[0].row<T>(r);
-        const double total = detail::row_exp(from, n, detail::row_shift(from, n), y.row<T>(r));
+        const double total = detail::row_exp(from, n, y.row<T>(r)).total;
         detail::row_scale<T>(y.row<T>(r), n, static_cast<T>(1 / total), y.row<T>(r));
       });
     });
@@ -45,8 +45,7 @@ struct LogSoftmax {
       const Index n = y.cols();
       detail::for_each_row(y.rows(), n, [&](Index r) {
         const T* from = x[0].row<T>(r);
-        const T shift = detail::row_shift(from, n);
-        const double total = detail::row_exp(from, n, shift, y.row<T>(r));
+        const auto [shift, total] = detail::row_exp<T>(from, n, nullptr);
         detail::row_subtract<T>(from, n, shift, static_cast<T>(std::log(total)), y.row<T>(r));
       });
     });
@@ -64,9 +63,8 @@ struct LogSumExp {
     visit_real(y.dtype, [&]<class T>() {
       const Index n = x[0].cols();
       detail::for_each_row(y.rows(), n, [&](Index r) {
-        const T* from = x[0].row<T>(r);
-        const T shift = detail::row_shift(from, n);
-        *y.row<T>(r) = static_cast<T>(static_cast<double>(shift) + detail::row_log_sum_exp(from, n, shift));
+        const auto [shift, total] = detail::row_exp<T>(x[0].row<T>(r), n, nullptr);
+        *y.row<T>(r) = static_cast<T>(static_cast<double>(shift) + std::log(total));
       });
     });
   }

@@ -1,33 +1,15 @@
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
 #include <rewind/tools/dot_render.h>
+#include <rewind/tools/process.h>
 
 namespace rw {
 namespace {
-
-/// Runs a program found on the PATH, without a shell. Returns its exit code, or -1 when there is no such program.
-int run(std::vector<std::string> words) {
-  std::vector<char*> argv;
-  for (std::string& w : words) argv.push_back(w.data());
-  argv.push_back(nullptr);
-  pid_t child = 0;
-  const int failed = posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ);
-  if (failed == ENOENT) return -1;
-  if (failed != 0) throw Error(fmt::format("cannot start {}: {}", words[0], std::strerror(failed)));
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) throw Error(fmt::format("cannot wait for {}: {}", words[0], std::strerror(errno)));
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 void check_size(std::size_t nodes, const std::string& more) {
   if (nodes > max_layout_nodes)
@@ -37,33 +19,19 @@ void check_size(std::size_t nodes, const std::string& more) {
                     nodes, max_layout_nodes, more));
 }
 
+std::string read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
 void lay_out(const std::string& dot_path, const std::string& format, const std::string& path) {
   std::vector<std::string> words = {"dot", "-T" + format, "-o" + path};
   if (format == "png") words.insert(words.end(), {"-Gdpi=110", "-Gbgcolor=white"});
   words.push_back(dot_path.starts_with('-') ? "./" + dot_path : dot_path);  // a path is no option
-  const int code = run(words);
-  if (code == 127 || code < 0) throw Error("Graphviz is not installed (apt-get install graphviz)");
+  const int code = detail::run_program(words);
+  if (code < 0) throw Error("Graphviz is not installed (apt-get install graphviz)");
   if (code != 0) throw Error(fmt::format("Graphviz failed with exit code {}", code));
 }
-
-/// A folder of its own under the system's for temporary files, removed with everything in it.
-class ScratchFolder {
- public:
-  ScratchFolder() : path_((std::filesystem::temp_directory_path() / "rewind-XXXXXX").string()) {
-    if (mkdtemp(path_.data()) == nullptr)
-      throw Error(fmt::format("cannot make the folder {}: {}", path_, std::strerror(errno)));
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 }  // namespace
 
@@ -76,26 +44,25 @@ void write_file(const std::string& path, const std::string& text) {
 
 void render_dot(const std::string& dot_path, std::size_t nodes, const std::string& format, const std::string& path) {
   check_size(nodes, "; the DOT file is " + dot_path);
-  write_file(path, "");  // says best what is wrong with the path
+  const detail::ScratchFolder scratch;
+  const std::string to = scratch.path() + "/graph." + format;
   try {
-    lay_out(dot_path, format, path);
+    lay_out(dot_path, format, to);
   } catch (const Error& e) {
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
     throw Error(fmt::format("{} was not made: {}; the DOT file is {}", path, e.what(), dot_path));
   }
+  write_file(path, read(to));
 }
 
 std::string dot_to_svg(const std::string& dot, std::size_t nodes) {
   check_size(nodes, "");
-  const ScratchFolder scratch;
+  const detail::ScratchFolder scratch;
   const std::string from = scratch.path() + "/graph.dot", to = scratch.path() + "/graph.svg";
   write_file(from, dot);
   lay_out(from, "svg", to);
-  std::ifstream in(to, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string text = read(to);
   const std::size_t begin = text.find("<svg");
-  if (!in || begin == std::string::npos) throw Error("Graphviz wrote no SVG");
+  if (begin == std::string::npos) throw Error("Graphviz wrote no SVG");
   return text.substr(begin);
 }
 

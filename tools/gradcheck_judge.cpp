@@ -57,12 +57,13 @@ Answer judge(const Question& q) {
       kink = s.kink() && std::fabs(s.jump) > 1e-6 * std::max(q.scale, std::fabs(s.value));
     if (std::isfinite(s.bound) && c.consistent && c.narrow && !kink)
       return {.verdict = Verdict::right, .numeric = s.value, .bound = c.bound, .worst = c.worst};
-    if (c.narrow) ++narrow;
+    if (c.narrow && !c.consistent) ++narrow;
     if (c.bound < best.bound)
       best = {.verdict = c.consistent || !c.narrow ? Verdict::noise_limited : Verdict::wrong,
               .numeric = s.value,
               .bound = c.bound,
               .worst = c.worst};
+    if (narrow == 2 && !kink) break;  // a second opinion is enough
   }
   if (kink || edge_of_domain(q, best))
     best.verdict = Verdict::kink;

@@ -173,6 +173,7 @@ GraphView graph_view(const Tape& tape, const GraphViewOptions& options) {
   add_scopes(tape, view, scope_at, paths);
   Ids ids;
   std::vector<std::uint32_t> position(tape.size(), no_node);
+  view.nodes.reserve(tape.size());
   for (NodeId i = 0; i < tape.size(); ++i) {
     if (!options.backward && tape.node(i).origin != no_node) continue;
     GraphNode node = draw(tape, i, options);

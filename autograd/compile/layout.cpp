@@ -91,6 +91,7 @@ class Placer {
   }
 
   void link(NodeId concat) {
+    if (next_[concat] != no_node || prev_[concat] != no_node) return;  // itself a row of another one
     std::vector<NodeId>& roots = roots_;
     roots.clear();
     for (NodeId piece : g_.in(concat)) {

@@ -1,10 +1,15 @@
+#include <cstdlib>
+
 #include <rewind/autograd/compile/lowering.h>
 #include <rewind/core/error.h>
+#include <rewind/core/gemm_packed.h>
 
 namespace rw::ir {
 
 void Lowering::run() {
   find_uses();
+  find_direct_gradients();
+  find_shared_matrices();
   for (NodeId i = 0; i < g_.size();) {
     if (g_.nodes[i].kernel != no_kernel) {
       i = lower_kernel(i);
@@ -42,8 +47,7 @@ void Lowering::lower(NodeId i) {
   const Node& n = g_.nodes[i];
   if (g_.is<Concat>(i)) lower_copies(i);
   if (!computes(*n.info) || !p_.layout_.computed[i] || n.shape.size() == 0) return;
-  const auto in = g_.in(i);
-  if (n.info->product != nullptr && is_real(n.dtype) && g_.nodes[in[1]].shape.rank() == 2)
+  if (is_product(i))
     lower_product(i);
   else
     lower_generic(i);
@@ -87,20 +91,94 @@ std::uint32_t Lowering::share(Program program) {
 }
 
 void Lowering::lower_product(NodeId i) {
+  const Plan::Product product = shape_of(i);
+  const float* panels = packed(i, product);
+  const NodeId a = g_.in(i, 0), b = g_.in(i, 1);
+  p_.steps_.push_back({Plan::Kind::product, static_cast<std::uint32_t>(p_.products_.size()), pointer(a), i});
+  pointer(b);
+  const auto to = pointer(i);
+  p_.products_.push_back(product);
+  p_.products_.back().packed = panels;
+  if (gradient_of_[i] == no_node) return;
+  p_.gradients_[gradient_of_[i]].patches.push_back({to, 0});
+  p_.products_.back().add = true;
+}
+
+Plan::Product Lowering::shape_of(NodeId i) const {
   const Node& n = g_.nodes[i];
   const NodeId a = g_.in(i, 0), b = g_.in(i, 1);
   const ProductFact fact = n.info->product(n.op);
   const auto& places = p_.layout_.places;
-  Plan::Product product{fact.ta, fact.tb, false, n.dtype, n.shape.rows(), n.shape.cols(), 0, 0, 0, 0};
+  Plan::Product product;
+  product.ta = fact.ta;
+  product.tb = fact.tb;
+  product.dtype = n.dtype;
+  product.m = n.shape.rows();
+  product.n = n.shape.cols();
   product.k = fact.ta ? g_.nodes[a].shape.rows() : g_.nodes[a].shape.cols();
   product.lda = places[a].stride;
   product.ldb = places[b].stride;
   product.ldc = places[i].stride;
-  Plan::Step step{Plan::Kind::product, static_cast<std::uint32_t>(p_.products_.size()), pointer(a), i};
-  pointer(b);
-  pointer(i);
-  p_.products_.push_back(product);
-  p_.steps_.push_back(step);
+  return product;
+}
+
+bool Lowering::is_product(NodeId i) const {
+  const Node& n = g_.nodes[i];
+  return n.info->product != nullptr && is_real(n.dtype) && n.kernel == no_kernel && p_.layout_.computed[i] &&
+         n.shape.size() > 0 && g_.nodes[g_.in(i, 1)].shape.rank() == 2;
+}
+
+// A product that is nothing but the gradient of a parameter is added where that stands.
+void Lowering::find_direct_gradients() {
+  gradient_of_.assign(g_.size(), no_node);
+  if (!passes_.has(Pass::accumulate)) return;
+  const std::vector<std::uint32_t> uses = use_counts(g_);
+  for (std::size_t e = 0; e < g_.effects.size(); ++e) {
+    NodeId value = g_.effects[e].value;
+    while (g_.is<Reshape>(value) && uses[value] == 1) value = g_.in(value, 0);
+    const Parameter::Data& data = *g_.store->parameters[g_.effects[e].parameter].data;
+    const bool whole = g_.nodes[value].shape.size() == data.grad.size();
+    if (!is_product(value) || uses[value] != 1 || !whole || data.grad.dtype() != g_.nodes[value].dtype ||
+        p_.layout_.places[value].stride != g_.nodes[value].shape.cols())
+      continue;
+    gradient_of_[value] = g_.effects[e].parameter;
+    p_.direct_[e] = true;
+  }
+}
+
+namespace {
+
+std::uint64_t matrix_key(NodeId b, bool tb) { return static_cast<std::uint64_t>(b) << 1 | (tb ? 1u : 0u); }
+
+}  // namespace
+
+void Lowering::find_shared_matrices() {
+  if (!passes_.has(Pass::pack)) return;
+  for (NodeId i = 0; i < g_.size(); ++i) {
+    if (!is_product(i) || g_.nodes[i].dtype != DType::f32) continue;
+    const Plan::Product p = shape_of(i);
+    if (detail::suits_packed_gemm(p.tb, p.m, p.n, p.k)) ++uses_of_matrix_[matrix_key(g_.in(i, 1), p.tb)];
+  }
+}
+
+// The panels of a product's matrix, packed before its first use; null when that does not pay.
+const float* Lowering::packed(NodeId i, const Plan::Product& p) {
+  constexpr int worth = 4;  // packing costs about as much as a product of few rows
+  const std::uint64_t key = matrix_key(g_.in(i, 1), p.tb);
+  const auto uses = uses_of_matrix_.find(key);
+  if (uses == uses_of_matrix_.end() || uses->second < worth || p.dtype != DType::f32 ||
+      !detail::suits_packed_gemm(p.tb, p.m, p.n, p.k))
+    return nullptr;
+  const auto [known, fresh] = packed_.emplace(key, nullptr);
+  if (!fresh) return known->second;
+  const std::size_t bytes = static_cast<std::size_t>(detail::packed_size(p.k, p.n)) * sizeof(float);
+  auto* to = static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+  if (to == nullptr) throw Error("compile: no memory for packed matrices");
+  p_.packed_.emplace_back(to);
+  p_.packed_bytes_ += bytes;
+  p_.steps_.push_back({Plan::Kind::pack, static_cast<std::uint32_t>(p_.packs_.size()), pointer(g_.in(i, 1)), i});
+  p_.packs_.push_back({p.tb, p.k, p.n, p.ldb, reinterpret_cast<float*>(to)});
+  return known->second = reinterpret_cast<float*>(to);
 }
 
 void Lowering::lower_generic(NodeId i) {

@@ -9,13 +9,15 @@ namespace rw::ir {
 /// Makes the steps of a plan from its graph and layout.
 class Lowering {
  public:
-  explicit Lowering(Plan& plan) : p_(plan), g_(plan.graph_) {}
+  Lowering(Plan& plan, Passes passes) : p_(plan), g_(plan.graph_), passes_(passes) {}
   void run();
 
  private:
   void lower(NodeId i);
   NodeId lower_kernel(NodeId begin);
   void lower_product(NodeId i);
+  Plan::Product shape_of(NodeId i) const;
+  bool is_product(NodeId i) const;
   void lower_generic(NodeId i);
   void lower_copies(NodeId concat);
   void lower_copy(NodeId value, const Place& to, NodeId node);
@@ -23,10 +25,17 @@ class Lowering {
   std::uint32_t pointer(NodeId value) { return pointer(p_.layout_.places[value], g_.nodes[value].dtype); }
   void find_uses();
   std::uint32_t share(Program program);
+  void find_direct_gradients();
+  void find_shared_matrices();
+  const float* packed(NodeId product, const Plan::Product& shape);
 
   Plan& p_;
   const Graph& g_;
+  Passes passes_;
   std::vector<bool> used_outside_;
+  std::vector<std::uint32_t> gradient_of_;  // by node: the parameter to whose gradient it is added
+  std::unordered_map<std::uint64_t, int> uses_of_matrix_;
+  std::unordered_map<std::uint64_t, const float*> packed_;
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_hash_;
   std::size_t next_copy_ = 0, next_pack_ = 0;
   std::vector<NodeId> operands_;

@@ -14,17 +14,18 @@ enum class Pass : std::uint32_t {
   fuse = 4,        // elementwise trees become kernels: keeps bits
   place = 8,       // pieces are computed where their concatenation wants them: keeps bits
   reuse = 16,      // values that are not alive together share memory: keeps bits
-  accumulate = 32  // products add into their addend, gradients into their parameter: does not keep bits
+  pack = 64,       // matrices of many products are packed once a replay: does not keep bits
+  accumulate = 32  // products add into the gradients of parameters: does not keep bits
 };
 
 /// A set of passes.
 class Passes {
  public:
   constexpr Passes(Pass pass) : bits_(static_cast<std::uint32_t>(pass)) {}
-  static constexpr Passes all() { return Passes(63); }
+  static constexpr Passes all() { return Passes(127); }
   static constexpr Passes none() { return Passes(0); }
   /// All whose results have the bits of the eager run (with gradients taken by `grad`).
-  static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate; }
+  static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate - Pass::pack; }
   constexpr bool has(Pass pass) const { return (bits_ & static_cast<std::uint32_t>(pass)) != 0; }
   constexpr Passes operator|(Passes other) const { return Passes(bits_ | other.bits_); }
   constexpr Passes operator-(Passes other) const { return Passes(bits_ & ~other.bits_); }

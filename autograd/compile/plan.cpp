@@ -1,32 +1,47 @@
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include <rewind/autograd/compile/lowering.h>
 #include <rewind/autograd/compile/plan.h>
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm.h>
+#include <rewind/core/gemm_packed.h>
 #include <rewind/core/reduce.h>
+#include <rewind/core/threads.h>
 
 namespace rw::ir {
+
+namespace {
+
+double now() {
+  timespec t{};
+  clock_gettime(threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+}  // namespace
 
 void Plan::Free::operator()(std::byte* p) const { std::free(p); }
 
 Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layout_(layout(graph_, options.passes)) {
-  if (layout_.arena > 0) {
-    arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, (layout_.arena + 63) / 64 * 64)));
-    if (arena_ == nullptr)
-      throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
-  }
+  // At least one byte: values without elements have an address too.
+  arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, layout_.arena / 64 * 64 + 64)));
+  if (arena_ == nullptr)
+    throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
   std::size_t inputs = 0;
   for (const Node& n : graph_.nodes)
     if (n.role == Role::input && n.leaf != random_key_leaf) inputs = std::max<std::size_t>(inputs, n.leaf + 1);
   inputs_.resize(inputs);
   parameters_.resize(graph_.store->parameters.size());
-  Lowering(*this).run();
+  gradients_.resize(graph_.store->parameters.size());
+  direct_.assign(graph_.effects.size(), false);
+  Lowering(*this, options.passes).run();
   bind(key_, key_words_);
 }
+
+Plan::~Plan() = default;
 
 void* Plan::address(const Place& place, DType dtype) const {
   const std::size_t offset = static_cast<std::size_t>(place.offset) * size_of(dtype);
@@ -63,6 +78,7 @@ void Plan::bind_input(std::size_t i, ConstView value) {
 void Plan::bind_parameter(std::size_t i) {
   const Parameter::Data& data = *graph_.store->parameters[i].data;
   Bound& bound = parameters_[i];
+  bind(gradients_[i], data.grad.view().data);
   if (data.value.dtype() == graph_.real) return bind(bound, data.value.view().data);
   if (bound.data == nullptr) bound.staging = Array(data.value.shape(), graph_.real);
   if (bound.data == nullptr || bound.version != data.version) copy(data.value, bound.staging.view());
@@ -78,11 +94,12 @@ void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::ui
   if (times_ == nullptr) {
     for (const Step& s : steps_) run(s);
   } else {
-    using Clock = std::chrono::steady_clock;
+    double begin = now();
     for (std::size_t i = 0; i < steps_.size(); ++i) {
-      const auto begin = Clock::now();
       run(steps_[i]);
-      (*times_)[i] += std::chrono::duration<double>(Clock::now() - begin).count();
+      const double end = now();
+      (*times_)[i] += end - begin;
+      begin = end;
     }
   }
   commit();
@@ -93,10 +110,18 @@ void Plan::run(const Step& s) {
   switch (s.kind) {
     case Kind::product: {
       const Product& p = products_[s.index];
+      if (p.packed != nullptr)
+        return detail::packed_gemm(p.ta, p.m, p.n, p.k, static_cast<const float*>(at[0]), p.lda, p.packed,
+                                   static_cast<float*>(at[2]), p.ldc, p.add);
       visit_real(p.dtype, [&]<class T>() {
         gemm(p.ta, p.tb, p.m, p.n, p.k, static_cast<const T*>(at[0]), p.lda, static_cast<const T*>(at[1]), p.ldb,
              static_cast<T*>(at[2]), p.ldc, p.add);
       });
+      break;
+    }
+    case Kind::pack: {
+      const Pack& p = packs_[s.index];
+      detail::pack(p.tb, p.k, p.n, static_cast<const float*>(at[0]), p.ldb, p.to);
       break;
     }
     case Kind::kernel: programs_[calls_[s.index]].run(at, strides_.data() + s.pointer); break;
@@ -123,28 +148,28 @@ void Plan::run_generic(const Step& s) {
 }
 
 void Plan::commit() {
-  for (const Effect& e : graph_.effects) {
+  for (std::size_t i = 0; i < graph_.effects.size(); ++i) {
+    if (direct_[i]) continue;
+    const Effect& e = graph_.effects[i];
     Parameter::Data& data = *graph_.store->parameters[e.parameter].data;
-    const Place& p = layout_.places[e.value];
-    const Node& n = graph_.nodes[e.value];
-    const void* from = address(p, n.dtype);
-    if (p.base == Base::input)
-      from = static_cast<const char*>(inputs_[p.id].data) + p.offset * static_cast<Index>(size_of(n.dtype));
-    if (p.base == Base::parameter)
-      from = static_cast<const char*>(parameters_[p.id].data) + p.offset * static_cast<Index>(size_of(n.dtype));
-    const ConstView value{from, n.shape, p.stride, n.dtype};
-    if (data.grad.dtype() == n.dtype)
+    const ConstView value = value_of(e.value);
+    if (data.grad.dtype() == value.dtype)
       add_into(value, data.grad.view());
     else
       add_into(Array(value).to(data.grad.dtype()), data.grad.view());
   }
 }
 
-ConstView Plan::output(std::size_t i) const {
-  const NodeId id = graph_.outputs[i];
+ConstView Plan::value_of(NodeId id) const {
   const Place& p = layout_.places[id];
   const Node& n = graph_.nodes[id];
-  return {address(p, n.dtype), n.shape, p.stride, n.dtype};
+  const void* at = address(p, n.dtype);
+  const Index bytes = p.offset * static_cast<Index>(size_of(n.dtype));
+  if (p.base == Base::input) at = static_cast<const char*>(inputs_[p.id].data) + bytes;
+  if (p.base == Base::parameter) at = static_cast<const char*>(parameters_[p.id].data) + bytes;
+  return {at, n.shape, p.stride, n.dtype};
 }
+
+ConstView Plan::output(std::size_t i) const { return value_of(graph_.outputs[i]); }
 
 }  // namespace rw::ir

@@ -14,6 +14,7 @@ class Plan {
  public:
   /// `g` is sorted; its store is shared.
   Plan(Graph g, const CompileOptions& options);
+  ~Plan();
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
@@ -24,10 +25,10 @@ class Plan {
   ConstView output(std::size_t i) const;
 
   const Graph& graph() const { return graph_; }
-  /// Bytes of the arena.
-  std::size_t memory() const { return layout_.arena; }
+  /// Bytes of the arena and of packed matrices.
+  std::size_t memory() const { return layout_.arena + packed_bytes_; }
 
-  enum class Kind : std::uint8_t { generic, product, kernel, copy };
+  enum class Kind : std::uint8_t { generic, product, kernel, copy, pack };
   /// One thing to do. `pointer` is the first of its pointers.
   struct Step {
     Kind kind = Kind::generic;
@@ -52,6 +53,12 @@ class Plan {
     bool ta = false, tb = false, add = false;
     DType dtype = DType::f32;
     Index m = 0, n = 0, k = 0, lda = 0, ldb = 0, ldc = 0;
+    const float* packed = nullptr;
+  };
+  struct Pack {
+    bool tb;
+    Index k, n, ldb;
+    float* to;
   };
   // Where a pointer comes from, for those that may change from replay to replay.
   struct Patch {
@@ -74,6 +81,7 @@ class Plan {
   void run(const Step& step);
   void run_generic(const Step& step);
   void commit();
+  ConstView value_of(NodeId id) const;
 
   Graph graph_;
   Layout layout_;
@@ -87,12 +95,16 @@ class Plan {
   std::vector<Generic> generics_;
   std::vector<ConstView> views_;
   std::vector<Product> products_;
+  std::vector<Pack> packs_;
+  std::vector<std::unique_ptr<std::byte[], Free>> packed_;
   std::vector<Program> programs_;
   std::vector<std::uint32_t> calls_;  // program of each kernel step
-  std::vector<Bound> inputs_, parameters_;
+  std::vector<Bound> inputs_, parameters_, gradients_;
+  std::vector<bool> direct_;  // by effect: a product has added it already
   Bound key_;
   std::int32_t key_words_[4] = {};
   std::vector<double>* times_ = nullptr;
+  std::size_t packed_bytes_ = 0;
 };
 
 }  // namespace rw::ir

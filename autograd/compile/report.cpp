@@ -28,6 +28,7 @@ std::string what_of(const Plan& plan, const Plan::Step& s) {
     return fmt::format("kernel of {} instructions, {} x {}", p.instructions.size(), p.rows, p.cols);
   }
   if (s.kind == Plan::Kind::copy) return fmt::format("copy for {} {}", n.info->name, n.shape.str());
+  if (s.kind == Plan::Kind::pack) return "packing " + g.nodes[g.in(s.node, 1)].shape.str();
   std::string inputs;
   for (NodeId in : g.in(s.node).subspan(0, std::min<std::size_t>(3, g.in(s.node).size())))
     inputs += (inputs.empty() ? "" : " x ") + g.nodes[in].shape.str();

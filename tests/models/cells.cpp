@@ -155,3 +155,16 @@ TEST_CASE("GruCell: values and gradients of all kinds") {
         check_gradients(cell);
       }
 }
+
+TEST_CASE("the forget gate's bias starts at 1, with one bias or two, and parameters count as they should") {
+  Rng rng(1);
+  const LstmCell one(65, 128, rng, {.biases = Init::uniform(0.08)}), two(65, 128, rng, {.bias = Bias::two});
+  CHECK(one.parameter("b").value().at({127}) != 1);
+  CHECK(one.parameter("b").value().at({128}) == 1);
+  CHECK(one.parameter("b").value().at({255}) == 1);
+  CHECK(one.parameter("b").value().at({256}) != 1);
+  CHECK(two.parameter("b").value().at({130}) + two.parameter("br").value().at({130}) == 1);
+  CHECK(one.parameter_count() == 4 * 128 * (65 + 128) + 512);
+  CHECK(two.parameter_count() == one.parameter_count() + 512);
+  CHECK(LstmCell(3, 2, rng, {.bias = Bias::none}).parameter_count() == 4 * 2 * (3 + 2));
+}

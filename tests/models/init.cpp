@@ -56,6 +56,7 @@ TEST_CASE("orthogonal matrices, square, wide and tall") {
   check_orthonormal(orthogonal(rng, 5, 12), true);
   check_orthonormal(orthogonal(rng, 12, 5), false);
   check_orthonormal(orthogonal(rng, 6, 6, 3), true, 3);
+  check_orthonormal(orthogonal(rng, 70, 90), true);  // more than one panel of rows
 }
 
 TEST_CASE("identity and constant") {

@@ -126,6 +126,22 @@ TEST_CASE("an optimizer outlives a moved module") {
   CHECK(moved.w.value().item() == 0);
 }
 
+TEST_CASE("a parameter given twice moves once, and parameters of one name are told apart") {
+  Weights a = three(), b = three();
+  std::vector<NamedParameter> all = a.parameters();
+  for (const Weights* m : {&a, &b}) all.push_back(m->parameters()[0]);
+  Sgd sgd(all, {.rate = 1, .momentum = 0.5});
+  a.w.grad().fill(1);
+  b.w.grad().fill(3);
+  sgd.step();
+  CHECK(a.w.value().at({0}) == doctest::Approx(-0.7));
+  const auto state = sgd.state();
+  REQUIRE(state.size() == 4);
+  CHECK(state[0].name == "w.momentum");
+  CHECK(state[1].name == "w#2.momentum");
+  CHECK(state[1].array.at({0}) == 3);
+}
+
 TEST_CASE("a saved optimizer goes on to the same bits") {
   for (const std::string name : names) {
     Weights a = three(), b = three();
@@ -161,6 +177,14 @@ TEST_CASE("a state that does not fit is refused whole") {
                        "missing; 'w.other' is not expected",
                        Error);
   CHECK_THROWS_AS(Sgd(m.parameters()).set_state(adam.state()), Error);
+  auto nowhere = adam.state();
+  nowhere[2].array.fill(std::numeric_limits<double>::quiet_NaN());
+  CHECK_THROWS_AS(adam.set_state(nowhere), Error);
+  auto no_rate = adam.state();
+  no_rate[0].array.fill(1);
+  no_rate[3].array.fill(-1);
+  CHECK_THROWS_AS(adam.set_state(no_rate), Error);
+  CHECK(adam.state()[0].array.at({0}) == 0);
 }
 
 TEST_CASE("options that make no sense are refused") {

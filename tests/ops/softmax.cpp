@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -127,4 +128,24 @@ TEST_CASE("many rows give the same bits for any number of threads") {
   }
   set_threads(before);
   for (std::size_t i = 3; i < results.size(); ++i) CHECK(results[i] == results[i % 3]);
+}
+
+TEST_CASE("rows of any length") {
+  for (Index n : {1, 7, 8, 15, 16, 17, 31, 64, 65, 4095, 4096, 4097, 10000}) {
+    CAPTURE(n);
+    Array x(Shape{2, n});
+    for (std::size_t i = 0; i < x.span<float>().size(); ++i)
+      x.span<float>()[i] = 3 * std::sin(static_cast<float>(i) * 1.7f);
+    Tape tape;
+    const Tensor t = tape.constant(x);
+    const Array exact = lines(x.to(DType::f64), 1, log_parts), found = log_softmax(t).array(), p = softmax(t).array();
+    for (Index i : {Index{0}, n / 2, n - 1}) {
+      CHECK(found.at({1, i}) == doctest::Approx(exact.at({1, i})).epsilon(1e-6));
+      CHECK(p.at({1, i}) == doctest::Approx(std::exp(exact.at({1, i}))).epsilon(2e-6));
+    }
+    CHECK(logsumexp(t).array().at({0}) == doctest::Approx(log_sums(x.to(DType::f64), 1, false).at({0})).epsilon(1e-6));
+    CHECK(max(t, 1).array().at({1}) == lines(x.to(DType::f64), 1, [](std::vector<double> v) {
+                                         return std::vector<double>(v.size(), *std::max_element(v.begin(), v.end()));
+                                       }).at({1, 0}));
+  }
 }

@@ -16,18 +16,20 @@
 namespace rw::test {
 
 enum class Fault {
-  sign,       // the gradient of the input times -1
-  factor,     // times 1.01
-  drop,       // left out
-  reorder,    // transposed when it is square, else in another order
-  forgotten,  // dy itself: the local derivative left out
-  swap,       // what belongs to another input of the same shape
-  no_sum,     // the first part of a broadcast's gradient in place of the sum
-  shift,      // a slice of the gradient put one position off
-  spurious,   // an op without a gradient lets dy through
-  negative,   // the same with the wrong sign
-  half,       // half of dy
-  hundredth,  // a hundredth of dy
+  sign,        // the gradient of the input times -1
+  factor,      // times 1.01
+  drop,        // left out
+  reorder,     // transposed when it is square, else in another order
+  forgotten,   // dy itself: the local derivative left out
+  swap,        // what belongs to another input of the same shape
+  no_sum,      // the first part of a broadcast's gradient in place of the sum
+  shift,       // a slice of the gradient put one position off
+  swap_parts,  // the gradients of the first two parts of a split exchanged
+  twice,       // added two times
+  spurious,    // an op without a gradient lets dy through
+  negative,    // the same with the wrong sign
+  half,        // half of dy
+  hundredth,   // a hundredth of dy
 };
 
 inline std::string name_of(Fault f) {
@@ -39,6 +41,8 @@ inline std::string name_of(Fault f) {
                                    "swapped",
                                    "no broadcast sum",
                                    "shifted",
+                                   "first two parts swapped",
+                                   "twice",
                                    "let through",
                                    "let through, negative",
                                    "let through, half",
@@ -81,7 +85,7 @@ inline Trial& trial() {
   return t;
 }
 
-constexpr std::size_t large_graph = 12;  // nodes; a rule tried by itself has fewer
+constexpr std::size_t large_graph = 40;  // nodes; a rule tried by itself has fewer
 
 /// Between an op's own rule and the sweep: passes on what the rule adds, with one fault.
 class MutantSweep final : public detail::Sweep {
@@ -116,6 +120,11 @@ class MutantSweep final : public detail::Sweep {
       const Index last = outer_.x(i).shape()[axis] - g.shape()[axis];
       if (last > 0) ++trial().fired;
       return outer_.add_slice(i, g, axis, last == 0 ? start : start == last ? start - 1 : start + 1);
+    }
+    if (trial().mutation.fault == Fault::swap_parts) {
+      const Index n = g.shape()[axis];
+      if (start <= n) ++trial().fired;
+      return outer_.add_slice(i, g, axis, start == 0 ? n : start == n ? 0 : start);
     }
     const std::optional<Tensor> changed = change(i, g);
     if (changed.has_value()) outer_.add_slice(i, *changed, axis, start);
@@ -163,6 +172,7 @@ class MutantSweep final : public detail::Sweep {
           if (s[axis] > 1) return fired(flip(g, axis));
         return g;
       }
+      case Fault::twice: return fired(g * 2);
       case Fault::forgotten: return outer_.dy().shape() == g.shape() ? fired(outer_.dy()) : g;
       case Fault::swap: return other(i) >= 0 && g.shape() == to ? fired(g) : g;
       case Fault::no_sum: return g.shape() == to ? g : fired(first_part(g, to));

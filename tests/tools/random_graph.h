@@ -213,7 +213,7 @@ inline void add_indexing(std::vector<OpCase>& out) {
                  }});
   out.push_back({"pick", [](Pool& p, Rng& r) {
                    const Tensor x = p.ranked(r, 2, 3);
-                   return pick(x, p.indices(r, x.shape().without(-1), x.size(-1)));
+                   return pick(x, p.indices(r, x.shape().without(x.shape().rank() - 1), x.size(-1)));
                  }});
   out.push_back({"one_hot", [](Pool& p, Rng& r) {
                    const Tensor x = p.ranked(r, 2, 2);
@@ -232,7 +232,7 @@ inline void add_losses(std::vector<OpCase>& out) {
   const auto with_classes = [&](std::string name, std::function<Tensor(Tensor, Tensor, const LossOptions&)> f) {
     out.push_back({std::move(name), [f = std::move(f), reduction](Pool& p, Rng& r) {
                      const Tensor x = p.ranked(r, 2, 3);
-                     const Tensor classes = p.indices(r, x.shape().without(-1), x.size(-1));
+                     const Tensor classes = p.indices(r, x.shape().without(x.shape().rank() - 1), x.size(-1));
                      return f(x, classes, {.reduction = reduction(r)});
                    }});
   };
@@ -344,10 +344,15 @@ class RandomGraph {
       if (used[i]) out.push_back(parameters_.all()[i]);
     return out;
   }
-  /// Names of the cases, for messages.
+  /// The cases that it is made of.
+  std::vector<std::string> cases() const {
+    std::vector<std::string> out;
+    for (const Step& s : steps_) out.push_back(op_cases()[s.op].name);
+    return out;
+  }
   std::string str() const {
     std::string out = "seed " + std::to_string(seed_) + ":";
-    for (const Step& s : steps_) out += " " + op_cases()[s.op].name + ",";
+    for (const std::string& name : cases()) out += " " + name + ",";
     return out;
   }
 

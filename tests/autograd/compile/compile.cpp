@@ -77,9 +77,9 @@ TEST_CASE("a compiled LSTM does what the eager one does, each pass alone and all
     const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-13;
     for (Passes passes :
          {Passes::none(), Passes(Pass::simplify), Passes(Pass::batch), Passes(Pass::fuse), Passes(Pass::place),
-          Passes(Pass::reuse), Passes(Pass::accumulate), Passes::exact(), Passes::all()})
+          Passes(Pass::reuse), Passes(Pass::accumulate), Passes(Pass::pack), Passes::exact(), Passes::all()})
       compare(dtype, {.passes = passes}, tolerance);
-    for (Pass pass : {Pass::simplify, Pass::batch, Pass::fuse, Pass::place, Pass::reuse, Pass::accumulate})
+    for (Pass pass : {Pass::simplify, Pass::batch, Pass::fuse, Pass::place, Pass::reuse, Pass::accumulate, Pass::pack})
       compare(dtype, {.passes = Passes::all() - pass}, tolerance);
   }
 }
