@@ -107,7 +107,7 @@ RecordedModel record_model(const GraphModel& what) {
   if (!what.file.empty()) return record_file(what, rng);
   auto layers = std::make_unique<Layers>(what, rng);
   RecordedModel out{.model = nullptr, .tape = Tape(), .loss = {}};
-  const Tensor y = (*layers)(out.tape.constant(random_array({what.steps, what.batch, what.in}, rng)));
+  const Tensor y = (*layers)(out.tape.variable(random_array({what.steps, what.batch, what.in}, rng)));
   out.loss = mse(y, out.tape.constant(random_array(y.shape(), rng)));
   out.model = std::move(layers);
   return out;
