@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
@@ -10,19 +12,73 @@ namespace rw {
 using detail::TapeData;
 
 int Vjp::inputs() const { return static_cast<int>(sweep_.tape().nodes[node_].inputs); }
-Tensor Vjp::x(int input) const {
-  TapeData& tape = sweep_.tape();
-  return tape.tensor(tape.nodes[node_].input[input]);
+NodeId Vjp::input(int i) const {
+  const Node& n = sweep_.tape().nodes[node_];
+  if (i < 0 || i >= inputs())
+    throw Error(fmt::format("[{}] its gradient rule asks for input {} of {}", n.info->name, i, inputs()));
+  return n.input[i];
 }
+Tensor Vjp::x(int i) const { return sweep_.tape().tensor(input(i)); }
 Tensor Vjp::y() const { return sweep_.tape().tensor(node_); }
 Tensor Vjp::dy() const { return dy_; }
-bool Vjp::needs(int input) const { return sweep_.wants(sweep_.tape().nodes[node_].input[input]); }
-void Vjp::add(int input, Tensor g) { sweep_.add(sweep_.tape().nodes[node_].input[input], g); }
-void Vjp::add_slice(int input, Tensor g, int axis, Index start) {
-  sweep_.add_slice(sweep_.tape().nodes[node_].input[input], g, axis, start);
+bool Vjp::needs(int i) const { return sweep_.wants(input(i)); }
+void Vjp::add(int i, Tensor g) {
+  const NodeId to = input(i);
+  if (!is_real(g.dtype())) wrong_gradient(g, to);
+  sweep_.add(to, g);
+}
+void Vjp::add_slice(int i, Tensor g, int axis, Index start) {
+  const NodeId to = input(i);
+  const Shape &whole = sweep_.tape().nodes[to].shape, part = g.shape();
+  const bool fits = axis >= 0 && axis < whole.rank() && part.rank() == whole.rank() && start >= 0 &&
+                    part[axis] <= whole[axis] - start && part == whole.with(axis, part[axis]);
+  if (!fits || !is_real(g.dtype())) wrong_gradient(g, to);
+  sweep_.add_slice(to, g, axis, start);
+}
+void Vjp::wrong_gradient(Tensor g, NodeId to) const {
+  const TapeData& tape = sweep_.tape();
+  throw Error(fmt::format("[{}] its gradient rule gives {} {} to input {}, or to a part that it does not have",
+                          tape.nodes[node_].info->name, name_of(g.dtype()), g.shape().str(), tape.describe(to)));
 }
 
 namespace detail {
+namespace {
+
+// Marks the nodes whose values rules may read on the way down from `root`.
+const std::vector<bool>& read_by_rules(TapeData& tape, NodeId root) {
+  std::vector<bool>& read = tape.flags;
+  read.assign(tape.nodes.size(), false);
+  read[root] = true;
+  for (NodeId i = root + 1; i-- > 0;)
+    if (read[i] && tape.nodes[i].needs_grad)
+      for (NodeId in : tape.nodes[i].in()) read[in] = true;
+  return read;
+}
+
+// A leaf looks at its parameter's storage: when that has changed, rules would read other numbers than their ops did.
+void check_leaves(TapeData& tape, NodeId root) {
+  const auto changed = [](const TapeData::Leaf& l) { return !l.substituted && l.version != l.parameter->version; };
+  if (std::none_of(tape.leaves.begin(), tape.leaves.end(), changed)) return;
+  const std::vector<bool>& read = read_by_rules(tape, root);
+  for (const TapeData::Leaf& leaf : tape.leaves)
+    if (changed(leaf) && read[leaf.node])
+      throw Error(
+          "parameter '" + leaf.parameter->name +
+          "' was changed after it was recorded: go backward before an optimizer's step, and record the next step "
+          "on a cleared tape");
+}
+
+void check_values(TapeData& tape, NodeId root) {
+  if (!tape.has_released) return;
+  const std::vector<bool>& read = read_by_rules(tape, root);
+  for (NodeId i = 0; i <= root; ++i)
+    if (read[i] && tape.nodes[i].data == nullptr)
+      throw Error(tape.describe(i) +
+                  ": its value was released by an earlier backward: record it again, or go backward "
+                  "without release_values");
+}
+
+}  // namespace
 
 NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotangent) {
   const NodeId root = tape.id(y);
@@ -37,34 +93,36 @@ NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotan
     throw Error(
         tape.describe(root) +
         ": nothing it depends on needs a gradient: every parameter is frozen, detached, or was used under NoGrad");
-  for (const TapeData::Leaf& leaf : tape.leaves)
-    if (!leaf.substituted && leaf.version != leaf.parameter->version && leaf.node <= root &&
-        tape.nodes[leaf.node].needs_grad)
-      throw Error(
-          "parameter '" + leaf.parameter->name +
-          "' was changed after it was recorded: go backward before an optimizer's step, and record the next step "
-          "on a cleared tape");
+  check_leaves(tape, root);
+  check_values(tape, root);
   return root;
 }
 
 namespace {
 
-void check_values(const TapeData& tape, NodeId root) {
-  if (tape.options.trace) return;
-  for (NodeId i = 0; i <= root; ++i)
-    if (tape.nodes[i].data == nullptr && tape.nodes[i].needs_grad && tape.nodes[i].role == Role::op)
-      throw Error(tape.describe(i) +
-                  ": its value was released by an earlier backward: record it again, or go backward "
-                  "without release_values");
+std::vector<Tensor> recorded_gradients(TapeData& tape, NodeId root, std::span<const Operand> x,
+                                       const GradOptions& options) {
+  std::vector<NodeId> ids;
+  for (const Operand& operand : x) {
+    const NodeId id = tape.resolve(operand);
+    if (!tape.nodes[id].needs_grad)
+      throw Error(tape.describe(id) + ": has no gradient: make it with tape.variable(), or use an unfrozen parameter");
+    ids.push_back(id);
+  }
+  const std::vector<NodeId> found = recorded_backward(tape, root, ids, options.cotangent);
+  std::vector<Tensor> out;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (found[i] == no_node && options.strict)
+      throw Error(tape.describe(ids[i]) + ": " + tape.describe(root) + " does not depend on it (strict)");
+    out.push_back(found[i] == no_node ? tape.owner->constant(0, tape.nodes[ids[i]].shape) : tape.tensor(found[i]));
+  }
+  return out;
 }
 
 void run_backward(Tensor y, Gradients* into, const BackwardOptions& options) {
   TapeData& tape = TapeData::of(y);
   const NodeId root = checked_root(tape, y, options.cotangent);
-  if (!tape.options.trace) {
-    check_values(tape, root);
-    return plain_backward(tape, root, into, options);
-  }
+  if (!tape.options.trace) return plain_backward(tape, root, into, options);
   if (into != nullptr) throw Error("backward into Gradients cannot be traced by compile: let it go to the parameters");
   std::vector<NodeId> leaves;
   std::vector<std::shared_ptr<Parameter::Data>> parameters;
@@ -87,22 +145,13 @@ void backward(Tensor y, Gradients& into, const BackwardOptions& options) { detai
 std::vector<Tensor> grad(Tensor y, std::span<const Operand> x, const GradOptions& options) {
   TapeData& tape = TapeData::of(y);
   const NodeId root = detail::checked_root(tape, y, options.cotangent);
-  detail::check_values(tape, root);
-  std::vector<NodeId> ids;
-  for (const Operand& operand : x) {
-    const NodeId id = tape.resolve(operand);
-    if (!tape.nodes[id].needs_grad)
-      throw Error(tape.describe(id) + ": has no gradient: make it with tape.variable(), or use an unfrozen parameter");
-    ids.push_back(id);
+  const TapeMark before = tape.mark();
+  try {
+    return detail::recorded_gradients(tape, root, x, options);
+  } catch (...) {
+    tape.truncate(before);
+    throw;
   }
-  const std::vector<NodeId> found = detail::recorded_backward(tape, root, ids, options.cotangent);
-  std::vector<Tensor> out;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (found[i] == no_node && options.strict)
-      throw Error(tape.describe(ids[i]) + ": " + tape.describe(root) + " does not depend on it (strict)");
-    out.push_back(found[i] == no_node ? tape.owner->constant(0, tape.nodes[ids[i]].shape) : tape.tensor(found[i]));
-  }
-  return out;
 }
 std::vector<Tensor> grad(Tensor y, std::initializer_list<Operand> x, const GradOptions& options) {
   return grad(y, std::span<const Operand>(x.begin(), x.size()), options);

@@ -49,6 +49,10 @@ class PlainSweep final : public Sweep {
   void compute_below(NodeId id);
   void release_value(NodeId id);
 
+  bool keeps_gradient(NodeId id) const {
+    const Node& n = tape_.nodes[id];
+    return options_.keep_grads || n.keep || n.role == Role::input;
+  }
   View gradient(NodeId id) {
     return contiguous_view(tape_.gradients[id], tape_.nodes[id].shape, tape_.nodes[id].dtype);
   }
@@ -86,7 +90,7 @@ void PlainSweep::run(NodeId root) {
         reshape_rule(i);
       else
         generic_rule(i);
-      if (!options_.keep_grads && tape_.gradients[i] != nullptr) give(i);
+      if (!keeps_gradient(i) && tape_.gradients[i] != nullptr) give(i);
     }
     if (options_.release_values && i != root) release_value(i);
   }
@@ -124,7 +128,7 @@ bool PlainSweep::plain_elementwise_rule(NodeId id) {
 std::size_t PlainSweep::heir_of(NodeId id) const {
   const Node& n = tape_.nodes[id];
   const std::uint32_t passes = n.info->elementwise->passes_gradient;
-  if (passes == 0 || options_.keep_grads) return n.inputs;
+  if (passes == 0 || keeps_gradient(id)) return n.inputs;
   for (std::size_t i = 0; i < n.inputs; ++i) {
     const NodeId to = n.input[i];
     if ((passes >> i & 1u) == 0 || !tape_.nodes[to].needs_grad || tape_.gradients[to] != nullptr) continue;
@@ -201,11 +205,13 @@ void PlainSweep::generic_rule(NodeId id) {
   const TapeMark before = tape_.mark();
   tape_.rule_nodes = before.nodes;
   tape_.lazy = true;
+  tape_.scope = tape_.nodes[id].scope;  // for messages
   const NodeId dy =
       tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
   tape_.nodes[dy].data = tape_.gradients[id];
   run_rule(id, tape_.tensor(dy));
   tape_.lazy = false;
+  tape_.scope = before.scope;
   tape_.forget_nodes(before);
 }
 
@@ -275,7 +281,7 @@ void PlainSweep::reshape_rule(NodeId id) {
   const Node& n = tape_.nodes[id];
   const NodeId to = n.input[0];
   if (!wants(to)) return;
-  if (tape_.gradients[to] == nullptr && !options_.keep_grads)
+  if (tape_.gradients[to] == nullptr && !keeps_gradient(id))
     bequeath(id, to);
   else
     add_to(to, contiguous_view(tape_.gradients[id], tape_.nodes[to].shape, n.dtype));
@@ -285,27 +291,28 @@ void PlainSweep::release_value(NodeId id) {
   Node& n = tape_.nodes[id];
   if (n.keep || n.role != Role::op || n.data == nullptr) return;
   n.data = nullptr;
+  tape_.has_released = true;
 }
 
+// What can fail comes first, so that a throw leaves every parameter's gradient as it was.
 void PlainSweep::commit(Gradients* into) {
-  for (const TapeData::Leaf& leaf : tape_.leaves) {
-    if (leaf.node >= tape_.gradients.size() || tape_.gradients[leaf.node] == nullptr) continue;
-    const View g = gradient(leaf.node);
-    View sum = leaf.parameter->grad.view();
-    if (into != nullptr) sum = into->sum(leaf.parameter).view();
-    if (sum.dtype == g.dtype) {
-      add_into(g, sum);
-    } else {
-      const Array converted = Array(g).to(sum.dtype);
-      add_into(converted, sum);
-    }
-  }
+  const auto reached = [&](const TapeData::Leaf& leaf) {
+    return leaf.node < tape_.gradients.size() && tape_.gradients[leaf.node] != nullptr;
+  };
+  const auto sum = [&](const TapeData::Leaf& leaf) {
+    return (into != nullptr ? into->sum(leaf.parameter) : leaf.parameter->grad).view();
+  };
+  for (const TapeData::Leaf& leaf : tape_.leaves)
+    if (reached(leaf) && !(sum(leaf).shape == leaf.parameter->value.shape() && is_real(sum(leaf).dtype)))
+      throw Error("parameter '" + leaf.parameter->name + "' " + leaf.parameter->value.shape().str() +
+                  ": its grad was replaced by " + std::string(name_of(sum(leaf).dtype)) + " " + sum(leaf).shape.str());
+  for (const TapeData::Leaf& leaf : tape_.leaves)
+    if (reached(leaf)) add_into(gradient(leaf.node), sum(leaf));
 }
 
 void PlainSweep::forget_leaves() {
-  if (options_.keep_grads) return;
   for (NodeId i = 0; i < tape_.gradients.size(); ++i)
-    if (tape_.gradients[i] != nullptr && tape_.nodes[i].role != Role::input) give(i);
+    if (tape_.gradients[i] != nullptr && !keeps_gradient(i)) give(i);
 }
 
 }  // namespace
@@ -316,14 +323,15 @@ void plain_backward(TapeData& tape, NodeId root, Gradients* into, const Backward
   try {
     sweep.seed(root);
     sweep.run(root);
+    sweep.commit(into);
+    sweep.forget_leaves();
   } catch (...) {
     tape.lazy = false;
+    tape.scope = before.scope;
     tape.truncate(before);
     tape.forget_gradients(0);
     throw;
   }
-  sweep.commit(into);
-  sweep.forget_leaves();
 }
 
 }  // namespace rw::detail

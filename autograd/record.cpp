@@ -283,7 +283,7 @@ NodeId TapeData::leaf_of(Parameter& parameter) {
   Node& n = nodes[id];
   n.parameter = static_cast<std::uint32_t>(leaves.size());
   const auto substitute =
-      std::find_if(substitutes.begin(), substitutes.end(), [&](const auto& s) { return s.first == data.get(); });
+      std::find_if(substitutes.begin(), substitutes.end(), [&](const auto& s) { return s.first == data; });
   const bool substituted = substitute != substitutes.end();
   const Array& value = substituted ? substitute->second : data->value;
   if (!options.trace) {

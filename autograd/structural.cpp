@@ -18,6 +18,12 @@ struct Same {
   }
 };
 
+// Attributes count axes from the front: one axis, one number.
+int checked_axis(Index axis, const Shape& shape) {
+  if (axis < 0 || axis >= shape.rank()) throw Error(fmt::format("no axis {} in shape {}", axis, shape.str()));
+  return static_cast<int>(axis);
+}
+
 }  // namespace
 
 // The shape of a leaf is given where it is made; these are never called through the tape's record.
@@ -55,9 +61,9 @@ void AddN::vjp(Vjp& g) const {
 }
 
 Shape Slice::infer(std::span<const Shape> in) const {
-  const int a = in[0].axis(static_cast<int>(axis));
-  if (start < 0 || length < 0 || start + length > in[0][a])
-    throw Error(fmt::format("[{}, {}) is outside axis {} of {}", start, start + length, a, in[0].str()));
+  const int a = checked_axis(axis, in[0]);
+  if (start < 0 || length < 0 || length > in[0][a] - start)
+    throw Error(fmt::format("{} positions from {} on are outside axis {} of {}", length, start, a, in[0].str()));
   return in[0].with(a, length);
 }
 bool Slice::alias(ConstView x, ConstView& y) const {
@@ -89,7 +95,7 @@ std::string Slice::describe() const { return fmt::format("axis {}, {}:{}", axis,
 
 Shape Concat::infer(std::span<const Shape> in) const {
   if (in.empty()) throw Error("needs at least one input");
-  const int a = in[0].axis(static_cast<int>(axis));
+  const int a = checked_axis(axis, in[0]);
   Index length = 0;
   for (const Shape& s : in) {
     if (s.rank() != in[0].rank() || s.with(a, 0) != in[0].with(a, 0))

@@ -49,6 +49,7 @@ Slot* take_slot(TapeData* tape) {
     slot = pool.free.back();
     pool.free.pop_back();
   }
+  slot->first_stamp.store(slot->next_stamp, std::memory_order_relaxed);
   slot->tape.store(tape, std::memory_order_release);
   return slot;
 }
@@ -78,7 +79,8 @@ TapeData* TapeData::find(const Tensor& t) {
 
 void TapeData::stale(const Tensor& t) {
   if (t.slot_ == 0) throw Error("an empty Tensor: it was never recorded");
-  if (tape_of_slot(t.slot_) == nullptr)
+  const Slot& slot = slot_of(t.slot_);
+  if (slot.tape.load(std::memory_order_acquire) == nullptr || t.stamp_ < slot.first_stamp)
     throw Error("a stale Tensor: its tape was destroyed; keep the tape, or copy values out with array()");
   throw Error(
       "a stale Tensor: its tape was cleared or rewound since it was recorded; copy values out with array() before "
@@ -105,7 +107,8 @@ TapeMark TapeData::mark() const {
           .records = records.mark(),
           .scope = scope,
           .scopes = static_cast<std::uint32_t>(scopes.size()),
-          .draws = draws};
+          .draws = draws,
+          .slot = slot->number};
 }
 
 void TapeData::forget_gradients(NodeId from) {
@@ -231,20 +234,25 @@ Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& 
 
 void Tape::clear() {
   TapeData& d = *data_;
+  if (d.lazy || d.origin != no_node) throw Error("clear() cannot be called from a gradient rule");
   d.truncate({});
   d.effects.clear();
   d.draws = 0;
   d.blocks.reset();
-  if (d.scopes_open == 0) d.scopes.resize(1);
+  d.has_released = false;
+  d.scopes.resize(d.scope + 1);  // the open ones and what came before them
 }
 TapeMark Tape::mark() const { return data_->mark(); }
 void Tape::rewind(const TapeMark& mark) {
   TapeData& d = *data_;
+  if (d.lazy || d.origin != no_node) throw Error("rewind() cannot be called from a gradient rule");
+  if (mark.slot != d.slot->number) throw Error("rewind: the mark is of another tape");
   if (mark.nodes > d.nodes.size() || (mark.nodes > 0 && d.nodes[mark.nodes - 1].stamp != mark.stamp))
     throw Error("rewind: the tape was cleared or rewound past this mark");
   d.truncate(mark);
   d.draws = mark.draws;
-  if (d.scope == mark.scope && mark.scopes <= d.scopes.size()) d.scopes.resize(mark.scopes);
+  const auto scopes = std::max<std::size_t>(mark.scopes, d.scope + 1);  // those of nodes, and the open ones
+  if (scopes < d.scopes.size()) d.scopes.resize(scopes);
 }
 
 void Tape::substitute(const Parameter& parameter, Array value) {
@@ -252,10 +260,10 @@ void Tape::substitute(const Parameter& parameter, Array value) {
     throw Error("substitute: parameter '" + parameter.name() + "' has shape " + parameter.shape().str() + ", not " +
                 value.shape().str());
   restore(parameter);
-  data_->substitutes.emplace_back(parameter.data().get(), std::move(value));
+  data_->substitutes.emplace_back(parameter.data(), std::move(value));
 }
 void Tape::restore(const Parameter& parameter) {
-  std::erase_if(data_->substitutes, [&](const auto& s) { return s.first == parameter.data().get(); });
+  std::erase_if(data_->substitutes, [&](const auto& s) { return s.first == parameter.data(); });
 }
 
 void Tape::keep(Tensor t) { data_->nodes[data_->id(t)].keep = true; }
@@ -309,18 +317,17 @@ void Tape::set_recording_gradients(bool on) { data_->recording_gradients = on; }
 void Tape::open_scope(std::string_view name) { open_scope(name, -1); }
 void Tape::open_scope(std::string_view name, Index number) {
   TapeData& d = *data_;
-  auto known = d.scope_ids.find(std::string(name));
+  auto known = d.scope_ids.find(name);
   if (known == d.scope_ids.end()) {
     known = d.scope_ids.emplace(std::string(name), static_cast<std::uint32_t>(d.scope_names.size())).first;
     d.scope_names.emplace_back(name);
   }
   d.scopes.push_back({d.scope, known->second, number});
   d.scope = static_cast<std::uint32_t>(d.scopes.size() - 1);
-  ++d.scopes_open;
 }
 void Tape::close_scope() {
+  if (data_->scope == 0) throw Error("close_scope: no scope is open");
   data_->scope = data_->scopes[data_->scope].parent;
-  --data_->scopes_open;
 }
 std::uint32_t Tape::scope_parent(std::uint32_t scope) const { return data_->scopes[scope].parent; }
 std::string Tape::scope_path(std::uint32_t scope) const {
@@ -377,6 +384,15 @@ void Tape::reset_peak() {
   data_->values.reset_peak();
   data_->blocks.reset_peak();
 }
+
+Scope::Scope(Tape& tape, std::string_view name) : tape_(tape.data()) { tape.open_scope(name); }
+Scope::Scope(Tape& tape, std::string_view name, Index number) : tape_(tape.data()) { tape.open_scope(name, number); }
+Scope::~Scope() { tape_.owner->close_scope(); }
+
+NoGrad::NoGrad(Tape& tape) : tape_(tape.data()), before_(tape.recording_gradients()) {
+  tape_.recording_gradients = false;
+}
+NoGrad::~NoGrad() { tape_.recording_gradients = before_; }
 
 Tensor detach(Operand x) { return record(Detach{}, {x}); }
 

@@ -29,6 +29,7 @@ struct TapeMark {
   std::uint64_t stamp = 0;
   Arena::Mark values, records;
   std::uint32_t scope = 0, scopes = 0, draws = 0;
+  std::uint32_t slot = 0;  // of the tape
 };
 
 /// Owns what was recorded, in the order of recording (a Wengert list), and the memory of all values. Memory is reused:
@@ -44,7 +45,7 @@ class Tape {
 
   /// A leaf that is no parameter: a copy of `array`, reals converted to the tape's type. No gradient.
   Tensor constant(ConstView array);
-  /// A constant with every element `value`, stored as one number until it is looked at.
+  /// A constant with every element `value`.
   Tensor constant(double value, const Shape& shape = {});
   /// A leaf like `constant` whose gradient can be asked for with `grad`.
   Tensor variable(ConstView array);
@@ -65,7 +66,7 @@ class Tape {
 
   /// Forgets every node; all handles become stale. Memory is kept for the next step.
   void clear();
-  /// Forgets what was recorded after `mark()`. Throws Error for a mark that is itself forgotten.
+  /// Forgets what was recorded after `mark()`. Throws Error for a mark that is itself forgotten, or of another tape.
   TapeMark mark() const;
   void rewind(const TapeMark& mark);
 
@@ -74,9 +75,10 @@ class Tape {
   void substitute(const Parameter& parameter, Array value);
   void restore(const Parameter& parameter);
 
-  /// Its value and gradient survive `release_values`.
+  /// Its value survives `release_values`, and its gradient every backward from now on, as if by `keep_grads`.
   void keep(Tensor t);
-  /// The gradient of `t` that `backward(..., {.keep_grads = true})` left. Throws Error, saying why, when there is none.
+  /// The gradient that the last backward left for `t`: for any t with `{.keep_grads = true}`, and always for variables
+  /// and what was marked `keep`. Throws Error, saying why, when there is none.
   ConstView grad(Tensor t) const;
   bool has_grad(Tensor t) const;
   /// Throws Error that names the first value that is nan or infinite, by op and scope; with `{.keep_grads}`, gradients
@@ -104,7 +106,7 @@ class Tape {
   void close_scope();
   std::string scope_path(std::uint32_t scope) const;
   std::uint32_t scope_parent(std::uint32_t scope) const;
-  /// "[matmul] (32, 64) in lstm/t=3", for messages.
+  /// "[matmul] (32, 64) (node 7), in lstm/t=3", for messages.
   std::string describe(NodeId id) const;
   /// An Error that reads as those of `record`, for what is checked before recording: "[op] reason, in scope".
   Error error(std::string_view op, const std::string& reason) const;
@@ -135,31 +137,30 @@ class Tape {
   std::unique_ptr<detail::TapeData> data_;
 };
 
-/// Opens a scope for its lifetime: `Scope s(tape, "encoder");` or `Scope s(tape, "t", 3);`.
+/// Opens a scope for its lifetime: `Scope s(tape, "encoder");` or `Scope s(tape, "t", 3);`. The tape may move
+/// meanwhile, but must outlive it.
 class Scope {
  public:
-  Scope(Tape& tape, std::string_view name) : tape_(tape) { tape.open_scope(name); }
-  Scope(Tape& tape, std::string_view name, Index number) : tape_(tape) { tape.open_scope(name, number); }
-  ~Scope() { tape_.close_scope(); }
+  Scope(Tape& tape, std::string_view name);
+  Scope(Tape& tape, std::string_view name, Index number);
+  ~Scope();
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
 
  private:
-  Tape& tape_;
+  detail::TapeData& tape_;
 };
 
-/// Switches gradients off for its lifetime: inference.
+/// Switches gradients off for its lifetime: inference. The tape may move meanwhile, but must outlive it.
 class NoGrad {
  public:
-  explicit NoGrad(Tape& tape) : tape_(tape), before_(tape.recording_gradients()) {
-    tape.set_recording_gradients(false);
-  }
-  ~NoGrad() { tape_.set_recording_gradients(before_); }
+  explicit NoGrad(Tape& tape);
+  ~NoGrad();
   NoGrad(const NoGrad&) = delete;
   NoGrad& operator=(const NoGrad&) = delete;
 
  private:
-  Tape& tape_;
+  detail::TapeData& tape_;
   bool before_;
 };
 

@@ -21,17 +21,18 @@ namespace rw::detail {
 struct Slot {
   std::atomic<TapeData*> tape{nullptr};
   std::uint64_t next_stamp = 1;
-  std::uint32_t number = 0;  // from 1
+  std::atomic<std::uint64_t> first_stamp{1};  // of the tape that uses it now
+  std::uint32_t number = 0;                   // from 1
 };
 
 inline constexpr std::uint32_t slots_in_block = 1024, slot_blocks = 4096;
 extern std::atomic<Slot*> slot_table[slot_blocks];
 
-/// The tape that uses slot `number` now, or null.
-inline TapeData* tape_of_slot(std::uint32_t number) {
-  return slot_table[number / slots_in_block].load(std::memory_order_acquire)[number % slots_in_block].tape.load(
-      std::memory_order_acquire);
+inline const Slot& slot_of(std::uint32_t number) {
+  return slot_table[number / slots_in_block].load(std::memory_order_acquire)[number % slots_in_block];
 }
+/// The tape that uses slot `number` now, or null.
+inline TapeData* tape_of_slot(std::uint32_t number) { return slot_of(number).tape.load(std::memory_order_acquire); }
 
 class TapeData {
  public:
@@ -64,6 +65,10 @@ class TapeData {
   void forget_gradients(NodeId from);
   [[noreturn]] void no_value(NodeId id) const;
 
+  struct NameHash {  // finds a name without making a string of it
+    using is_transparent = void;
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+  };
   struct ScopeEntry {
     std::uint32_t parent = 0, name = 0;
     Index number = -1;
@@ -86,16 +91,16 @@ class TapeData {
   // Parameter leaves, and an index by address of the parameter's data (open addressing, a power of two).
   std::vector<Leaf> leaves;
   std::vector<std::uint32_t> leaf_index;
-  std::vector<std::pair<const Parameter::Data*, Array>> substitutes;
+  std::vector<std::pair<std::shared_ptr<Parameter::Data>, Array>> substitutes;
 
   std::vector<void*> gradients;  // kept ones; by node
   std::vector<bool> flags;       // scratch of a sweep
+  bool has_released = false;     // values, on this tape since it was cleared
 
   std::vector<ScopeEntry> scopes{1};
   std::vector<std::string> scope_names;
-  std::unordered_map<std::string, std::uint32_t> scope_ids;
+  std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> scope_ids;
   std::uint32_t scope = 0;
-  int scopes_open = 0;
 
   // While a plain backward runs a rule, ops are appended but not computed before their value is wanted.
   bool lazy = false;

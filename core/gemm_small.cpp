@@ -64,7 +64,7 @@ struct Doubles {
   }
 };
 
-#include <rewind/core/gemm_tiles.h>
+#include <rewind/core/gemm_tiles.inc>
 
 #undef REWIND_TARGET
 
@@ -123,7 +123,7 @@ struct Doubles {
   }
 };
 
-#include <rewind/core/gemm_tiles.h>
+#include <rewind/core/gemm_tiles.inc>
 
 #undef REWIND_TARGET
 

@@ -84,9 +84,19 @@ void accumulate(ConstView x, View y) {
   }
 }
 
+void add_converted(ConstView x, View y) {
+  visit_real(x.dtype, [&]<class From>() {
+    visit_real(y.dtype, [&]<class To>() {
+      for (Index r = 0; r < y.rows(); ++r)
+        for (Index c = 0; c < y.cols(); ++c) y.row<To>(r)[c] += static_cast<To>(x.row<From>(r)[c]);
+    });
+  });
+}
+
 }  // namespace
 
 void add_into(ConstView x, View y) {
+  if (x.dtype != y.dtype) return add_converted(x, y);
   static const VectorLoop plus = vector_loop<Plus, 2>();
   const Plus fn;
   const ConstView in[] = {y, x};

@@ -4,7 +4,7 @@
 
 namespace rw {
 
-/// y += x, equal shapes, each element one addition. f32 or f64.
+/// y += x, equal shapes, each element one addition. f32 or f64; x of the other type is converted first.
 void add_into(ConstView x, View y);
 
 /// Sums x over the axes along which y is stretched to x's shape. Throws Error unless y's shape broadcasts to x's.

@@ -19,11 +19,6 @@ struct OpDomain {
   Index classes = 0;
 };
 
-/// Values and gradients of an op computed in another way (compiled, say): takes what to compute, leaf values, and the
-/// tape's type; gives the results. The function records on the tape that it is called with.
-using OpRunner = std::vector<Array> (*)(const std::function<std::vector<Tensor>(Tape&, std::span<const Tensor>)>& what,
-                                        std::span<const Array> inputs, DType dtype);
-
 struct OpCheck {
   /// Shapes of the inputs, case by case: `{{{2, 3}, {3, 4}}, {{0, 3}, {3, 1}}}`. Without any, an op with a reference on
   /// doubles gets shapes that broadcast, with axes of length 1 and 0.
@@ -37,8 +32,6 @@ struct OpCheck {
   /// Most error, as a part of the largest number: of values beside the reference (f64), of derivatives beside finite
   /// differences (f64), and of f32 beside f64.
   double value_tolerance = 1e-12, difference_tolerance = 1e-7, f32_tolerance = 2e-5;
-  /// When given, this way of running the op must agree with the eager one within rounding.
-  OpRunner runner = nullptr;
   std::uint64_t seed = 1;
 };
 
@@ -94,8 +87,9 @@ decltype(auto) apply_span(F& f, std::span<const T> x, std::index_sequence<I...>)
 /// Checks an op on small random inputs and reports what is wrong; throws nothing for a wrong op. For every case of
 /// shapes: the value beside the reference, first and second derivatives beside finite differences (of a fixed random
 /// projection: a plain sum would hide wrong rules), f32 beside f64, the plain backward beside the recorded gradient bit
-/// by bit, inputs whose rows are apart, and the shape that a trace infers. And shapes that must be refused: with one
-/// line that names op, shapes and scope, and with the tape as it was.
+/// by bit, eager beside compiled (bit by bit where the passes keep bits), inputs whose rows are apart, and the shape
+/// that a trace infers. And shapes that must be refused: with one line that names op, shapes and scope, and with the
+/// tape as it was.
 ///
 ///     CHECK(check_op("tanh", [](Tensor x) { return tanh(x); }, [](double x) { return std::tanh(x); }));
 ///     CHECK(check_op("log", [](Tensor x) { return log(x); }, [](double x) { return std::log(x); },

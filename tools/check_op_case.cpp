@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>
@@ -77,7 +78,8 @@ void OpCase::run() {
   }
   check_f32();
   check_rows_apart();
-  check_runner();
+  check_compiled(DType::f64);
+  check_compiled(DType::f32);
 }
 
 Array OpCase::value(DType dtype) {
@@ -86,7 +88,7 @@ Array OpCase::value(DType dtype) {
   const Tensor y = op_(x);
   if (y.needs_grad() != check_.gradient && !real_ones(x).empty())
     fail_(check_.gradient ? "no gradient flows through it" : "it has a gradient, which was not expected");
-  return y.array().to(DType::f64);
+  return y.array();
 }
 
 double OpCase::projection(std::span<const Array> x) {
@@ -215,27 +217,34 @@ void OpCase::check_second() {
   compare_all("second derivative beside finite differences,", found, differences(x, f), check_.difference_tolerance);
 }
 
-void OpCase::check_runner() {
-  if (check_.runner == nullptr) return;
-  const auto compute = [&](Tape& tape, std::span<const Tensor> in) {
-    const Tensor y = op_(in);
-    std::vector<Tensor> out{y};
-    if (check_.gradient)
-      for (const Tensor& g : grad(sum(y * tape.constant(weights_)), real_ones(in))) out.push_back(g);
-    return out;
-  };
-  const std::vector<Array> found = check_.runner(compute, x_, DType::f64);
-  std::vector<Array> expected{value_};
-  expected.insert(expected.end(), gradients_.begin(), gradients_.end());
-  compare_all("the other way of running it,", found, expected, 1e-13);
+void OpCase::check_compiled(DType dtype) {
+  std::vector<Array> eager{value(dtype)};
+  if (check_.gradient)
+    for (Array& g : gradients(dtype, false)) eager.push_back(std::move(g));
+  for (const bool exact : {true, false}) {
+    const auto value_and_gradients = [&](Tape& tape, const std::vector<Tensor>& in) {
+      const Tensor y = op_(in);
+      std::vector<Tensor> out{y};
+      if (check_.gradient)
+        for (const Tensor& g : grad(sum(y * tape.constant(weights_)), real_ones(in))) out.push_back(g);
+      return out;
+    };
+    auto compiled = compile(value_and_gradients,
+                            {.dtype = dtype, .passes = exact ? Passes::exact() : Passes::all(), .verify = true}, x_);
+    std::vector<Array> found;
+    for (const Tensor& t : compiled(x_)) found.push_back(t.array());
+    const double rounding = dtype == DType::f64 ? 1e-13 : 1e-5;
+    compare_all(fmt::format("compiled {} ({} passes),", name_of(dtype), exact ? "exact" : "all"), found, eager,
+                exact ? 0 : rounding);
+  }
 }
 
 void OpCase::compare_all(const std::string& what, std::span<const Array> found, std::span<const Array> expected,
                          double tolerance) {
   if (found.size() != expected.size())
-    return fail_(fmt::format("{} {} results, not {}", what, found.size(), expected.size()));
+    return fail_(fmt::format("{} gives {} results, not {}", what, found.size(), expected.size()));
   for (std::size_t i = 0; i < found.size(); ++i)
-    compare(fmt::format("{} input {}", what, i), found[i], expected[i], tolerance);
+    compare(fmt::format("{} number {}", what, i), found[i], expected[i], tolerance);
 }
 
 void OpCase::compare(const std::string& what, const Array& found, const Array& expected, double tolerance) {

@@ -31,7 +31,7 @@ class OpCase {
   void check_rows_apart();
   void check_first();
   void check_second();
-  void check_runner();
+  void check_compiled(DType dtype);
 
   Array value(DType dtype);
   double projection(std::span<const Array> x);

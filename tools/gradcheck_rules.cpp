@@ -14,7 +14,7 @@ namespace rw::detail {
 namespace {
 
 constexpr Index elements_one_by_one = 24;  // of a node's input; larger ones are sampled
-constexpr int sampled = 12, directions = 2;
+constexpr int directions = 2;
 
 using Path = LoneNode::Path;
 constexpr Path paths[] = {Path::plain, Path::adding, Path::recorded};

@@ -4,6 +4,11 @@
 #include <rewind/autograd/compile/kernel.h>
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
+#include <rewind/core/vector_loop.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace rw::ir {
 namespace {
@@ -27,6 +32,40 @@ auto loop_of(const VectorLoop& loop) {
     return loop.f64;
   else
     return loop.f32;
+}
+
+// Copies rows of any distance from each other; a distance of 0 repeats one row. (A memcpy a row takes longer than many
+// a kernel's instruction.)
+using CopyRows = void (*)(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to,
+                          Index to_step);
+
+void copy_rows_baseline(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to, Index to_step) {
+  for (; rows > 0; --rows, from += from_step, to += to_step) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+#if defined(__x86_64__)
+[[gnu::target("avx512f,avx512bw")]] void copy_rows_avx512(Index rows, Index bytes, const std::byte* from,
+                                                          Index from_step, std::byte* to, Index to_step) {
+  const auto tail = static_cast<__mmask64>((std::uint64_t{1} << (bytes % 64)) - 1);
+  const Index whole = bytes / 64 * 64;
+  for (; rows > 0; --rows, from += from_step, to += to_step) {
+    for (Index i = 0; i < whole; i += 64) _mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
+    if (tail != 0) _mm512_mask_storeu_epi8(to + whole, tail, _mm512_maskz_loadu_epi8(tail, from + whole));
+  }
+}
+#endif
+CopyRows best_copy_rows() {
+#if defined(__x86_64__)
+  if (active_isa() == Isa::avx512) return copy_rows_avx512;
+#endif
+  return copy_rows_baseline;
+}
+const CopyRows copy_bytes = best_copy_rows();
+
+template <class T>
+void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, Index to_stride) {
+  constexpr auto size = static_cast<Index>(sizeof(T));
+  copy_bytes(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
+             reinterpret_cast<std::byte*>(to), to_stride * size);
 }
 
 constexpr Index parallel_from = 1 << 18;  // elements times instructions; below, one thread is faster
@@ -98,11 +137,10 @@ struct Program::Runner {
   void narrow(Index begin, Index end) {
     const Index cols = p.cols, group = std::min(p.block_ / cols, end - begin);
     fill_scalars(group * cols);
-    const auto width = static_cast<std::size_t>(cols) * sizeof(T);
     for (std::size_t i = 0; i < p.operands.size(); ++i) {
       if (p.operands[i] != OperandKind::row) continue;
       reg[i] = own(i);
-      for (Index r = 0; r < group; ++r) std::memcpy(reg[i] + r * cols, data(i), width);
+      copy_rows(group, cols, data(i), 0, reg[i], cols);
     }
     for (Index r = begin; r < end; r += group) {
       const Index rows = std::min(group, end - r);
@@ -110,7 +148,7 @@ struct Program::Runner {
       execute(rows * cols);
       for (std::size_t i = 0; i < p.operands.size(); ++i)
         if (p.operands[i] == OperandKind::output && strides[i] != cols && rows > 1)
-          for (Index k = 0; k < rows; ++k) std::memcpy(data(i) + (r + k) * strides[i], reg[i] + k * cols, width);
+          copy_rows(rows, cols, reg[i], cols, data(i) + r * strides[i], strides[i]);
     }
   }
 
@@ -127,9 +165,7 @@ struct Program::Runner {
       return;
     }
     reg[i] = own(i);
-    if (kind == OperandKind::full)
-      for (Index k = 0; k < rows; ++k)
-        std::memcpy(reg[i] + k * cols, data(i) + (r + k) * strides[i], static_cast<std::size_t>(cols) * sizeof(T));
+    if (kind == OperandKind::full) copy_rows(rows, cols, data(i) + r * strides[i], strides[i], reg[i], cols);
   }
 };
 
@@ -166,7 +202,7 @@ void Program::finish() {
   if (registers > most_registers) throw Error("compile: a kernel of too many registers");
   const Index bytes = 24 * 1024;  // half of the first-level cache
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
-  block_ = std::clamp<Index>(each / 64 * 64, 128, 512);
+  block_ = std::clamp<Index>(each / 64 * 64, 256, 512);
   const std::size_t n = constants.size() * static_cast<std::size_t>(block_);
   constant_blocks_.resize(n);
   visit_real(dtype, [&]<class T>() {

@@ -26,11 +26,10 @@ double now() {
 void Plan::Free::operator()(std::byte* p) const { std::free(p); }
 
 Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layout_(layout(graph_, options.passes)) {
-  if (layout_.arena > 0) {
-    arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, (layout_.arena + 63) / 64 * 64)));
-    if (arena_ == nullptr)
-      throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
-  }
+  // At least one byte: values without elements have an address too.
+  arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, layout_.arena / 64 * 64 + 64)));
+  if (arena_ == nullptr)
+    throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
   std::size_t inputs = 0;
   for (const Node& n : graph_.nodes)
     if (n.role == Role::input && n.leaf != random_key_leaf) inputs = std::max<std::size_t>(inputs, n.leaf + 1);

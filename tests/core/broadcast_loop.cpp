@@ -115,10 +115,11 @@ TEST_CASE("the output may be one of the inputs") {
 TEST_CASE("the number of threads changes no bit") {
   const int before = rw::threads();
   Rng rng(3);
-  for (const auto& [shape, part] : {std::pair{Shape{1 << 18}, Shape{1 << 18}},
-                                    {Shape{600, 400}, Shape{400}},
-                                    {Shape{3, 70000}, Shape{3, 1}},
-                                    {Shape{300, 3, 200}, Shape{300, 1, 200}}}) {
+  for (const auto& shapes : {std::pair{Shape{1 << 18}, Shape{1 << 18}},
+                             {Shape{600, 400}, Shape{400}},
+                             {Shape{3, 70000}, Shape{3, 1}},
+                             {Shape{300, 3, 200}, Shape{300, 1, 200}}}) {
+    const Shape &shape = shapes.first, &part = shapes.second;
     CAPTURE(shape.str());
     for (Index gap : {0, 3}) {
       Strided<float> a(shape, gap), b(part, 0);

@@ -124,3 +124,13 @@ TEST_CASE("add_into adds once, also to rows that are apart") {
   for (Index i = 0; i < 12; ++i) CHECK(y[i] == expected[static_cast<std::size_t>(i)]);
   CHECK(y.guards_stand());
 }
+
+TEST_CASE("add_into converts what it adds") {
+  Array y({0.5f, 1.5f}, Shape{2});
+  rw::add_into(Array({0.1, 1e-9}, Shape{2}), y.view());
+  CHECK(y.at({0}) == static_cast<double>(0.5f + 0.1f));
+  CHECK(y.at({1}) == 1.5);
+  Array z({0.5, 1.5}, Shape{2});
+  rw::add_into(y, z.view());
+  CHECK(z.at({1}) == 3);
+}

@@ -161,8 +161,9 @@ TEST_CASE("a file that is no model of this version says so") {
   save_model(file.path, model, metadata);
   CHECK(load_error(file.path).find("its header lacks \"hidden\"") != std::string::npos);
   metadata = model.metadata();
-  for (const auto& [name, value] : {std::pair("hidden", "5"), std::pair("hidden", "99999999999"),
-                                    std::pair("layers", "99999999999"), std::pair("embedding", "99999999999")}) {
+  for (const auto& entry : {std::pair("hidden", "5"), std::pair("hidden", "99999999999"),
+                            std::pair("layers", "99999999999"), std::pair("embedding", "99999999999")}) {
+    const std::string name = entry.first, value = entry.second;
     CAPTURE(name);
     metadata = model.metadata();
     metadata[name] = value;

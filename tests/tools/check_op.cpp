@@ -130,11 +130,11 @@ TEST_CASE("a wrong value") {
 }
 
 TEST_CASE("wrong rules") {
-  CHECK(says(check_cube<WrongFactor>(), "gradient beside finite differences, input 0"));
-  CHECK(says(check_cube<IgnoresDy>(), "gradient beside finite differences, input 0"));
+  CHECK(says(check_cube<WrongFactor>(), "gradient beside finite differences, number 0"));
+  CHECK(says(check_cube<IgnoresDy>(), "gradient beside finite differences, number 0"));
   CHECK(says(check_cube<OtherRuleForTensors>(), "the plain backward gives"));
   const OpReport detached = check_cube<Detached>();
-  CHECK(says(detached, "second derivative beside finite differences, input 0"));
+  CHECK(says(detached, "second derivative beside finite differences, number 0"));
   CHECK_FALSE(says(detached, "): gradient beside finite differences"));
   // A plain sum as the projection would not see that dy has been summed.
   CHECK(says(check_sum<Flaw::sum_of_gradient>(), "gradient beside finite differences"));
@@ -149,6 +149,13 @@ TEST_CASE("gradients that are missing or unexpected") {
 TEST_CASE("layouts and precisions") {
   CHECK(says(check_sum<Flaw::not_contiguous>(), "value of inputs whose rows are apart"));
   CHECK(says(check_sum<Flaw::f32>(), "f32 value"));
+}
+
+TEST_CASE("eager beside compiled") {
+  const auto differs = [](Tensor x) { return x * (x.tape().tracing() ? 1.001 : 1.0); };
+  const OpReport report = check_op("differs", differs, [](double x) { return x; });
+  CHECK(says(report, "compiled f64 (exact passes), number 0: element 0"));
+  CHECK(says(report, "compiled f32 (all passes), number 1: element 0"));
 }
 
 TEST_CASE("refusals") {
@@ -187,25 +194,4 @@ TEST_CASE("what it cannot check it does not pass") {
       "count", [](Tensor a, Tensor b) { return a + b; }, [](double a, double b) { return a + b; },
       {.shapes = {{{2, 3}}}});
   CHECK(says(report, "1 shapes for an op of 2 inputs"));
-}
-
-TEST_CASE("the other way of running an op") {
-  const OpRunner same = [](const auto& what, std::span<const Array> x, DType dtype) {
-    Tape tape(dtype);
-    std::vector<Tensor> in;
-    for (const Array& a : x) in.push_back(tape.variable(a));
-    std::vector<Array> out;
-    for (const Tensor& t : what(tape, in)) out.push_back(t.array());
-    return out;
-  };
-  const OpRunner off = [](const auto& what, std::span<const Array> x, DType dtype) {
-    Tape tape(dtype);
-    std::vector<Tensor> in;
-    for (const Array& a : x) in.push_back(tape.variable(a));
-    std::vector<Array> out;
-    for (const Tensor& t : what(tape, in)) out.push_back((t * 1.0001).array());
-    return out;
-  };
-  CHECK(check_cube<NoMistake>({.runner = same}));
-  CHECK(says(check_cube<NoMistake>({.runner = off}), "the other way of running it, input 1"));
 }
