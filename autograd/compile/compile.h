@@ -50,6 +50,7 @@ class CompiledCore {
   std::size_t plans() const;
   std::size_t memory() const;
   Tape graph() const;
+  std::size_t kernels() const;
   std::string explain() const;
   std::string profile(int replays);
 
@@ -140,6 +141,8 @@ class Compiled {
   // About the plan used last:
   /// Its optimised graph, as a tape without values: for write_dot, and for counting.
   Tape graph() const { return core_.graph(); }
+  /// Number of kernels that a replay runs.
+  std::size_t kernels() const { return core_.kernels(); }
   /// What was fused and batched, and what was not and why, as text.
   std::string explain() const { return core_.explain(); }
   /// A table by kernel over some replays with the arguments of the last call, which must still be valid: time, share,

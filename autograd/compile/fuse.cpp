@@ -20,14 +20,32 @@ class Fuser {
     gradients_late();
     connect();
     Graph out = g_;
-    std::unordered_map<NodeId, std::uint32_t> numbers;
-    for (NodeId i = 0; i < n_; ++i)
-      if (member_[i])
-        out.nodes[i].kernel = numbers.emplace(find(i), static_cast<std::uint32_t>(numbers.size())).first->second;
+    // A kernel of too many nodes is cut in the order of its nodes: no part waits for a later one.
+    struct Kernel {
+      std::uint32_t number = 0, nodes = most_nodes;
+    };
+    std::unordered_map<NodeId, Kernel> kernels;
+    std::uint32_t count = 0;
+    for (NodeId i = 0; i < n_; ++i) {
+      if (!member_[i]) continue;
+      Kernel& k = kernels[find(i)];
+      const std::uint32_t terms = std::max(g_.nodes[i].inputs, 1u);
+      if (k.nodes + terms > most_nodes) k = {count++, 0};
+      k.nodes += terms;
+      out.nodes[i].kernel = k.number;
+    }
     return sorted(out);
   }
 
  private:
+  static constexpr std::uint32_t most_nodes = 240;  // counting each input, so that registers do not run out
+
+  // What an operand is a part of, as long as that has the same rows: the gates of a step read parts of one product.
+  NodeId whole_of(NodeId i, Index rows) const {
+    while (g_.nodes[i].info->alias != nullptr && g_.nodes[g_.in(i, 0)].shape.rows() == rows) i = g_.in(i, 0);
+    return i;
+  }
+
   // Reshapes that keep rows and columns do not come between nodes of a kernel.
   bool same_space(NodeId a, NodeId b) const {
     const Shape &x = g_.nodes[a].shape, &y = g_.nodes[b].shape;
@@ -85,7 +103,8 @@ class Fuser {
       for (NodeId in : g_.in(i)) {
         if (joins(in, i) && stage_[in] == stage_[i]) parent_[find(i)] = find(in);
         if (!runs(in) || (joins(in, i) && stage_[in] == stage_[i])) continue;
-        const auto key = static_cast<std::uint64_t>(in) << 32 | stage_[i];
+        const NodeId whole = whole_of(in, g_.nodes[i].shape.rows());
+        const auto key = static_cast<std::uint64_t>(whole) << 32 | stage_[i];
         const auto [known, fresh] = readers.emplace(key, i);
         if (!fresh && same_space(known->second, i)) parent_[find(i)] = find(known->second);
       }

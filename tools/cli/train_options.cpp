@@ -38,9 +38,17 @@ void need_one_of(const char* option, const std::string& value, std::initializer_
 }
 
 template <class T>
+CLI::Option* add(CLI::App& app, const char* name, T& value, const char* help) {
+  if constexpr (std::is_same_v<T, bool>)
+    return app.add_flag(name, value, help);
+  else
+    return app.add_option(name, value, help)->capture_default_str();
+}
+
+template <class T>
 void option(CLI::App& app, TrainCommand& command, const char* group, const char* name, T TrainOptions::*field,
             const char* help) {
-  CLI::Option* added = app.add_option(name, command.options.*field, help)->group(group)->capture_default_str();
+  CLI::Option* added = add(app, name, command.options.*field, help)->group(group);
   command.given.push_back(
       {name, added, [field](const TrainOptions& from, TrainOptions& to) { to.*field = from.*field; }});
 }
@@ -148,6 +156,7 @@ void add_train_options(CLI::App& app, TrainCommand& c) {
       ->group("Run");
   app.add_option("--resume", c.resume, "Go on from this checkpoint, to the same bits as a run that was never stopped")
       ->group("Run");
+  option(app, c, "Run", "--eager", &O::eager, "Run op by op; otherwise a step is traced once, optimised and replayed");
   app.add_option("--pause-after", c.pause_after, "Stop after so many updates, as Ctrl-C would; go on with --resume")
       ->group("Run");
   app.add_option("--threads", c.threads, "Threads to use; 0: as many as processors")->group("Run");

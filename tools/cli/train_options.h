@@ -21,6 +21,7 @@ struct TrainOptions {
   double dropout = 0;
 
   Index batch = 32, sequence = 64, shards = 2;
+  bool eager = false;
   double held_out = 0.05;
 
   std::string optimizer = "adam", schedule = "cosine";
