@@ -183,7 +183,7 @@ ConstView Tensor::value() const {
 double Tensor::item() const {
   const ConstView v = value();
   if (v.size() != 1) throw Error("item() needs exactly one element; the shape is " + v.shape.str());
-  return Array(v).item();
+  return visit_dtype(v.dtype, [&]<class T>() { return static_cast<double>(*v.as<T>()); });
 }
 
 std::ostream& operator<<(std::ostream& out, const Tensor& t) { return out << to_string(t.value()); }
