@@ -102,14 +102,14 @@ class Compiled {
     static_assert(sizeof...(Args) == sizeof...(Examples),
                   "a compiled function takes as many arguments as its examples");
     core_.begin();
-    const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
-    const auto number = [&](const auto& x) { core_.number(x); };
+    [[maybe_unused]] const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
+    [[maybe_unused]] const auto number = [&](const auto& x) { core_.number(x); };
     (detail::visit(args, leaf, number), ...);
     if (core_.known()) return;
     std::optional<Stored> result;
     core_.compile([&](Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results) {
       std::size_t next = 0;
-      const auto placeholder = [&](ConstView) { return inputs[next++]; };
+      [[maybe_unused]] const auto placeholder = [&](ConstView) { return inputs[next++]; };
       // In order: arguments are numbered as they were visited.
       std::tuple<detail::Traced<Args>...> traced{detail::traced(args, placeholder)...};
       const auto call = [&](auto&... x) -> decltype(auto) { return f_(tape, x...); };

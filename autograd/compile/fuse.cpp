@@ -15,7 +15,7 @@ class Fuser {
   explicit Fuser(const Graph& g) : g_(g), n_(g.size()), stage_(n_), member_(n_), parent_(n_) {}
 
   Graph run() {
-    for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i);
+    for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i) && g_.nodes[i].inputs <= 16;
     as_soon_as_possible();
     gradients_late();
     connect();
@@ -76,7 +76,8 @@ class Fuser {
     std::vector<std::uint32_t> latest(n_, 0xffffffffu);
     std::vector<bool> fused_use(n_);
     for (NodeId i = n_; i-- > 0;) {
-      if (member_[i] && g_.nodes[i].backward && fused_use[i] && latest[i] > stage_[i]) stage_[i] = latest[i];
+      if (member_[i] && g_.nodes[i].backward && !g_.is<AddN>(i) && fused_use[i] && latest[i] > stage_[i])
+        stage_[i] = latest[i];
       const bool view = g_.nodes[i].info->alias != nullptr;
       for (NodeId in : g_.in(i)) {
         const bool same = joins(in, i);
