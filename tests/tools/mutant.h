@@ -122,9 +122,11 @@ class MutantSweep final : public detail::Sweep {
       return outer_.add_slice(i, g, axis, last == 0 ? start : start == last ? start - 1 : start + 1);
     }
     if (trial().mutation.fault == Fault::swap_parts) {
-      const Index n = g.shape()[axis];
-      if (start <= n) ++trial().fired;
-      return outer_.add_slice(i, g, axis, start == 0 ? n : start == n ? 0 : start);
+      const Index n = g.shape()[axis], other_start = start == 0 ? n : start == n ? 0 : start;
+      if (other_start == start || other_start + n > outer_.x(i).shape()[axis])
+        return outer_.add_slice(i, g, axis, start);
+      ++trial().fired;
+      return outer_.add_slice(i, g, axis, other_start);
     }
     const std::optional<Tensor> changed = change(i, g);
     if (changed.has_value()) outer_.add_slice(i, *changed, axis, start);
