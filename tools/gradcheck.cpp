@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -27,12 +28,22 @@ void report_cuts(CheckedFunction& f, GradReport& report) {
   }
 }
 
+// Rules and sums are right and nodes stand at kinks: where kinks cancel, as in relu(x) - relu(-x), no rule can know.
+void call_kinks(GradReport& report) {
+  constexpr auto wrong = static_cast<std::size_t>(Verdict::wrong), kink = static_cast<std::size_t>(Verdict::kink);
+  for (GradParameter& p : report.parameters) p.counts[kink] += std::exchange(p.counts[wrong], 0);
+  for (GradElement& e : report.worst)
+    if (e.verdict == Verdict::wrong) e.verdict = Verdict::kink;
+  report.verdict = Verdict::kink;
+}
+
 void locate(CheckedFunction& f, const GradcheckOptions& options, GradReport& report) {
   detail::Located found = detail::locate_faults(f.tape(), f.root(), options.seed);
   report.kinks = std::move(found.kinks);
   if (report.verdict != Verdict::wrong) return;
   report.faults = std::move(found.faults);
   if (!report.faults.empty()) return;
+  if (!report.kinks.empty()) return call_kinks(report);
   report.faults.push_back({.kind = GradFault::Kind::off_tape,
                            .op = {},
                            .scope = {},
