@@ -236,7 +236,7 @@ void ParameterCheck::run(Index budget) {
 // Elements that half a minute or so is enough for, when the caller does not say.
 Index automatic_budget(const Tape& tape) {
   double nanoseconds = 0;
-  for (NodeId i = 0; i < tape.size(); ++i) nanoseconds += 200 + 10 * static_cast<double>(tape.node(i).shape.size());
+  for (NodeId i = 0; i < tape.size(); ++i) nanoseconds += 200 + 3 * static_cast<double>(tape.node(i).shape.size());
   return std::clamp<Index>(static_cast<Index>(3e10 / 12 / nanoseconds), 64, 2000);
 }
 

@@ -17,9 +17,17 @@ TEST_CASE("a random graph does the same on every tape") {
   CHECK(a.size() == b.size());
 }
 
+namespace {
+
+bool all_of_them() {
+  const char* full = std::getenv("REWIND_FULL");
+  return full != nullptr && *full != '\0';
+}
+
+}  // namespace
+
 TEST_CASE("random correct graphs raise no false alarm") {
-  const char* all = std::getenv("REWIND_FULL");
-  const std::uint64_t graphs = all != nullptr && *all != '\0' ? 2000 : 200;
+  const std::uint64_t graphs = all_of_them() ? 2000 : 200;
   std::array<Index, verdicts> counts{};
   std::set<std::string> cases;
   for (std::uint64_t seed = 1; seed <= graphs; ++seed) {
@@ -41,4 +49,19 @@ TEST_CASE("random correct graphs raise no false alarm") {
                  << count(Verdict::not_reached) << " not reached");
   CHECK(cases.size() == test::op_cases().size());
   CHECK(static_cast<double>(count(Verdict::right)) >= 0.98 * static_cast<double>(judged));
+}
+
+TEST_CASE("second derivatives of random graphs raise no false alarm") {
+  Index right = 0, others = 0;
+  for (std::uint64_t seed = 1; seed <= (all_of_them() ? 200 : 20); ++seed) {
+    const test::RandomGraph graph(seed, 6);
+    const GradReport report = gradcheck([&](Tape& t) { return graph(t); }, graph.parameters(), {.order = 2});
+    INFO(graph.str() << "\n" << report);
+    CHECK(report.count(Verdict::wrong) == 0);
+    CHECK(report.faults.empty());
+    right += report.count(Verdict::right);
+    others += report.count(Verdict::noise_limited) + report.count(Verdict::kink);
+  }
+  MESSAGE(right << " right, " << others << " kink or noise-limited");
+  CHECK(static_cast<double>(right) >= 0.98 * static_cast<double>(right + others));
 }

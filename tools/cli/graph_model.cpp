@@ -79,17 +79,25 @@ void check_sizes(const GraphModel& what) {
     if (n < 1) throw Error(std::string(name) + " is " + std::to_string(n) + ": it must be 1 or more");
 }
 
-RecordedModel record_file(const GraphModel& what, Rng& rng) {
+BuiltModel build_from_file(const GraphModel& what, Rng& rng) {
   auto model = std::make_unique<CharModel>(CharModel::load(what.file));
-  RecordedModel out{.model = nullptr, .tape = Tape(), .loss = {}};
+  model->eval();
   const auto characters = static_cast<Index>(model->vocabulary().size());
   const Shape shape{what.steps, what.batch};
-  const Tensor x = out.tape.constant(random_indices(shape, characters, rng));
-  CharModel::State state = model->zero_state(out.tape, what.batch);
-  const Tensor logits = model->logits(x, state);
-  out.loss = cross_entropy(logits, out.tape.constant(random_indices(shape, characters, rng)));
-  out.model = std::move(model);
-  return out;
+  const Array x = random_indices(shape, characters, rng), y = random_indices(shape, characters, rng);
+  const auto loss = [&model = *model, x, y](Tape& tape) {
+    CharModel::State state = model.zero_state(tape, x.shape()[1]);
+    return cross_entropy(model.logits(tape.constant(x), state), tape.constant(y));
+  };
+  return {std::move(model), loss};
+}
+
+BuiltModel build_layers(const GraphModel& what, Rng& rng) {
+  auto layers = std::make_unique<Layers>(what, rng);
+  const Array x = random_array({what.steps, what.batch, what.in}, rng);
+  const Array y = random_array({what.batch, (what.bidirectional ? 2 : 1) * what.hidden}, rng);
+  const auto loss = [&layers = *layers, x, y](Tape& tape) { return mse(layers(tape.variable(x)), tape.constant(y)); };
+  return {std::move(layers), loss};
 }
 
 }  // namespace
@@ -101,15 +109,17 @@ std::string GraphModel::name() const {
   return (layers == 1 ? what : std::to_string(layers) + " layers of " + what) + length;
 }
 
-RecordedModel record_model(const GraphModel& what) {
+BuiltModel build_model(const GraphModel& what) {
   check_sizes(what);
   Rng rng(what.seed);
-  if (!what.file.empty()) return record_file(what, rng);
-  auto layers = std::make_unique<Layers>(what, rng);
+  return what.file.empty() ? build_layers(what, rng) : build_from_file(what, rng);
+}
+
+RecordedModel record_model(const GraphModel& what) {
+  BuiltModel built = build_model(what);
   RecordedModel out{.model = nullptr, .tape = Tape(), .loss = {}};
-  const Tensor y = (*layers)(out.tape.constant(random_array({what.steps, what.batch, what.in}, rng)));
-  out.loss = mse(y, out.tape.constant(random_array(y.shape(), rng)));
-  out.model = std::move(layers);
+  out.loss = built.loss(out.tape);
+  out.model = std::move(built.model);
   return out;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -8,7 +9,7 @@
 
 namespace rw::cli {
 
-/// What `rewind graph` draws: a saved model, or a built-in cell by name.
+/// What `rewind graph` draws and `rewind gradcheck` checks: a saved model, or a built-in cell by name.
 struct GraphModel {
   std::string file;  // when not empty, the rest but `steps`, `batch` and `seed` is the file's
   std::string cell = "lstm";
@@ -20,6 +21,16 @@ struct GraphModel {
   std::string name() const;
 };
 
+/// A model, and its scalar loss over `steps` steps of random input, recorded on any tape. The numbers are the same each
+/// time.
+struct BuiltModel {
+  std::unique_ptr<Module> model;
+  std::function<Tensor(Tape&)> loss;
+};
+
+/// Throws Error for sizes below 1, a cell that does not exist, and a file that is no model.
+BuiltModel build_model(const GraphModel& what);
+
 /// A recorded model: the tape's last forward node is a scalar loss.
 struct RecordedModel {
   std::unique_ptr<Module> model;
@@ -27,8 +38,7 @@ struct RecordedModel {
   Tensor loss;
 };
 
-/// Records the forward pass over `steps` steps of random input. Throws Error for sizes below 1, a cell that does not
-/// exist, and a file that is no model.
+/// Builds it and records the loss. Throws as `build_model` does.
 RecordedModel record_model(const GraphModel& what);
 
 }  // namespace rw::cli

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   rw::cli::add_train(app);
   rw::cli::add_sample(app);
   rw::cli::add_graph(app);
+  rw::cli::add_gradcheck(app);
   rw::cli::add_flow(app);
   try {
     app.parse(argc, argv);

@@ -1,0 +1,74 @@
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
+#include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/graph_model.h>
+#include <rewind/tools/gradcheck.h>
+
+namespace rw::cli {
+namespace {
+
+struct GradcheckCommand {
+  GraphModel model;
+  GradcheckOptions options;
+  bool f32 = false, json = false;
+};
+
+// Colours for people who look at a terminal (https://no-color.org).
+bool colours() {
+  const char* no = std::getenv("NO_COLOR");
+  return isatty(STDOUT_FILENO) != 0 && (no == nullptr || *no == '\0');
+}
+
+template <class Report>
+void print(const Report& report, bool json) {
+  std::cout << (json ? report.json() : report.str(colours())) << std::flush;
+  if (!std::cout) throw Error("cannot write the report: standard output is closed or full");
+  if (!report.ok()) exit_code = 1;
+}
+
+void gradcheck(const GradcheckCommand& c) {
+  const BuiltModel built = build_model(c.model);
+  if (c.f32)
+    print(check_rounding(built.loss, built.model->parameters()), c.json);
+  else
+    print(rw::gradcheck(built.loss, built.model->parameters(), c.options), c.json);
+}
+
+}  // namespace
+
+void add_gradcheck(CLI::App& rewind) {
+  CLI::App* app = rewind.add_subcommand("gradcheck", "Check the gradients of a cell or a saved model; 0 only if right");
+  const auto c = std::make_shared<GradcheckCommand>();
+  c->model.hidden = 4;
+  c->model.in = 3;
+  c->model.batch = 2;
+  std::string names;
+  for (std::string_view name : cell_names()) names += (names.empty() ? "" : ", ") + std::string(name);
+  app->add_option("MODEL", c->model.file, "What rewind train made; without it, a new cell is checked");
+  app->add_option("--cell", c->model.cell, "One of " + names);
+  app->add_option("--steps", c->model.steps, "Time steps");
+  app->add_option("--layers", c->model.layers, "Layers, one above the other");
+  app->add_flag("--bidirectional", c->model.bidirectional, "Each layer reads in both directions");
+  app->add_option("--in", c->model.in, "Features of the input");
+  app->add_option("--hidden", c->model.hidden, "Features of the state");
+  app->add_option("--batch", c->model.batch, "Sequences side by side");
+  app->add_option("--seed", c->model.seed, "Seed of weights and input");
+  app->add_option("--order", c->options.order, "1: gradients; 2: second derivatives, too")->check(CLI::Range(1, 2));
+  app->add_option("--elements", c->options.elements,
+                  "Elements to check one by one; 0: what half a minute is enough for")
+      ->check(CLI::NonNegativeNumber);
+  app->add_flag("--full", c->options.full, "Check every element");
+  app->add_option("--worst", c->options.worst, "Elements in the table of the worst");
+  app->add_flag("--f32", c->f32, "Replay an f32 tape in f64: is every value within its rounding?");
+  app->add_flag("--json", c->json, "Print JSON");
+  app->callback([c] { gradcheck(*c); });
+}
+
+}  // namespace rw::cli
