@@ -31,7 +31,6 @@ extern std::atomic<Slot*> slot_table[slot_blocks];
 inline const Slot& slot_of(std::uint32_t number) {
   return slot_table[number / slots_in_block].load(std::memory_order_acquire)[number % slots_in_block];
 }
-/// The tape that uses slot `number` now, or null.
 /// The tape that made `stamp` in slot `number`, or null when it is gone. A tape that uses the slot now may be another
 /// thread's: it is not looked at.
 inline TapeData* tape_of_slot(std::uint32_t number, std::uint64_t stamp) {
