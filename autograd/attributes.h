@@ -15,7 +15,7 @@ namespace rw::detail {
 
 template <class T>
 concept BitwiseField = std::is_trivially_copyable_v<T> &&
-    (std::has_unique_object_representations_v<T> || std::is_floating_point_v<T>);
+    (std::has_unique_object_representations_v<T> || std::is_same_v<T, float> || std::is_same_v<T, double>);
 
 inline std::uint64_t mix(std::uint64_t h, std::uint64_t x) {
   h = (h ^ x) * 0x9e3779b97f4a7c15ull;

@@ -76,9 +76,35 @@ struct OpInfo {
 
 namespace detail {
 
+// A member that is there under the right name but cannot be called as the engine would call it must not pass for one
+// that is not there: a misspelt rule would be a gradient of zero.
+template <class Op>
+constexpr void check_signatures() {
+  using Shapes = std::span<const Shape>;
+  using Views = std::span<const ConstView>;
+  static_assert(
+      requires(const Op& o, Shapes in) { Shape(o.infer(in)); },
+      "an op needs `Shape infer(std::span<const Shape> in) const`");
+  static_assert(
+      !requires { &Op::eval; } || requires(const Op& o, Views x, View y) { o.eval(x, y); },
+      "eval must be `void eval(std::span<const ConstView> x, View y) const`");
+  static_assert(
+      !requires { &Op::eval_add; } || requires(const Op& o, Views x, View y) { o.eval_add(x, y); },
+      "eval_add must be `void eval_add(std::span<const ConstView> x, View y) const`");
+  static_assert(
+      !requires { &Op::vjp; } || requires(const Op& o, Vjp& g) { o.vjp(g); }, "vjp must be `void vjp(Vjp& g) const`");
+  static_assert(
+      !requires { &Op::alias; } || requires(const Op& o, ConstView& y) { bool(o.alias(ConstView{}, y)); },
+      "alias must be `bool alias(ConstView x, ConstView& y) const`");
+  static_assert(
+      !requires { &Op::describe; } || requires(const Op& o) { std::string(o.describe()); },
+      "describe must be `std::string describe() const`");
+}
+
 template <class Op>
 OpInfo make_op_info() {
   static_assert(std::is_trivially_copyable_v<Op>, "an op's attributes must be trivially copyable");
+  check_signatures<Op>();
   OpInfo info;
   info.name = Op::name;
   info.attribute_size = std::is_empty_v<Op> ? 0 : sizeof(Op);

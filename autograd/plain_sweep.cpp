@@ -205,11 +205,13 @@ void PlainSweep::generic_rule(NodeId id) {
   const TapeMark before = tape_.mark();
   tape_.rule_nodes = before.nodes;
   tape_.lazy = true;
+  tape_.scope = tape_.nodes[id].scope;  // for messages
   const NodeId dy =
       tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
   tape_.nodes[dy].data = tape_.gradients[id];
   run_rule(id, tape_.tensor(dy));
   tape_.lazy = false;
+  tape_.scope = before.scope;
   tape_.forget_nodes(before);
 }
 
@@ -325,6 +327,7 @@ void plain_backward(TapeData& tape, NodeId root, Gradients* into, const Backward
     sweep.forget_leaves();
   } catch (...) {
     tape.lazy = false;
+    tape.scope = before.scope;
     tape.truncate(before);
     tape.forget_gradients(0);
     throw;

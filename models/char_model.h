@@ -36,7 +36,6 @@ class CharModel : public Module {
   CharModel(Vocabulary vocabulary, const CharModelOptions& options, Rng& rng);
 
   State zero_state(Tape& tape, Index batch) const { return cells_.zero_state(tape, batch); }
-  State empty_state() const { return cells_.empty_state(); }
   /// The state after one character of each stream, i32 [N]: with this the model is a Cell, so that TruncatedBptt can
   /// carry its state.
   State step(Tensor inputs, const State& state) const;

@@ -24,6 +24,8 @@ add_test(NAME install
 
 rewind_must_not_compile(view_of_text tests/must_not_compile/view_of_text.cpp "constraint")
 rewind_must_not_compile(copied_module tests/must_not_compile/copied_module.cpp "deleted")
+rewind_must_not_compile(op_with_a_wrong_rule tests/must_not_compile/op_with_a_wrong_rule.cpp "vjp must be")
+rewind_must_not_compile(op_with_a_text tests/must_not_compile/op_with_a_text.cpp "trivially copyable")
 
 include(tests/readme/blocks.cmake)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS README.md)

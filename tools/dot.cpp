@@ -101,12 +101,12 @@ void Frame::open(std::ostream& out, std::uint32_t box) const {
 
 void Frame::operator()(std::ostream& out) const {
   out << "graph [rankdir=TB, bgcolor=\"transparent\", fontname=\"Helvetica,Arial,sans-serif\", fontsize=12, "
-         "fontcolor=\"#6e7781\", color=\"#8c959f\", style=\"rounded\", nodesep=0.22, ranksep=0.36, pad=0.1, "
+         "fontcolor=\"#757d86\", color=\"#8c959f\", style=\"rounded\", nodesep=0.22, ranksep=0.36, pad=0.1, "
          "labeljust=l"
       << (options_.title.empty() ? "" : fmt::format(", labelloc=t, label=\"{}\"", dot_escape(options_.title)))
       << "];\nnode [fontname=\"Helvetica,Arial,sans-serif\", fontsize=11, shape=box, style=\"filled,rounded\", "
          "color=\"#8c959f\", fillcolor=\"#ffffff\", fontcolor=\"#1f2328\", height=0.3, margin=\"0.12,0.05\"];\n"
-         "edge [fontname=\"Helvetica,Arial,sans-serif\", fontsize=10, color=\"#7d8590\", fontcolor=\"#6e7781\", "
+         "edge [fontname=\"Helvetica,Arial,sans-serif\", fontsize=10, color=\"#7d8590\", fontcolor=\"#757d86\", "
          "arrowsize=0.6];\n";
   if (boxes_.empty()) return;
   // Boxes within boxes, without recursion: a second visit closes.
@@ -152,7 +152,7 @@ void write_edge(std::ostream& out, const GraphNode& from, const GraphNode& to, c
     label = detail::shape_text(from.shape);
   if (edge.delay > 0) label = fmt::format("z^-{}", edge.delay);
   out << "[";
-  if (!label.empty()) out << fmt::format("label=\" {} \"", dot_escape(label));
+  if (!label.empty()) out << fmt::format("label=\" {}  \"", dot_escape(label));
   const char* comma = label.empty() ? "" : ", ";
   if (edge.delay > 0) {
     out << comma << "dir=back, style=bold, color=\"#bc4c00\", fontcolor=\"#bc4c00\"";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <iosfwd>
 #include <string>
 
@@ -31,6 +32,17 @@ struct DotOptions {
 void write_dot(std::ostream& out, const Tape& tape, const DotOptions& options = {});
 /// The same of a view; `fold_time`, `window`, `backward` and `loss` were settled when it was made.
 void write_dot(std::ostream& out, const GraphView& view, const DotOptions& options = {});
+
+/// The same of a compiled function (see compile.h): the optimised graph of the plan it used last. `loss` cannot be
+/// given.
+template <class C>
+requires requires(const C& c) {
+  { c.graph() } -> std::same_as<Tape>;
+}
+void write_dot(std::ostream& out, const C& compiled, const DotOptions& options = {}) {
+  const Tape tape = compiled.graph();
+  write_dot(out, tape, options);
+}
 
 /// The view that `write_dot` draws: made, folded, its statistics computed, as `options` say.
 GraphView graph_view(const Tape& tape, const DotOptions& options);

@@ -79,7 +79,8 @@ std::string node_label(const GraphNode& node) {
   // A number that the program wrote, as the 1 of "1 - z".
   if (node.role == GraphRole::constant && !node.attributes.empty())
     return node.attributes + (node.shape.rank() == 0 ? "" : shape);
-  return node.op + (node.attributes.empty() ? "" : "\n" + node.attributes) + shape;
+  const std::string op = node.op == "variable" ? "input" : node.op;
+  return op + (node.attributes.empty() ? "" : "\n" + node.attributes) + shape;
 }
 
 }  // namespace rw::detail

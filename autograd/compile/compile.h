@@ -50,6 +50,7 @@ class CompiledCore {
   std::size_t plans() const;
   std::size_t memory() const;
   Tape graph() const;
+  std::size_t kernels() const;
   std::string explain() const;
   std::string profile(int replays);
 
@@ -101,14 +102,14 @@ class Compiled {
     static_assert(sizeof...(Args) == sizeof...(Examples),
                   "a compiled function takes as many arguments as its examples");
     core_.begin();
-    const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
-    const auto number = [&](const auto& x) { core_.number(x); };
+    [[maybe_unused]] const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
+    [[maybe_unused]] const auto number = [&](const auto& x) { core_.number(x); };
     (detail::visit(args, leaf, number), ...);
     if (core_.known()) return;
     std::optional<Stored> result;
     core_.compile([&](Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results) {
       std::size_t next = 0;
-      const auto placeholder = [&](ConstView) { return inputs[next++]; };
+      [[maybe_unused]] const auto placeholder = [&](ConstView) { return inputs[next++]; };
       // In order: arguments are numbered as they were visited.
       std::tuple<detail::Traced<Args>...> traced{detail::traced(args, placeholder)...};
       const auto call = [&](auto&... x) -> decltype(auto) { return f_(tape, x...); };
@@ -140,6 +141,8 @@ class Compiled {
   // About the plan used last:
   /// Its optimised graph, as a tape without values: for write_dot, and for counting.
   Tape graph() const { return core_.graph(); }
+  /// Number of kernels that a replay runs.
+  std::size_t kernels() const { return core_.kernels(); }
   /// What was fused and batched, and what was not and why, as text.
   std::string explain() const { return core_.explain(); }
   /// A table by kernel over some replays with the arguments of the last call, which must still be valid: time, share,

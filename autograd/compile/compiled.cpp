@@ -155,6 +155,11 @@ std::size_t CompiledCore::memory() const {
   return bytes;
 }
 Tape CompiledCore::graph() const { return ir::to_tape(state_->plan().graph()); }
+std::size_t CompiledCore::kernels() const {
+  const auto& steps = state_->plan().steps();
+  return static_cast<std::size_t>(std::count_if(
+      steps.begin(), steps.end(), [](const ir::Plan::Step& s) { return s.kind == ir::Plan::Kind::kernel; }));
+}
 std::string CompiledCore::explain() const {
   const ir::Plan& plan = state_->plan();
   return ir::explain(plan, state_->current->notes);

@@ -15,19 +15,37 @@ class Fuser {
   explicit Fuser(const Graph& g) : g_(g), n_(g.size()), stage_(n_), member_(n_), parent_(n_) {}
 
   Graph run() {
-    for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i);
+    for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i) && g_.nodes[i].inputs <= 16;
     as_soon_as_possible();
     gradients_late();
     connect();
     Graph out = g_;
-    std::unordered_map<NodeId, std::uint32_t> numbers;
-    for (NodeId i = 0; i < n_; ++i)
-      if (member_[i])
-        out.nodes[i].kernel = numbers.emplace(find(i), static_cast<std::uint32_t>(numbers.size())).first->second;
+    // A kernel of too many nodes is cut in the order of its nodes: no part waits for a later one.
+    struct Kernel {
+      std::uint32_t number = 0, nodes = most_nodes;
+    };
+    std::unordered_map<NodeId, Kernel> kernels;
+    std::uint32_t count = 0;
+    for (NodeId i = 0; i < n_; ++i) {
+      if (!member_[i]) continue;
+      Kernel& k = kernels[find(i)];
+      const std::uint32_t terms = std::max(g_.nodes[i].inputs, 1u);
+      if (k.nodes + terms > most_nodes) k = {count++, 0};
+      k.nodes += terms;
+      out.nodes[i].kernel = k.number;
+    }
     return sorted(out);
   }
 
  private:
+  static constexpr std::uint32_t most_nodes = 240;  // counting each input, so that registers do not run out
+
+  // What an operand is a part of, as long as that has the same rows: the gates of a step read parts of one product.
+  NodeId whole_of(NodeId i, Index rows) const {
+    while (g_.nodes[i].info->alias != nullptr && g_.nodes[g_.in(i, 0)].shape.rows() == rows) i = g_.in(i, 0);
+    return i;
+  }
+
   // Reshapes that keep rows and columns do not come between nodes of a kernel.
   bool same_space(NodeId a, NodeId b) const {
     const Shape &x = g_.nodes[a].shape, &y = g_.nodes[b].shape;
@@ -58,7 +76,8 @@ class Fuser {
     std::vector<std::uint32_t> latest(n_, 0xffffffffu);
     std::vector<bool> fused_use(n_);
     for (NodeId i = n_; i-- > 0;) {
-      if (member_[i] && g_.nodes[i].backward && fused_use[i] && latest[i] > stage_[i]) stage_[i] = latest[i];
+      if (member_[i] && g_.nodes[i].backward && !g_.is<AddN>(i) && fused_use[i] && latest[i] > stage_[i])
+        stage_[i] = latest[i];
       const bool view = g_.nodes[i].info->alias != nullptr;
       for (NodeId in : g_.in(i)) {
         const bool same = joins(in, i);
@@ -85,7 +104,8 @@ class Fuser {
       for (NodeId in : g_.in(i)) {
         if (joins(in, i) && stage_[in] == stage_[i]) parent_[find(i)] = find(in);
         if (!runs(in) || (joins(in, i) && stage_[in] == stage_[i])) continue;
-        const auto key = static_cast<std::uint64_t>(in) << 32 | stage_[i];
+        const NodeId whole = whole_of(in, g_.nodes[i].shape.rows());
+        const auto key = static_cast<std::uint64_t>(whole) << 32 | stage_[i];
         const auto [known, fresh] = readers.emplace(key, i);
         if (!fresh && same_space(known->second, i)) parent_[find(i)] = find(known->second);
       }

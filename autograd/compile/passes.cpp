@@ -28,16 +28,12 @@ Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
   };
   g = checked(sorted(g));
   if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
-  if (options.passes.has(Pass::fuse)) {
-    g = checked(push_slices(g));
-    if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
-  }
-  if (options.passes.has(Pass::batch)) {
-    g = checked(batch(g, notes));
-    if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
-  }
+  if (options.passes.has(Pass::fuse)) g = checked(push_slices(g));
+  if (options.passes.has(Pass::batch)) g = checked(batch(g, notes));
+  if (options.passes.has(Pass::simplify) && (options.passes.has(Pass::fuse) || options.passes.has(Pass::batch)))
+    g = checked(simplify(g));
   g = checked(sorted(own_outputs(std::move(g))));
-  if (options.passes.has(Pass::fuse)) g = checked(fuse(g));
+  if (options.passes.has(Pass::fuse)) g = checked(fuse(checked(split_sums(g))));
   return g;
 }
 

@@ -24,6 +24,10 @@ Graph push_slices(const Graph& g);
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
 Graph batch(const Graph& g, Notes& notes);
 
+/// Long sums become running sums, from left to right, that take up each term as soon as it is there: they can then be
+/// part of the kernel that computes the term. Keeps bits.
+Graph split_sums(const Graph& g);
+
 /// Gathers elementwise ops into kernels: sets Node::kernel. Keeps bits.
 Graph fuse(const Graph& g);
 

@@ -41,7 +41,7 @@ class Simplifier {
       if (out_.nodes[in[0]].shape == n.shape) return in[0];
       if (n.info == &op_info<BroadcastTo>() && out_.is<Fill>(in[0])) return fill(value_of(in[0]), n.shape, n);
     }
-    if (n.info == &op_info<AddN>() && in.size() == 1) return in[0];
+    if (n.info == &op_info<AddN>()) return sum(in, n);
     if (n.info == &op_info<Constant>()) return constant(n);
     if (n.info->elementwise != nullptr) return elementwise(n, in);
     return unique(n, in);
@@ -168,6 +168,34 @@ class Simplifier {
       fills = fills && out_.is<Fill>(p) && detail::equal_attributes(value_of(p), value_of(pieces[0]));
     if (fills) return fill(value_of(pieces[0]), n.shape, n);
     return unique(n, pieces);
+  }
+
+  // A sum of concatenations with the same seams is a concatenation of sums: so gradients of the parts of a matrix are
+  // sums of products again.
+  NodeId sum(const std::vector<NodeId>& in, const Node& n) {
+    if (in.size() == 1) return in[0];
+    const auto seams_of_first = [&](NodeId x) {
+      if (!out_.is<Concat>(x) || out_.op<Concat>(x).axis != out_.op<Concat>(in[0]).axis ||
+          out_.nodes[x].inputs != out_.nodes[in[0]].inputs)
+        return false;
+      for (std::uint32_t k = 0; k < out_.nodes[x].inputs; ++k)
+        if (!(out_.nodes[out_.in(x, k)].shape == out_.nodes[out_.in(in[0], k)].shape)) return false;
+      return true;
+    };
+    if (!out_.is<Concat>(in[0]) || !std::all_of(in.begin(), in.end(), seams_of_first)) return unique(n, in);
+    const Concat seams = out_.op<Concat>(in[0]);
+    std::vector<NodeId> sums, terms;
+    for (std::uint32_t k = 0; k < out_.nodes[in[0]].inputs; ++k) {
+      terms.clear();
+      for (NodeId x : in) terms.push_back(out_.in(x, k));
+      Node part = n;
+      part.shape = out_.nodes[terms[0]].shape;
+      sums.push_back(unique(part, terms));
+    }
+    Node whole = n;
+    whole.info = &op_info<Concat>();
+    whole.op = &seams;
+    return unique(whole, sums);
   }
 
   // Pieces that are neighbours already.

@@ -48,9 +48,8 @@ TEST_CASE("rewind flow compares cells") {
   CHECK(flow.out.find("vanishing") != std::string::npos);
   CHECK(flow.out.find("exploding") != std::string::npos);
   const std::string csv = text_of(flow.folder / "flow.csv"), svg = text_of(flow.folder / "flow.svg");
-  for (const char* part :
-       {"rnn-relu:3,carried,,0,", "lstm,contribution,W,20,", "gru,saturated_high,sigmoid 1,1,",
-        "rnn,loss_gradient,,20,", "rnn,step_jacobian,,1,", "rnn,singular_value,"})
+  for (const char* part : {"rnn-relu:3,carried,,0,", "lstm,contribution,W,20,", "gru,saturated_high,sigmoid 1,1,",
+                           "rnn,loss_gradient,,20,", "rnn,step_jacobian,,1,", "rnn,singular_value,"})
     CHECK_MESSAGE(csv.find(part) != std::string::npos, part);
   CHECK(svg.find("</svg>") != std::string::npos);
   CHECK(svg.find("time step t") != std::string::npos);

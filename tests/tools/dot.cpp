@@ -6,12 +6,15 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/matmul.h>
+#include <rewind/ops/reduce.h>
+#include <rewind/ops/view.h>
 #include <rewind/tools/dot.h>
 #include <rewind/tools/dot_text.h>
 
@@ -130,6 +133,26 @@ TEST_CASE("overlays colour by size and show nan and inf in red") {
   CHECK(values.find("1 nan") != std::string::npos);
   CHECK(dot_of(tape, {.overlay = Overlay::gradient_norm}).find("|dx|") != std::string::npos);
   CHECK(dot_of(tape, {.overlay = Overlay::bytes}).find("8 B") != std::string::npos);
+}
+
+TEST_CASE("a compiled function is drawn as it was optimised") {
+  Parameter W("W", full({4, 4}, 0.1)), V("V", full({4, 4}, 0.1));
+  auto step = compile(
+      [&](Tape&, Tensor x) {
+        Tensor h = matmul(slice(x, 0, 0, 1), V);
+        for (Index t = 1; t < 20; ++t) h = tanh(matmul(h, W) + slice(x, 0, t, 1));
+        const Tensor loss = sum(square(h));
+        backward(loss);
+        return loss;
+      },
+      full({20, 4}, 0.1));
+  std::ostringstream whole, folded;
+  write_dot(whole, step);
+  write_dot(folded, step, {.fold_time = true});
+  CHECK(whole.str().find("backward") != std::string::npos);
+  CHECK(whole.str().find("label=\"W\\n4 x 4\"") != std::string::npos);
+  CHECK(count(folded.str(), " [id=") < count(whole.str(), " [id=") / 2);
+  CHECK(folded.str().find("z^-1") != std::string::npos);
 }
 
 TEST_CASE("what cannot be drawn is said in one clear line") {

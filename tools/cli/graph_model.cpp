@@ -96,7 +96,7 @@ BuiltModel build_layers(const GraphModel& what, Rng& rng) {
   auto layers = std::make_unique<Layers>(what, rng);
   const Array x = random_array({what.steps, what.batch, what.in}, rng);
   const Array y = random_array({what.batch, (what.bidirectional ? 2 : 1) * what.hidden}, rng);
-  const auto loss = [&layers = *layers, x, y](Tape& tape) { return mse(layers(tape.constant(x)), tape.constant(y)); };
+  const auto loss = [&layers = *layers, x, y](Tape& tape) { return mse(layers(tape.variable(x)), tape.constant(y)); };
   return {std::move(layers), loss};
 }
 

@@ -38,11 +38,70 @@ void need_one_of(const char* option, const std::string& value, std::initializer_
 }
 
 template <class T>
+CLI::Option* add(CLI::App& app, const char* name, T& value, const char* help) {
+  if constexpr (std::is_same_v<T, bool>)
+    return app.add_flag(name, value, help);
+  else
+    return app.add_option(name, value, help)->capture_default_str();
+}
+
+template <class T>
 void option(CLI::App& app, TrainCommand& command, const char* group, const char* name, T TrainOptions::*field,
             const char* help) {
-  CLI::Option* added = app.add_option(name, command.options.*field, help)->group(group)->capture_default_str();
+  CLI::Option* added = add(app, name, command.options.*field, help)->group(group);
   command.given.push_back(
       {name, added, [field](const TrainOptions& from, TrainOptions& to) { to.*field = from.*field; }});
+}
+
+void add_model_options(CLI::App& app, TrainCommand& c) {
+  using O = TrainOptions;
+  option(app, c, "Model", "--cell", &O::cell, "lstm, gru, gru-before, rnn or rnn-relu");
+  option(app, c, "Model", "--layers", &O::layers, "Layers of cells");
+  option(app, c, "Model", "--hidden", &O::hidden, "Numbers in a layer's state");
+  option(app, c, "Model", "--embedding", &O::embedding, "Length of the vector for a character; 0: one-hot");
+  option(app, c, "Model", "--dropout", &O::dropout, "Part of a layer's outputs that is dropped while training");
+  option(app, c, "Model", "--init", &O::init, "Start of the weights: default, glorot, orthogonal, uniform or normal");
+  option(app, c, "Model", "--init-scale", &O::init_scale, "Half width of uniform, deviation of normal");
+}
+
+void add_training_options(CLI::App& app, TrainCommand& c) {
+  using O = TrainOptions;
+  option(app, c, "Data", "--batch", &O::batch, "Streams that are read side by side");
+  option(app, c, "Data", "--sequence", &O::sequence, "Steps from one update to the next");
+  option(app, c, "Data", "--shards", &O::shards,
+         "Parts of the batch that are worked on at the same time, a thread each");
+  option(app, c, "Data", "--split", &O::held_out, "Part of the text that is held out");
+  option(app, c, "Data", "--seed", &O::seed, "Seed of the starting weights and of dropout");
+
+  option(app, c, "Optimizer", "--optimizer", &O::optimizer, "sgd, momentum, rmsprop, adam or adamw");
+  option(app, c, "Optimizer", "--rate", &O::rate, "Learning rate");
+  option(
+      app, c, "Optimizer", "--schedule", &O::schedule,
+      "constant; steps: times --decay after each epoch from --decay-after on; cosine: up, then down to the run's end");
+  option(app, c, "Optimizer", "--decay", &O::decay, "Factor of the rate, for steps");
+  option(app, c, "Optimizer", "--decay-after", &O::decay_after, "Epochs before the first decay, for steps");
+  option(app, c, "Optimizer", "--clip", &O::clip, "Most that the norm of all gradients may be; 0: any");
+  option(app, c, "Optimizer", "--clip-value", &O::clip_value, "Most that a number of a gradient may be; 0: any");
+}
+
+void add_run_options(CLI::App& app, TrainCommand& c) {
+  app.add_option("--epochs", c.budget.epochs, "End after so many passes over the text (10, when nothing else ends it)")
+      ->group("Run");
+  app.add_option("--steps", c.budget.steps, "End after so many updates")->group("Run");
+  app.add_option("--seconds", c.budget.seconds, "End after so much time")->group("Run");
+  app.add_option("--out", c.files.out, "The model, a safetensors file (model.safetensors)")->group("Run");
+  app.add_option("--curve", c.files.curve, "Draw the losses into this SVG file")->group("Run");
+  app.add_option("--checkpoint", c.files.checkpoint,
+                 "Save the run here after epochs, at its end and on Ctrl-C (which else saves to OUT.checkpoint)")
+      ->group("Run");
+  app.add_option("--resume", c.resume, "Go on from this checkpoint, to the same bits as a run that was never stopped")
+      ->group("Run");
+  option(app, c, "Run", "--eager", &TrainOptions::eager,
+         "Run op by op; otherwise a step is traced once, optimised and replayed");
+  app.add_option("--pause-after", c.pause_after, "Stop after so many updates, as Ctrl-C would; go on with --resume")
+      ->group("Run");
+  app.add_option("--threads", c.threads, "Threads to use; 0: as many as processors")->group("Run");
+  app.add_flag("--quiet", c.quiet, "Show no progress")->group("Run");
 }
 
 bool is_empty(const Budget& b) { return b.epochs == 0 && b.seconds == 0 && b.steps == 0; }
@@ -94,6 +153,7 @@ void check(const Budget& b) {
 TrainOptions char_rnn_recipe() {
   return {.layers = 2,
           .hidden = 128,
+          .embedding = 0,
           .batch = 50,
           .sequence = 50,
           .held_out = 0.05,
@@ -109,49 +169,11 @@ TrainOptions char_rnn_recipe() {
 }
 
 void add_train_options(CLI::App& app, TrainCommand& c) {
-  using O = TrainOptions;
   app.add_option("TEXT", c.files.texts, "Text files in UTF-8, read one after the other");
   app.add_option("--recipe", c.recipe, "Begin with somebody's options: char-rnn (Karpathy, 2015)");
-  option(app, c, "Model", "--cell", &O::cell, "lstm, gru, gru-before, rnn or rnn-relu");
-  option(app, c, "Model", "--layers", &O::layers, "Layers of cells");
-  option(app, c, "Model", "--hidden", &O::hidden, "Numbers in a layer's state");
-  option(app, c, "Model", "--embedding", &O::embedding, "Length of the vector for a character; 0: one-hot");
-  option(app, c, "Model", "--dropout", &O::dropout, "Part of a layer's outputs that is dropped while training");
-  option(app, c, "Model", "--init", &O::init, "Start of the weights: default, glorot, orthogonal, uniform or normal");
-  option(app, c, "Model", "--init-scale", &O::init_scale, "Half width of uniform, deviation of normal");
-
-  option(app, c, "Data", "--batch", &O::batch, "Streams that are read side by side");
-  option(app, c, "Data", "--sequence", &O::sequence, "Steps from one update to the next");
-  option(app, c, "Data", "--shards", &O::shards,
-         "Parts of the batch that are worked on at the same time, a thread each");
-  option(app, c, "Data", "--split", &O::held_out, "Part of the text that is held out");
-  option(app, c, "Data", "--seed", &O::seed, "Seed of the starting weights and of dropout");
-
-  option(app, c, "Optimizer", "--optimizer", &O::optimizer, "sgd, momentum, rmsprop, adam or adamw");
-  option(app, c, "Optimizer", "--rate", &O::rate, "Learning rate");
-  option(
-      app, c, "Optimizer", "--schedule", &O::schedule,
-      "constant; steps: times --decay after each epoch from --decay-after on; cosine: up, then down to the run's end");
-  option(app, c, "Optimizer", "--decay", &O::decay, "Factor of the rate, for steps");
-  option(app, c, "Optimizer", "--decay-after", &O::decay_after, "Epochs before the first decay, for steps");
-  option(app, c, "Optimizer", "--clip", &O::clip, "Most that the norm of all gradients may be; 0: any");
-  option(app, c, "Optimizer", "--clip-value", &O::clip_value, "Most that a number of a gradient may be; 0: any");
-
-  app.add_option("--epochs", c.budget.epochs, "End after so many passes over the text (10, when nothing else ends it)")
-      ->group("Run");
-  app.add_option("--steps", c.budget.steps, "End after so many updates")->group("Run");
-  app.add_option("--seconds", c.budget.seconds, "End after so much time")->group("Run");
-  app.add_option("--out", c.files.out, "The model, a safetensors file (model.safetensors)")->group("Run");
-  app.add_option("--curve", c.files.curve, "Draw the losses into this SVG file")->group("Run");
-  app.add_option("--checkpoint", c.files.checkpoint,
-                 "Save the run here after epochs, at its end and on Ctrl-C (which else saves to OUT.checkpoint)")
-      ->group("Run");
-  app.add_option("--resume", c.resume, "Go on from this checkpoint, to the same bits as a run that was never stopped")
-      ->group("Run");
-  app.add_option("--pause-after", c.pause_after, "Stop after so many updates, as Ctrl-C would; go on with --resume")
-      ->group("Run");
-  app.add_option("--threads", c.threads, "Threads to use; 0: as many as processors")->group("Run");
-  app.add_flag("--quiet", c.quiet, "Show no progress")->group("Run");
+  add_model_options(app, c);
+  add_training_options(app, c);
+  add_run_options(app, c);
 }
 
 void complete(TrainCommand& c) {

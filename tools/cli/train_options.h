@@ -17,14 +17,15 @@ namespace rw::cli {
 /// What decides the numbers of a training run, and is therefore kept in its checkpoint.
 struct TrainOptions {
   std::string cell = "lstm";
-  Index layers = 2, hidden = 256, embedding = 0;
+  Index layers = 1, hidden = 256, embedding = 64;
   double dropout = 0;
 
-  Index batch = 32, sequence = 64, shards = 2;
+  Index batch = 8, sequence = 64, shards = 2;
+  bool eager = false;
   double held_out = 0.05;
 
   std::string optimizer = "adam", schedule = "cosine";
-  double rate = 4e-3, decay = 0.97;
+  double rate = 5e-3, decay = 0.97;
   Index decay_after = 10;
   double clip = 1, clip_value = 0;  // 0: none
 

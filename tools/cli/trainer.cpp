@@ -9,8 +9,6 @@
 #include <rewind/models/clip.h>
 #include <rewind/models/file.h>
 #include <rewind/models/schedule.h>
-#include <rewind/ops/arithmetic.h>
-#include <rewind/ops/loss.h>
 #include <rewind/tools/cli/trainer.h>
 
 namespace rw::cli {
@@ -69,39 +67,30 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
       model_(make_model(options, corpus.vocabulary)),
       parameters_(model_.parameters()),
       optimizer_(make_optimizer(options.optimizer, parameters_, options.rate)),
-      shards_(make_shards()),
-      held_out_shards_(make_shards()) {}
+      shards_(make_shards(true)),
+      held_out_shards_(make_shards(false)) {}
 
-std::vector<std::unique_ptr<Trainer::Shard>> Trainer::make_shards() const {
+Trainer::Shards Trainer::make_shards(bool learn) const {
   const Index count = std::min(options_.shards, options_.batch);
-  std::vector<std::unique_ptr<Shard>> shards;
+  Shards shards;
   for (Index i = 0; i < count; ++i) {
     const Index from = options_.batch * i / count, to = options_.batch * (i + 1) / count;
-    shards.push_back(std::make_unique<Shard>(model_, from, to - from, options_.seed + static_cast<std::uint64_t>(i)));
+    shards.push_back(std::make_unique<Shard>(
+        model_, Shard::Options{.first = from,
+                               .count = to - from,
+                               .share = static_cast<double>(to - from) / static_cast<double>(options_.batch),
+                               .seed = options_.seed + static_cast<std::uint64_t>(i),
+                               .learn = learn,
+                               .eager = options_.eager}));
   }
   return shards;
 }
 
-double Trainer::run_shard(Shard& shard, Index chunk, bool learn) {
-  const Index streams = shard.bptt.batch();
-  const double share = static_cast<double>(streams) / static_cast<double>(options_.batch);
-  const TextData::Chunk text = data_.chunk(chunk, shard.first, streams);
-  Tape& tape = shard.bptt.tape();
-  tape.set_step(static_cast<std::uint64_t>(steps()));
-  tape.set_recording_gradients(learn);
-  return shard.bptt.chunk([&](Tape& t, CharModel::State state) {
-    const Tensor logits = model_.logits(t.constant(text.inputs), state);
-    const Tensor loss = cross_entropy(logits, t.constant(text.targets)) * share;
-    if (learn) backward(loss, shard.gradients);
-    return std::pair(loss.item(), state);
-  });
-}
-
-double Trainer::run_shards(std::vector<std::unique_ptr<Shard>>& shards, Index chunk, bool learn) {
+double Trainer::read(Shards& shards, Index chunk) {
   std::vector<double> losses(shards.size());
   parallel_for(static_cast<Index>(shards.size()), [&](Index i) {
     const auto s = static_cast<std::size_t>(i);
-    losses[s] = run_shard(*shards[s], chunk, learn);
+    losses[s] = shards[s]->read(data_, chunk, steps());
   });
   double sum = 0;
   for (double loss : losses) sum += loss;
@@ -111,15 +100,12 @@ double Trainer::run_shards(std::vector<std::unique_ptr<Shard>>& shards, Index ch
 double Trainer::step() {
   const Index chunk = steps() % data_.train_chunks();
   if (chunk == 0)
-    for (auto& shard : shards_) shard->bptt.reset();
-  const double loss = run_shards(shards_, chunk, true);
+    for (auto& shard : shards_) shard->reset();
+  const double loss = read(shards_, chunk);
   if (!std::isfinite(loss))
     throw Error(fmt::format("the loss is {} at step {}: the rate {} is too high, or --clip too weak", loss, steps() + 1,
                             optimizer_->rate()));
-  for (auto& shard : shards_) {
-    shard->gradients.commit();
-    shard->gradients.clear();
-  }
+  for (auto& shard : shards_) shard->commit();
   clip();
   optimizer_->step();
   return loss;
@@ -131,11 +117,10 @@ void Trainer::clip() {
 }
 
 double Trainer::held_out_loss() {
-  for (auto& shard : held_out_shards_) shard->bptt.reset();
+  for (auto& shard : held_out_shards_) shard->reset();
   model_.eval();
   double sum = 0;
-  for (Index chunk = data_.train_chunks(); chunk < data_.chunks(); ++chunk)
-    sum += run_shards(held_out_shards_, chunk, false);
+  for (Index chunk = data_.train_chunks(); chunk < data_.chunks(); ++chunk) sum += read(held_out_shards_, chunk);
   model_.train();
   return sum / static_cast<double>(data_.held_out_chunks());
 }

@@ -4,11 +4,10 @@
 #include <string>
 #include <vector>
 
-#include <rewind/autograd/backward.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/optimizer.h>
 #include <rewind/models/text_data.h>
-#include <rewind/models/truncated_bptt.h>
+#include <rewind/tools/cli/shard.h>
 #include <rewind/tools/cli/train_options.h>
 
 namespace rw::cli {
@@ -61,18 +60,9 @@ class Trainer {
   void restore(const ArrayFile& file, const std::string& source);
 
  private:
-  /// Some streams of the batch, with their state and gradients.
-  struct Shard {
-    Shard(const CharModel& model, Index first_stream, Index count, std::uint64_t seed)
-        : first(first_stream), bptt(model, count, {.seed = seed}) {}
-
-    Index first;
-    TruncatedBptt<CharModel> bptt;
-    Gradients gradients;
-  };
-  double run_shard(Shard& shard, Index chunk, bool learn);
-  double run_shards(std::vector<std::unique_ptr<Shard>>& shards, Index chunk, bool learn);
-  std::vector<std::unique_ptr<Shard>> make_shards() const;
+  using Shards = std::vector<std::unique_ptr<Shard>>;
+  double read(Shards& shards, Index chunk);
+  Shards make_shards(bool learn) const;
   void clip();
 
   TrainOptions options_;
@@ -82,7 +72,7 @@ class Trainer {
   CharModel model_;
   std::vector<NamedParameter> parameters_;
   std::unique_ptr<Optimizer> optimizer_;
-  std::vector<std::unique_ptr<Shard>> shards_, held_out_shards_;
+  Shards shards_, held_out_shards_;
 };
 
 /// What a checkpoint says of its run: options, budget and files. Throws Error, which begins with `source`, unless the

@@ -7,8 +7,8 @@
 namespace rw::cli {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainOptions, cell, layers, hidden, embedding, dropout, batch, sequence, shards,
-                                   held_out, optimizer, schedule, rate, decay, decay_after, clip, clip_value, init,
-                                   init_scale, seed)
+                                   eager, held_out, optimizer, schedule, rate, decay, decay_after, clip, clip_value,
+                                   init, init_scale, seed)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Budget, epochs, seconds, steps)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunFiles, texts, out, checkpoint, curve)
 
@@ -33,7 +33,7 @@ ArrayFile Trainer::save(const RunFiles& files) const {
   for (const NamedParameter& p : parameters_) file.arrays.push_back({"model." + p.name, p.parameter->value()});
   for (NamedArray& a : optimizer_->state()) file.arrays.push_back({"optimizer." + a.name, std::move(a.array)});
   for (std::size_t s = 0; s < shards_.size(); ++s) {
-    const SavedState& carried = shards_[s]->bptt.carried();
+    const SavedState& carried = shards_[s]->carried();
     for (std::size_t i = 0; i < carried.size(); ++i) file.arrays.push_back({carried_name(s, i), carried[i]});
   }
   file.metadata = {{"format", format_name},
@@ -54,9 +54,8 @@ void Trainer::restore(const ArrayFile& file, const std::string& source) {
     optimizer_->set_state(with_prefix(file, "optimizer."));
     for (std::size_t s = 0; s < shards_.size(); ++s) {
       SavedState carried;
-      for (std::size_t i = 0; i < shards_[s]->bptt.carried().size(); ++i)
-        carried.push_back(file.at(carried_name(s, i)));
-      shards_[s]->bptt.set_carried(std::move(carried));
+      for (std::size_t i = 0; i < shards_[s]->carried().size(); ++i) carried.push_back(file.at(carried_name(s, i)));
+      shards_[s]->set_carried(std::move(carried));
     }
   } catch (const Error& error) {
     throw Error(fmt::format("{}: a broken checkpoint: {}", source, error.what()));

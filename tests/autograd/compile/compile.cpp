@@ -96,7 +96,6 @@ TEST_CASE("an LSTM of T steps with its backward runs at most 2T + 4 products, an
           return loss;
         },
         h, h);
-    MESSAGE(step.explain());
     const Tape graph = step.graph();
     int products = 0;
     for (NodeId i = 0; i < graph.size(); ++i) products += graph.node(i).info->product != nullptr;

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
+
+namespace rw::test {
+
+/// The largest difference of two arrays over the largest element of the second (at least 1e-3).
+inline double difference(const Array& a, const Array& b) {
+  if (!(a.shape() == b.shape())) return INFINITY;
+  if (a == b) return 0;
+  const auto x = a.to_vector<double>(), y = b.to_vector<double>();
+  double worst = 0, size = 1e-3;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (!(std::abs(x[i] - y[i]) >= 0)) return INFINITY;
+    worst = std::max(worst, std::abs(x[i] - y[i]));
+    size = std::max(size, std::abs(y[i]));
+  }
+  return worst / size;
+}
+
+/// The worst difference of what `f(tape, inputs)` returns, and of the gradients that it leaves in `parameters`, between
+/// an eager and a compiled run; replayed twice.
+template <class F>
+double disagreement(const F& f, const std::vector<Array>& inputs, const std::vector<Parameter*>& parameters,
+                    CompileOptions options = {}) {
+  options.verify = true;
+  std::vector<Array> expected;
+  {
+    Tape tape(inputs[0].dtype());
+    std::vector<Tensor> x;
+    for (const Array& a : inputs) x.push_back(is_real(a.dtype()) ? tape.variable(a) : tape.constant(a));
+    for (Parameter* p : parameters) p->zero_grad();
+    for (const Tensor& t : f(tape, x)) expected.push_back(t.array());
+    for (Parameter* p : parameters) expected.push_back(p->grad());
+  }
+  auto step = compile(f, options, inputs);
+  double worst = 0;
+  for (int replay = 0; replay < 2; ++replay) {
+    for (Parameter* p : parameters) p->zero_grad();
+    std::vector<Array> found;
+    for (const Tensor& t : step(inputs)) found.push_back(t.array());
+    for (Parameter* p : parameters) found.push_back(p->grad());
+    REQUIRE(found.size() == expected.size());
+    for (std::size_t i = 0; i < found.size(); ++i) worst = std::max(worst, difference(found[i], expected[i]));
+  }
+  return worst;
+}
+
+/// Products in the optimised graph, and kernels.
+template <class C>
+int products_of(const C& compiled) {
+  const Tape graph = compiled.graph();
+  int count = 0;
+  for (NodeId i = 0; i < graph.size(); ++i) count += graph.node(i).info->product != nullptr;
+  return count;
+}
+
+inline const std::vector<Pass> all_passes{Pass::simplify, Pass::batch, Pass::fuse,      Pass::place,
+                                          Pass::reuse,    Pass::pack,  Pass::accumulate};
+
+}  // namespace rw::test

@@ -1,0 +1,146 @@
+#include <doctest/doctest.h>
+
+#include <rewind/core/random.h>
+#include <rewind/ops/ops.h>
+
+#include "agree.h"
+#include "hand_lstm.h"
+
+namespace rw {
+namespace {
+
+using namespace rw::test;
+
+constexpr Index N = 3, H = 4;
+
+/// A function made at random: ops of every kind over values of a few shapes.
+struct RandomFunction {
+  std::uint64_t seed;
+  std::vector<Parameter*> parameters;  // [H, H], [H, H], [H]
+  int ops = 25;
+  bool recorded = false;
+
+  std::vector<Tensor> operator()(Tape& tape, const std::vector<Tensor>& in) const {
+    Rng rng(seed);
+    const auto below = [&](std::size_t n) { return static_cast<std::size_t>(rng.next() % n); };
+    std::vector<Tensor> pool{in[0], in[1]};  // all [N, H]
+    const auto pick = [&] { return pool[pool.size() - 1 - below(std::min<std::size_t>(pool.size(), 6))]; };
+    for (int i = 0; i < ops; ++i) {
+      const Tensor a = pick(), b = pick();
+      switch (below(14)) {
+        case 0: pool.push_back(a + b); break;
+        case 1: pool.push_back(a * b); break;
+        case 2: pool.push_back(tanh(a - b)); break;
+        case 3: pool.push_back(sigmoid(a)); break;
+        case 4: pool.push_back(matmul(a, *parameters[below(2)])); break;
+        case 5: pool.push_back(matmul(a, *parameters[below(2)], {.transpose_b = true})); break;
+        case 6: pool.push_back(a * *parameters[2]); break;
+        case 7: pool.push_back(concat({slice(a, 1, 2, 2), slice(b, 1, 0, 2)}, 1)); break;
+        case 8: pool.push_back(concat({slice(a, 0, 1, 2), slice(b, 0, 0, 1)}, 0)); break;
+        case 9: pool.push_back(a - mean(b, {1}, true)); break;
+        case 10: pool.push_back(softmax(a)); break;
+        case 11: pool.push_back(reshape(transpose(reshape(a, {H, N})), {N, H})); break;
+        case 12: pool.push_back(broadcast_to(sum(a, {0}, true), Shape{N, H}) * 0.25 + tape.constant(0.5)); break;
+        default: pool.push_back(maximum(a, detach(b)) * 0.5); break;
+      }
+    }
+    const Tensor loss = mean(pick() * tape.constant(random_array(Shape{N, H}, 5))) + mean(tanh(pick()));
+    std::vector<Tensor> out{loss, pick(), pick(), in[0]};
+    if (recorded) {
+      std::vector<Operand> x{in[0], in[1]};
+      for (Parameter* p : parameters) x.emplace_back(*p);
+      for (const Tensor& g : grad(loss, x)) out.push_back(g);
+    } else if (loss.needs_grad()) {
+      backward(loss);
+    }
+    return out;
+  }
+};
+
+TEST_CASE("random graphs do the same compiled") {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    const double tolerance = dtype == DType::f32 ? 2e-5 : 1e-12;
+    Parameter A("A", random_array(Shape{H, H}, 1, 0.7, dtype)), B("B", random_array(Shape{H, H}, 2, 0.7, dtype)),
+        v("v", random_array(Shape{H}, 3, 1, dtype));
+    const std::vector<Array> inputs{random_array(Shape{N, H}, 4, 1, dtype), random_array(Shape{N, H}, 6, 1, dtype)};
+    for (std::uint64_t seed = 0; seed < 60; ++seed) {
+      CAPTURE(seed);
+      RandomFunction f{seed, {&A, &B, &v}};
+      CHECK(disagreement(f, inputs, f.parameters) < tolerance);
+      const Pass one = all_passes[seed % all_passes.size()];
+      CHECK(disagreement(f, inputs, f.parameters, {.passes = one}) < tolerance);
+      CHECK(disagreement(f, inputs, f.parameters, {.passes = Passes::all() - one}) < tolerance);
+      f.recorded = true;
+      CHECK(disagreement(f, inputs, {}, {.passes = Passes::exact()}) == 0);
+    }
+  }
+}
+
+/// A cell made at random: some products of h and x, and elementwise ops between them.
+struct RandomCell {
+  std::uint64_t seed;
+  Parameter W, R, Q, b;
+  explicit RandomCell(std::uint64_t s)
+      : seed(s),
+        W("W", random_array(Shape{H, 3 * H}, s + 1, 0.5)),
+        R("R", random_array(Shape{H, 3 * H}, s + 2, 0.5)),
+        Q("Q", random_array(Shape{H, H}, s + 3, 0.5)),
+        b("b", random_array(Shape{3 * H}, s + 4, 0.5)) {}
+
+  std::pair<Tensor, Tensor> step(Tensor x, Tensor h, Tensor c, bool second_stage) {
+    Rng rng(seed);
+    const auto below = [&](std::size_t n) { return static_cast<std::size_t>(rng.next() % n); };
+    const auto [p, q, r] = split<3>(matmul(x, W) + matmul(h, R) + b);
+    std::vector<Tensor> pool{p, q, r, h, c};
+    const auto mix = [&](int ops) {
+      for (int i = 0; i < ops; ++i) {
+        const Tensor u = pool[below(pool.size())], v = pool[below(pool.size())];
+        switch (below(5)) {
+          case 0: pool.push_back(sigmoid(u) * v); break;
+          case 1: pool.push_back(tanh(u + v)); break;
+          case 2: pool.push_back(u - sigmoid(v)); break;
+          case 3: pool.push_back(tanh(u) * sigmoid(v)); break;
+          default: pool.push_back(softplus(u) * 0.3 + v); break;
+        }
+      }
+    };
+    mix(4);
+    const Tensor gate = sigmoid(p + pool.back());
+    if (second_stage) pool.push_back(matmul(gate * h, Q));
+    mix(4);
+    Tensor all = pool[5];
+    for (std::size_t i = 6; i < pool.size(); ++i) all = all + pool[i];
+    return {tanh(all) * gate, sigmoid(q) * c + tanh(pool.back() + r)};
+  }
+};
+
+TEST_CASE("200 random cells run their products and one kernel for each dependent stage") {
+  constexpr Index T = 5;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    const bool second_stage = seed % 2 == 1;
+    RandomCell cell(seed * 100);
+    const auto f = [&](Tape&, const std::vector<Tensor>& in) {
+      Tensor h = in[1], c = in[1];
+      std::vector<Tensor> all;
+      for (Index t = 0; t < T; ++t) {
+        std::tie(h, c) = cell.step(select(in[0], 0, t), h, c, second_stage);
+        all.push_back(h);
+      }
+      const Tensor loss = sum(stack(all));
+      backward(loss);
+      return std::vector{loss};
+    };
+    const std::vector<Array> inputs{random_array(Shape{T, N, H}, 4), random_array(Shape{N, H}, 6)};
+    const std::vector<Parameter*> parameters{&cell.W, &cell.R, &cell.Q, &cell.b};
+    if (seed % 10 == 0) CHECK(disagreement(f, inputs, parameters) < 2e-5);
+    auto step = compile(f, inputs);
+    const int stages = second_stage ? 2 : 1;
+    CHECK(products_of(step) <= 2 * stages * T + 3);
+    // What needs the initial state alone comes before the first product: a stage of its own, each way.
+    CHECK(step.kernels() <= static_cast<std::size_t>(2 * stages * T + 2));
+  }
+}
+
+}  // namespace
+}  // namespace rw
