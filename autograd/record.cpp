@@ -41,7 +41,7 @@ Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Operand& x = inputs[i];
     if (x.kind_ != Operand::Kind::tensor) continue;
-    TapeData* tape = x.tensor_.slot_ == 0 ? nullptr : tape_of_slot(x.tensor_.slot_);
+    TapeData* tape = x.tensor_.slot_ == 0 ? nullptr : tape_of_slot(x.tensor_.slot_, x.tensor_.stamp_);
     if (tape != nullptr) return tape->record(info, op, inputs);
     try {
       TapeData::stale(x.tensor_);

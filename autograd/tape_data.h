@@ -32,7 +32,13 @@ inline const Slot& slot_of(std::uint32_t number) {
   return slot_table[number / slots_in_block].load(std::memory_order_acquire)[number % slots_in_block];
 }
 /// The tape that uses slot `number` now, or null.
-inline TapeData* tape_of_slot(std::uint32_t number) { return slot_of(number).tape.load(std::memory_order_acquire); }
+/// The tape that made `stamp` in slot `number`, or null when it is gone. A tape that uses the slot now may be another
+/// thread's: it is not looked at.
+inline TapeData* tape_of_slot(std::uint32_t number, std::uint64_t stamp) {
+  const Slot& slot = slot_of(number);
+  TapeData* tape = slot.tape.load(std::memory_order_acquire);
+  return stamp < slot.first_stamp.load(std::memory_order_relaxed) ? nullptr : tape;
+}
 
 class TapeData {
  public:

@@ -67,7 +67,7 @@ TapeData::~TapeData() { give_slot(slot); }
 
 TapeData* TapeData::find(const Tensor& t) {
   if (t.slot_ == 0) return nullptr;
-  TapeData* tape = tape_of_slot(t.slot_);
+  TapeData* tape = tape_of_slot(t.slot_, t.stamp_);
   if (tape == nullptr || t.index_ >= tape->nodes.size() || tape->nodes[t.index_].stamp != t.stamp_) return nullptr;
   return tape;
 }

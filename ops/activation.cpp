@@ -12,26 +12,14 @@ constexpr double two_over_sqrt_pi = 1.12837916709551257390;
 
 struct Tanh {
   static constexpr std::string_view name = "tanh";
-  template <class T>
-  T f(T x) const {
-    return tanh(x);
-  }
-  template <class T>
-  T vjp(T, T y, T dy) const {
-    return dy * (1 - y * y);
-  }
+  auto f(auto x) const { return tanh(x); }
+  auto vjp(auto, auto y, auto dy) const { return dy * (1 - y * y); }
 };
 
 struct Sigmoid {
   static constexpr std::string_view name = "sigmoid";
-  template <class T>
-  T f(T x) const {
-    return sigmoid(x);
-  }
-  template <class T>
-  T vjp(T, T y, T dy) const {
-    return dy * (y * (1 - y));
-  }
+  auto f(auto x) const { return sigmoid(x); }
+  auto vjp(auto, auto y, auto dy) const { return dy * (y * (1 - y)); }
 };
 
 struct Relu {
@@ -62,22 +50,13 @@ struct LeakyRelu {
 
 struct Softplus {
   static constexpr std::string_view name = "softplus";
-  template <class T>
-  T f(T x) const {
-    return softplus(x);
-  }
-  template <class T>
-  T vjp(T x, T, T dy) const {
-    return dy * sigmoid(x);
-  }
+  auto f(auto x) const { return softplus(x); }
+  auto vjp(auto x, auto, auto dy) const { return dy * sigmoid(x); }
 };
 
 struct Erf {
   static constexpr std::string_view name = "erf";
-  template <class T>
-  T f(T x) const {
-    return erf(x);
-  }
+  auto f(auto x) const { return erf(x); }
   template <class T>
   T vjp(T x, T, T dy) const {
     return dy * (Number<T>(two_over_sqrt_pi) * exp(-(x * x)));
@@ -86,38 +65,20 @@ struct Erf {
 
 struct NormalPdf {
   static constexpr std::string_view name = "normal_pdf";
-  template <class T>
-  T f(T x) const {
-    return normal_pdf(x);
-  }
-  template <class T>
-  T vjp(T x, T y, T dy) const {
-    return -dy * (x * y);
-  }
+  auto f(auto x) const { return normal_pdf(x); }
+  auto vjp(auto x, auto y, auto dy) const { return -dy * (x * y); }
 };
 
 struct NormalCdf {
   static constexpr std::string_view name = "normal_cdf";
-  template <class T>
-  T f(T x) const {
-    return normal_cdf(x);
-  }
-  template <class T>
-  T vjp(T x, T, T dy) const {
-    return dy * normal_pdf(x);
-  }
+  auto f(auto x) const { return normal_cdf(x); }
+  auto vjp(auto x, auto, auto dy) const { return dy * normal_pdf(x); }
 };
 
 struct Gelu {
   static constexpr std::string_view name = "gelu";
-  template <class T>
-  T f(T x) const {
-    return x * normal_cdf(x);
-  }
-  template <class T>
-  T vjp(T x, T, T dy) const {
-    return dy * (normal_cdf(x) + x * normal_pdf(x));
-  }
+  auto f(auto x) const { return x * normal_cdf(x); }
+  auto vjp(auto x, auto, auto dy) const { return dy * (normal_cdf(x) + x * normal_pdf(x)); }
 };
 
 }  // namespace

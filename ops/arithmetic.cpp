@@ -12,10 +12,7 @@ namespace {
 struct Add {
   static constexpr std::string_view name = "add";
   static constexpr std::uint32_t passes_gradient = 0b11;
-  template <class T>
-  T f(T a, T b) const {
-    return a + b;
-  }
+  auto f(auto a, auto b) const { return a + b; }
   template <int I, class T>
   T vjp(Arg<I>, T, T, T, T dy) const {
     return dy;
@@ -25,82 +22,40 @@ struct Add {
 struct Sub {
   static constexpr std::string_view name = "sub";
   static constexpr std::uint32_t passes_gradient = 0b01;
-  template <class T>
-  T f(T a, T b) const {
-    return a - b;
-  }
-  template <class T>
-  T vjp(Arg<0>, T, T, T, T dy) const {
-    return dy;
-  }
-  template <class T>
-  T vjp(Arg<1>, T, T, T, T dy) const {
-    return -dy;
-  }
+  auto f(auto a, auto b) const { return a - b; }
+  auto vjp(Arg<0>, auto, auto, auto, auto dy) const { return dy; }
+  auto vjp(Arg<1>, auto, auto, auto, auto dy) const { return -dy; }
 };
 
 struct Mul {
   static constexpr std::string_view name = "mul";
-  template <class T>
-  T f(T a, T b) const {
-    return a * b;
-  }
-  template <class T>
-  T vjp(Arg<0>, T, T b, T, T dy) const {
-    return dy * b;
-  }
-  template <class T>
-  T vjp(Arg<1>, T a, T, T, T dy) const {
-    return dy * a;
-  }
+  auto f(auto a, auto b) const { return a * b; }
+  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return dy * b; }
+  auto vjp(Arg<1>, auto a, auto, auto, auto dy) const { return dy * a; }
 };
 
 struct Div {
   static constexpr std::string_view name = "div";
-  template <class T>
-  T f(T a, T b) const {
-    return a / b;
-  }
-  template <class T>
-  T vjp(Arg<0>, T, T b, T, T dy) const {
-    return dy / b;
-  }
-  template <class T>
-  T vjp(Arg<1>, T, T b, T y, T dy) const {
-    return -dy * y / b;
-  }
+  auto f(auto a, auto b) const { return a / b; }
+  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return dy / b; }
+  auto vjp(Arg<1>, auto, auto b, auto y, auto dy) const { return -dy * y / b; }
 };
 
 struct Neg {
   static constexpr std::string_view name = "neg";
-  template <class T>
-  T f(T x) const {
-    return -x;
-  }
-  template <class T>
-  T vjp(T, T, T dy) const {
-    return -dy;
-  }
+  auto f(auto x) const { return -x; }
+  auto vjp(auto, auto, auto dy) const { return -dy; }
 };
 
 struct Square {
   static constexpr std::string_view name = "square";
-  template <class T>
-  T f(T x) const {
-    return x * x;
-  }
-  template <class T>
-  T vjp(T x, T, T dy) const {
-    return dy * (2 * x);
-  }
+  auto f(auto x) const { return x * x; }
+  auto vjp(auto x, auto, auto dy) const { return dy * (2 * x); }
 };
 
 struct Abs {
   static constexpr std::string_view name = "abs";
-  template <class T>
-  T f(T x) const {
-    return abs(x);
-  }
+  auto f(auto x) const { return abs(x); }
   template <class T>
   T vjp(T x, T, T dy) const {
     return where(x > 0, dy, where(x < 0, -dy, Number<T>(0)));
@@ -109,10 +64,7 @@ struct Abs {
 
 struct Maximum {
   static constexpr std::string_view name = "maximum";
-  template <class T>
-  T f(T a, T b) const {
-    return maximum(a, b);
-  }
+  auto f(auto a, auto b) const { return maximum(a, b); }
   template <class T>
   T vjp(Arg<0>, T a, T b, T, T dy) const {
     return where(a > b, dy, where(a < b, Number<T>(0), Number<T>(0.5) * dy));
@@ -125,10 +77,7 @@ struct Maximum {
 
 struct Minimum {
   static constexpr std::string_view name = "minimum";
-  template <class T>
-  T f(T a, T b) const {
-    return minimum(a, b);
-  }
+  auto f(auto a, auto b) const { return minimum(a, b); }
   template <class T>
   T vjp(Arg<0>, T a, T b, T, T dy) const {
     return where(a < b, dy, where(a > b, Number<T>(0), Number<T>(0.5) * dy));

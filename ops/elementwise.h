@@ -21,13 +21,13 @@ using Number = std::conditional_t<std::is_same_v<T, Tensor>, double, T>;
 ///
 ///     struct Swish {  // x sigmoid(x) (Ramachandran et al., 2017)
 ///       static constexpr std::string_view name = "swish";
-///       template <class T> T f(T x) const { return x * rw::sigmoid(x); }
-///       template <class T> T vjp(T x, T y, T dy) const { return dy * (y + rw::sigmoid(x) * (1 - y)); }
+///       auto f(auto x) const { return x * rw::sigmoid(x); }
+///       auto vjp(auto x, auto y, auto dy) const { return dy * (y + rw::sigmoid(x) * (1 - y)); }
 ///     };
 ///     Tensor swish(Operand x) { return record(Elementwise<Swish>{}, x); }
 ///
 /// `f` takes one to three elements. With one, the rule is `vjp(x, y, dy)`; with more, `vjp(Arg<i>, a, b, ..., y, dy)`
-/// for each input that has a gradient. Both are templates over T: with float and double they become vector loops (so:
+/// for each input that has a gradient. Both are templates (`auto`): with float and double they become vector loops (so:
 /// no branches but `rw::where`, and functions of core/math.h), with Tensor the rule is recorded and can be
 /// differentiated again. The struct's members are the op's attributes. In a rule, leave a side out with
 /// `rw::where(x > 0, dy, Number<T>(0))` and not with a product by 0, which would make nan of an infinite dy.
@@ -43,7 +43,7 @@ struct Elementwise {
     if constexpr (requires(const F& f, float x) { f.f(x, x, x); }) return 3;
     return 0;
   }
-  static_assert(arity() > 0, "an elementwise op needs `template <class T> T f(T x) const`, of one to three arguments");
+  static_assert(arity() > 0, "an elementwise op needs `auto f(auto x) const`, of one to three arguments");
 
   template <int I>
   static constexpr bool has_rule() {

@@ -10,38 +10,20 @@ namespace {
 
 struct Sqrt {
   static constexpr std::string_view name = "sqrt";
-  template <class T>
-  T f(T x) const {
-    return sqrt(x);
-  }
-  template <class T>
-  T vjp(T, T y, T dy) const {
-    return dy / (2 * y);
-  }
+  auto f(auto x) const { return sqrt(x); }
+  auto vjp(auto, auto y, auto dy) const { return dy / (2 * y); }
 };
 
 struct Exp {
   static constexpr std::string_view name = "exp";
-  template <class T>
-  T f(T x) const {
-    return exp(x);
-  }
-  template <class T>
-  T vjp(T, T y, T dy) const {
-    return dy * y;
-  }
+  auto f(auto x) const { return exp(x); }
+  auto vjp(auto, auto y, auto dy) const { return dy * y; }
 };
 
 struct Log {
   static constexpr std::string_view name = "log";
-  template <class T>
-  T f(T x) const {
-    return log(x);
-  }
-  template <class T>
-  T vjp(T x, T, T dy) const {
-    return dy / x;
-  }
+  auto f(auto x) const { return log(x); }
+  auto vjp(auto x, auto, auto dy) const { return dy / x; }
 };
 
 struct PowConstant {
@@ -59,10 +41,7 @@ struct PowConstant {
 
 struct Pow {
   static constexpr std::string_view name = "pow";
-  template <class T>
-  T f(T a, T b) const {
-    return pow(a, b);
-  }
+  auto f(auto a, auto b) const { return pow(a, b); }
   template <class T>
   T vjp(Arg<0>, T a, T b, T, T dy) const {
     return where(nonzero(b), dy * (b * pow(a, b - 1)), Number<T>(0));
@@ -80,26 +59,14 @@ struct Pow {
 
 struct Sin {
   static constexpr std::string_view name = "sin";
-  template <class T>
-  T f(T x) const {
-    return sin(x);
-  }
-  template <class T>
-  T vjp(T x, T, T dy) const {
-    return dy * cos(x);
-  }
+  auto f(auto x) const { return sin(x); }
+  auto vjp(auto x, auto, auto dy) const { return dy * cos(x); }
 };
 
 struct Cos {
   static constexpr std::string_view name = "cos";
-  template <class T>
-  T f(T x) const {
-    return cos(x);
-  }
-  template <class T>
-  T vjp(T x, T, T dy) const {
-    return -dy * sin(x);
-  }
+  auto f(auto x) const { return cos(x); }
+  auto vjp(auto x, auto, auto dy) const { return -dy * sin(x); }
 };
 
 }  // namespace

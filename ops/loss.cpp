@@ -64,18 +64,9 @@ struct Huber {
 // Both terms are of one sign, so that nothing cancels.
 struct BinaryCrossEntropy {
   static constexpr std::string_view name = "binary_cross_entropy_with_logits";
-  template <class T>
-  T f(T x, T t) const {
-    return t * softplus(-x) + (1 - t) * softplus(x);
-  }
-  template <class T>
-  T vjp(Arg<0>, T x, T t, T, T dy) const {
-    return dy * ((1 - t) * sigmoid(x) - t * sigmoid(-x));
-  }
-  template <class T>
-  T vjp(Arg<1>, T x, T, T, T dy) const {
-    return -dy * x;
-  }
+  auto f(auto x, auto t) const { return t * softplus(-x) + (1 - t) * softplus(x); }
+  auto vjp(Arg<0>, auto x, auto t, auto, auto dy) const { return dy * ((1 - t) * sigmoid(x) - t * sigmoid(-x)); }
+  auto vjp(Arg<1>, auto x, auto, auto, auto dy) const { return -dy * x; }
 };
 
 Tensor reduced(const Tensor& losses, const LossOptions& options) {

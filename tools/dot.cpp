@@ -180,7 +180,7 @@ void write_dot(std::ostream& out, const GraphView& view, const DotOptions& optio
   if (!out) throw Error("write_dot: the stream cannot be written");
 }
 
-GraphView graph_view(const Tape& tape, const DotOptions& options) {
+GraphView dot_view(const Tape& tape, const DotOptions& options) {
   const bool numbers = options.overlay == Overlay::value_norm || options.overlay == Overlay::gradient_norm;
   GraphView view = graph_view(tape, {.loss = options.loss, .backward = options.backward, .statistics = numbers});
   if (options.fold_time) return fold_time(view);
@@ -189,7 +189,7 @@ GraphView graph_view(const Tape& tape, const DotOptions& options) {
 }
 
 void write_dot(std::ostream& out, const Tape& tape, const DotOptions& options) {
-  write_dot(out, graph_view(tape, options), options);
+  write_dot(out, dot_view(tape, options), options);
 }
 
 }  // namespace rw

@@ -45,6 +45,6 @@ void write_dot(std::ostream& out, const C& compiled, const DotOptions& options =
 }
 
 /// The view that `write_dot` draws: made, folded, its statistics computed, as `options` say.
-GraphView graph_view(const Tape& tape, const DotOptions& options);
+GraphView dot_view(const Tape& tape, const DotOptions& options);
 
 }  // namespace rw

@@ -69,6 +69,7 @@ void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, 
 }
 
 constexpr Index parallel_from = 1 << 18;  // elements times instructions; below, one thread is faster
+constexpr Index few = 64;                 // elements, fewer than a block has
 constexpr std::size_t most_registers = 512;
 
 }  // namespace
@@ -113,6 +114,23 @@ struct Program::Runner {
         if (p.operands[i] != OperandKind::scalar) reg[i] = data(i) + at;
       execute(std::min(p.block_, end - at));
     }
+  }
+
+  // Few elements, not whole vectors: a loop's remainder takes longer than two vectors of it, so that everything is
+  // copied to where there is room to compute a few elements too many.
+  void padded(Index n) {
+    const Index whole = (n + rw::detail::lanes<T> - 1) / rw::detail::lanes<T> * rw::detail::lanes<T>;
+    fill_scalars(whole);
+    for (std::size_t i = 0; i < p.operands.size(); ++i) {
+      if (p.operands[i] == OperandKind::scalar) continue;
+      reg[i] = own(i);
+      if (p.operands[i] == OperandKind::output) continue;
+      copy_rows(1, n, data(i), 0, reg[i], 0);
+      std::fill(reg[i] + n, reg[i] + whole, T(0));
+    }
+    execute(whole);
+    for (std::size_t i = 0; i < p.operands.size(); ++i)
+      if (p.operands[i] == OperandKind::output) copy_rows(1, n, reg[i], 0, data(i), 0);
   }
 
   // Wide rows: each is a few blocks, so that every operand is read and written where it stands.
@@ -182,7 +200,9 @@ void Program::run(void* const* pointers, const Index* strides) const {
     const Index units = is_flat ? rows * cols : rows;
     const auto part = [&](Index begin, Index end) {
       Runner<T> runner(*this, pointers, strides);
-      if (is_flat)
+      if (is_flat && units <= few && units % rw::detail::lanes<T> != 0)
+        runner.padded(units);
+      else if (is_flat)
         runner.flat(begin, end);
       else if (cols * 2 > block_)
         runner.wide(begin, end);

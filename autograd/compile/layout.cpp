@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <map>
 
 #include <rewind/autograd/compile/layout.h>
 #include <rewind/core/error.h>
@@ -75,12 +74,14 @@ class Placer {
       if (fixed_[c] == Fixed::whole) slot_[c] = {no_node, slot_[first_[c]].buffer, slot_[first_[c]].offset};
   }
 
-  // A number that only kernels use is part of their programs.
+  // A number that only kernels use is part of their programs; what only its own kernel reads stays in registers.
   void find_needed() {
     needed_.assign(g_.size(), false);
-    for (NodeId i = 0; i < g_.size(); ++i)
-      if (g_.nodes[i].kernel == no_kernel)
-        for (NodeId in : g_.in(i)) needed_[in] = true;
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      const std::uint32_t kernel = g_.nodes[i].kernel;
+      for (NodeId in : g_.in(i))
+        if (kernel == no_kernel || (g_.nodes[in].kernel != kernel && !g_.is<Fill>(in))) needed_[in] = true;
+    }
     for (NodeId o : g_.outputs) needed_[o] = true;
     for (const Effect& e : g_.effects) needed_[e.value] = true;
   }
@@ -160,7 +161,7 @@ class Placer {
     const Node& n = g_.nodes[i];
     Place& p = out_.places[i];
     if (p.base != Base::none) return;  // placed before, as the whole of a column
-    if (g_.is<Fill>(i) && !needed_[i]) return;
+    if ((g_.is<Fill>(i) || n.kernel != no_kernel) && !needed_[i]) return;
     if (!computes(*n.info)) {
       const Base base = n.role == Role::parameter ? Base::parameter
                         : n.role == Role::input   ? Base::input
@@ -231,7 +232,6 @@ class Placer {
   }
 
   void lifetimes();
-  void assign_addresses();
 
   const Graph& g_;
   Passes passes_;
@@ -267,55 +267,7 @@ void Placer::lifetimes() {
   }
   for (NodeId o : g_.outputs) touch(o, n, n);
   for (const Effect& e : g_.effects) touch(e.value, n, n);
-  assign_addresses();
-}
-
-// One sweep over the times at which buffers begin, with the free blocks sorted by address.
-void Placer::assign_addresses() {
-  std::vector<std::uint32_t> by_first(out_.buffers.size()), by_last;
-  for (std::uint32_t i = 0; i < by_first.size(); ++i) by_first[i] = i;
-  by_last = by_first;
-  const auto& buffers = out_.buffers;
-  std::sort(by_first.begin(), by_first.end(),
-            [&](auto a, auto b) { return std::pair(buffers[a].first, a) < std::pair(buffers[b].first, b); });
-  std::sort(by_last.begin(), by_last.end(),
-            [&](auto a, auto b) { return std::pair(buffers[a].last, a) < std::pair(buffers[b].last, b); });
-  std::map<std::size_t, std::size_t> free;  // address to size
-  const auto rounded = [](std::size_t bytes) { return (bytes + 63) / 64 * 64; };
-  const auto release = [&](const Layout::Buffer& b) {
-    const std::size_t size = rounded(b.bytes);
-    if (size == 0) return;
-    auto at = free.emplace(b.address, size).first;
-    if (const auto after = std::next(at); after != free.end() && at->first + at->second == after->first) {
-      at->second += after->second;
-      free.erase(after);
-    }
-    if (at == free.begin()) return;
-    const auto before = std::prev(at);
-    if (before->first + before->second != at->first) return;
-    before->second += at->second;
-    free.erase(at);
-  };
-  std::size_t ended = 0;
-  for (std::uint32_t i : by_first) {
-    Layout::Buffer& b = out_.buffers[i];
-    while (passes_.has(Pass::reuse) && ended < by_last.size() && buffers[by_last[ended]].last < b.first)
-      release(buffers[by_last[ended++]]);
-    const std::size_t size = rounded(b.bytes);
-    auto best = free.end();
-    int looked = 0;
-    for (auto f = free.begin(); f != free.end() && looked < 64; ++f, ++looked)
-      if (f->second >= size && (best == free.end() || f->second < best->second)) best = f;
-    if (best == free.end()) {
-      b.address = out_.arena;
-      out_.arena += size;
-      continue;
-    }
-    b.address = best->first;
-    const std::size_t rest = best->second - size;
-    free.erase(best);
-    if (rest > 0) free.emplace(b.address + size, rest);
-  }
+  assign_addresses(out_, passes_.has(Pass::reuse));
 }
 
 }  // namespace

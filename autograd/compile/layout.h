@@ -49,4 +49,7 @@ struct Layout {
 /// buffers share addresses when they are not alive together (`Pass::reuse`).
 Layout layout(const Graph& g, Passes passes);
 
+/// Gives every buffer an address; with `reuse`, buffers that are not alive together may share them.
+void assign_addresses(Layout& layout, bool reuse);
+
 }  // namespace rw::ir

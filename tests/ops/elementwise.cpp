@@ -21,14 +21,8 @@ using rw::Tensor;
 /// x sigmoid(x).
 struct Swish {
   static constexpr std::string_view name = "swish";
-  template <class T>
-  T f(T x) const {
-    return x * rw::sigmoid(x);
-  }
-  template <class T>
-  T vjp(T x, T y, T dy) const {
-    return dy * (y + rw::sigmoid(x) * (1 - y));
-  }
+  auto f(auto x) const { return x * rw::sigmoid(x); }
+  auto vjp(auto x, auto y, auto dy) const { return dy * (y + rw::sigmoid(x) * (1 - y)); }
 };
 Tensor swish(Operand x) { return rw::record(rw::Elementwise<Swish>{}, x); }
 
@@ -51,36 +45,18 @@ Tensor threshold(Operand x, double at, double below) { return rw::record(rw::Ele
 /// a + t (b - a), of three inputs.
 struct Lerp {
   static constexpr std::string_view name = "lerp";
-  template <class T>
-  T f(T a, T b, T t) const {
-    return a + t * (b - a);
-  }
-  template <class T>
-  T vjp(Arg<0>, T, T, T t, T, T dy) const {
-    return dy * (1 - t);
-  }
-  template <class T>
-  T vjp(Arg<1>, T, T, T t, T, T dy) const {
-    return dy * t;
-  }
-  template <class T>
-  T vjp(Arg<2>, T a, T b, T, T, T dy) const {
-    return dy * (b - a);
-  }
+  auto f(auto a, auto b, auto t) const { return a + t * (b - a); }
+  auto vjp(Arg<0>, auto, auto, auto t, auto, auto dy) const { return dy * (1 - t); }
+  auto vjp(Arg<1>, auto, auto, auto t, auto, auto dy) const { return dy * t; }
+  auto vjp(Arg<2>, auto a, auto b, auto, auto, auto dy) const { return dy * (b - a); }
 };
 Tensor lerp(Operand a, Operand b, Operand t) { return rw::record(rw::Elementwise<Lerp>{}, a, b, t); }
 
 /// a b, where b is a mask without a rule.
 struct Masked {
   static constexpr std::string_view name = "masked";
-  template <class T>
-  T f(T a, T b) const {
-    return a * b;
-  }
-  template <class T>
-  T vjp(Arg<0>, T, T b, T, T dy) const {
-    return dy * b;
-  }
+  auto f(auto a, auto b) const { return a * b; }
+  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return dy * b; }
 };
 
 }  // namespace user

@@ -122,11 +122,11 @@ class MutantSweep final : public detail::Sweep {
       return outer_.add_slice(i, g, axis, last == 0 ? start : start == last ? start - 1 : start + 1);
     }
     if (trial().mutation.fault == Fault::swap_parts) {
-      // Only where the first two parts are of one length: a gradient of another length has no such place to go to.
-      const Index n = g.shape()[axis], whole = outer_.x(i).shape()[axis];
-      const Index to = start == 0 && 2 * n <= whole ? n : start == n ? 0 : start;
-      if (to != start) ++trial().fired;
-      return outer_.add_slice(i, g, axis, to);
+      const Index n = g.shape()[axis], other_start = start == 0 ? n : start == n ? 0 : start;
+      if (other_start == start || other_start + n > outer_.x(i).shape()[axis])
+        return outer_.add_slice(i, g, axis, start);
+      ++trial().fired;
+      return outer_.add_slice(i, g, axis, other_start);
     }
     const std::optional<Tensor> changed = change(i, g);
     if (changed.has_value()) outer_.add_slice(i, *changed, axis, start);

@@ -121,8 +121,7 @@ class RandomGraph {
   }
   static bool moderate(const Tensor& y) {
     if (y.size() == 0 || y.size() > 64 || y.shape().rank() > 4) return false;
-    const Array value = y.array().to(DType::f64);
-    for (double x : value.span<double>())
+    for (double x : y.array().to_vector<double>())
       if (!(std::fabs(x) < 20)) return false;
     return true;
   }

@@ -70,7 +70,7 @@ void graph(const GraphCommand& c) {
   record_gradients(c, recorded);
   const DotOptions options{
       .fold_time = c.fold, .window = c.window, .overlay = c.overlay(), .loss = recorded.loss, .title = c.title};
-  const GraphView view = graph_view(recorded.tape, options);
+  const GraphView view = dot_view(recorded.tape, options);
   std::ostringstream text;
   write_dot(text, view, options);
   if (c.dot.empty() && !c.pictures()) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
+#include <rewind/core/threads.h>
 #include <rewind/models/file.h>
 #include <rewind/models/text_bigram.h>
 #include <rewind/tools/cli/interrupt.h>
@@ -71,7 +72,8 @@ constexpr const char* held_out_points = "curve.held_out";
 TrainRun::TrainRun(TrainCommand command, const std::optional<ArrayFile>& checkpoint)
     : command_(with_checked_places(std::move(command))),
       trainer_(command_.options, command_.budget, corpus_for(command_, checkpoint.has_value())),
-      progress_(command_.quiet) {
+      progress_(command_.quiet),
+      threads_(threads()) {
   if (checkpoint) restore(*checkpoint);
   if (trainer_.data().held_out_chunks() > 0)
     curve_.bigram = bigram_loss(trainer_.data(), trainer_.model().vocabulary().size());
@@ -120,8 +122,10 @@ int TrainRun::run() {
 void TrainRun::step() {
   const auto begin = Clock::now();
   trainer_.schedule(trainer_.fraction(seconds()));
+  if (threads_.next() != threads()) set_threads(threads_.next());  // a change stops and starts workers
   const double loss = trainer_.step();
-  const double rate = 1 / std::max(std::chrono::duration<double>(Clock::now() - begin).count(), 1e-9);
+  const double time = std::chrono::duration<double>(Clock::now() - begin).count(), rate = 1 / std::max(time, 1e-9);
+  threads_.took(time);
   const bool first = trainer_.steps() == first_step_ + 1;
   steps_per_second_ = first ? rate : 0.95 * steps_per_second_ + 0.05 * rate;
   loss_ = curve_.train.empty() ? loss : 0.98 * loss_ + 0.02 * loss;

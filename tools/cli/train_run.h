@@ -5,6 +5,7 @@
 
 #include <rewind/tools/cli/curve.h>
 #include <rewind/tools/cli/progress.h>
+#include <rewind/tools/cli/thread_choice.h>
 #include <rewind/tools/cli/trainer.h>
 
 namespace rw::cli {
@@ -37,6 +38,7 @@ class TrainRun {
   TrainCommand command_;
   Trainer trainer_;
   Progress progress_;
+  ThreadChoice threads_;
   Curve curve_;
   double seconds_before_ = 0;
   double loss_ = 0;  // smoothed
