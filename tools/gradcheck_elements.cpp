@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -227,7 +228,7 @@ void ParameterCheck::run(Index budget) {
   if (leaf_.value.size() > 0 && !leaf_.reached && order_ == 1) {
     unreached();
   } else if (leaf_.value.size() > 0) {
-    noise_ = noise();
+    noise_ = std::max(noise(), std::numeric_limits<double>::epsilon() * reach_);  // what arrives has been rounded
     all_elements(budget);
   }
   report_.parameters.push_back(std::move(out_));

@@ -100,14 +100,15 @@ Slope slope(const Line& f, double f0, double h, double noise, double wanted) {
 }
 
 double noise_of(const Line& f, double h) {
-  // On both sides of 0, so that a kink there spoils neither; and at the far end, where the terms are larger.
+  // On both sides, for the function may be flat on one; beside 0, where a kink may be; and at the far ends, where the
+  // terms are larger.
   const double spacing = h * 0x1p-22;
-  double largest = 0;
-  const double near = std::min(noise_around(f, 0, spacing, largest), noise_around(f, 0, -spacing, largest));
-  const double far = std::min(noise_around(f, h, spacing, largest), noise_around(f, -h, -spacing, largest));
-  double noise = 0;
-  if (std::isfinite(near)) noise = near;
-  if (std::isfinite(far)) noise = std::max(noise, far);
+  double largest = 0, noise = 0;
+  for (double t : {0.0, h})
+    for (double side : {1.0, -1.0}) {
+      const double here = noise_around(f, side * t, side * spacing, largest);
+      if (std::isfinite(here)) noise = std::max(noise, here);
+    }
   return 4 * noise + 2 * epsilon * largest;
 }
 
