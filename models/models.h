@@ -6,12 +6,17 @@
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
 #include <rewind/models/clip.h>
+#include <rewind/models/context_cell.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/file.h>
+#include <rewind/models/gates.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/init.h>
+#include <rewind/models/jordan_cell.h>
+#include <rewind/models/layer_norm.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
+#include <rewind/models/mgu_cell.h>
 #include <rewind/models/module.h>
 #include <rewind/models/optimizer.h>
 #include <rewind/models/recurrent.h>

@@ -67,7 +67,7 @@ TEST_CASE("every cell compiles, and its plan gives the eager losses, states and 
     check_compiled(make_cell(name, I, H, rng, {.bias = Bias::two}));
   }
   check_compiled(LstmCell(I, H, rng));
-  check_compiled(MguCell(I, H, rng));
+  check_compiled(UgrnnCell(I, H, rng));
 }
 
 TEST_CASE("so does a stack") {

@@ -96,7 +96,7 @@ TEST_CASE("gradients reach the initial state and the input") {
 
 TEST_CASE("a user's cell works as the library's do") {
   Rng rng(1);
-  const MguCell cell(I, H, rng);
+  const UgrnnCell cell(I, H, rng);
   const Array x = sequence();
   const auto loss = [&](Tape& tape) {
     return asymmetric(outputs(unroll(cell, tape.constant(x), cell.zero_state(tape, N))));
