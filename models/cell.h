@@ -28,7 +28,7 @@ concept ProjectedCell = Cell<C> && requires(const C& cell, Tensor x, typename C:
 
 /// What a step gives to the layer above: the state's h. A cell whose output is something else has a member
 /// `Tensor output(const State&) const`.
-template <Cell C>
+template <class C>
 Tensor output(const C& cell, const typename C::State& state) {
   if constexpr (requires { cell.output(state); })
     return cell.output(state);
@@ -38,7 +38,7 @@ Tensor output(const C& cell, const typename C::State& state) {
 
 /// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member
 /// `State empty_state() const`.
-template <Cell C>
+template <class C>
 typename C::State empty_state(const C& cell) {
   if constexpr (requires { cell.empty_state(); })
     return cell.empty_state();
@@ -47,7 +47,7 @@ typename C::State empty_state(const C& cell) {
 }
 
 /// The scope of a cell's ops.
-template <Cell C>
+template <class C>
 std::string scope_name(const C& cell) {
   if constexpr (requires { cell.name(); })
     return cell.name();
