@@ -45,7 +45,7 @@ concept CellWithGates = Cell<C> && requires(const C& cell, Tensor x, const typen
 
 /// What a step gives to the layer above: the state's h. A cell whose output is something else has a member
 /// `Tensor output(const State&) const`.
-template <Cell C>
+template <class C>
 Tensor output(const C& cell, const typename C::State& state) {
   if constexpr (requires { cell.output(state); })
     return cell.output(state);
@@ -55,7 +55,7 @@ Tensor output(const C& cell, const typename C::State& state) {
 
 /// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member
 /// `State empty_state() const`.
-template <Cell C>
+template <class C>
 typename C::State empty_state(const C& cell) {
   if constexpr (requires { cell.empty_state(); })
     return cell.empty_state();
@@ -64,7 +64,7 @@ typename C::State empty_state(const C& cell) {
 }
 
 /// The scope of a cell's ops.
-template <Cell C>
+template <class C>
 std::string scope_name(const C& cell) {
   if constexpr (requires { cell.name(); })
     return cell.name();

@@ -2,6 +2,7 @@
 
 // All of models/: modules, cells, sequences, optimizers, files, text.
 #include <rewind/models/any_cell.h>
+#include <rewind/models/bidirectional.h>
 #include <rewind/models/cell.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
@@ -14,11 +15,13 @@
 #include <rewind/models/init.h>
 #include <rewind/models/jordan_cell.h>
 #include <rewind/models/layer_norm.h>
+#include <rewind/models/layer.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/mgu_cell.h>
 #include <rewind/models/module.h>
 #include <rewind/models/optimizer.h>
+#include <rewind/models/pad.h>
 #include <rewind/models/recurrent.h>
 #include <rewind/models/rnn_cell.h>
 #include <rewind/models/sampler.h>
