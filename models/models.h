@@ -14,8 +14,8 @@
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/init.h>
 #include <rewind/models/jordan_cell.h>
-#include <rewind/models/layer_norm.h>
 #include <rewind/models/layer.h>
+#include <rewind/models/layer_norm.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/mgu_cell.h>
@@ -32,5 +32,7 @@
 #include <rewind/models/text.h>
 #include <rewind/models/text_bigram.h>
 #include <rewind/models/text_data.h>
+#include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
+#include <rewind/models/weight_map.h>

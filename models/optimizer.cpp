@@ -5,6 +5,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
+#include <rewind/models/match_arrays.h>
 #include <rewind/models/optimizer.h>
 
 namespace rw {
@@ -79,28 +80,12 @@ std::vector<NamedArray> Optimizer::state() const {
 }
 
 void Optimizer::set_state(std::span<const NamedArray> state) {
-  std::map<std::string, const Array*> given;
-  for (const NamedArray& a : state) given[a.name] = &a.array;
-  std::string complaints;
-  std::vector<const Array*> fitting;
-  const std::vector<NamedArray> own = this->state();
-  for (const NamedArray& a : own) {
-    const auto found = given.find(a.name);
-    if (found == given.end())
-      complaints += "; '" + a.name + "' is missing";
-    else if (found->second->shape() != a.array.shape() || found->second->dtype() != a.array.dtype())
-      complaints += "; '" + a.name + "' is " + std::string(name_of(found->second->dtype())) + " " +
-                    found->second->shape().str() + ", not " + std::string(name_of(a.array.dtype())) + " " +
-                    a.array.shape().str();
-    else
-      fitting.push_back(found->second);
-  }
-  for (const NamedArray& a : own) given.erase(a.name);
-  for (const auto& [name, unused] : given) complaints += "; '" + name + "' is not expected";
-  if (!complaints.empty()) throw Error("the saved state is not of this optimizer" + complaints);
+  std::vector<detail::ExpectedArray> expected;
+  for (const NamedArray& a : this->state()) expected.push_back({a.name, a.array.shape(), a.array.dtype()});
+  const auto fitting = detail::match_arrays(expected, state, "the saved state is not of this optimizer");
   const double steps = fitting[fitting.size() - 2]->item();
   if (!(steps >= 0 && steps < 0x1p53)) throw Error("the saved state is not of an optimizer: its number of steps");
-  std::size_t next = 0;  // `fitting` is in the order of `own`: moments of each slot, steps, rate
+  std::size_t next = 0;  // in the order of state(): moments of each slot, steps, rate
   set_rate(fitting.back()->item());
   steps_ = static_cast<Index>(steps);
   for (Slot& slot : slots_)
