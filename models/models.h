@@ -14,6 +14,7 @@
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/module.h>
 #include <rewind/models/optimizer.h>
+#include <rewind/models/readout.h>
 #include <rewind/models/recurrent.h>
 #include <rewind/models/rnn_cell.h>
 #include <rewind/models/sampler.h>
