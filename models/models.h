@@ -22,6 +22,7 @@
 #include <rewind/models/module.h>
 #include <rewind/models/optimizer.h>
 #include <rewind/models/pad.h>
+#include <rewind/models/readout.h>
 #include <rewind/models/recurrent.h>
 #include <rewind/models/rnn_cell.h>
 #include <rewind/models/sampler.h>
