@@ -81,6 +81,7 @@ void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, 
 }
 
 constexpr Index parallel_from = 1 << 18;  // elements times instructions; below, one thread is faster
+constexpr Index wide_row = 512;           // bytes: a loop over one row is no slower than one over several
 constexpr Index few = 64;                 // elements, fewer than a block has
 constexpr std::size_t most_registers = 512;
 
@@ -109,7 +110,7 @@ struct Program::Runner {
 
   void execute(Index n) const {
     for (const Instruction& i : p.instructions) {
-      const T* x[max_elementwise_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]]};
+      const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
       loop_of<T> (*i.loop)(i.fn, n, x, reg[i.out]);
     }
   }
@@ -212,7 +213,7 @@ void Program::run(void* const* pointers, const Index* strides) const {
         runner.padded(units);
       else if (is_flat)
         runner.flat(begin, end);
-      else if (cols * 2 > block_)
+      else if (cols * static_cast<Index>(sizeof(T)) >= wide_row)
         runner.wide(begin, end);
       else
         runner.narrow(begin, end);
@@ -262,7 +263,8 @@ std::uint64_t Program::hash() const {
   for (const Instruction& i : instructions) {
     h = detail::mix(h, reinterpret_cast<std::uintptr_t>(i.loop));
     h = detail::mix(h, static_cast<std::uint64_t>(i.in[0]) | static_cast<std::uint64_t>(i.in[1]) << 16 |
-                           static_cast<std::uint64_t>(i.in[2]) << 32 | static_cast<std::uint64_t>(i.out) << 48);
+                           static_cast<std::uint64_t>(i.in[2]) << 32 | static_cast<std::uint64_t>(i.in[3]) << 48);
+    h = detail::mix(h, i.out);
   }
   return h;
 }
@@ -275,7 +277,7 @@ bool Program::same(const Program& o) const {
   if (!constants.empty() && std::memcmp(constants.data(), o.constants.data(), constants.size() * 8) != 0) return false;
   for (std::size_t k = 0; k < instructions.size(); ++k) {
     const Instruction &a = instructions[k], &b = o.instructions[k];
-    if (a.loop != b.loop || a.out != b.out || !std::equal(a.in, a.in + max_elementwise_inputs, b.in)) return false;
+    if (a.loop != b.loop || a.out != b.out || !std::equal(a.in, a.in + most_inputs, b.in)) return false;
     if (a.fn != b.fn && !(a.equal != nullptr && a.equal(a.fn, b.fn))) return false;
   }
   return true;

@@ -19,10 +19,12 @@ enum class OperandKind : std::uint8_t {
 /// addresses, so that equal time steps share one.
 class Program {
  public:
+  /// Inputs of an instruction, which may be a few ops in one.
+  static constexpr int most_inputs = 4;
   struct Instruction {
     const VectorLoop* loop = nullptr;
     const void* fn = nullptr;
-    std::uint16_t in[max_elementwise_inputs] = {};
+    std::uint16_t in[most_inputs] = {};
     std::uint16_t out = 0;
     std::uint16_t arity = 0;
     bool (*equal)(const void* a, const void* b) = nullptr;  // of the attributes `fn`
