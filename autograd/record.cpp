@@ -39,12 +39,12 @@ DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span
 
 Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const Operand& x = inputs[i];
-    if (x.kind_ != Operand::Kind::tensor) continue;
-    TapeData* tape = x.tensor_.slot_ == 0 ? nullptr : tape_of_slot(x.tensor_.slot_, x.tensor_.stamp_);
+    const Tensor* x = inputs[i].tensor();
+    if (x == nullptr) continue;
+    TapeData* tape = x->slot_ == 0 ? nullptr : tape_of_slot(x->slot_, x->stamp_);
     if (tape != nullptr) return tape->record(info, op, inputs);
     try {
-      TapeData::stale(x.tensor_);
+      TapeData::stale(*x);
     } catch (const Error& e) {
       throw Error(fmt::format("[{}] {}", info.name, e.what()));
     }
@@ -56,11 +56,8 @@ Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
 }
 
 NodeId TapeData::resolve(const Operand& x) {
-  switch (x.kind_) {
-    case Operand::Kind::tensor: return id(x.tensor_);
-    case Operand::Kind::parameter: return leaf_of(*x.parameter_);
-    default: return number(x.number_);
-  }
+  if (const Tensor* t = x.tensor()) return id(*t);
+  return x.is_parameter() ? leaf_of(x.parameter()) : number(x.number());
 }
 
 // The common case of elementwise ops: Tensors of one shape, nothing between their rows. It is kept apart because
@@ -70,12 +67,12 @@ bool TapeData::plain_elementwise(const Operands& inputs, int arity, NodeId* ids)
   const bool computes = !lazy && !options.trace;
   const Node* first = nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const Operand& x = inputs[i];
-    if (x.kind_ != Operand::Kind::tensor || x.tensor_.slot_ != slot->number) return false;
-    const NodeId id = x.tensor_.index_;
+    const Tensor& x = inputs[i].bits_;
+    if (x.slot_ != slot->number) return false;  // of another tape, a parameter or a number
+    const NodeId id = x.index_;
     if (id >= nodes.size()) return false;
     const Node& n = nodes[id];
-    if (n.stamp != x.tensor_.stamp_ || n.dtype != options.dtype || n.stride != n.shape.cols()) return false;
+    if (n.stamp != x.stamp_ || n.dtype != options.dtype || n.stride != n.shape.cols()) return false;
     if (computes && n.data == nullptr) return false;
     if (first == nullptr)
       first = &n;

@@ -75,12 +75,12 @@ Cut cut(bool tb, Index m, Index n, Index k) {
     return {false, (n + columns - 1) / columns, columns};
   }
   const Index work = m * n * k + 16 * (m * k + n * k + m * n);  // reading a number takes as long as 16 products, say
-  constexpr Index worth = Index{1} << 24, most = 8;             // some 0.2 ms
+  constexpr Index worth = Index{1} << 22, most = 8;             // some 50 us
   const bool rows = m >= n;
   const Index length = rows ? m : n;
   Index blocks = 1;
   while (blocks < most && work >= 2 * blocks * worth) {
-    const Index least = k < 1024 ? 512 : 512 * blocks;  // smaller ones cost one thread more than 5%
+    const Index least = 128 * blocks;  // smaller ones cost one thread more than 5%
     if (length < 2 * blocks * least) break;
     blocks *= 2;
   }

@@ -35,7 +35,7 @@ template <class F>
 struct Elementwise {
   static constexpr std::string_view name = F::name;
   static constexpr bool strided_inputs = true;
-  F fn{};
+  [[no_unique_address]] F fn{};
 
   static constexpr int arity() {
     if constexpr (requires(const F& f, float x) { f.f(x); }) return 1;
