@@ -76,7 +76,7 @@ TEST_CASE("gradients of both orders, with unequal lengths") {
   for_each_cell(2, 2,
                 [&](auto forward, auto backward) { check(both_directions(std::move(forward), std::move(backward))); });
   Rng rng(1);
-  check(both_directions(MguCell(2, 2, rng), MguCell(2, 2, rng), sum_of));
+  check(both_directions(UgrnnCell(2, 2, rng), UgrnnCell(2, 2, rng), sum_of));
   check(two_bidirectional<RnnCell>(2, 2));
 }
 

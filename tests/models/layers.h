@@ -28,7 +28,7 @@ void for_each_cell(Index in, Index hidden, F&& check) {
   two(std::type_identity<LstmCell>());
   two(std::type_identity<GruCell>());
   two(std::type_identity<RnnCell>());
-  two(std::type_identity<MguCell>());
+  two(std::type_identity<UgrnnCell>());
 }
 
 template <class C>
