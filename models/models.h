@@ -4,6 +4,7 @@
 #include <rewind/models/any_cell.h>
 #include <rewind/models/bidirectional.h>
 #include <rewind/models/cell.h>
+#include <rewind/models/cell_wrapper.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
 #include <rewind/models/clip.h>
@@ -16,6 +17,7 @@
 #include <rewind/models/jordan_cell.h>
 #include <rewind/models/layer.h>
 #include <rewind/models/layer_norm.h>
+#include <rewind/models/learned_start.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/mgu_cell.h>
@@ -37,3 +39,5 @@
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
 #include <rewind/models/weight_map.h>
+#include <rewind/models/variational_dropout.h>
+#include <rewind/models/zoneout.h>
