@@ -305,9 +305,7 @@ void PlainSweep::commit(Gradients* into) {
     return (into != nullptr ? into->sum(leaf.parameter) : leaf.parameter->grad).view();
   };
   for (const TapeData::Leaf& leaf : tape_.leaves)
-    if (reached(leaf) && !(sum(leaf).shape == leaf.parameter->value.shape() && is_real(sum(leaf).dtype)))
-      throw Error("parameter '" + leaf.parameter->name + "' " + leaf.parameter->value.shape().str() +
-                  ": its grad was replaced by " + std::string(name_of(sum(leaf).dtype)) + " " + sum(leaf).shape.str());
+    if (reached(leaf)) check_gradient(*leaf.parameter, sum(leaf));
   for (const TapeData::Leaf& leaf : tape_.leaves)
     if (reached(leaf)) add_into(gradient(leaf.node), sum(leaf));
 }

@@ -172,10 +172,11 @@ TEST_CASE("a state that does not fit is refused whole") {
   auto state = adam.state();
   state[0].array = Array(Shape{4}, DType::f64);
   state[1].name = "w.other";
-  CHECK_THROWS_WITH_AS(adam.set_state(state),
-                       "the saved state is not of this optimizer: missing: w.variance; not expected: w.other; of another "
-                       "shape: w.mean (f64 (4), not f64 (3))",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      adam.set_state(state),
+      "the saved state is not of this optimizer: missing: w.variance; not expected: w.other; of another "
+      "shape: w.mean (f64 (4), not f64 (3))",
+      Error);
   CHECK_THROWS_AS(Sgd(m.parameters()).set_state(adam.state()), Error);
   auto nowhere = adam.state();
   nowhere[2].array.fill(std::numeric_limits<double>::quiet_NaN());
