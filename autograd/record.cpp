@@ -94,7 +94,7 @@ Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, st
     Node& n = nodes[id];
     if (!lazy && !options.trace) {
       const Index size = n.shape.size();
-      n.data = values.allocate(static_cast<std::size_t>(size) * size_of(n.dtype));
+      n.data = allocate_value(static_cast<std::size_t>(size) * size_of(n.dtype));
       n.owns_data = true;
       const void* x[max_elementwise_inputs];
       for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
@@ -184,6 +184,13 @@ NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const Node
   return static_cast<NodeId>(nodes.size() - 1);
 }
 
+// A rule's own nodes go with the rule, so they leave released memory to those that stay.
+void* TapeData::allocate_value(std::size_t bytes) {
+  if (has_released && !lazy)
+    if (void* block = released.pick(bytes)) return block;
+  return values.allocate(bytes);
+}
+
 void TapeData::evaluate(NodeId id) {
   Node& n = nodes[id];
   if (n.info->alias != nullptr) {
@@ -196,7 +203,7 @@ void TapeData::evaluate(NodeId id) {
       return;
     }
   }
-  n.data = values.allocate(bytes_of(n.shape, n.dtype));
+  n.data = allocate_value(bytes_of(n.shape, n.dtype));
   n.owns_data = true;
   evaluate_into(n, contiguous_view(n.data, n.shape, n.dtype), false);
 }
