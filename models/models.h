@@ -2,6 +2,8 @@
 
 // All of models/: modules, cells, sequences, optimizers, files, text.
 #include <rewind/models/any_cell.h>
+#include <rewind/models/attention.h>
+#include <rewind/models/attention_cell.h>
 #include <rewind/models/bidirectional.h>
 #include <rewind/models/cell.h>
 #include <rewind/models/char_model.h>
@@ -9,6 +11,7 @@
 #include <rewind/models/clip.h>
 #include <rewind/models/context_cell.h>
 #include <rewind/models/embedding.h>
+#include <rewind/models/feed_back.h>
 #include <rewind/models/file.h>
 #include <rewind/models/gates.h>
 #include <rewind/models/gru_cell.h>
