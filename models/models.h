@@ -6,13 +6,17 @@
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
 #include <rewind/models/clip.h>
+#include <rewind/models/early_stopping.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/file.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/init.h>
+#include <rewind/models/keras_weights.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
+#include <rewind/models/metrics.h>
 #include <rewind/models/module.h>
+#include <rewind/models/onednn_weights.h>
 #include <rewind/models/optimizer.h>
 #include <rewind/models/recurrent.h>
 #include <rewind/models/rnn_cell.h>
@@ -27,4 +31,5 @@
 #include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
+#include <rewind/models/weight_average.h>
 #include <rewind/models/weight_map.h>
