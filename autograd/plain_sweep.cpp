@@ -216,20 +216,22 @@ void PlainSweep::generic_rule(NodeId id) {
 }
 
 // Computes what node `id`, recorded by the running rule, is made of: no more, so that what was added straight into a
-// gradient is not computed again.
+// gradient is not computed again. The cost is that of the nodes computed: a rule may record thousands.
 void PlainSweep::compute_below(NodeId id) {
   const NodeId base = tape_.rule_nodes;
-  if (id < base) return;
-  std::vector<bool>& wanted = tape_.flags;
-  wanted.assign(id + 1 - base, false);
-  wanted[id - base] = true;
-  for (NodeId i = id + 1; i-- > base;) {
-    if (!wanted[i - base]) continue;
-    for (NodeId in : tape_.nodes[i].in())
-      if (in >= base && tape_.nodes[in].data == nullptr) wanted[in - base] = true;
-  }
-  for (NodeId i = base; i < id; ++i)
-    if (wanted[i - base]) tape_.evaluate(i);
+  std::vector<NodeId>& wanted = tape_.pending;
+  wanted.clear();
+  const auto visit = [&](NodeId node) {
+    for (NodeId in : tape_.nodes[node].in())
+      if (in >= base && tape_.nodes[in].data == nullptr && !tape_.nodes[in].keep) {
+        tape_.nodes[in].keep = true;  // the rule's own nodes are not anybody's to keep: here it says "wanted"
+        wanted.push_back(in);
+      }
+  };
+  if (id >= base) visit(id);
+  for (std::size_t i = 0; i < wanted.size(); ++i) visit(wanted[i]);
+  std::sort(wanted.begin(), wanted.end());
+  for (NodeId i : wanted) tape_.evaluate(i);
 }
 
 void PlainSweep::add(NodeId to, Tensor g) {
@@ -303,9 +305,7 @@ void PlainSweep::commit(Gradients* into) {
     return (into != nullptr ? into->sum(leaf.parameter) : leaf.parameter->grad).view();
   };
   for (const TapeData::Leaf& leaf : tape_.leaves)
-    if (reached(leaf) && !(sum(leaf).shape == leaf.parameter->value.shape() && is_real(sum(leaf).dtype)))
-      throw Error("parameter '" + leaf.parameter->name + "' " + leaf.parameter->value.shape().str() +
-                  ": its grad was replaced by " + std::string(name_of(sum(leaf).dtype)) + " " + sum(leaf).shape.str());
+    if (reached(leaf)) check_gradient(*leaf.parameter, sum(leaf));
   for (const TapeData::Leaf& leaf : tape_.leaves)
     if (reached(leaf)) add_into(gradient(leaf.node), sum(leaf));
 }

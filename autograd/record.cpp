@@ -62,17 +62,20 @@ NodeId TapeData::resolve(const Operand& x) {
 
 // The common case of elementwise ops: Tensors of one shape, nothing between their rows. It is kept apart because
 // recording a small op should cost little more than computing it.
-bool TapeData::plain_elementwise(const Operands& inputs, int arity, NodeId* ids) const {
+bool TapeData::plain_elementwise(const Operands& inputs, int arity, NodeId* ids) {
   if (inputs.size() != static_cast<std::size_t>(arity)) return false;
   const bool computes = !lazy && !options.trace;
   const Node* first = nullptr;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& x = inputs[i].bits_;
-    if (x.slot_ != slot->number) return false;  // of another tape, a parameter or a number
-    const NodeId id = x.index_;
-    if (id >= nodes.size()) return false;
+    NodeId id = x.index_;
+    if (inputs[i].is_parameter())
+      id = known_leaf(inputs[i].parameter());
+    else if (x.slot_ != slot->number || id >= nodes.size() || nodes[id].stamp != x.stamp_)
+      return false;
+    if (id == no_node) return false;
     const Node& n = nodes[id];
-    if (n.stamp != x.stamp_ || n.dtype != options.dtype || n.stride != n.shape.cols()) return false;
+    if (n.dtype != options.dtype || n.stride != n.shape.cols()) return false;
     if (computes && n.data == nullptr) return false;
     if (first == nullptr)
       first = &n;
@@ -189,7 +192,7 @@ void TapeData::evaluate(NodeId id) {
     ConstView y;
     if (n.info->alias(n.op, x.value(), y)) {
       n.data = const_cast<void*>(y.data);
-      n.stride = y.stride;
+      n.stride = n.shape.rows() == 1 ? n.shape.cols() : y.stride;  // one row lies beside nothing
       return;
     }
   }
@@ -267,15 +270,21 @@ void TapeData::grow_leaf_index() {
   for (std::size_t i = 0; i < leaves.size(); ++i) *leaf_slot(leaves[i].parameter.get()) = static_cast<std::uint32_t>(i);
 }
 
+// The leaf of a parameter that was used on this tape and has not changed since; or no_node.
+NodeId TapeData::known_leaf(const Parameter& parameter) {
+  if (leaf_index.empty()) return no_node;
+  const std::shared_ptr<Parameter::Data>& data = parameter.data();
+  const std::uint32_t entry = *leaf_slot(data.get());
+  if (entry == no_node) return no_node;
+  const Leaf& known = leaves[entry];
+  const bool wants_grad = !data->frozen && recording_gradients;
+  return known.version == data->version && nodes[known.node].needs_grad == wants_grad ? known.node : no_node;
+}
+
 NodeId TapeData::leaf_of(Parameter& parameter) {
+  if (const NodeId known = known_leaf(parameter); known != no_node) return known;
   const std::shared_ptr<Parameter::Data>& data = parameter.data();
   if (leaves.size() * 2 >= leaf_index.size()) grow_leaf_index();
-  std::uint32_t* entry = leaf_slot(data.get());
-  if (*entry != no_node) {
-    const Leaf& known = leaves[*entry];
-    if (known.version == data->version && nodes[known.node].needs_grad == (!data->frozen && recording_gradients))
-      return known.node;
-  }
   const NodeId id = leaf(op_info<ParameterLeaf>(), Role::parameter, data->value.shape(), options.dtype, !data->frozen);
   Node& n = nodes[id];
   n.parameter = static_cast<std::uint32_t>(leaves.size());
@@ -293,7 +302,7 @@ NodeId TapeData::leaf_of(Parameter& parameter) {
     }
   }
   leaves.push_back({data, id, data->version, substituted});
-  *entry = n.parameter;
+  *leaf_slot(data.get()) = n.parameter;
   return id;
 }
 

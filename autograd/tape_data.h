@@ -100,6 +100,7 @@ class TapeData {
 
   std::vector<void*> gradients;  // kept ones; by node
   std::vector<bool> flags;       // scratch of a sweep
+  std::vector<NodeId> pending;   // scratch of a rule
   bool has_released = false;     // values, on this tape since it was cleared
 
   std::vector<ScopeEntry> scopes{1};
@@ -120,7 +121,8 @@ class TapeData {
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 
  private:
-  bool plain_elementwise(const Operands& inputs, int arity, NodeId* ids) const;
+  bool plain_elementwise(const Operands& inputs, int arity, NodeId* ids);
+  NodeId known_leaf(const Parameter& parameter);
   Tensor record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in);
   [[noreturn]] void rethrow_from(const OpInfo& info) const;
   void check_inputs(const OpInfo& info, std::span<const NodeId> in) const;

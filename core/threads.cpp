@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <time.h>
 #include <vector>
 
 #include <rewind/core/error.h>
@@ -27,21 +28,70 @@ int threads_at_start() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// Waits for `ready` awake, but not for longer than waking up from sleep would cost.
-template <class Ready>
-bool spin_until(Ready ready) {
-  constexpr auto patience = std::chrono::microseconds(3);
-  const auto end = std::chrono::steady_clock::now() + patience;
-  do {
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
+// To wake a thread that sleeps takes some 60 us, as long as a small product: so threads wait awake for that long and
+// more, but give their processor to whoever asks for it.
+constexpr microseconds patience(300);
+
+template <class Ready, class GiveUp>
+bool spin_until(Ready ready, GiveUp give_up) {
+  constexpr microseconds greedy(20);
+  const auto start = Clock::now();
+  for (auto now = start; now < start + patience; now = Clock::now()) {
     for (int i = 0; i < 16; ++i) {
       if (ready()) return true;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
     }
-  } while (std::chrono::steady_clock::now() < end);
+    if (now < start + greedy) continue;
+    if (give_up()) return false;
+    std::this_thread::yield();
+  }
   return false;
 }
+
+// Whether other programs took the processor from the calling thread for a while since it began to watch. Moments do not
+// count: the system itself takes them.
+class Preemption {
+ public:
+  void watch() { start_ = lost(); }
+  bool happened() const { return lost() - start_ > 500'000; }
+
+ private:
+  // Nanoseconds by the clock on the wall that the thread did not run.
+  static std::int64_t lost() {
+    timespec wall, own;
+    clock_gettime(CLOCK_MONOTONIC, &wall);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
+    return (wall.tv_sec - own.tv_sec) * 1'000'000'000 + (wall.tv_nsec - own.tv_nsec);
+  }
+  std::int64_t start_ = 0;
+};
+
+// A machine with no processor to spare: a helper that is taken off its processor in the middle of a block keeps the
+// caller waiting for milliseconds. Then jobs run in the caller alone for a while, for longer each time that trying
+// again fails.
+class Crowd {
+ public:
+  bool here() const { return until_.load(std::memory_order_relaxed) > now(); }
+  void seen() {
+    const std::int64_t t = now(), last = until_.load(std::memory_order_relaxed);
+    if (last > t) return;
+    pause_ = t - last < 4 * pause_ ? std::min(2 * pause_, longest) : shortest;
+    until_.store(t + pause_, std::memory_order_relaxed);
+  }
+  void forget() { until_.store(0, std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::int64_t shortest = 5'000'000, longest = 320'000'000;  // ns
+  static std::int64_t now() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
+  }
+  std::atomic<std::int64_t> until_{0}, pause_{shortest};
+};
 
 // One job at a time. Whoever has work left to hand out is in `ticket_`: the job's number above, blocks not yet taken
 // below. A worker takes a block by compare-and-swap, so one that wakes up late finds another job's number and takes
@@ -54,11 +104,12 @@ class Pool {
     std::lock_guard lock(owner_);
     size_.store(n, std::memory_order_relaxed);
     stop_workers();
+    crowd_.forget();
   }
 
   void run(Index blocks, detail::Block run, void* context) {
     std::unique_lock lock(owner_, std::try_to_lock);
-    if (!lock) {
+    if (!lock || crowd_.here()) {
       for (Index i = 0; i < blocks; ++i) run(context, i);
       return;
     }
@@ -119,7 +170,7 @@ class Pool {
 
   void wait_for_others() {
     const auto done = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
-    if (spin_until(done)) return;
+    if (spin_until(done, [] { return false; })) return;
     for (int left; (left = unfinished_.load(std::memory_order_acquire)) != 0;) unfinished_.wait(left);
   }
 
@@ -149,11 +200,23 @@ class Pool {
 
   void work(int id) {
     in_block = true;
+    Preemption preemption;
+    preemption.watch();
     for (int seen = calls_.load(std::memory_order_acquire); id < keep_.load(std::memory_order_relaxed);) {
       while (take_block()) {
       }
       const auto called = [&] { return calls_.load(std::memory_order_acquire) != seen; };
-      if (!spin_until(called)) calls_.wait(seen, std::memory_order_acquire);
+      const auto crowded = [&] {
+        if (preemption.happened()) {
+          crowd_.seen();
+          preemption.watch();
+        }
+        return crowd_.here();
+      };
+      if (crowded() || !spin_until(called, crowded)) {
+        calls_.wait(seen, std::memory_order_acquire);
+        preemption.watch();
+      }
       seen = calls_.load(std::memory_order_acquire);
     }
   }
@@ -164,6 +227,7 @@ class Pool {
   std::atomic<int> size_{threads_at_start()};
   std::atomic<int> keep_{0};  // workers with a number from here on go home
   std::atomic<bool> failed_{false};
+  Crowd crowd_;
   detail::Block run_ = nullptr;
   void* context_ = nullptr;
   Index first_ = 0, blocks_ = 0;

@@ -183,6 +183,10 @@ TEST_CASE("a gradient that was replaced by one of another shape is refused, befo
   m.q.grad() = zeros(5);
   CHECK(error_of([&] { backward(loss); }) == "parameter 'q' (3): its grad was replaced by f32 (5)");
   CHECK(m.p.grad() == zeros(2, 3));
+  Gradients apart;
+  backward(loss, apart);
+  CHECK(error_of([&] { apart.commit(); }) == "parameter 'q' (3): its grad was replaced by f32 (5)");
+  CHECK(m.p.grad() == zeros(2, 3));
 }
 
 // ---- The order of sums

@@ -2,6 +2,7 @@
 
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/reduce.h>
 
 #include "support.h"
 
@@ -227,4 +228,15 @@ TEST_CASE("the random key holds seed and step, and is one leaf until they change
   CHECK(tape.random_key().array().at({0}) == 2);
   tape.clear();
   CHECK(tape.random_key().array().at({0}) == 2);
+}
+
+TEST_CASE("a tape that was moved from says so") {
+  Tape tape;
+  const Tensor x = tape.variable(full({2}, 3));
+  Tape other(std::move(tape));
+  CHECK(sum(x).item() == 6);  // handles go with it
+  CHECK(error_of([&] { tape.size(); }) == "this tape was moved from: use the one it was moved to");
+  CHECK(error_of([&] { tape.constant(1); }) == "this tape was moved from: use the one it was moved to");
+  tape = Tape();
+  CHECK(tape.size() == 0);
 }

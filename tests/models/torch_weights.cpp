@@ -6,7 +6,7 @@
 #include <rewind/models/torch_weights.h>
 
 #include "folder.h"
-#include "layers.h"
+#include "golden_layers.h"
 
 using namespace rw;
 using namespace rw::test;
