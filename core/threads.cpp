@@ -107,6 +107,10 @@ class Pool {
     crowd_.forget();
   }
 
+  bool helpers_are_awake() const {
+    return started_.load(std::memory_order_relaxed) && asleep_.load(std::memory_order_relaxed) == 0 && !crowd_.here();
+  }
+
   void run(Index blocks, detail::Block run, void* context) {
     std::unique_lock lock(owner_, std::try_to_lock);
     if (!lock || crowd_.here()) {
@@ -177,6 +181,7 @@ class Pool {
   void start_workers() {
     const int wanted = size() - 1;
     keep_.store(wanted, std::memory_order_relaxed);
+    started_.store(true, std::memory_order_relaxed);
     try {
       while (static_cast<int>(workers_.size()) < wanted) {
         const int id = static_cast<int>(workers_.size());
@@ -214,7 +219,9 @@ class Pool {
         return crowd_.here();
       };
       if (crowded() || !spin_until(called, crowded)) {
+        asleep_.fetch_add(1, std::memory_order_relaxed);
         calls_.wait(seen, std::memory_order_acquire);
+        asleep_.fetch_sub(1, std::memory_order_relaxed);
         preemption.watch();
       }
       seen = calls_.load(std::memory_order_acquire);
@@ -226,6 +233,8 @@ class Pool {
   alignas(64) std::atomic<int> calls_{0};  // workers sleep on it
   std::atomic<int> size_{threads_at_start()};
   std::atomic<int> keep_{0};  // workers with a number from here on go home
+  std::atomic<int> asleep_{0};
+  std::atomic<bool> started_{false};
   std::atomic<bool> failed_{false};
   Crowd crowd_;
   detail::Block run_ = nullptr;
@@ -256,6 +265,8 @@ void set_threads(int n) {
 namespace detail {
 
 bool runs_serially() { return in_block || pool().size() == 1; }
+
+bool helpers_are_awake() { return !runs_serially() && pool().helpers_are_awake(); }
 
 void run_parallel(Index blocks, Block run, void* context) { pool().run(blocks, run, context); }
 
