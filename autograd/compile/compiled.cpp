@@ -7,6 +7,7 @@
 #include <rewind/autograd/compile/report.h>
 #include <rewind/autograd/tape_data.h>
 #include <rewind/core/error.h>
+#include <rewind/core/gemm_bf16.h>
 
 namespace rw {
 namespace detail {
@@ -102,6 +103,7 @@ void CompiledCore::State::make_room() {
 void CompiledCore::compile(const Trace& trace) {
   State& s = *state_;
   const DType real = s.real_of(views_);
+  ir::check_precision(s.options, real, has_bf16());
   auto entry = std::make_unique<Entry>();
   for (const ConstView& v : views_) entry->leaves.push_back({v.shape, v.dtype});
   entry->numbers = numbers_;
