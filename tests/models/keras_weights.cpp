@@ -3,7 +3,7 @@
 #include <rewind/core/error.h>
 #include <rewind/models/keras_weights.h>
 
-#include "layers.h"
+#include "golden_layers.h"
 
 using namespace rw;
 using namespace rw::test;

@@ -6,7 +6,7 @@
 #include <rewind/core/error.h>
 #include <rewind/models/onednn_weights.h>
 
-#include "layers.h"
+#include "golden_layers.h"
 
 using namespace rw;
 using namespace rw::test;
