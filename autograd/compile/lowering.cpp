@@ -70,7 +70,7 @@ NodeId Lowering::lower_kernel(NodeId begin) {
   NodeId first = begin;
   while (first < end && g_.nodes[first].info->alias != nullptr) ++first;
   if (first == end) return end;
-  Program program = make_program(g_, begin, end, used_outside_, operands_);
+  Program program = make_program(g_, p_.layout_.places, begin, end, used_outside_, operands_);
   program.room.resize(operands_.size());
   if (program.fills_vectors())
     for (std::size_t i = 0; i < operands_.size(); ++i) program.room[i] = has_room(operands_[i]);
