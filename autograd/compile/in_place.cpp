@@ -17,6 +17,12 @@ struct Access {
   bool write = false;
 };
 
+/// What happens to a part at a time.
+struct Event {
+  bool read = false, write = false;
+};
+using Events = std::map<NodeId, Event>;  // by time
+
 /// How the parts of one buffer are used. Parts that overlap without being equal are not told apart.
 class Uses {
  public:
@@ -24,6 +30,8 @@ class Uses {
 
   void find_parts(const Graph& g, const Layout& layout, std::size_t bytes) {
     parts_.clear();
+    rows_.clear();
+    whole_.clear();
     stride_ = 0;
     for (const Access& a : accesses) {
       const Shape& shape = g.nodes[a.value].shape;
@@ -36,8 +44,8 @@ class Uses {
       const Part part = part_of(g, layout, a.value);
       const std::size_t size = static_cast<std::size_t>(part.rows * part.cols) * size_of(g.nodes[a.value].dtype);
       regular_ = regular_ && (stride_ == 0 || part.col + part.cols <= stride_);
-      NodeId& last = size >= bytes ? whole_last_ : parts_[part];
-      last = std::max(last, a.time);
+      Event& event = (size >= bytes ? whole_ : parts_[part])[a.time];
+      (a.write ? event.write : event.read) = true;
       last_ = std::max(last_, a.time);
     }
     has_parts_ = !parts_.empty();
@@ -54,44 +62,93 @@ class Uses {
     return {row, 1, col, shape.size()};
   }
 
-  /// Whether a part is used last at `time`, or before that, and all that is used then is equal to it.
-  bool ends(const Part& part, NodeId time, bool before) const {
+  /// Whether nothing uses a part after `time`, and at that time it is read at most, as itself.
+  bool ends(const Part& part, NodeId time) const {
     const auto at = parts_.find(part);
-    if (!regular_ || at == parts_.end() || whole_last_ >= time) return false;
-    return at->second == time || (before && at->second < time);
+    if (!regular_ || at == parts_.end()) return false;
+    for (const Events* around : {&whole_, rows_around(part)})
+      if (!around->empty() && around->rbegin()->first >= time) return false;
+    const auto& [last, event] = *at->second.rbegin();
+    return last < time || (last == time && !event.write);
   }
-  void extend(const Part& part, NodeId until, bool by_parts) {
-    if (by_parts)
+  /// Whether a part that is read at `time` is free from then until `until`: what comes next writes it. It may do so at
+  /// `until` when that is a kernel (`kernel_at`), which then reads what stands there.
+  template <class F>
+  bool free(const Part& part, NodeId time, NodeId until, F&& kernel_at) const {
+    const auto at = parts_.find(part);
+    if (!regular_ || at == parts_.end()) return false;
+    const auto now = at->second.find(time);
+    if (now == at->second.end() || now->second.write) return false;
+    for (const Events* around : {&whole_, rows_around(part)}) {
+      if (around->contains(time)) return false;
+      // Read before it is written again: what stood there is needed.
+      const auto next = around->upper_bound(time), own = std::next(now);
+      if (next != around->end() && (own == at->second.end() || next->first <= own->first) &&
+          (next->second.read || next->first <= until))
+        return false;
+    }
+    const auto next = std::next(now);
+    if (next == at->second.end()) return true;
+    return !next->second.read && (next->first > until || (next->first == until && kernel_at(until)));
+  }
+  /// Another value's uses of the part; forgets it when only parts of that are used.
+  void add(const Part& part, const Uses& other) {
+    if (other.has_parts_) {
       parts_.erase(part);
-    else
-      parts_[part] = std::max(parts_[part], until);
+      return;
+    }
+    for (const auto& [time, event] : other.whole_) {
+      Event& mine = parts_[part][time];
+      mine.read = mine.read || event.read;
+      mine.write = mine.write || event.write;
+    }
   }
   NodeId last() const { return last_; }
   bool has_parts() const { return has_parts_; }
 
  private:
-  // What overlaps in rows must have the same rows, and columns that are apart.
+  const Events* rows_around(const Part& part) const {
+    static const Events none;
+    const auto at = rows_.find({part.row, part.rows});
+    return at == rows_.end() ? &none : &at->second;
+  }
+
+  // What overlaps in rows must have the same rows, and columns that are apart, but for uses of all columns.
   void forget_overlapping() {
     std::vector<Part> parts;
-    for (const auto& [part, time] : parts_) parts.push_back(part);
+    for (const auto& [part, events] : parts_) parts.push_back(part);
     for (std::size_t i = 0; i < parts.size();) {
       std::size_t j = i;
-      Index end = parts[i].row + parts[i].rows, column = 0;
-      bool apart = true;
+      Index end = parts[i].row + parts[i].rows;
+      bool equal_rows = true;
       for (; j < parts.size() && parts[j].row < end; ++j) {
-        apart = apart && parts[j].row == parts[i].row && parts[j].rows == parts[i].rows && parts[j].col >= column;
+        equal_rows = equal_rows && parts[j].row == parts[i].row && parts[j].rows == parts[i].rows;
         end = std::max(end, parts[j].row + parts[j].rows);
-        column = parts[j].col + parts[j].cols;
       }
-      for (; i < j; ++i)
-        if (!apart) parts_.erase(parts[i]);
+      if (j - i > 1) sort_out(std::span(parts).subspan(i, j - i), equal_rows);
+      i = j;
+    }
+  }
+  void sort_out(std::span<const Part> parts, bool equal_rows) {
+    Index column = 0;
+    bool apart = equal_rows;
+    for (const Part& part : parts) {
+      if (part.cols == stride_) continue;
+      apart = apart && part.col >= column;
+      column = part.col + part.cols;
+    }
+    for (const Part& part : parts) {
+      if (apart && part.cols == stride_) rows_[{part.row, part.rows}] = parts_[part];
+      if (!apart || part.cols == stride_) parts_.erase(part);
     }
   }
 
   Index stride_ = 0;  // between rows; 0: there is one row
   bool regular_ = true, has_parts_ = false;
-  NodeId whole_last_ = 0, last_ = 0;
-  std::map<Part, NodeId> parts_;  // when each is used last; without those that overlap
+  NodeId last_ = 0;
+  Events whole_;
+  std::map<std::pair<Index, Index>, Events> rows_;  // uses of all columns of rows that have parts
+  std::map<Part, Events> parts_;                    // without those that overlap
 };
 
 /// All uses of all buffers.
@@ -99,6 +156,7 @@ class Memory {
  public:
   Memory(const Graph& g, const Layout& layout) : g_(g), layout_(layout), times_(step_times(g)) {
     uses_.resize(layout.buffers.size());
+    has_over_.resize(layout.buffers.size());
     std::vector<bool> runs(layout.computed);
     for (const Layout::Copy& c : layout.copies) runs[c.concat] = true;
     for (NodeId i = 0; i < g.size(); ++i) {
@@ -112,6 +170,15 @@ class Memory {
   }
 
   Uses& of(std::uint32_t buffer) { return uses_[buffer]; }
+  /// b lies over a.
+  void merge(std::uint32_t a, std::uint32_t b) {
+    std::vector<Access>& all = uses_[a].accesses;
+    all.insert(all.end(), uses_[b].accesses.begin(), uses_[b].accesses.end());
+    uses_[a].find_parts(g_, layout_, layout_.buffers[a].bytes);
+    has_over_[a] = true;
+  }
+  /// Whether another buffer lies over this one.
+  bool under(std::uint32_t buffer) const { return has_over_[buffer]; }
   NodeId time(NodeId i) const { return times_[i]; }
   bool in_buffer(NodeId i) const { return layout_.places[i].base == Base::buffer; }
   std::uint32_t buffer(NodeId i) const { return layout_.places[i].id; }
@@ -126,6 +193,7 @@ class Memory {
   const Layout& layout_;
   std::vector<NodeId> times_;
   std::vector<Uses> uses_;
+  std::vector<bool> has_over_;
 };
 
 constexpr Index least_bytes = 512;  // below, rows that are apart are gathered, and small values stay together
@@ -210,7 +278,10 @@ class Mover {
     if (where_[own].moved && static_cast<std::size_t>(g_.nodes[x].shape.size() * size) != layout_.buffers[own].bytes)
       return false;
     const Where w = where(x);
-    return memory_.of(w.buffer).ends(w.part, memory_.time(i), false);
+    const Uses& own_uses = memory_.of(memory_.buffer(i));
+    return memory_.of(w.buffer).free(w.part, memory_.time(i), own_uses.last(), [&](NodeId until) {
+      return until < g_.size() && g_.nodes[until].kernel != no_kernel && !own_uses.has_parts();
+    });
   }
 
   void move(NodeId i, NodeId x) {
@@ -218,7 +289,7 @@ class Mover {
     w.moved = true;
     const std::uint32_t own = memory_.buffer(i);
     const Uses& uses = memory_.of(own);
-    memory_.of(w.buffer).extend(w.part, uses.last(), uses.has_parts());
+    memory_.of(w.buffer).add(w.part, uses);
     where_[own] = w;
     to_[i] = x;
     if (uses.last() > memory_.of(w.buffer).last()) extending_[w.buffer].push_back(i);
@@ -229,7 +300,7 @@ class Mover {
     for (const auto& [buffer, values] : extending_) {
       std::size_t bytes = 0;
       for (NodeId i : values) bytes += layout_.buffers[memory_.buffer(i)].bytes;
-      if (bytes * 2 < layout_.buffers[buffer].bytes)
+      if (bytes * 4 < layout_.buffers[buffer].bytes * 3)
         for (NodeId i : values) to_[i] = no_node;
     }
   }
@@ -248,7 +319,7 @@ bool fits_over(const Graph& g, const Layout& layout, const Uses& a, const Uses& 
     if (!w.write) continue;
     const Part part = b.part_of(g, layout, w.value);
     if (!(a.part_of(g, layout, w.value) == part)) return false;
-    if (g.nodes[w.value].kernel == no_kernel || !a.ends(part, w.time, true)) return false;
+    if (g.nodes[w.value].kernel == no_kernel || !a.ends(part, w.time)) return false;
   }
   return true;
 }
@@ -268,7 +339,7 @@ std::vector<NodeId> values_in_place(const Graph& g, const Layout& layout, const 
   return Mover(g, layout).run(movable);
 }
 
-void overlay_buffers(const Graph& g, Layout& layout) {
+std::vector<std::uint32_t> overlaid_buffers(const Graph& g, const Layout& layout) {
   Memory memory(g, layout);
   std::vector<std::uint32_t> to(layout.buffers.size());
   std::vector<int> tried(layout.buffers.size());
@@ -277,21 +348,13 @@ void overlay_buffers(const Graph& g, Layout& layout) {
     const Place &p = layout.places[i], &q = layout.places[x];
     const std::uint32_t b = p.id, a = to[q.id];
     if (a == b || to[b] != b || p.offset != q.offset || p.stride != q.stride || tried[b] > 1) return;
-    if (layout.buffers[a].bytes != layout.buffers[b].bytes || layout.buffers[b].bytes == 0) return;
+    if (layout.buffers[a].bytes != layout.buffers[b].bytes || memory.under(b)) return;
     ++tried[b];
     if (!fits_over(g, layout, memory.of(a), memory.of(b))) return;
-    Uses& merged = memory.of(a);
-    merged.accesses.insert(merged.accesses.end(), memory.of(b).accesses.begin(), memory.of(b).accesses.end());
-    merged.find_parts(g, layout, layout.buffers[a].bytes);
+    memory.merge(a, b);
     to[b] = a;
   });
-  for (std::uint32_t b = 0; b < to.size(); ++b)
-    if (to[b] != b) layout.buffers[b].bytes = 0;
-  const auto follow = [&](Place& p) {
-    while (p.base == Base::buffer && to[p.id] != p.id) p.id = to[p.id];
-  };
-  for (Place& p : layout.places) follow(p);
-  for (Layout::Copy& c : layout.copies) follow(c.to);
+  return to;
 }
 
 }  // namespace rw::ir

@@ -26,10 +26,12 @@ class Placer {
     const Layout before = out_;
     for (NodeId i = 0; i < g_.size(); ++i) place(i);
     if (passes_.has(Pass::reuse)) {
+      const std::vector<std::uint32_t> under = overlaid_buffers(g_, out_);
+      lay_over(under);
       over_ = values_in_place(g_, out_, movable());
       out_ = before;
       for (NodeId i = 0; i < g_.size(); ++i) place(i);
-      overlay_buffers(g_, out_);
+      lay_over(under);
     }
     std::stable_sort(out_.copies.begin(), out_.copies.end(),
                      [](const Layout::Copy& a, const Layout::Copy& b) { return a.concat < b.concat; });
@@ -183,10 +185,10 @@ class Placer {
     p = {Base::buffer, 0, 0, n.shape.cols()};
     switch (fixed_[i]) {
       case Fixed::no:
-        if (over_[i] == no_node)
-          p.id = new_buffer(n);
-        else
-          p = out_.places[over_[i]];
+        p.id = new_buffer(n);
+        if (over_[i] == no_node) break;
+        out_.buffers[p.id].bytes = 0;  // buffers keep their numbers
+        p = out_.places[over_[i]];
         break;
       case Fixed::chain: p.id = slot_[i].buffer, p.offset = slot_[i].offset; break;
       case Fixed::whole:
@@ -201,6 +203,16 @@ class Placer {
       }
     }
     if (g_.is<Concat>(i) && fixed_[i] != Fixed::whole) copies_of(i);
+  }
+
+  void lay_over(const std::vector<std::uint32_t>& under) {
+    const auto follow = [&](Place& p) {
+      if (p.base == Base::buffer) p.id = under[p.id];
+    };
+    for (Place& p : out_.places) follow(p);
+    for (Layout::Copy& c : out_.copies) follow(c.to);
+    for (std::uint32_t b = 0; b < under.size(); ++b)
+      if (under[b] != b) out_.buffers[b].bytes = 0;
   }
 
   // Views and ops that want their operands in one piece keep a value from standing in rows that are apart.
