@@ -153,7 +153,7 @@ TEST_CASE("options that make no sense are named") {
   CHECK(c.train("text.txt --sequence 0").refused("--sequence is 0"));
   CHECK(c.train("text.txt --clip nan").refused("--clip is nan"));
   CHECK(c.train("text.txt --decay 2").refused("--decay is 2"));
-  CHECK(c.train("text.txt --cell lstn").refused("--cell is lstn: it must be one of lstm, gru"));
+  CHECK(c.train("text.txt --cell lstn").refused("--cell is lstn: no cell 'lstn'; there are: lstm, gru"));
   CHECK(c.train("text.txt --optimizer adan").refused("--optimizer is adan"));
   CHECK(c.train("text.txt --init best").refused("--init is best"));
   CHECK(c.train("text.txt --epochs 0 --steps 0 --seconds -1").refused("--seconds is -1"));

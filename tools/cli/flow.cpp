@@ -106,10 +106,9 @@ void run(const FlowCommand& c) {
 void add_flow(CLI::App& rewind) {
   CLI::App* app = rewind.add_subcommand("flow", "Measure how gradients flow through cells over time");
   const auto c = std::make_shared<FlowCommand>();
-  std::string names;
-  for (std::string_view name : cell_names()) names += (names.empty() ? "" : ", ") + std::string(name);
-  app->add_option("--cell", c->cells,
-                  "Cells to compare, by commas, of " + names + "; rnn:1.5 scales the recurrent matrix by 1.5")
+  app->add_option(
+         "--cell", c->cells,
+         "Cells to compare, by commas, of " + cells_with_options() + "; rnn:1.5 scales the recurrent matrix by 1.5")
       ->delimiter(',');
   app->add_option("--steps", c->steps, "Time steps");
   app->add_option("--in", c->in, "Features of the input, which is random");

@@ -31,11 +31,13 @@ class Layers : public Module {
       const std::string name = "layer" + std::to_string(i);
       cells_.push_back(&child(name, make_cell(what.cell, in, what.hidden, rng)));
       if (bidirectional_) cells_.push_back(&child(name + "_back", make_cell(what.cell, in, what.hidden, rng)));
-      in = bidirectional_ ? 2 * what.hidden : what.hidden;
+      in = out();
     }
   }
 
-  /// x [T, N, in] -> the top layer's output after the last step.
+  Index out() const { return output_width(*cells_.back()) * (bidirectional_ ? 2 : 1); }
+
+  /// x [T, N, in] -> the top layer's output after the last step, [N, out].
   Tensor operator()(Tensor x) const {
     const std::size_t directions = bidirectional_ ? 2 : 1;
     for (std::size_t i = 0;; i += directions) {
@@ -95,7 +97,7 @@ BuiltModel build_from_file(const GraphModel& what, Rng& rng) {
 BuiltModel build_layers(const GraphModel& what, Rng& rng) {
   auto layers = std::make_unique<Layers>(what, rng);
   const Array x = random_array({what.steps, what.batch, what.in}, rng);
-  const Array y = random_array({what.batch, (what.bidirectional ? 2 : 1) * what.hidden}, rng);
+  const Array y = random_array({what.batch, layers->out()}, rng);
   const auto loss = [&layers = *layers, x, y](Tape& tape) { return mse(layers(tape.variable(x)), tape.constant(y)); };
   return {std::move(layers), loss};
 }
