@@ -18,6 +18,8 @@ enum class Role : std::uint8_t { op, constant, input, parameter };
 /// One recorded op, as data: which op, which inputs, which shape, which scope. No closure, so that it can be printed,
 /// compared, fused and compiled. Valid until the tape changes.
 struct Node {
+  Node() {}  // not defaulted: that would zero all of it first, in every op
+
   const OpInfo* info = nullptr;
   const void* op = nullptr;       // the op's attributes
   const NodeId* input = nullptr;  // `inputs` of them

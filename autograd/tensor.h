@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
@@ -23,7 +24,7 @@ class Operands;
 Tensor record(const OpInfo& info, const void* op, const Operands& inputs);
 }  // namespace detail
 
-/// A handle to one recorded value: which tape, which node, and the stamp of its recording. 24 bytes, copied freely,
+/// A handle to one recorded value: which tape, which node, and the stamp of its recording. 16 bytes, copied freely,
 /// owns nothing. Using it after its tape was cleared, rewound past it or destroyed throws Error; it is never undefined.
 class Tensor {
  public:
@@ -60,6 +61,7 @@ class Tensor {
   }
 
  private:
+  friend class Operand;
   friend class detail::TapeData;
   friend Tensor detail::record(const OpInfo& info, const void* op, const detail::Operands& inputs);
   Tensor(std::uint32_t slot, std::uint32_t index, std::uint64_t stamp) : slot_(slot), index_(index), stamp_(stamp) {}
@@ -72,27 +74,29 @@ class Tensor {
 /// Readable: the value as NumPy would print it.
 std::ostream& operator<<(std::ostream& out, const Tensor& t);
 
-/// What ops take: a Tensor, a Parameter (which becomes a leaf of the tape), or a number.
+/// What ops take: a Tensor, a Parameter (which becomes a leaf of the tape), or a number. 16 bytes, so that it travels
+/// in registers.
 class Operand {
  public:
-  Operand(Tensor t) : tensor_(t), kind_(Kind::tensor) {}
-  Operand(Parameter& p) : parameter_(&p), kind_(Kind::parameter) {}
+  Operand(Tensor t) : bits_(t) {}
+  Operand(Parameter& p) : bits_(parameter_slot, 0, reinterpret_cast<std::uintptr_t>(&p)) {}
   template <class N>
-  requires std::is_arithmetic_v<N> Operand(N value) : number_(static_cast<double>(value)), kind_(Kind::number) {}
+  requires std::is_arithmetic_v<N> Operand(N value)
+      : bits_(number_slot, 0, std::bit_cast<std::uint64_t>(static_cast<double>(value))) {}
 
   /// The Tensor, or null when it is a Parameter or a number.
-  const Tensor* tensor() const { return kind_ == Kind::tensor ? &tensor_ : nullptr; }
+  const Tensor* tensor() const { return bits_.slot_ < number_slot ? &bits_ : nullptr; }
 
  private:
   friend class detail::TapeData;
   friend Tensor detail::record(const OpInfo& info, const void* op, const detail::Operands& inputs);
-  enum class Kind : std::uint8_t { tensor, parameter, number };
-  union {
-    Tensor tensor_;
-    Parameter* parameter_;
-    double number_;
-  };
-  Kind kind_;
+  // Slots that no tape has say what the stamp holds in place of a stamp.
+  static constexpr std::uint32_t number_slot = 0xfffffffe, parameter_slot = 0xffffffff;
+  bool is_parameter() const { return bits_.slot_ == parameter_slot; }
+  Parameter& parameter() const { return *reinterpret_cast<Parameter*>(static_cast<std::uintptr_t>(bits_.stamp_)); }
+  double number() const { return std::bit_cast<double>(bits_.stamp_); }
+
+  Tensor bits_;
 };
 
 namespace detail {

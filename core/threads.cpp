@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <time.h>
 #include <vector>
 
 #include <rewind/core/error.h>
@@ -27,21 +28,80 @@ int threads_at_start() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// Waits for `ready` awake, but not for longer than waking up from sleep would cost.
-template <class Ready>
-bool spin_until(Ready ready) {
-  constexpr auto patience = std::chrono::microseconds(3);
-  const auto end = std::chrono::steady_clock::now() + patience;
-  do {
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
+// To wake a thread that sleeps takes some 60 us, as long as a small product: so threads wait awake for that long and
+// more, but give their processor to whoever asks for it.
+constexpr microseconds patience(300);
+
+template <class Ready, class GiveUp>
+bool spin_until(Ready ready, GiveUp give_up) {
+  constexpr microseconds greedy(20);
+  const auto start = Clock::now();
+  for (auto now = start; now < start + patience; now = Clock::now()) {
     for (int i = 0; i < 16; ++i) {
       if (ready()) return true;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
     }
-  } while (std::chrono::steady_clock::now() < end);
+    if (now < start + greedy) continue;
+    if (give_up()) return false;
+    std::this_thread::yield();
+  }
   return false;
 }
+
+// Whether other programs took the processor from the calling thread for a good part of the last moments. Single moments
+// do not count: the system itself takes them.
+class Preemption {
+ public:
+  void watch() { start_ = clocks(); }
+  bool happened() {
+    const Clocks now = clocks();
+    const std::int64_t passed = now.wall - start_.wall, lost = passed - (now.own - start_.own);
+    if (lost > 500'000 && 8 * lost > passed) return true;
+    if (passed > 10'000'000) start_ = now;
+    return false;
+  }
+
+ private:
+  struct Clocks {
+    std::int64_t wall = 0, own = 0;  // ns; by the clock on the wall, and that the thread ran
+  };
+  static Clocks clocks() {
+    const auto read = [](clockid_t clock) {
+      timespec t;
+      clock_gettime(clock, &t);
+      return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
+    };
+    return {read(CLOCK_MONOTONIC), read(CLOCK_THREAD_CPUTIME_ID)};
+  }
+  Clocks start_;
+};
+
+// A machine with no processor to spare: a helper that is taken off its processor in the middle of a block keeps the
+// caller waiting for milliseconds. Then jobs run in the caller alone for a while, for longer each time that trying
+// again fails.
+class Crowd {
+ public:
+  bool here() const { return until_.load(std::memory_order_relaxed) > now(); }
+  void seen() {
+    const std::int64_t t = now(), last = until_.load(std::memory_order_relaxed);
+    if (last > t) return;
+    pause_ = t - last < 4 * pause_ ? std::min(2 * pause_, longest) : shortest;
+    until_.store(t + pause_, std::memory_order_relaxed);
+  }
+  void forget() { until_.store(0, std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::int64_t shortest = 5'000'000, longest = 320'000'000;  // ns
+  static std::int64_t now() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
+  }
+  std::atomic<std::int64_t> until_{0}, pause_{shortest};
+};
 
 // One job at a time. Whoever has work left to hand out is in `ticket_`: the job's number above, blocks not yet taken
 // below. A worker takes a block by compare-and-swap, so one that wakes up late finds another job's number and takes
@@ -54,17 +114,21 @@ class Pool {
     std::lock_guard lock(owner_);
     size_.store(n, std::memory_order_relaxed);
     stop_workers();
+    crowd_.forget();
+  }
+
+  bool helpers_are_awake() const {
+    return started_.load(std::memory_order_relaxed) && asleep_.load(std::memory_order_relaxed) == 0 && !crowd_.here();
   }
 
   void run(Index blocks, detail::Block run, void* context) {
     std::unique_lock lock(owner_, std::try_to_lock);
-    if (!lock) {
-      for (Index i = 0; i < blocks; ++i) run(context, i);
-      return;
-    }
+    Index first = 0;
+    while (first < blocks && (!lock || crowd_.here())) run(context, first++);  // a long job outlasts the crowd
+    if (first == blocks) return;
     start_workers();
     constexpr Index most = Index{1} << 30;  // blocks that a ticket counts
-    for (Index first = 0; first < blocks; first += most) run_job(first, std::min(most, blocks - first), run, context);
+    for (; first < blocks; first += most) run_job(first, std::min(most, blocks - first), run, context);
   }
 
  private:
@@ -119,13 +183,14 @@ class Pool {
 
   void wait_for_others() {
     const auto done = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
-    if (spin_until(done)) return;
+    if (spin_until(done, [] { return false; })) return;
     for (int left; (left = unfinished_.load(std::memory_order_acquire)) != 0;) unfinished_.wait(left);
   }
 
   void start_workers() {
     const int wanted = size() - 1;
     keep_.store(wanted, std::memory_order_relaxed);
+    started_.store(true, std::memory_order_relaxed);
     try {
       while (static_cast<int>(workers_.size()) < wanted) {
         const int id = static_cast<int>(workers_.size());
@@ -149,11 +214,25 @@ class Pool {
 
   void work(int id) {
     in_block = true;
+    Preemption preemption;
+    preemption.watch();
     for (int seen = calls_.load(std::memory_order_acquire); id < keep_.load(std::memory_order_relaxed);) {
       while (take_block()) {
       }
       const auto called = [&] { return calls_.load(std::memory_order_acquire) != seen; };
-      if (!spin_until(called)) calls_.wait(seen, std::memory_order_acquire);
+      const auto crowded = [&] {
+        if (preemption.happened()) {
+          crowd_.seen();
+          preemption.watch();
+        }
+        return crowd_.here();
+      };
+      if (crowded() || !spin_until(called, crowded)) {
+        asleep_.fetch_add(1, std::memory_order_relaxed);
+        calls_.wait(seen, std::memory_order_acquire);
+        asleep_.fetch_sub(1, std::memory_order_relaxed);
+        preemption.watch();
+      }
       seen = calls_.load(std::memory_order_acquire);
     }
   }
@@ -163,7 +242,10 @@ class Pool {
   alignas(64) std::atomic<int> calls_{0};  // workers sleep on it
   std::atomic<int> size_{threads_at_start()};
   std::atomic<int> keep_{0};  // workers with a number from here on go home
+  std::atomic<int> asleep_{0};
+  std::atomic<bool> started_{false};
   std::atomic<bool> failed_{false};
+  Crowd crowd_;
   detail::Block run_ = nullptr;
   void* context_ = nullptr;
   Index first_ = 0, blocks_ = 0;
@@ -192,6 +274,8 @@ void set_threads(int n) {
 namespace detail {
 
 bool runs_serially() { return in_block || pool().size() == 1; }
+
+bool helpers_are_awake() { return !runs_serially() && pool().helpers_are_awake(); }
 
 void run_parallel(Index blocks, Block run, void* context) { pool().run(blocks, run, context); }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include <rewind/models/char_model.h>
 #include <rewind/models/sampler.h>
 #include <rewind/models/state.h>
@@ -7,11 +9,12 @@
 namespace rw {
 
 /// Writes with a character model, one character after the other: each is chosen from the logits that the text so far
-/// gives, and then read. The same model, options, seed and prompt write the same text.
+/// gives, and then read. The same model, options, seed and prompt write the same text. What is written is read by a
+/// plan, which is compiled with the first character, or op by op when `eager`.
 class CharWriter {
  public:
   /// The model must outlive the writer; it should be in `eval()` mode. Throws Error for options that make no sense.
-  CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed);
+  CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed, bool eager = false);
 
   /// Reads a text, as if the writer had written it. Throws Error that lists the characters which the model never saw;
   /// the writer is then as it was.
@@ -20,12 +23,18 @@ class CharWriter {
   char32_t next();
 
  private:
+  /// Reads one character: changes the state, and sets the logits.
+  using Step = std::function<void(std::int32_t, SavedState& state, std::vector<float>& logits)>;
   void read(std::span<const std::int32_t> numbers);
+  void read_eagerly(std::span<const std::int32_t> numbers);
+  Step compiled_step() const;
 
   const CharModel& model_;
   SamplerOptions options_;
   Rng rng_;
+  bool eager_;
   Tape tape_;
+  Step step_;
   SavedState state_;
   std::vector<float> logits_;
 };

@@ -35,7 +35,7 @@ template <class F>
 struct Elementwise {
   static constexpr std::string_view name = F::name;
   static constexpr bool strided_inputs = true;
-  F fn{};
+  [[no_unique_address]] F fn{};
 
   static constexpr int arity() {
     if constexpr (requires(const F& f, float x) { f.f(x); }) return 1;
@@ -142,6 +142,7 @@ struct Elementwise {
     fact.arity = arity();
     fact.value = vector_loop<Value, arity()>();
     if constexpr (requires { F::passes_gradient; }) fact.passes_gradient = F::passes_gradient;
+    if constexpr (requires { F::arithmetic; }) fact.arithmetic = F::arithmetic;
     [&]<int... I>(std::integer_sequence<int, I...>) { (add_rule_loops<I>(fact), ...); }
     (std::make_integer_sequence<int, arity()>{});
     return fact;

@@ -56,8 +56,9 @@ CellState<T> step(Cell cell, const T& xw, const CellState<T>& s, const CellWeigh
     }
     case Cell::mgu: {
       auto [zf, zn] = Ops::template split<2>(xw);
-      const T f = sigmoid(zf + matmul(s.h, w.R));
-      const T n = tanh(zn + matmul(f * s.h, w.extra));
+      auto [Rf, Rn] = Ops::template split<2>(w.R);
+      const T f = sigmoid(zf + matmul(s.h, Rf));
+      const T n = tanh(zn + matmul(f * s.h, Rn));
       return {s.h + f * (n - s.h), s.c};
     }
     default: return lstm_step<Ops>(cell, xw, s, w, H);

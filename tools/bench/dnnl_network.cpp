@@ -89,6 +89,10 @@ class Primitive : public Network {
     give(fargs_, made.forward,
          {DNNL_ARG_SRC_ITER, DNNL_ARG_WEIGHTS_LAYER, DNNL_ARG_WEIGHTS_ITER, DNNL_ARG_DST_LAYER, DNNL_ARG_DST_ITER});
     if (p.cell == Cell::lstm) give(fargs_, made.forward, {DNNL_ARG_SRC_ITER_C, DNNL_ARG_DST_ITER_C});
+    if (p.carry) {
+      fargs_[DNNL_ARG_DST_ITER] = fargs_[DNNL_ARG_SRC_ITER];
+      fargs_[DNNL_ARG_DST_ITER_C] = fargs_[DNNL_ARG_SRC_ITER_C];
+    }
     if (p.train)
       prepare_backward(made, d);
     else
@@ -182,7 +186,7 @@ class Primitive : public Network {
 std::unique_ptr<Network> dnnl_primitive(const Problem& p, const Inputs& inputs) {
   if (p.cell != Cell::lstm && p.cell != Cell::gru && p.cell != Cell::rnn) return nullptr;
   if (p.layers > 1 && (p.I != p.H || p.both_ways)) return nullptr;  // the primitive's layers are all alike
-  if (p.train != p.gradient_of_x) return nullptr;
+  if (p.train != p.gradient_of_x || (p.carry && p.cell != Cell::lstm)) return nullptr;
   return std::make_unique<Primitive>(p, inputs);
 }
 

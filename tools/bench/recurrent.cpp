@@ -26,10 +26,9 @@ LayerWeights random_layer(Rng& rng, const Problem& p, Index in) {
   const Index gates = gates_of(p.cell) * p.H;
   LayerWeights w;
   w.W = random_array(rng, {in, gates}, width);
-  w.R = random_array(rng, {p.H, p.cell == Cell::mgu ? p.H : gates}, width);
+  w.R = random_array(rng, {p.H, gates}, width);
   w.b = random_array(rng, {gates}, 0.1);
   w.extra = Array(Shape{1});
-  if (p.cell == Cell::mgu) w.extra = random_array(rng, {p.H, p.H}, width);
   if (p.cell == Cell::peephole) w.extra = random_array(rng, {3 * p.H}, 0.5);
   if (p.cell == Cell::layer_norm) w.extra = random_array(rng, {10 * p.H}, 0.2, 1);
   return w;
@@ -45,13 +44,14 @@ struct Maker {
 constexpr double most_plain_work = 2e10;
 
 std::vector<Maker> makers(const Problem& p) {
-  std::vector<Maker> out{{"Rewind eager", rewind_eager, ""}, {"Rewind compiled", rewind_compiled, ""}};
+  std::vector<Maker> out{{"Rewind eager", p.carry ? rewind_eager_step : rewind_eager, ""},
+                         {"Rewind compiled", p.carry ? rewind_compiled_step : rewind_compiled, ""}};
   const char* other_work = "other cells, or other gradients";
   // The primitive always computes the gradient of x.
   if (!p.train || p.gradient_of_x) out.push_back({"oneDNN primitive", dnnl_primitive, other_work});
   const char* no_torch = torch_version().empty() ? "libtorch was not found" : "libtorch has no such layer";
   out.push_back({"libtorch nn", torch_layer, no_torch});
-  if (!p.gradient_of_x && p.layers == 1 && !p.both_ways) {
+  if (!p.gradient_of_x && p.layers == 1 && !p.both_ways && !p.carry) {
     out.push_back({"libtorch composed", torch_composed, no_torch});
     out.push_back({"libtorch composed, x W at once", torch_hoisted, no_torch});
     out.push_back({"plain C++ loops", plain_loops, "not written for this cell"});

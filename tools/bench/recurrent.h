@@ -24,6 +24,8 @@ struct Problem {
   Index T = 1, N = 1, I = 1, H = 1;
   Index layers = 1;
   bool both_ways = false, train = true, gradient_of_x = false;
+  /// The state after a run is the one before the next: the sampling loop.
+  bool carry = false;
 
   std::string shape() const;
   /// FLOPs of its products.
@@ -31,8 +33,8 @@ struct Problem {
 };
 
 /// One layer, in one direction: W [in, gates*H], R [H, gates*H], b [gates*H]. Gates of an LSTM: i, f, g, o; of a GRU:
-/// r, z, n, reset after the product; of an MGU: f, n, where R is f's and `extra` n's matrix [H, H]. Peephole: `extra`
-/// [3*H] for i, f, o. Layer norm: `extra` [10*H], the gains of x W and of h R, then gain and bias of c.
+/// r, z, n, reset after the product; of an MGU: f, n. `extra`: peephole weights of i, f and o; for layer norm the gains
+/// of x W and of h R, then gain and shift of c; end to end.
 struct LayerWeights {
   Array W, R, b, extra;
 };
@@ -60,6 +62,9 @@ std::vector<double> sample(const float* numbers, Index n);
 // Null where a contender cannot do the problem.
 std::unique_ptr<Network> rewind_eager(const Problem&, const Inputs&);
 std::unique_ptr<Network> rewind_compiled(const Problem&, const Inputs&);
+/// For a problem that carries its state: one step.
+std::unique_ptr<Network> rewind_eager_step(const Problem&, const Inputs&);
+std::unique_ptr<Network> rewind_compiled_step(const Problem&, const Inputs&);
 /// oneDNN's primitive: always computes the gradient of x; LSTM, GRU and tanh RNN.
 std::unique_ptr<Network> dnnl_primitive(const Problem&, const Inputs&);
 /// Loops in plain C++, the gradient by hand: one layer of LSTM, GRU or tanh RNN.

@@ -17,7 +17,7 @@ bool is_ours(const Row& row) { return row.name.starts_with("Rewind"); }
 std::string ratios(const Outcome& o, const Row& row) {
   std::string out;
   for (const Row& ours : o.rows)
-    if (is_ours(ours)) out += fmt::format("{:>8.3f}", ours.median() / row.median());
+    if (is_ours(ours)) out += fmt::format("{:>10.3f}", ours.median() / row.median());
   return out;
 }
 
@@ -64,7 +64,7 @@ void print(const Outcome& o) {
     std::string ours;
     for (const Row& row : o.rows)
       if (is_ours(row))
-        ours += fmt::format("{:>8}", row.name.substr(std::min<std::size_t>(7, row.name.size())).substr(0, 8));
+        ours += fmt::format("{:>10}", row.name.substr(std::min<std::size_t>(7, row.name.size())).substr(0, 9));
     fmt::print("  {:<34} {:>10}  {:>21}  {}\n", "", o.contest->unit, "least to most",
                ours.empty() ? "" : "ratio:" + ours);
   }

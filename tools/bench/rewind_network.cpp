@@ -5,70 +5,47 @@
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/rewind.h>
 
-#include "cells.h"
+#include "recurrent.h"
 
 namespace rw::bench {
 
 namespace {
 
-struct Ops {
-  template <std::size_t n>
-  static std::array<Tensor, n> split(Tensor x) {
-    return rw::split<n>(x);
+// Weights are given afterwards; the orthogonal matrices that cells begin with take longer than the contest.
+template <class C>
+C make_cell(const Problem& p, Index in) {
+  Rng rng(1);
+  if constexpr (std::is_same_v<C, LstmCell>) {
+    LstmOptions options{.recurrent = Init::constant(0)};
+    if (p.cell == Cell::peephole) options.peepholes = LstmOptions::Peepholes::gates;
+    options.layer_norm = p.cell == Cell::layer_norm;
+    return C(in, p.H, rng, options);
+  } else {
+    return C(in, p.H, rng, {.recurrent = Init::constant(0)});
   }
-  static Tensor piece(Tensor x, Index start, Index length) { return slice(x, 0, start, length); }
-  static Tensor layer_norm(Tensor x, Tensor gain) {
-    const Tensor centred = x - mean(x, {-1}, true);
-    return centred / sqrt(mean(square(centred), {-1}, true) + 1e-5) * gain;
-  }
-  static Tensor layer_norm(Tensor x, Tensor gain, Tensor bias) { return layer_norm(x, gain) + bias; }
-};
+}
 
-/// The cells that are composed here: a user's own.
-class OwnCell : public Module {
- public:
-  struct State {
-    Tensor h, c;
-  };
-  OwnCell(Cell cell, Index H, const LayerWeights& w)
-      : Module(name_of(cell)),
-        cell_(cell),
-        H_(H),
-        W_(param("W", w.W)),
-        R_(param("R", w.R)),
-        b_(param("b", w.b)),
-        extra_(param("extra", w.extra)) {}
-  State zero_state(Tape& tape, Index batch) const {
-    return {tape.constant(0.0, {batch, H_}), tape.constant(0.0, {batch, H_})};
-  }
-  Tensor project(Tensor x) const { return bench::project<Ops>(cell_, x, weights(x.tape()), H_); }
-  State step_projected(Tensor xw, const State& s) const {
-    const auto [h, c] = bench::step<Ops>(cell_, xw, CellState<Tensor>{s.h, s.c}, weights(xw.tape()), H_);
-    return {h, c};
-  }
-  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-
- private:
-  CellWeights<Tensor> weights(Tape& tape) const {
-    return {tape.leaf(W_), tape.leaf(R_), tape.leaf(b_), tape.leaf(extra_)};
-  }
-  Cell cell_;
-  Index H_;
-  Parameter &W_, &R_, &b_, &extra_;
-};
+/// The parameters that `LayerWeights::extra` is, end to end.
+std::vector<std::string> extra_names(Cell cell) {
+  if (cell == Cell::peephole) return {"pi", "pf", "po"};
+  if (cell == Cell::layer_norm) return {"norm_x.gain", "norm_h.gain", "norm_c.gain", "norm_c.shift"};
+  return {};
+}
 
 template <class C>
 C make_cell(const Problem& p, const LayerWeights& w) {
-  if constexpr (std::is_same_v<C, OwnCell>) {
-    return C(p.cell, p.H, w);
-  } else {
-    Rng rng(1);
-    C cell(w.W.shape()[0], p.H, rng);
-    cell.parameter("W").set(w.W);
-    cell.parameter("R").set(w.R);
-    cell.parameter("b").set(w.b);
-    return cell;
+  C cell = make_cell<C>(p, w.W.shape()[0]);
+  cell.parameter("W").set(w.W);
+  cell.parameter("R").set(w.R);
+  cell.parameter("b").set(w.b);
+  std::span<const float> rest = w.extra.span<float>();
+  for (const std::string& name : extra_names(p.cell)) {
+    Parameter& parameter = cell.parameter(name);
+    const auto n = static_cast<std::size_t>(parameter.size());
+    parameter.set(Array(rest.first(n), parameter.shape()));
+    rest = rest.subspan(n);
   }
+  return cell;
 }
 
 /// Layers of a cell, in one direction or both.
@@ -95,8 +72,8 @@ class Layers {
     if (!problem_.train) off.emplace(tape);
     std::size_t next = 0;
     for (Index l = 0; l < problem_.layers; ++l) {
-      const Tensor forward = read(cells_[next++], x);
-      x = problem_.both_ways ? concat({forward, flip(read(cells_[next++], flip(x, 0)), 0)}, -1) : forward;
+      const Tensor forward = read(cells_[next++], x, false);
+      x = problem_.both_ways ? concat({forward, read(cells_[next++], x, true)}, -1) : forward;
     }
     const Tensor loss = sum(x), last = select(x, 0, -1);
     if (problem_.train) backward(loss);
@@ -106,15 +83,23 @@ class Layers {
     const auto picked = [](const Array& a) { return sample(a.span<float>().data(), a.size()); };
     Result out{{"h", picked(last.array())}};
     if (!problem_.train) return out;
-    for (const NamedParameter& p : cells_[0].parameters())
-      out.push_back({"gradient of " + p.name, picked(p.parameter->grad())});
+    for (const char* name : {"W", "R", "b"})
+      out.push_back({std::string("gradient of ") + name, picked(cells_[0].parameter(name).grad())});
+    std::vector<float> extra;
+    for (const std::string& name : extra_names(problem_.cell)) {
+      const std::vector<float> part = cells_[0].parameter(name).grad().template to_vector<float>();
+      extra.insert(extra.end(), part.begin(), part.end());
+    }
+    if (!extra.empty()) out.push_back({"gradient of extra", sample(extra.data(), static_cast<Index>(extra.size()))});
     if (leaf_) out.push_back({"gradient of x", picked(leaf_->grad())});
     return out;
   }
   const Problem& problem() const { return problem_; }
 
  private:
-  Tensor read(const C& cell, Tensor x) const { return outputs(unroll(cell, x, cell.zero_state(x.tape(), problem_.N))); }
+  Tensor read(const C& cell, Tensor x, bool reverse) const {
+    return outputs(unroll(cell, x, cell.zero_state(x.tape(), problem_.N), {.reverse = reverse}));
+  }
   Problem problem_;
   Array x_;
   std::optional<Parameter> leaf_;
@@ -128,8 +113,8 @@ class Eager : public Network {
   void run() override {
     tape_.clear();
     layers_.zero_grad();
-    last_ =
-        layers_.record(tape_, layers_.problem().gradient_of_x ? layers_.leaf(tape_) : tape_.constant(layers_.x())).last;
+    const Tensor x = layers_.problem().gradient_of_x ? layers_.leaf(tape_) : tape_.constant(layers_.x());
+    last_ = layers_.record(tape_, x).last;
   }
   Result result() override { return layers_.result(last_); }
 
@@ -165,10 +150,10 @@ class CompiledNetwork : public Network {
 template <template <class> class Form>
 std::unique_ptr<Network> make(const Problem& p, const Inputs& inputs) {
   switch (p.cell) {
-    case Cell::lstm: return std::make_unique<Form<LstmCell>>(p, inputs);
     case Cell::gru: return std::make_unique<Form<GruCell>>(p, inputs);
     case Cell::rnn: return std::make_unique<Form<RnnCell>>(p, inputs);
-    default: return std::make_unique<Form<OwnCell>>(p, inputs);
+    case Cell::mgu: return std::make_unique<Form<MguCell>>(p, inputs);
+    default: return std::make_unique<Form<LstmCell>>(p, inputs);  // with peepholes, or layer norm
   }
 }
 

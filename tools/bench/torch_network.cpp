@@ -78,7 +78,12 @@ class LayerNetwork : public TorchNetwork {
   }
 
  protected:
-  torch::Tensor outputs() override { return std::get<0>(layer_->forward(x_)); }
+  torch::Tensor outputs() override {
+    if (!p_.carry) return std::get<0>(layer_->forward(x_));
+    auto [out, state] = started_ ? layer_->forward(x_, state_) : layer_->forward(x_);
+    state_ = state, started_ = true;
+    return out;
+  }
   std::vector<torch::Tensor> weights() override { return weights_; }
   void add_gradients(Result& out) override {
     const auto named = layer_->named_parameters();
@@ -90,6 +95,8 @@ class LayerNetwork : public TorchNetwork {
  private:
   Layer layer_;
   std::vector<torch::Tensor> weights_;
+  std::tuple_element_t<1, decltype(std::declval<Layer&>()->forward(torch::Tensor()))> state_;
+  bool started_ = false;
 };
 
 struct Ops {
@@ -148,7 +155,7 @@ std::unique_ptr<Network> composed(const Problem& p, const Inputs& inputs, bool h
 
 class Chain : public Network {
  public:
-  Chain(Index length, bool with_backward) : length_(length), backward_(with_backward), x_(torch::full({16}, 1.2f)) {
+  Chain(Index length, bool with_backward) : length_(length), backward_(with_backward), x_(torch::full({16}, 1.0f)) {
     x_.requires_grad_(with_backward);
   }
   void run() override {

@@ -16,13 +16,14 @@ struct SampleCommand {
   Index length = 500;
   SamplerOptions options;
   std::uint64_t seed = 1;
+  bool eager = false;
 };
 
 void sample(const SampleCommand& c) {
   if (c.length < 0) throw Error("--length is " + std::to_string(c.length) + ": it must be 0 or more");
   CharModel model = CharModel::load(c.model);
   model.eval();
-  CharWriter writer(model, c.options, c.seed);
+  CharWriter writer(model, c.options, c.seed, c.eager);
   writer.read(decode_utf8(c.prompt, "prompt"));
   std::cout << c.prompt;
   for (Index i = 0; i < c.length; ++i) {
@@ -48,6 +49,7 @@ void add_sample(CLI::App& rewind) {
       ->capture_default_str();
   app->add_flag("--greedy", c->options.greedy, "Always the likeliest character");
   app->add_option("--seed", c->seed, "Seed of the choices")->capture_default_str();
+  app->add_flag("--eager", c->eager, "Run op by op, in place of a compiled step");
   app->callback([c] { sample(*c); });
 }
 
