@@ -1,10 +1,13 @@
 // Bidirectional layers, stacked and with unequal lengths, beside PyTorch's: values and gradients.
 #include <doctest/doctest.h>
 
+#include <rewind/autograd/backward.h>
 #include <rewind/models/bidirectional.h>
 #include <rewind/models/stack.h>
 #include <rewind/models/torch_weights.h>
+#include <rewind/ops/arithmetic.h>
 #include <rewind/ops/padding.h>
+#include <rewind/ops/reduce.h>
 
 #include "golden_layers.h"
 
