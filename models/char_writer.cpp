@@ -4,45 +4,34 @@
 
 namespace rw {
 
-namespace {
-
-/// Steps that a prompt is read in at once: enough for large products, few enough for a long prompt to fit in memory.
-constexpr std::size_t read_length = 256;
-
-}  // namespace
-
 CharWriter::CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed)
-    : model_(model), options_(options), rng_(seed) {
+    : model_(model), options_(options), decoder_(model, 1, seed) {
   check(options);
-  tape_.set_recording_gradients(false);
-}
-
-void CharWriter::read(std::span<const std::int32_t> numbers) {
-  tape_.clear();
-  CharModel::State state = model_.zero_state(tape_, 1);
-  if (!state_.empty()) state = restore_state(tape_, state_, state);
-  const Tensor inputs = tape_.constant(Array(numbers, {static_cast<Index>(numbers.size()), 1}));
-  const Array logits = model_.logits(inputs, state).array();
-  save_state(state, state_);
-  const auto all = logits.span<float>();
-  logits_.assign(all.end() - model_.vocabulary().size(), all.end());
 }
 
 void CharWriter::read(std::u32string_view text) {
-  const std::vector<std::int32_t> numbers = model_.vocabulary().encode(text, "prompt");
-  for (std::size_t at = 0; at < numbers.size(); at += read_length)
-    read(std::span(numbers).subspan(at, std::min(read_length, numbers.size() - at)));
+  decoder_.read(std::span<const std::int32_t>(model_.vocabulary().encode(text, "prompt")));
+}
+
+void CharWriter::begin() {
+  if (decoder_.symbols() > 0) return;
+  const auto start = static_cast<std::int32_t>(std::max<Index>(model_.vocabulary().find(U'\n'), 0));
+  decoder_.read(std::span(&start, 1));
 }
 
 char32_t CharWriter::next() {
-  const Vocabulary& vocabulary = model_.vocabulary();
-  if (logits_.empty()) {
-    const auto start = static_cast<std::int32_t>(std::max<Index>(vocabulary.find(U'\n'), 0));
-    read({&start, 1});
-  }
-  const auto number = static_cast<std::int32_t>(choose(logits_, options_, rng_));
-  read({&number, 1});
-  return vocabulary.characters()[static_cast<std::size_t>(number)];
+  begin();
+  return model_.vocabulary().characters()[static_cast<std::size_t>(decoder_.next(options_)[0])];
+}
+
+std::u32string CharWriter::write_best(const BeamOptions& options) {
+  check(options);
+  begin();
+  const Tokens best = decoder_.beam(options)[0][0].tokens;
+  decoder_.read(std::span<const std::int32_t>(best));
+  std::u32string text;
+  for (const std::int32_t token : best) text += model_.vocabulary().characters()[static_cast<std::size_t>(token)];
+  return text;
 }
 
 }  // namespace rw

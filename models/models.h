@@ -5,7 +5,11 @@
 #include <rewind/models/cell.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
+#include <rewind/models/checkpoint_schedule.h>
+#include <rewind/models/checkpointed_bptt.h>
 #include <rewind/models/clip.h>
+#include <rewind/models/clipped.h>
+#include <rewind/models/decoder.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/file.h>
 #include <rewind/models/gru_cell.h>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -51,6 +52,23 @@ std::vector<typename C::State> unroll(const C& cell, Tensor x, const typename C:
   std::vector<typename C::State> states;
   unroll(cell, x, state, states);
   return states;
+}
+
+/// The same states, recorded `block` steps at a time: what `project` computes, and a stack's layers, take each block by
+/// itself, where `unroll` takes all steps at once. It is another order of sums, so the last bits of values and
+/// gradients may differ; with a block of 1 it is the cell's `step`, step by step. Throws Error for a block below 1.
+template <Cell C>
+std::vector<typename C::State> unroll_in_blocks(const C& cell, Tensor x, typename C::State state, Index block) {
+  if (block < 1) throw Error("unroll: a block of " + std::to_string(block) + " steps: it must be 1 or more");
+  const Shape shape = x.shape();
+  if (shape.rank() < 2) throw Error("unroll: a sequence is [T, N, features] or [T, N] of indices, not " + shape.str());
+  std::vector<typename C::State> all, some;
+  for (Index t = 0; t < shape[0]; t += block) {
+    unroll(cell, record(Slice{.axis = 0, .start = t, .length = std::min(block, shape[0] - t)}, {x}), state, some);
+    state = some.back();
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
 }
 
 /// The outputs of all steps: [T, N, out].
