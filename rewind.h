@@ -2,6 +2,7 @@
 
 // All of Rewind.
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/tape.h>
 #include <rewind/core/array.h>
 #include <rewind/core/dtype.h>

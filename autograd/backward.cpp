@@ -42,6 +42,13 @@ void Vjp::wrong_gradient(Tensor g, NodeId to) const {
 }
 
 namespace detail {
+
+void check_gradient(const Parameter::Data& parameter, ConstView grad) {
+  if (!(grad.shape == parameter.value.shape()) || !is_real(grad.dtype))
+    throw Error("parameter '" + parameter.name + "' " + parameter.value.shape().str() + ": its grad was replaced by " +
+                std::string(name_of(grad.dtype)) + " " + grad.shape.str());
+}
+
 namespace {
 
 // Marks the nodes whose values rules may read on the way down from `root`.
@@ -170,6 +177,7 @@ Array& Gradients::sum(const std::shared_ptr<Parameter::Data>& parameter) {
   return sums_.try_emplace(parameter, parameter->value.shape(), parameter->value.dtype()).first->second;
 }
 void Gradients::commit() const {
+  for (const auto& [parameter, sum] : sums_) detail::check_gradient(*parameter, parameter->grad.view());
   for (const auto& [parameter, sum] : sums_) add_into(sum, parameter->grad.view());
 }
 

@@ -17,6 +17,9 @@ class Vjp;
 /// The most inputs an elementwise op may have.
 inline constexpr int max_elementwise_inputs = 3;
 
+/// What a compiler may know of an elementwise op of two inputs.
+enum class Arithmetic : std::uint8_t { none, add, sub, mul, div };
+
 /// What an elementwise op declares: vector loops of its value, and of its gradient rule for each input. A gradient loop
 /// reads x[0..arity-1], y and dy, in this order, and writes dx; an accumulating one reads dx as its last input as well.
 /// An input without a rule (a mask) has empty loops.
@@ -27,6 +30,8 @@ struct ElementwiseFact {
   VectorLoop accumulate[max_elementwise_inputs];
   /// Bit i: the gradient of input i is dy itself, as for both inputs of a sum.
   std::uint32_t passes_gradient = 0;
+  /// Not none: the value is that of the operator.
+  Arithmetic arithmetic = Arithmetic::none;
 };
 
 /// What a matrix product declares: the value is op(a) op(b) of the last two axes of its two inputs, where op transposes

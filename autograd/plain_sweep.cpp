@@ -51,6 +51,7 @@ class PlainSweep final : public Sweep {
   void elementwise_rule(NodeId id);
   void elementwise_input(NodeId id, std::size_t input, std::span<const ConstView> x);
   void compute_below(NodeId id);
+  void pin_viewed(NodeId root);
   void release_value(NodeId id);
 
   bool keeps_gradient(NodeId id) const {
@@ -107,6 +108,7 @@ void PlainSweep::seed(NodeId root) {
 }
 
 void PlainSweep::run(NodeId root) {
+  if (options_.release_values) pin_viewed(root);
   for (NodeId i = root + 1; i-- > 0;) {
     const Node& n = tape_.nodes[i];
     if (tape_.gradients[i] != nullptr && n.role == Role::op) {
@@ -244,20 +246,22 @@ void PlainSweep::generic_rule(NodeId id) {
 }
 
 // Computes what node `id`, recorded by the running rule, is made of: no more, so that what was added straight into a
-// gradient is not computed again.
+// gradient is not computed again. The cost is that of the nodes computed: a rule may record thousands.
 void PlainSweep::compute_below(NodeId id) {
   const NodeId base = tape_.rule_nodes;
-  if (id < base) return;
-  std::vector<bool>& wanted = tape_.flags;
-  wanted.assign(id + 1 - base, false);
-  wanted[id - base] = true;
-  for (NodeId i = id + 1; i-- > base;) {
-    if (!wanted[i - base]) continue;
-    for (NodeId in : tape_.nodes[i].in())
-      if (in >= base && tape_.nodes[in].data == nullptr) wanted[in - base] = true;
-  }
-  for (NodeId i = base; i < id; ++i)
-    if (wanted[i - base]) tape_.evaluate(i);
+  std::vector<NodeId>& wanted = tape_.pending;
+  wanted.clear();
+  const auto visit = [&](NodeId node) {
+    for (NodeId in : tape_.nodes[node].in())
+      if (in >= base && tape_.nodes[in].data == nullptr && !tape_.nodes[in].keep) {
+        tape_.nodes[in].keep = true;  // the rule's own nodes are not anybody's to keep: here it says "wanted"
+        wanted.push_back(in);
+      }
+  };
+  if (id >= base) visit(id);
+  for (std::size_t i = 0; i < wanted.size(); ++i) visit(wanted[i]);
+  std::sort(wanted.begin(), wanted.end());
+  for (NodeId i : wanted) tape_.evaluate(i);
 }
 
 void PlainSweep::add(NodeId to, Tensor g) {
@@ -315,9 +319,21 @@ void PlainSweep::reshape_rule(NodeId id) {
     add_to(to, contiguous_view(tape_.gradients[id], tape_.nodes[to].shape, n.dtype));
 }
 
+// Marks the values that a view looks at which is not released: the loss, what was kept, what was recorded later.
+void PlainSweep::pin_viewed(NodeId root) {
+  std::vector<bool>& pinned = tape_.flags;
+  pinned.assign(tape_.nodes.size(), false);
+  for (auto i = static_cast<NodeId>(tape_.nodes.size()); i-- > 0;) {
+    const Node& n = tape_.nodes[i];
+    const bool is_view = n.role == Role::op && n.data != nullptr && !n.owns_data;
+    if (is_view && (i >= root || n.keep || pinned[i])) pinned[n.input[0]] = true;
+  }
+}
+
 void PlainSweep::release_value(NodeId id) {
   Node& n = tape_.nodes[id];
   if (n.keep || n.role != Role::op || n.data == nullptr) return;
+  if (n.owns_data && !tape_.flags[id] && bytes_of(n) >= sizeof(void*)) tape_.released.put(n.data, bytes_of(n));
   n.data = nullptr;
   tape_.has_released = true;
 }
@@ -382,12 +398,6 @@ void split_backward(TapeData& tape, std::span<const Seed> seeds, LeafSums& sums)
     tape.forget_gradients(0);
     throw;
   }
-}
-
-void check_gradient(const Parameter::Data& parameter, ConstView gradient) {
-  if (!(gradient.shape == parameter.value.shape() && is_real(gradient.dtype)))
-    throw Error("parameter '" + parameter.name + "' " + parameter.value.shape().str() + ": its grad was replaced by " +
-                std::string(name_of(gradient.dtype)) + " " + gradient.shape.str());
 }
 
 }  // namespace rw::detail

@@ -33,6 +33,9 @@ class Sweep {
 /// Node `y` of `tape`, and its cotangent, checked: throws Error when there is nothing to differentiate.
 NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotangent);
 
+/// Throws Error unless `grad` fits the parameter: it is the user's to replace.
+void check_gradient(const Parameter::Data& parameter, ConstView grad);
+
 /// Adds dy/dp to `into`, or to Parameter::grad when it is null.
 void plain_backward(TapeData& tape, NodeId root, Gradients* into, const BackwardOptions& options);
 
@@ -47,9 +50,6 @@ struct Seed {
 
 /// The sweep from several nodes at once. Parameters' gradients go on from those in `sums`, and stay there.
 void split_backward(TapeData& tape, std::span<const Seed> seeds, LeafSums& sums);
-
-/// Throws Error unless what was gathered for `parameter` can be added to this gradient of it.
-void check_gradient(const Parameter::Data& parameter, ConstView gradient);
 
 /// Records dy/dx for the nodes `x`; no_node where y does not depend on x.
 std::vector<NodeId> recorded_backward(TapeData& tape, NodeId root, std::span<const NodeId> x,

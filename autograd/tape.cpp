@@ -29,6 +29,7 @@ void TapeData::forget_gradients(NodeId from) {
 }
 
 void TapeData::truncate(const TapeMark& mark) {
+  released.forget();
   forget_gradients(mark.nodes);
   forget_nodes(mark);
 }
@@ -83,6 +84,7 @@ Tape& Tape::operator=(Tape&& other) noexcept {
   if (data_) data_->owner = this;
   return *this;
 }
+detail::TapeData& Tape::moved_from() { throw Error("this tape was moved from: use the one it was moved to"); }
 
 namespace {
 
@@ -99,26 +101,26 @@ NodeId copied_leaf(TapeData& d, const OpInfo& info, ConstView array, bool needs_
 
 }  // namespace
 
-Tensor Tape::constant(ConstView array) { return data_->tensor(copied_leaf(*data_, op_info<Constant>(), array, false)); }
+Tensor Tape::constant(ConstView array) { return data().tensor(copied_leaf(data(), op_info<Constant>(), array, false)); }
 Tensor Tape::constant(double value, const Shape& shape) {
   const Fill fill{shape, value};
-  const NodeId id = data_->append(op_info<Fill>(), &fill, {}, shape, data_->options.dtype);
-  data_->nodes[id].role = Role::constant;
-  if (!data_->options.trace && !data_->lazy) data_->evaluate(id);
-  return data_->tensor(id);
+  const NodeId id = data().append(op_info<Fill>(), &fill, {}, shape, data().options.dtype);
+  data().nodes[id].role = Role::constant;
+  if (!data().options.trace && !data().lazy) data().evaluate(id);
+  return data().tensor(id);
 }
-Tensor Tape::variable(ConstView array) { return data_->tensor(copied_leaf(*data_, op_info<Variable>(), array, true)); }
-Tensor Tape::leaf(Parameter& parameter) { return data_->tensor(data_->leaf_of(parameter)); }
+Tensor Tape::variable(ConstView array) { return data().tensor(copied_leaf(data(), op_info<Variable>(), array, true)); }
+Tensor Tape::leaf(Parameter& parameter) { return data().tensor(data().leaf_of(parameter)); }
 Tensor Tape::input(const Shape& shape, DType dtype) {
-  if (!data_->options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
-  return data_->tensor(data_->leaf(op_info<Input>(), Role::input, shape, dtype, is_real(dtype)));
+  if (!data().options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
+  return data().tensor(data().leaf(op_info<Input>(), Role::input, shape, dtype, is_real(dtype)));
 }
 Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& inputs) {
-  return data_->record(info, op, inputs);
+  return data().record(info, op, inputs);
 }
 
 void Tape::clear() {
-  TapeData& d = *data_;
+  TapeData& d = data();
   if (d.lazy || d.origin != no_node) throw Error("clear() cannot be called from a gradient rule");
   d.truncate({});
   d.effects.clear();
@@ -127,9 +129,9 @@ void Tape::clear() {
   d.has_released = false;
   d.scopes.resize(d.scope + 1);  // the open ones and what came before them
 }
-TapeMark Tape::mark() const { return data_->mark(); }
+TapeMark Tape::mark() const { return data().mark(); }
 void Tape::rewind(const TapeMark& mark) {
-  TapeData& d = *data_;
+  TapeData& d = data();
   if (d.lazy || d.origin != no_node) throw Error("rewind() cannot be called from a gradient rule");
   if (mark.slot != d.slot->number) throw Error("rewind: the mark is of another tape");
   if (mark.nodes > d.nodes.size() || (mark.nodes > 0 && d.nodes[mark.nodes - 1].stamp != mark.stamp))
@@ -145,63 +147,67 @@ void Tape::substitute(const Parameter& parameter, Array value) {
     throw Error("substitute: parameter '" + parameter.name() + "' has shape " + parameter.shape().str() + ", not " +
                 value.shape().str());
   restore(parameter);
-  data_->substitutes.emplace_back(parameter.data(), std::move(value));
+  data().substitutes.emplace_back(parameter.data(), std::move(value));
 }
 void Tape::restore(const Parameter& parameter) {
-  std::erase_if(data_->substitutes, [&](const auto& s) { return s.first == parameter.data(); });
+  std::erase_if(data().substitutes, [&](const auto& s) { return s.first == parameter.data(); });
 }
 
-void Tape::keep(Tensor t) { data_->nodes[data_->id(t)].keep = true; }
+void Tape::keep(Tensor t) { data().nodes[data().id(t)].keep = true; }
 
 bool Tape::has_grad(Tensor t) const {
-  const NodeId i = data_->id(t);
-  return i < data_->gradients.size() && data_->gradients[i] != nullptr;
+  const NodeId i = data().id(t);
+  return i < data().gradients.size() && data().gradients[i] != nullptr;
 }
 ConstView Tape::grad(Tensor t) const {
-  const NodeId i = data_->id(t);
+  const NodeId i = data().id(t);
   if (has_grad(t))
-    return contiguous_view(const_cast<const void*>(data_->gradients[i]), data_->nodes[i].shape, data_->nodes[i].dtype);
-  const char* why = !data_->nodes[i].needs_grad ? "it needs no gradient (a constant, or recorded under NoGrad)"
-                    : data_->gradients.empty()  ? "no backward has kept one: call backward(loss, {.keep_grads = true})"
+    return contiguous_view(const_cast<const void*>(data().gradients[i]), data().nodes[i].shape, data().nodes[i].dtype);
+  const char* why = !data().nodes[i].needs_grad ? "it needs no gradient (a constant, or recorded under NoGrad)"
+                    : data().gradients.empty()  ? "no backward has kept one: call backward(loss, {.keep_grads = true})"
                                                 : "the last backward did not reach it, or did not keep it";
-  throw Error(data_->describe(i) + ": no gradient: " + why);
+  throw Error(data().describe(i) + ": no gradient: " + why);
 }
 
 void Tape::check_finite() const {
   const auto finite = [](ConstView v) {
-    const Array a = Array(v).to(DType::f64);
-    const auto x = a.span<double>();
-    return std::all_of(x.begin(), x.end(), [](double e) { return std::isfinite(e); });
+    return visit_real(v.dtype, [&]<class T>() {
+      for (Index r = 0; r < v.rows(); ++r) {
+        const T* row = v.as<T>() + r * v.stride;
+        if (!std::all_of(row, row + v.cols(), [](T e) { return std::isfinite(e); })) return false;
+      }
+      return true;
+    });
   };
   for (NodeId i = 0; i < size(); ++i) {
     const Node& n = node(i);
     if (n.data != nullptr && is_real(n.dtype) && !finite(n.value()))
-      throw Error(data_->describe(i) + ": the first value that is nan or infinite");
+      throw Error(data().describe(i) + ": the first value that is nan or infinite");
   }
-  for (NodeId i = static_cast<NodeId>(data_->gradients.size()); i-- > 0;)
-    if (data_->gradients[i] != nullptr && !finite(grad(tensor(i))))
-      throw Error(data_->describe(i) + ": the first gradient that is nan or infinite");
+  for (NodeId i = static_cast<NodeId>(data().gradients.size()); i-- > 0;)
+    if (data().gradients[i] != nullptr && !finite(grad(tensor(i))))
+      throw Error(data().describe(i) + ": the first gradient that is nan or infinite");
 }
 
-DType Tape::dtype() const { return data_->options.dtype; }
-bool Tape::tracing() const { return data_->options.trace; }
-NodeId Tape::size() const { return static_cast<NodeId>(data_->nodes.size()); }
-const Node& Tape::node(NodeId id) const { return data_->nodes[id]; }
+DType Tape::dtype() const { return data().options.dtype; }
+bool Tape::tracing() const { return data().options.trace; }
+NodeId Tape::size() const { return static_cast<NodeId>(data().nodes.size()); }
+const Node& Tape::node(NodeId id) const { return data().nodes[id]; }
 Tensor Tape::tensor(NodeId id) const {
   if (id >= size()) throw Error(fmt::format("no node {} on a tape of {}", id, size()));
-  return data_->tensor(id);
+  return data().tensor(id);
 }
-NodeId Tape::id(Tensor t) const { return data_->id(t); }
+NodeId Tape::id(Tensor t) const { return data().id(t); }
 const std::shared_ptr<Parameter::Data>& Tape::parameter_of(const Node& node) const {
   if (node.role != Role::parameter) throw Error("not a parameter leaf");
-  return data_->leaves[node.parameter].parameter;
+  return data().leaves[node.parameter].parameter;
 }
-bool Tape::recording_gradients() const { return data_->recording_gradients; }
-void Tape::set_recording_gradients(bool on) { data_->recording_gradients = on; }
+bool Tape::recording_gradients() const { return data().recording_gradients; }
+void Tape::set_recording_gradients(bool on) { data().recording_gradients = on; }
 
 void Tape::open_scope(std::string_view name) { open_scope(name, -1); }
 void Tape::open_scope(std::string_view name, Index number) {
-  TapeData& d = *data_;
+  TapeData& d = data();
   auto known = d.scope_ids.find(name);
   if (known == d.scope_ids.end()) {
     known = d.scope_ids.emplace(std::string(name), static_cast<std::uint32_t>(d.scope_names.size())).first;
@@ -211,40 +217,40 @@ void Tape::open_scope(std::string_view name, Index number) {
   d.scope = static_cast<std::uint32_t>(d.scopes.size() - 1);
 }
 void Tape::close_scope() {
-  if (data_->scope == 0) throw Error("close_scope: no scope is open");
-  data_->scope = data_->scopes[data_->scope].parent;
+  if (data().scope == 0) throw Error("close_scope: no scope is open");
+  data().scope = data().scopes[data().scope].parent;
 }
-std::uint32_t Tape::scope_parent(std::uint32_t scope) const { return data_->scopes[scope].parent; }
+std::uint32_t Tape::scope_parent(std::uint32_t scope) const { return data().scopes[scope].parent; }
 std::string Tape::scope_path(std::uint32_t scope) const {
   std::vector<std::string> names;
-  for (; scope != 0; scope = data_->scopes[scope].parent) {
-    const TapeData::ScopeEntry& s = data_->scopes[scope];
-    const std::string& name = data_->scope_names[s.name];
+  for (; scope != 0; scope = data().scopes[scope].parent) {
+    const TapeData::ScopeEntry& s = data().scopes[scope];
+    const std::string& name = data().scope_names[s.name];
     names.push_back(s.number < 0 ? name : fmt::format("{}={}", name, s.number));
   }
   std::string path;
   for (auto name = names.rbegin(); name != names.rend(); ++name) path += (path.empty() ? "" : "/") + *name;
   return path;
 }
-std::string Tape::describe(NodeId id) const { return data_->describe(id); }
+std::string Tape::describe(NodeId id) const { return data().describe(id); }
 Error Tape::error(std::string_view op, const std::string& reason) const {
-  return Error(fmt::format("[{}] {}{}", op, reason, data_->where(data_->scope)));
+  return Error(fmt::format("[{}] {}{}", op, reason, data().where(data().scope)));
 }
 
-std::uint64_t Tape::seed() const { return data_->options.seed; }
-std::uint64_t Tape::step() const { return data_->step; }
+std::uint64_t Tape::seed() const { return data().options.seed; }
+std::uint64_t Tape::step() const { return data().step; }
 void Tape::set_seed(std::uint64_t seed) {
-  data_->options.seed = seed;
-  data_->random_key = no_node;
+  data().options.seed = seed;
+  data().random_key = no_node;
 }
 void Tape::set_step(std::uint64_t step) {
-  data_->step = step;
-  data_->random_key = no_node;
+  data().step = step;
+  data().random_key = no_node;
 }
-std::uint32_t Tape::next_draw() { return data_->draws++; }
-void Tape::set_draw(std::uint32_t next) { data_->draws = next; }
+std::uint32_t Tape::next_draw() { return data().draws++; }
+void Tape::set_draw(std::uint32_t next) { data().draws = next; }
 Tensor Tape::random_key() {
-  TapeData& d = *data_;
+  TapeData& d = data();
   if (d.random_key == no_node) {
     d.random_key = d.leaf(op_info<RandomKey>(), Role::input, Shape{4}, DType::i32, false);
     if (!d.options.trace) {
@@ -259,15 +265,15 @@ Tensor Tape::random_key() {
 }
 
 Tape::Memory Tape::memory() const {
-  const TapeData& d = *data_;
-  return {.values = d.values.stacked(),
+  const TapeData& d = data();
+  return {.values = d.values.stacked() - d.released.bytes(),
           .gradients = d.blocks.live(),
           .peak = d.values.stacked_peak() + d.blocks.peak(),
           .reserved = d.values.reserved() + d.records.reserved() + d.blocks.reserved()};
 }
 void Tape::reset_peak() {
-  data_->values.reset_peak();
-  data_->blocks.reset_peak();
+  data().values.reset_peak();
+  data().blocks.reset_peak();
 }
 
 Scope::Scope(Tape& tape, std::string_view name) : tape_(tape.data()) { tape.open_scope(name); }

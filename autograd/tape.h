@@ -130,10 +130,11 @@ class Tape {
   Memory memory() const;
   void reset_peak();
 
-  detail::TapeData& data() { return *data_; }
-  const detail::TapeData& data() const { return *data_; }
+  detail::TapeData& data() { return data_ ? *data_ : moved_from(); }
+  const detail::TapeData& data() const { return data_ ? *data_ : moved_from(); }
 
  private:
+  [[noreturn]] static detail::TapeData& moved_from();
   std::unique_ptr<detail::TapeData> data_;
 };
 

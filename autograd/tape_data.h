@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/released_values.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/tape.h>
 #include <rewind/core/arena.h>
@@ -52,6 +53,7 @@ class TapeData {
   NodeId leaf_of(Parameter& parameter);
   NodeId number(double value);
   void evaluate(NodeId id);
+  void* allocate_value(std::size_t bytes);
   void evaluate_into(const Node& node, View y, bool add);
 
   // handles
@@ -100,7 +102,9 @@ class TapeData {
 
   std::vector<void*> gradients;  // kept ones; by node
   std::vector<bool> flags;       // scratch of a sweep
+  std::vector<NodeId> pending;   // scratch of a rule
   bool has_released = false;     // values, on this tape since it was cleared
+  ReleasedValues released;
 
   std::vector<ScopeEntry> scopes{1};
   std::vector<std::string> scope_names;
@@ -120,7 +124,8 @@ class TapeData {
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 
  private:
-  bool plain_elementwise(const Operands& inputs, int arity, NodeId* ids) const;
+  bool plain_elementwise(const Operands& inputs, int arity, NodeId* ids);
+  NodeId known_leaf(const Parameter& parameter);
   Tensor record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in);
   [[noreturn]] void rethrow_from(const OpInfo& info) const;
   void check_inputs(const OpInfo& info, std::span<const NodeId> in) const;

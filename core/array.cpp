@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <cstring>
 #include <ostream>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@ std::byte* allocate(const Shape& shape, DType dtype) {
   const auto rounded = (bytes + alignment - 1) / alignment * alignment;
   auto* p = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded));
   if (p == nullptr) throw Error(fmt::format("no memory for an array of shape {} ({} bytes)", shape.str(), bytes));
+  std::memset(p + bytes, 0, rounded - bytes);  // what is left of the last vector may be computed with: no slow numbers
   return p;
 }
 

@@ -9,6 +9,7 @@
 #include <rewind/core/gemm.h>
 #include <rewind/core/gemm_small.h>
 #include <rewind/core/threads.h>
+#include <rewind/core/vector_loop.h>
 
 namespace rw {
 namespace {
@@ -67,7 +68,12 @@ struct Cut {
   Index length;  // rows or columns a block, but the last
 };
 
-Cut cut(Index m, Index n, Index k) {
+Cut cut(bool tb, Index m, Index n, Index k) {
+  if (m == 1 && !tb && active_isa() != Isa::baseline) {  // kernels of our own: the cut changes no bits
+    if (n * k < (Index{1} << 19) || detail::runs_serially()) return {false, 1, n};
+    const Index blocks = 4 * threads(), columns = (n / blocks + 64) / 64 * 64;
+    return {false, (n + columns - 1) / columns, columns};
+  }
   const Index work = m * n * k + 16 * (m * k + n * k + m * n);  // reading a number takes as long as 16 products, say
   constexpr Index worth = Index{1} << 22, most = 8;             // some 50 us
   const bool rows = m >= n;
@@ -97,7 +103,7 @@ void any_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda
     if (detail::small_gemm(ta, tb, rows, cols, k, ai, lda, bj, ldb, cij, ldc, accumulate)) return;
     library_gemm(ta, tb, rows, cols, k, ai, lda, bj, ldb, cij, ldc, accumulate);
   };
-  const Cut blocks = cut(m, n, k);
+  const Cut blocks = cut(tb, m, n, k);
   if (blocks.blocks <= 1) return one(0, m, 0, n);
   parallel_for(blocks.blocks, [&](Index block) {
     const Index start = block * blocks.length;

@@ -9,9 +9,9 @@ namespace rw {
 /// depend on the shapes and numbers alone, not on the number of threads. Throws Error for other ranks or dtypes, or
 /// shapes that do not fit.
 ///
-/// Products of little work (m n k <= 2^18 for f32) and most of f64 run in kernels of our own: a row's bits then do not
-/// depend on the other rows, and accumulating has the bits of the product, then the sum. Others go to oneDNN (f32) and
-/// Eigen (f64), which promise neither.
+/// Products of little work (m n k <= 2^18 for f32), of one row, and most of f64 run in kernels of our own: a row's bits
+/// then do not depend on the other rows, and accumulating has the bits of the product, then the sum. Others go to
+/// oneDNN (f32) and Eigen (f64), which promise neither.
 void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate = false);
 
 /// The raw form, row-major, sizes and leading dimensions in elements; unchecked.

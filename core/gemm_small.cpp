@@ -9,6 +9,10 @@ namespace rw::detail {
 
 #if defined(__x86_64__)
 
+namespace {
+constexpr Index near = 1 << 16;  // numbers that the caches near the processor hold
+}
+
 namespace avx512 {
 
 #define REWIND_TARGET [[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]]
@@ -138,12 +142,12 @@ namespace {
 bool suits(bool ta, bool tb, Index m, Index n, Index k, float) {
   if (ta && tb) return false;
   const Index work = m * n * k;
-  if (!tb) return work <= (Index{1} << 18);
+  if (!tb) return m == 1 || work <= (Index{1} << 18);
   return work <= (k < 32 ? Index{1} << 12 : m == 1 ? Index{1} << 15 : Index{1} << 18);
 }
 bool suits(bool ta, bool tb, Index m, Index n, Index k, double) {
   if (ta && tb) return false;
-  if (m == 1 && n * k > (Index{1} << 19)) return false;
+  if (m == 1 && tb && n * k > (Index{1} << 19)) return false;
   return !tb || k >= 16 || m * n * k <= (Index{1} << 12);
 }
 

@@ -41,6 +41,13 @@ namespace detail {
 #endif
 #endif
 
+#if defined(__x86_64__)
+// Masked moves, for tails: copies of few bytes make the vector that reads them wait. (The compilers' own header of such
+// moves is as long as this library.)
+using Floats [[gnu::vector_size(64), gnu::may_alias]] = float;
+using Doubles [[gnu::vector_size(64), gnu::may_alias]] = double;
+#endif
+
 // Elements that a loop's body works on: one vector of AVX-512, two of AVX2. A constant trip count is what makes the
 // loop small: no peeling, no scalar remainder, and even the cautious cost model of g++ -O2 vectorises it, so a functor
 // in a program built at -O2 has vector speed too. (Unrolled first, as -O3 would, it does not become vectors.)
@@ -65,25 +72,59 @@ template <class Fn, class T, std::size_t... K>
   }
 }
 
+// Copies fewer than `lanes<T>` elements to a whole vector, zeros behind them; and back.
+template <Isa isa, class T>
+void load_tail(const T* x, Index left, T* tail) {
+  std::memset(tail, 0, lanes<T> * sizeof(T));
+  std::memcpy(tail, x, static_cast<std::size_t>(left) * sizeof(T));
+}
+template <Isa isa, class T>
+void store_tail(const T* tail, Index left, T* y) {
+  std::memcpy(y, tail, static_cast<std::size_t>(left) * sizeof(T));
+}
+
+#if defined(__x86_64__)
+template <>
+REWIND_TARGET_AVX512 inline void load_tail<Isa::avx512>(const float* x, Index left, float* tail) {
+  *reinterpret_cast<Floats*>(tail) =
+      __builtin_ia32_loadups512_mask(x, Floats{}, static_cast<unsigned short>((1u << left) - 1));
+}
+template <>
+REWIND_TARGET_AVX512 inline void load_tail<Isa::avx512>(const double* x, Index left, double* tail) {
+  *reinterpret_cast<Doubles*>(tail) =
+      __builtin_ia32_loadupd512_mask(x, Doubles{}, static_cast<unsigned char>((1u << left) - 1));
+}
+template <>
+REWIND_TARGET_AVX512 inline void store_tail<Isa::avx512>(const float* tail, Index left, float* y) {
+  __builtin_ia32_storeups512_mask(y, *reinterpret_cast<const Floats*>(tail),
+                                  static_cast<unsigned short>((1u << left) - 1));
+}
+template <>
+REWIND_TARGET_AVX512 inline void store_tail<Isa::avx512>(const double* tail, Index left, double* y) {
+  __builtin_ia32_storeupd512_mask(y, *reinterpret_cast<const Doubles*>(tail),
+                                  static_cast<unsigned char>((1u << left) - 1));
+}
+#endif
+
 // The tail goes through the same body, on copies of its elements: the same bits wherever an element stands.
-template <class Fn, int arity, class T>
+template <Isa isa, class Fn, int arity, class T>
 [[gnu::always_inline]] inline void apply(const void* functor, Index n, const T* const* x, T* y) {
   const Fn fn = *static_cast<const Fn*>(functor);  // a copy: the stores below cannot change it
-  T tail[arity + 1][lanes<T>];
-  for (Index i = 0; i < n; i += lanes<T>) {
+  Index i = 0;
+  for (; i + lanes<T> <= n; i += lanes<T>) {
     const T* from[arity + 1] = {};
     for (int k = 0; k < arity; ++k) from[k] = x[k] + i;
-    T* to = y + i;
-    const Index left = n - i;
-    if (left < lanes<T>) {
-      const auto bytes = static_cast<std::size_t>(left) * sizeof(T);
-      std::memset(tail, 0, sizeof tail);
-      for (int k = 0; k < arity; ++k) from[k] = static_cast<const T*>(std::memcpy(tail[k], from[k], bytes));
-      to = tail[arity];
-    }
-    apply_lanes(fn, from, to, std::make_index_sequence<arity>{});
-    if (left < lanes<T>) std::memcpy(y + i, to, static_cast<std::size_t>(left) * sizeof(T));
+    apply_lanes(fn, from, y + i, std::make_index_sequence<arity>{});
   }
+  if (i == n) return;
+  alignas(64) T tail[arity + 1][lanes<T>];
+  const T* from[arity + 1] = {};
+  for (int k = 0; k < arity; ++k) {
+    load_tail<isa>(x[k] + i, n - i, tail[k]);
+    from[k] = tail[k];
+  }
+  apply_lanes(fn, from, tail[arity], std::make_index_sequence<arity>{});
+  store_tail<isa>(tail[arity], n - i, y + i);
 }
 
 // One loop an instruction set. `flatten` makes the functor inline, however large. It works only in a function whose
@@ -91,21 +132,23 @@ template <class Fn, int arity, class T>
 // `start`.
 template <Isa isa, class Fn, int arity, class T>
 struct Loop {
-  [[gnu::flatten]] static void run(const void* fn, Index n, const T* const* x, T* y) { apply<Fn, arity>(fn, n, x, y); }
+  [[gnu::flatten]] static void run(const void* fn, Index n, const T* const* x, T* y) {
+    apply<isa, Fn, arity>(fn, n, x, y);
+  }
   static void start(const void* fn, Index n, const T* const* x, T* y) { run(fn, n, x, y); }
 };
 #if defined(__x86_64__)
 template <class Fn, int arity, class T>
 struct Loop<Isa::avx2, Fn, arity, T> {
   [[gnu::flatten, gnu::target("avx2,fma")]] static void run(const void* fn, Index n, const T* const* x, T* y) {
-    apply<Fn, arity>(fn, n, x, y);
+    apply<Isa::avx2, Fn, arity>(fn, n, x, y);
   }
   static void start(const void* fn, Index n, const T* const* x, T* y) { run(fn, n, x, y); }
 };
 template <class Fn, int arity, class T>
 struct Loop<Isa::avx512, Fn, arity, T> {
   REWIND_TARGET_AVX512 static void run(const void* fn, Index n, const T* const* x, T* y) {
-    apply<Fn, arity>(fn, n, x, y);
+    apply<Isa::avx512, Fn, arity>(fn, n, x, y);
   }
   static void start(const void* fn, Index n, const T* const* x, T* y) { run(fn, n, x, y); }
 };

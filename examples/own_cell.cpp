@@ -6,36 +6,34 @@
 
 using namespace rw;
 
-/// Minimal gated unit (Zhou et al., 2016): one gate both forgets and writes.
-class MguCell : public Module {
+/// Update gate RNN (Collins, Sohl-Dickstein and Sussillo, 2017): one gate keeps the old state or takes the new one.
+class UgrnnCell : public Module {
  public:
   struct State {
     Tensor h;  // [N, H]
   };
-  MguCell(Index in, Index hidden, Rng& rng)
-      : Module("mgu"),
+  UgrnnCell(Index in, Index hidden, Rng& rng)
+      : Module("ugrnn"),
         W_(param("W", glorot(rng, in, 2 * hidden))),
-        U_(param("U", orthogonal(rng, hidden, hidden))),
-        V_(param("V", orthogonal(rng, hidden, hidden))),
+        R_(param("R", glorot(rng, hidden, 2 * hidden))),
         b_(param("b", zeros(2 * hidden))),
         hidden_(hidden) {}
   State zero_state(Tape& tape, Index batch) const { return {tape.constant(0, {batch, hidden_})}; }
   State step(Tensor x, State s) const {
-    const auto [zf, zn] = split<2>(matmul(x, W_) + b_);
-    const Tensor f = sigmoid(zf + matmul(s.h, U_));
-    const Tensor n = tanh(zn + matmul(f * s.h, V_));
-    return {s.h + f * (n - s.h)};
+    const auto [zg, zn] = split<2>(matmul(x, W_) + matmul(s.h, R_) + b_);
+    const Tensor g = sigmoid(zg), n = tanh(zn);
+    return {n + g * (s.h - n)};
   }
 
  private:
-  Parameter &W_, &U_, &V_, &b_;
+  Parameter &W_, &R_, &b_;
   Index hidden_;
 };
 
 int main() {
   constexpr Index steps = 20, batch = 64, hidden = 24;
   Rng rng(1);
-  MguCell cell(1, hidden, rng);
+  UgrnnCell cell(1, hidden, rng);
   Linear head(hidden, 1, rng);
   auto parameters = cell.parameters();
   for (const NamedParameter& p : head.parameters()) parameters.push_back(p);

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <string>
+#include <string_view>
 
 #include <rewind/autograd/tape.h>
 #include <rewind/models/init.h>
@@ -26,9 +27,25 @@ concept ProjectedCell = Cell<C> && requires(const C& cell, Tensor x, typename C:
   { cell.step_projected(x, state) } -> std::same_as<typename C::State>;
 };
 
+/// A step's state, and the gates that made it.
+template <class State, class Gates>
+struct StepWithGates {
+  State state;
+  Gates gates;
+};
+
+/// A cell whose gates can be looked at. Gates is an aggregate of Tensors, with their `names`: all that a step computes
+/// on the way to the state and that has a name in its equations. `step_gates` is the step itself (of a ProjectedCell
+/// its step_projected), so asking for gates records nothing more.
+template <class C>
+concept CellWithGates = Cell<C> && requires(const C& cell, Tensor x, const typename C::State& state) {
+  { cell.step_gates(x, state) } -> std::same_as<StepWithGates<typename C::State, typename C::Gates>>;
+  std::string_view(C::Gates::names[0]);
+};
+
 /// What a step gives to the layer above: the state's h. A cell whose output is something else has a member
 /// `Tensor output(const State&) const`.
-template <Cell C>
+template <class C>
 Tensor output(const C& cell, const typename C::State& state) {
   if constexpr (requires { cell.output(state); })
     return cell.output(state);
@@ -38,7 +55,7 @@ Tensor output(const C& cell, const typename C::State& state) {
 
 /// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member
 /// `State empty_state() const`.
-template <Cell C>
+template <class C>
 typename C::State empty_state(const C& cell) {
   if constexpr (requires { cell.empty_state(); })
     return cell.empty_state();
@@ -47,7 +64,7 @@ typename C::State empty_state(const C& cell) {
 }
 
 /// The scope of a cell's ops.
-template <Cell C>
+template <class C>
 std::string scope_name(const C& cell) {
   if constexpr (requires { cell.name(); })
     return cell.name();
@@ -73,8 +90,8 @@ CellOptions common_options(const Options& o) {
   return {.bias = o.bias, .weights = o.weights, .recurrent = o.recurrent, .biases = o.biases};
 }
 
-/// What the library's gated cells are made of: W [in, gates * hidden], R [hidden, gates * hidden], b and, for two
-/// biases, br, both [gates * hidden].
+/// What the library's cells are made of: W [in, gates * hidden], R [fed back, gates * hidden], b and, for two biases,
+/// br, both [gates * hidden]. What is fed back is as wide as the state's h, or the output that stands for it.
 class GatedCell : public Module {
  public:
   Index in() const { return in_; }
@@ -82,14 +99,20 @@ class GatedCell : public Module {
 
   /// The part of a step that depends on the input alone, x W + b: x [..., in], or indices [...] of i32, each of which
   /// stands for the one-hot row of its value -> [..., gates * hidden].
-  Tensor project(Tensor x) const;
+  Tensor project(Tensor x) const { return biased(multiplied(x), b_); }
 
  protected:
+  struct Sizes {
+    Index in, hidden, gates, fed_back;
+  };
   /// Throws Error for sizes below 1.
-  GatedCell(const char* name, Index gates, Index in, Index hidden, Rng& rng, const CellOptions& options);
+  GatedCell(const char* name, const Sizes& sizes, Rng& rng, const CellOptions& options);
 
+  /// x W, or rows of W for indices.
+  Tensor multiplied(Tensor x) const;
   /// h R + br.
   Tensor recur(Tensor h) const;
+  static Tensor biased(Tensor x, Parameter* bias);
   Tensor zeros(Tape& tape, Index batch) const { return tape.constant(0.0, {batch, hidden_}); }
 
   Index in_, hidden_;

@@ -4,8 +4,8 @@
 
 namespace rw {
 
-CharWriter::CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed)
-    : model_(model), options_(options), decoder_(model, 1, seed) {
+CharWriter::CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed, bool eager)
+    : model_(model), options_(options), decoder_(model, 1, {.seed = seed, .compiled = !eager}) {
   check(options);
 }
 

@@ -7,11 +7,12 @@
 namespace rw {
 
 /// Writes with a character model, one character after the other: each is chosen from the logits that the text so far
-/// gives, and then read. The same model, options, seed and prompt write the same text.
+/// gives, and then read. The same model, options, seed and prompt write the same text. What is written is read by a
+/// plan, which is compiled with the first character, or op by op when `eager`.
 class CharWriter {
  public:
   /// The model must outlive the writer; it should be in `eval()` mode. Throws Error for options that make no sense.
-  CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed);
+  CharWriter(const CharModel& model, const SamplerOptions& options, std::uint64_t seed, bool eager = false);
 
   /// Reads a text, as if the writer had written it. Throws Error that lists the characters which the model never saw;
   /// the writer is then as it was.

@@ -80,4 +80,11 @@ double clip_grad_value(std::span<const NamedParameter> parameters, double limit)
   return norm;
 }
 
+void mean_over_uses(std::span<const NamedParameter> parameters, Index uses) {
+  if (uses < 1) throw Error("mean_over_uses: a weight is used at least once, not " + std::to_string(uses) + " times");
+  for_each_gradient(parameters, [&]<class T>(const std::string&, std::span<T> g) {
+    for (T& x : g) x /= static_cast<T>(uses);
+  });
+}
+
 }  // namespace rw

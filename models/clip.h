@@ -20,4 +20,11 @@ double clip_grad_norm(std::span<const NamedParameter> parameters, double max_nor
 /// above 0.
 double clip_grad_value(std::span<const NamedParameter> parameters, double limit);
 
+/// From sums over time to means. A weight that is used in each of T steps has the gradient dL/dW = sum_t dL/dW_t, where
+/// W_t is the weight as step t uses it; this makes it (1/T) sum_t dL/dW_t, so that its size, and what clipping does to
+/// it, does not grow with the length. `uses` is T: of a cell the steps that were unrolled, of a layer that is applied
+/// once 1, which changes nothing. (A loss that is a mean over steps has divided by their number already.) Throws Error
+/// unless it is at least 1; unlike the others above, not for a gradient that is no number.
+void mean_over_uses(std::span<const NamedParameter> parameters, Index uses);
+
 }  // namespace rw

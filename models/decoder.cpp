@@ -20,8 +20,18 @@ void check_finite(std::span<const float> logits) {
 
 }  // namespace
 
-DecoderCore::DecoderCore(Index batch) : batch_(batch) {
+std::vector<float> last_logits(const Shape& tokens, const Tensor& logits) {
+  const Shape shape = logits.shape();
+  if (shape.rank() != 3 || shape[0] != tokens[0] || shape[1] != tokens[1])
+    throw Error("decoder: logits of tokens " + tokens.str() + " are [T, N, V], not " + shape.str());
+  std::vector<float> all = logits.array().to_vector<float>();
+  all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(shape[1] * shape[2]));
+  return all;
+}
+
+DecoderCore::DecoderCore(Index batch, std::uint64_t seed) : batch_(batch) {
   if (batch < 1) throw Error(fmt::format("decoder: a batch of {}: it must be 1 or more", batch));
+  set_seed(seed);
 }
 
 void DecoderCore::set_seed(std::uint64_t seed) {

@@ -2,10 +2,13 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/models/sampler.h>
 #include <rewind/models/state.h>
 
@@ -54,10 +57,14 @@ void check(const BeamOptions& options);
 
 namespace detail {
 
+/// The last step's logits, [N, V], of those that a model gave for tokens [T, N]. Throws Error unless they are [T, N,
+/// V].
+std::vector<float> last_logits(const Shape& tokens, const Tensor& logits);
+
 /// What does not depend on the model's type. Logits are of f32.
 class DecoderCore {
  public:
-  explicit DecoderCore(Index batch);
+  DecoderCore(Index batch, std::uint64_t seed);
   virtual ~DecoderCore() = default;
 
   Index batch() const { return batch_; }
@@ -122,6 +129,14 @@ class DecoderCore {
 
 }  // namespace detail
 
+struct DecoderOptions {
+  std::uint64_t seed = 0;
+  /// Of the tape; logits are f32 in any case.
+  DType dtype = DType::f32;
+  /// Read one symbol at a time by a plan, which is compiled the first time: quicker, for models that compile can trace.
+  bool compiled = false;
+};
+
 /// Decodes with any model of symbols, a batch of streams at a time: greedily, by draws (temperature, top-k, nucleus) or
 /// by beam search. States are kept from call to call: a prompt is read once, and what was chosen is read too.
 ///
@@ -133,25 +148,24 @@ template <TokenModel M>
 class Decoder : public detail::DecoderCore {
  public:
   /// The model must outlive the decoder; it should be in `eval()` mode. Throws Error for a batch below 1.
-  explicit Decoder(const M& model, Index batch = 1, std::uint64_t seed = 0, DType dtype = DType::f32)
-      : DecoderCore(batch), model_(&model), tape_(dtype) {
+  explicit Decoder(const M& model, Index batch = 1, const DecoderOptions& options = {})
+      : DecoderCore(batch, options.seed), model_(&model), options_(options), tape_(options.dtype) {
     tape_.set_recording_gradients(false);
-    set_seed(seed);
   }
 
  protected:
   std::vector<float> run(const Array& tokens, SavedState& saved) override {
+    if (options_.compiled && !saved.empty() && tokens.shape() == Shape{1, batch()}) {
+      if (!step_) step_ = compiled_step();
+      return step_(tokens, saved);
+    }
     tape_.clear();
     typename M::State state = model_->zero_state(tape_, tokens.shape()[1]);
     if (!saved.empty()) state = restore_state(tape_, saved, state);
     const Tensor logits = model_->logits(tape_.constant(tokens), state);
-    const Shape shape = logits.shape();
-    if (shape.rank() != 3 || shape[0] != tokens.shape()[0] || shape[1] != tokens.shape()[1])
-      throw Error("decoder: logits of tokens " + tokens.shape().str() + " are [T, N, V], not " + shape.str());
-    std::vector<float> all = logits.array().to_vector<float>();
+    std::vector<float> last = detail::last_logits(tokens.shape(), logits);
     save_state(state, saved);
-    all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(shape[1] * shape[2]));
-    return all;
+    return last;
   }
   SavedState zero_state(Index batch) override {
     tape_.clear();
@@ -159,8 +173,37 @@ class Decoder : public detail::DecoderCore {
   }
 
  private:
+  /// What a compiled step returns: a plain list, so that the state goes in and out as saved arrays.
+  struct Outcome {
+    Tensor logits;
+    std::vector<Tensor> state;
+  };
+  using Step = std::function<std::vector<float>(const Array& tokens, SavedState& state)>;
+
+  Step compiled_step() const {
+    const auto f = [model = model_, batch = batch()](Tape& tape, Tensor tokens, const std::vector<Tensor>& carried) {
+      typename M::State state = model->zero_state(tape, batch);
+      std::size_t i = 0;
+      for_each_tensor(state, [&](Tensor& t) { t = carried[i++]; });
+      Outcome out;
+      out.logits = model->logits(tokens, state);
+      for_each_tensor(state, [&](const Tensor& t) { out.state.push_back(t); });
+      return out;
+    };
+    using Plan = decltype(compile(f, CompileOptions{}, Array(), SavedState()));
+    const auto plan = std::make_shared<Plan>(f, CompileOptions{.dtype = options_.dtype});
+    return [plan](const Array& tokens, SavedState& state) {
+      const Outcome out = (*plan)(tokens, state);
+      std::vector<float> last = detail::last_logits(tokens.shape(), out.logits);
+      save_state(out.state, state);
+      return last;
+    };
+  }
+
   const M* model_;
+  DecoderOptions options_;
   Tape tape_;
+  Step step_;
 };
 
 }  // namespace rw

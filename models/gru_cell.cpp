@@ -7,27 +7,29 @@
 namespace rw {
 
 GruCell::GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options)
-    : GatedCell("gru", 3, in, hidden, rng, common_options(options)), options_(options) {}
+    : GatedCell("gru", {.in = in, .hidden = hidden, .gates = 3, .fed_back = hidden}, rng, common_options(options)),
+      options_(options) {}
 
-GruCell::State GruCell::step_projected(Tensor xw, const State& s) const {
-  const auto [z, n] = options_.reset == GruOptions::Reset::after ? reset_after(xw, s.h) : reset_before(xw, s.h);
-  if (options_.update == GruOptions::Update::keeps) return {n + z * (s.h - n)};
-  return {s.h + z * (n - s.h)};
+GruCell::Step GruCell::step_gates(Tensor xw, const State& s, Tensor seen) const {
+  const Gates gates = options_.reset == GruOptions::Reset::after ? reset_after(xw, seen) : reset_before(xw, seen);
+  const auto& [r, z, n] = gates;
+  if (options_.update == GruOptions::Update::keeps) return {{n + z * (s.h - n)}, gates};
+  return {{s.h + z * (n - s.h)}, gates};
 }
 
-GruCell::UpdateAndNew GruCell::reset_after(Tensor xw, Tensor h) const {
+GruCell::Gates GruCell::reset_after(Tensor xw, Tensor h) const {
   const Index H = hidden_;
   const Tensor hr = recur(h);
   const auto [r, z] = split<2>(sigmoid(slice(xw, -1, 0, 2 * H) + slice(hr, -1, 0, 2 * H)));
-  return {z, tanh(slice(xw, -1, 2 * H, H) + r * slice(hr, -1, 2 * H, H))};
+  return {r, z, tanh(slice(xw, -1, 2 * H, H) + r * slice(hr, -1, 2 * H, H))};
 }
 
-GruCell::UpdateAndNew GruCell::reset_before(Tensor xw, Tensor h) const {
+GruCell::Gates GruCell::reset_before(Tensor xw, Tensor h) const {
   const Index H = hidden_;
   const Tensor R = h.tape().leaf(R_);
   const Tensor xb = br_ != nullptr ? xw + *br_ : xw;
   const auto [r, z] = split<2>(sigmoid(slice(xb, -1, 0, 2 * H) + matmul(h, slice(R, -1, 0, 2 * H))));
-  return {z, tanh(slice(xb, -1, 2 * H, H) + matmul(r * h, slice(R, -1, 2 * H, H)))};
+  return {r, z, tanh(slice(xb, -1, 2 * H, H) + matmul(r * h, slice(R, -1, 2 * H, H)))};
 }
 
 GruCell GruCell::clone() const {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include <rewind/models/cell.h>
 
 namespace rw {
@@ -36,6 +38,11 @@ class GruCell : public GatedCell {
   struct State {
     Tensor h;  // [N, H]
   };
+  struct Gates {
+    Tensor r, z, n;  // [N, H]
+    static constexpr std::array<std::string_view, 3> names{"r", "z", "n"};
+  };
+  using Step = StepWithGates<State, Gates>;
 
   /// Throws Error for sizes below 1.
   GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options = {});
@@ -43,21 +50,21 @@ class GruCell : public GatedCell {
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
   /// x [N, in], or indices [N], each standing for a one-hot row.
   State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-  State step_projected(Tensor xw, const State& s) const;
+  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
+  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.h); }
+  /// The same, `seen` in the place of h in the products with R.
+  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
 
   const GruOptions& options() const { return options_; }
   GruCell clone() const;
 
  private:
-  struct UpdateAndNew {
-    Tensor z, n;
-  };
-  UpdateAndNew reset_after(Tensor xw, Tensor h) const;
-  UpdateAndNew reset_before(Tensor xw, Tensor h) const;
+  Gates reset_after(Tensor xw, Tensor h) const;
+  Gates reset_before(Tensor xw, Tensor h) const;
 
   GruOptions options_;
 };
 
-static_assert(ProjectedCell<GruCell>);
+static_assert(ProjectedCell<GruCell> && CellWithGates<GruCell>);
 
 }  // namespace rw

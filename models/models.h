@@ -2,6 +2,9 @@
 
 // All of models/: modules, cells, sequences, optimizers, files, text.
 #include <rewind/models/any_cell.h>
+#include <rewind/models/attention.h>
+#include <rewind/models/attention_cell.h>
+#include <rewind/models/bidirectional.h>
 #include <rewind/models/cell.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
@@ -10,14 +13,27 @@
 #include <rewind/models/clip.h>
 #include <rewind/models/clipped.h>
 #include <rewind/models/decoder.h>
+#include <rewind/models/context_cell.h>
+#include <rewind/models/early_stopping.h>
 #include <rewind/models/embedding.h>
+#include <rewind/models/feed_back.h>
 #include <rewind/models/file.h>
+#include <rewind/models/gates.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/init.h>
+#include <rewind/models/jordan_cell.h>
+#include <rewind/models/keras_weights.h>
+#include <rewind/models/layer.h>
+#include <rewind/models/layer_norm.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
+#include <rewind/models/metrics.h>
+#include <rewind/models/mgu_cell.h>
 #include <rewind/models/module.h>
+#include <rewind/models/onednn_weights.h>
 #include <rewind/models/optimizer.h>
+#include <rewind/models/pad.h>
+#include <rewind/models/readout.h>
 #include <rewind/models/recurrent.h>
 #include <rewind/models/rnn_cell.h>
 #include <rewind/models/sampler.h>
@@ -28,5 +44,8 @@
 #include <rewind/models/text.h>
 #include <rewind/models/text_bigram.h>
 #include <rewind/models/text_data.h>
+#include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
+#include <rewind/models/weight_average.h>
+#include <rewind/models/weight_map.h>

@@ -35,8 +35,8 @@ struct Sgd::Ahead : Fn {
   }
 };
 
-Sgd::Sgd(std::vector<NamedParameter> parameters, const SgdOptions& options)
-    : Optimizer(std::move(parameters), options.rate,
+Sgd::Sgd(const ParameterGroups& groups, const SgdOptions& options)
+    : Optimizer(groups, {options.rate, options.weight_decay, options.l2},
                 options.momentum > 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{}),
       options_(options) {
   require(below_one(options.momentum), "sgd: momentum must be in [0, 1)");
@@ -52,8 +52,8 @@ Sgd::Sgd(std::vector<NamedParameter> parameters, const SgdOptions& options)
   }
 }
 
-std::span<const Optimizer::Pass> Sgd::passes() {
-  fn_ = {rate(), options_.momentum};
+std::span<const Optimizer::Pass> Sgd::passes(double rate) {
+  fn_ = {rate, options_.momentum};
   return passes_;
 }
 
@@ -72,16 +72,17 @@ struct RmsProp::Move : Fn {
   }
 };
 
-RmsProp::RmsProp(std::vector<NamedParameter> parameters, const RmsPropOptions& options)
-    : Optimizer(std::move(parameters), options.rate, {"variance"}), fn_{options.rate, options.decay, options.epsilon} {
+RmsProp::RmsProp(const ParameterGroups& groups, const RmsPropOptions& options)
+    : Optimizer(groups, {options.rate, options.weight_decay, options.l2}, {"variance"}),
+      fn_{options.rate, options.decay, options.epsilon} {
   require(below_one(options.decay), "rmsprop: decay must be in [0, 1)");
   require(options.epsilon > 0, "rmsprop: epsilon must be above 0");
   passes_ = {{vector_loop<Gather, 2>(), &fn_, 2, {moment0, gradient}, moment0},
              {vector_loop<Move, 3>(), &fn_, 3, {value, gradient, moment0}, value}};
 }
 
-std::span<const Optimizer::Pass> RmsProp::passes() {
-  fn_.rate = rate();
+std::span<const Optimizer::Pass> RmsProp::passes(double rate) {
+  fn_.rate = rate;
   return passes_;
 }
 
@@ -102,37 +103,35 @@ struct Adam::Variance : Fn {
 struct Adam::Move : Fn {
   template <class T>
   T operator()(T w, T m, T v) const {
-    return T(keep) * w - T(step) * m / (rw::sqrt(v) * T(root) + T(epsilon));
+    return w - T(step) * m / (rw::sqrt(v) * T(root) + T(epsilon));
   }
 };
 
-Adam::Adam(std::vector<NamedParameter> parameters, const AdamOptions& options)
-    : Optimizer(std::move(parameters), options.rate, {"mean", "variance"}), options_(options) {
+Adam::Adam(const ParameterGroups& groups, const AdamOptions& options)
+    : Optimizer(groups, {options.rate, options.weight_decay, options.l2}, {"mean", "variance"}), options_(options) {
   require(below_one(options.beta1) && below_one(options.beta2), "adam: beta1 and beta2 must be in [0, 1)");
   require(options.epsilon > 0, "adam: epsilon must be above 0");
-  require(options.decay >= 0, "adam: decay must not be negative");
   passes_ = {{vector_loop<Mean, 2>(), &fn_, 2, {moment0, gradient}, moment0},
              {vector_loop<Variance, 2>(), &fn_, 2, {moment1, gradient}, moment1},
              {vector_loop<Move, 3>(), &fn_, 3, {value, moment0, moment1}, value}};
 }
 
-std::span<const Optimizer::Pass> Adam::passes() {
+std::span<const Optimizer::Pass> Adam::passes(double rate) {
   const double n = static_cast<double>(steps());
   fn_ = {.beta1 = options_.beta1,
          .beta2 = options_.beta2,
          .epsilon = options_.epsilon,
-         .step = rate() / (1 - std::pow(options_.beta1, n)),
-         .root = 1 / std::sqrt(1 - std::pow(options_.beta2, n)),
-         .keep = 1 - rate() * options_.decay};
+         .step = rate / (1 - std::pow(options_.beta1, n)),
+         .root = 1 / std::sqrt(1 - std::pow(options_.beta2, n))};
   return passes_;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<NamedParameter> p, double rate) {
-  if (name == "sgd") return std::make_unique<Sgd>(std::move(p), SgdOptions{.rate = rate});
-  if (name == "momentum") return std::make_unique<Sgd>(std::move(p), SgdOptions{.rate = rate, .momentum = 0.9});
-  if (name == "rmsprop") return std::make_unique<RmsProp>(std::move(p), RmsPropOptions{.rate = rate, .decay = 0.95});
-  if (name == "adam") return std::make_unique<Adam>(std::move(p), AdamOptions{.rate = rate});
-  if (name == "adamw") return std::make_unique<AdamW>(std::move(p), AdamOptions{.rate = rate, .decay = 0.01});
+std::unique_ptr<Optimizer> make_optimizer(std::string_view name, const ParameterGroups& p, double rate) {
+  if (name == "sgd") return std::make_unique<Sgd>(p, SgdOptions{.rate = rate});
+  if (name == "momentum") return std::make_unique<Sgd>(p, SgdOptions{.rate = rate, .momentum = 0.9});
+  if (name == "rmsprop") return std::make_unique<RmsProp>(p, RmsPropOptions{.rate = rate, .decay = 0.95});
+  if (name == "adam") return std::make_unique<Adam>(p, AdamOptions{.rate = rate});
+  if (name == "adamw") return std::make_unique<AdamW>(p, AdamOptions{.rate = rate, .weight_decay = 0.01});
   throw Error("no optimizer '" + std::string(name) + "'; there are: sgd, momentum, rmsprop, adam, adamw");
 }
 

@@ -5,11 +5,12 @@
 namespace rw {
 
 RnnCell::RnnCell(Index in, Index hidden, Rng& rng, const RnnOptions& options)
-    : GatedCell("rnn", 1, in, hidden, rng, common_options(options)), options_(options) {}
+    : GatedCell("rnn", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng, common_options(options)),
+      options_(options) {}
 
-RnnCell::State RnnCell::step_projected(Tensor xw, const State& s) const {
-  const Tensor a = xw + recur(s.h);
-  return {options_.activation == RnnOptions::Activation::relu ? relu(a) : tanh(a)};
+RnnCell::Step RnnCell::step_gates(Tensor xw, const State&, Tensor seen) const {
+  const Tensor a = xw + recur(seen);
+  return {{options_.activation == RnnOptions::Activation::relu ? relu(a) : tanh(a)}, {}};
 }
 
 RnnCell RnnCell::clone() const {

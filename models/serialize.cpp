@@ -7,6 +7,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/models/file.h>
+#include <rewind/models/match_arrays.h>
 #include <rewind/models/serialize.h>
 
 namespace rw {
@@ -227,31 +228,12 @@ void save_model(const std::string& path, const Module& module, const Metadata& m
 }
 
 void set_parameters(const Module& module, std::span<const NamedArray> arrays, const std::string& source) {
-  std::map<std::string, const Array*> by_name;
-  for (const NamedArray& a : arrays) by_name[a.name] = &a.array;
-  std::vector<std::pair<Parameter*, const Array*>> pairs;
-  std::string missing, mismatched, unexpected;
-  const auto list = [](std::string& names, const std::string& name) { names += (names.empty() ? "" : ", ") + name; };
-  for (const NamedParameter& p : module.parameters()) {
-    const auto found = by_name.find(p.name);
-    if (found == by_name.end()) {
-      list(missing, p.name);
-      continue;
-    }
-    const Array& value = *found->second;
-    if (value.shape() != p.parameter->shape() || !is_real(value.dtype()))
-      list(mismatched, p.name + " (" + std::string(name_of(value.dtype())) + " " + value.shape().str() + ", not " +
-                           p.parameter->shape().str() + ")");
-    pairs.emplace_back(p.parameter, &value);
-    by_name.erase(found);
-  }
-  for (const auto& [name, unused] : by_name) list(unexpected, name);
-  std::string text;
-  for (const auto& [what, names] :
-       {std::pair("missing: ", &missing), {"not expected: ", &unexpected}, {"of another shape: ", &mismatched}})
-    if (!names->empty()) text += (text.empty() ? "" : "; ") + std::string(what) + *names;
-  if (!text.empty()) throw Error(source + ": it does not fit the model '" + module.name() + "': " + text);
-  for (const auto& [parameter, value] : pairs) parameter->set(*value);
+  const std::vector<NamedParameter> parameters = module.parameters();
+  std::vector<detail::ExpectedArray> expected;
+  for (const NamedParameter& p : parameters) expected.push_back({p.name, p.parameter->shape()});
+  const auto values =
+      detail::match_arrays(expected, arrays, source + ": it does not fit the model '" + module.name() + "'");
+  for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i].parameter->set(*values[i]);
 }
 
 Metadata load_model(const std::string& path, const Module& module) {

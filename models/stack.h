@@ -1,29 +1,46 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
-#include <rewind/models/cell.h>
 #include <rewind/models/inline_vector.h>
 #include <rewind/models/unroll.h>
 
 namespace rw {
 
-namespace detail {
-/// x with a share of its elements dropped, when `on`.
-Tensor dropped(Tensor x, double rate, bool on);
-}  // namespace detail
-
 struct StackOptions {
   /// Share of the elements of a layer's output that are dropped on the way to the next layer, while training
   /// (Zaremba, Sutskever and Vinyals, 2014): between layers, and not in the recurrence.
   double dropout = 0;
+  /// Every layer above the first reads the output of the one below and then, beside it, the stack's input (Graves,
+  /// 2013): its `in` is the sum of both widths.
+  bool skip_input = false;
+  /// The stack's output is the outputs of all layers end to end, bottom first, in place of the top one's (Graves,
+  /// 2013).
+  bool skip_output = false;
+  /// Every layer above the first adds its output to that of the one below (He et al., 2016; between recurrent layers as
+  /// Wu et al., 2016): their widths must be equal.
+  bool residual = false;
 };
 
-/// Layers of one kind of cell, each taking the output of the one below. It is a cell itself, so everything that takes a
-/// cell takes a stack. Its output is the top layer's.
-template <Cell C>
+namespace detail {
+/// x with a share of its elements dropped, when `on`.
+Tensor dropped(Tensor x, double rate, bool on);
+/// Throws Error for no layers and for bad options.
+void check_stack(std::size_t layers, const StackOptions& options);
+/// What layer number i > 0 reads, given what is below it and the stack's input.
+Tensor stack_input(Tensor below, Tensor input, const StackOptions& options, bool training);
+/// What layer number i > 0 gives to the next one.
+Tensor stack_step(Tensor below, Tensor output, const StackOptions& options);
+/// The output of a stack whose layers have these outputs.
+Tensor stack_output(std::span<Tensor> outputs, const StackOptions& options);
+}  // namespace detail
+
+/// Layers, each taking the output of the one below; their widths may differ, and Stack<AnyCell> has different cells. A
+/// stack of cells is a cell itself, so everything that takes a cell takes a stack; a stack of Bidirectional is a Layer.
+template <Layer C>
 class Stack : public Module {
  public:
   struct State {
@@ -33,9 +50,7 @@ class Stack : public Module {
   /// Bottom first; their names become "layer0", "layer1", ... Throws Error for no layers, and for a dropout outside
   /// [0, 1).
   explicit Stack(std::vector<C> layers, const StackOptions& options = {}) : Module("stack"), options_(options) {
-    if (layers.empty()) throw Error("stack: there are no layers");
-    if (!(options.dropout >= 0 && options.dropout < 1))
-      throw Error("stack: dropout must be in [0, 1), not " + std::to_string(options.dropout));
+    detail::check_stack(layers.size(), options);
     for (std::size_t i = 0; i < layers.size(); ++i)
       layers_.push_back(&child("layer" + std::to_string(i), std::move(layers[i])));
   }
@@ -55,34 +70,62 @@ class Stack : public Module {
     return state;
   }
 
-  State step(Tensor x, State s) const {
+  State step(Tensor x, State s) const requires Cell<C> {
+    const Tensor input = x;
     for (std::size_t i = 0; i < depth(); ++i) {
       const Scope scope(x.tape(), layers_[i]->name());
-      if (i > 0) x = detail::dropped(x, options_.dropout, training());
+      const Tensor below = x;
+      if (i > 0) x = detail::stack_input(below, input, options_, training());
       s.layers[i] = layers_[i]->step(x, s.layers[i]);
       x = rw::output(*layers_[i], s.layers[i]);
+      if (i > 0) x = detail::stack_step(below, x, options_);
     }
     return s;
   }
 
-  Tensor output(const State& s) const { return rw::output(*layers_.back(), s.layers.back()); }
+  /// The top layer's output, unless options say otherwise.
+  Tensor output(const State& s) const {
+    return combined([&](std::size_t i) { return rw::output(*layers_[i], s.layers[i]); });
+  }
+  /// The same at all positions: [T, N, out].
+  Tensor outputs(const std::vector<State>& states) const {
+    return combined([&](std::size_t i) {
+      InlineVector<Tensor, 128> steps(states.size());
+      for (std::size_t t = 0; t < states.size(); ++t) steps[t] = rw::output(*layers_[i], states[t].layers[i]);
+      return stack_steps({steps.data(), steps.size()});
+    });
+  }
 
-  /// `rw::unroll` of a stack: the same as step by step, but layer by layer, so that each layer multiplies its inputs of
-  /// all steps at once.
-  void unroll(Tensor x, State state, std::vector<State>& states) const {
-    if (x.shape().rank() < 2)
-      throw Error("unroll: a sequence is [T, N, features] or [T, N] of indices, not " + x.shape().str());
+  /// See rw::unroll. The same as step by step, but layer by layer, so that each layer multiplies its inputs of all
+  /// steps at once.
+  void unroll(Tensor x, const State& state, std::vector<State>& states, const UnrollOptions& options) const {
+    detail::check_sequence(x);
     states.assign(static_cast<std::size_t>(x.size(0)), state);
     if (states.empty()) return;
     const Scope scope(x.tape(), name());
+    const Tensor input = options.lengths && options_.skip_input ? clear_padding(x, *options.lengths) : x;
     InlineVector<Tensor, 128> steps(states.size());
     for (std::size_t i = 0; i < depth(); ++i) {
-      if (i > 0) x = detail::dropped(stack_steps({steps.data(), steps.size()}), options_.dropout, training());
-      unroll_each(*layers_[i], x, state.layers[i], [&](Index t, const typename C::State& s) {
+      const Tensor below = x;
+      if (i > 0) x = detail::stack_input(below, input, options_, training());
+      detail::run_layer(*layers_[i], x, state.layers[i], options, [&](Index t, const typename C::State& s) {
         states[static_cast<std::size_t>(t)].layers[i] = s;
         steps[static_cast<std::size_t>(t)] = rw::output(*layers_[i], s);
       });
+      if (i + 1 == depth()) break;
+      x = stack_steps({steps.data(), steps.size()});
+      if (i > 0) x = detail::stack_step(below, x, options_);
     }
+  }
+
+  /// Each layer's own.
+  State last_state(const std::vector<State>& states, const UnrollOptions& options) const {
+    State last = states.front();
+    for (std::size_t i = 0; i < depth(); ++i) {
+      const std::vector<typename C::State> ends{states.front().layers[i], states.back().layers[i]};
+      last.layers[i] = rw::last_state(*layers_[i], ends, options);
+    }
+    return last;
   }
 
   Stack clone() const {
@@ -92,6 +135,14 @@ class Stack : public Module {
   }
 
  private:
+  template <class Output>
+  Tensor combined(Output&& output) const {
+    if (!options_.skip_output && !options_.residual) return output(depth() - 1);
+    InlineVector<Tensor, 8> all(depth());
+    for (std::size_t i = 0; i < depth(); ++i) all[i] = output(i);
+    return detail::stack_output({all.data(), all.size()}, options_);
+  }
+
   StackOptions options_;
   std::vector<C*> layers_;
 };

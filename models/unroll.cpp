@@ -2,6 +2,7 @@
 #include <memory>
 
 #include <rewind/models/unroll.h>
+#include <rewind/ops/compare.h>
 #include <rewind/ops/view.h>
 
 namespace rw {
@@ -26,5 +27,32 @@ Tensor stack_steps(std::span<const Tensor> steps) {
   const Shape one = steps[0].shape();
   return reshape(record(Concat{.axis = 0}, list), one.inserted(0, static_cast<Index>(steps.size())));
 }
+
+namespace detail {
+
+void check_sequence(const Tensor& x) {
+  if (x.shape().rank() < 2)
+    throw Error("unroll: a sequence is [T, N, features] or [T, N] of indices, not " + x.shape().str());
+}
+
+void check_batch(const Tensor& x, const Tensor& state) {
+  const Shape& shape = state.shape();
+  if (shape.rank() < 2 || shape[0] == x.size(1) || shape[0] == 1) return;
+  throw x.tape().error("unroll", "a state " + shape.str() + " of batch " + std::to_string(shape[0]) +
+                                     " does not fit a sequence " + x.shape().str() + " of batch " +
+                                     std::to_string(x.size(1)));
+}
+
+Tensor carried(Tensor mask, Tensor after, Tensor before) {
+  if (after.same(before)) return after;
+  Shape shape = mask.shape();
+  if (after.shape().rank() == 0 || before.shape().rank() == 0)
+    throw after.tape().error("unroll", "with lengths, every tensor of a state needs the batch as its first axis: " +
+                                           before.shape().str() + ", then " + after.shape().str());
+  while (shape.rank() < after.shape().rank()) shape = shape.inserted(shape.rank(), 1);
+  return where(reshape(mask, shape), after, before);
+}
+
+}  // namespace detail
 
 }  // namespace rw

@@ -11,6 +11,7 @@ namespace {
 
 struct Add {
   static constexpr std::string_view name = "add";
+  static constexpr Arithmetic arithmetic = Arithmetic::add;
   static constexpr std::uint32_t passes_gradient = 0b11;
   auto f(auto a, auto b) const { return a + b; }
   template <int I, class T>
@@ -21,6 +22,7 @@ struct Add {
 
 struct Sub {
   static constexpr std::string_view name = "sub";
+  static constexpr Arithmetic arithmetic = Arithmetic::sub;
   static constexpr std::uint32_t passes_gradient = 0b01;
   auto f(auto a, auto b) const { return a - b; }
   auto vjp(Arg<0>, auto, auto, auto, auto dy) const { return dy; }
@@ -29,6 +31,7 @@ struct Sub {
 
 struct Mul {
   static constexpr std::string_view name = "mul";
+  static constexpr Arithmetic arithmetic = Arithmetic::mul;
   auto f(auto a, auto b) const { return a * b; }
   auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return dy * b; }
   auto vjp(Arg<1>, auto a, auto, auto, auto dy) const { return dy * a; }
@@ -36,6 +39,7 @@ struct Mul {
 
 struct Div {
   static constexpr std::string_view name = "div";
+  static constexpr Arithmetic arithmetic = Arithmetic::div;
   auto f(auto a, auto b) const { return a / b; }
   auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return dy / b; }
   auto vjp(Arg<1>, auto, auto b, auto y, auto dy) const { return -dy * y / b; }

@@ -142,6 +142,7 @@ struct Elementwise {
     fact.arity = arity();
     fact.value = vector_loop<Value, arity()>();
     if constexpr (requires { F::passes_gradient; }) fact.passes_gradient = F::passes_gradient;
+    if constexpr (requires { F::arithmetic; }) fact.arithmetic = F::arithmetic;
     [&]<int... I>(std::integer_sequence<int, I...>) { (add_rule_loops<I>(fact), ...); }
     (std::make_integer_sequence<int, arity()>{});
     return fact;

@@ -5,6 +5,7 @@
 #include <rewind/core/error.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/compare.h>
 #include <rewind/ops/elementwise.h>
 #include <rewind/ops/indexing.h>
 #include <rewind/ops/loss.h>
@@ -69,12 +70,29 @@ struct BinaryCrossEntropy {
   auto vjp(Arg<1>, auto x, auto, auto, auto dy) const { return -dy * x; }
 };
 
+/// Throws unless the weights, if there are any, broadcast to the losses.
+void check_weights(const Tensor& x, const Shape& losses, const LossOptions& options) {
+  if (!options.weights.has_value()) return;
+  const Shape& weights = options.weights->shape();
+  if (!broadcasts_to(weights, losses))
+    throw x.tape().error("loss",
+                         fmt::format("weights {} do not broadcast to the losses, {}", weights.str(), losses.str()));
+}
+
+/// x, with 0 where the weight is 0: what is masked may be nan and reaches neither value nor gradient.
+Tensor without_masked(Tensor x, const LossOptions& options) {
+  return options.weights.has_value() ? where(*options.weights, x, 0) : x;
+}
+/// The same for rows [..., C], one position each.
+Tensor rows_without_masked(Tensor x, const LossOptions& options) {
+  if (!options.weights.has_value()) return x;
+  const Shape& weights = options.weights->shape();
+  return where(reshape(*options.weights, weights.inserted(weights.rank(), 1)), x, 0);
+}
+
 Tensor reduced(const Tensor& losses, const LossOptions& options) {
   const bool weighted = options.weights.has_value();
   const Tensor terms = weighted ? losses * *options.weights : losses;
-  if (terms.shape() != losses.shape())
-    throw losses.tape().error("loss", fmt::format("weights {} do not broadcast to the losses, {}",
-                                                  options.weights->shape().str(), losses.shape().str()));
   switch (options.reduction) {
     case Reduction::none: return terms;
     case Reduction::sum: return sum(terms);
@@ -82,42 +100,46 @@ Tensor reduced(const Tensor& losses, const LossOptions& options) {
   }
 }
 
-void check_same_shape(std::string_view op, const Tensor& x, const Tensor& target) {
+void check_same_shape(std::string_view op, const Tensor& x, const Tensor& target, const LossOptions& options) {
   if (x.shape() != target.shape())
     throw x.tape().error(op,
                          fmt::format("shapes differ: {} and a target of {}", x.shape().str(), target.shape().str()));
+  check_weights(x, x.shape(), options);
 }
 
 }  // namespace
 
 Tensor cross_entropy(Tensor logits, Tensor targets, const LossOptions& options) {
-  return reduced(record(CrossEntropy{}, {logits, targets}), options);
+  check_weights(logits, targets.shape(), options);
+  return reduced(record(CrossEntropy{}, {rows_without_masked(logits, options), targets}), options);
 }
 
 Tensor nll(Tensor log_probs, Tensor targets, const LossOptions& options) {
-  return reduced(-record(Pick{}, {log_probs, targets}), options);
+  check_weights(log_probs, targets.shape(), options);
+  return reduced(-record(Pick{}, {rows_without_masked(log_probs, options), targets}), options);
 }
 
 Tensor mse(Tensor x, Tensor target, const LossOptions& options) {
-  check_same_shape("mse", x, target);
-  return reduced(square(x - target), options);
+  check_same_shape("mse", x, target, options);
+  return reduced(square(without_masked(x - target, options)), options);
 }
 
 Tensor l1(Tensor x, Tensor target, const LossOptions& options) {
-  check_same_shape("l1", x, target);
-  return reduced(abs(x - target), options);
+  check_same_shape("l1", x, target, options);
+  return reduced(abs(without_masked(x - target, options)), options);
 }
 
 Tensor huber(Tensor x, Tensor target, double delta, const LossOptions& options) {
-  check_same_shape("huber", x, target);
+  check_same_shape("huber", x, target, options);
   if (!(delta > 0 && std::isfinite(delta)))
     throw x.tape().error("huber", fmt::format("delta must be positive, not {}", delta));
-  return reduced(record(Elementwise<Huber>{{delta}}, {x - target}), options);
+  return reduced(record(Elementwise<Huber>{{delta}}, {without_masked(x - target, options)}), options);
 }
 
 Tensor binary_cross_entropy_with_logits(Tensor x, Tensor target, const LossOptions& options) {
-  check_same_shape("binary_cross_entropy_with_logits", x, target);
-  return reduced(record(Elementwise<BinaryCrossEntropy>{}, {x, target}), options);
+  check_same_shape("binary_cross_entropy_with_logits", x, target, options);
+  x = without_masked(x, options);
+  return reduced(record(Elementwise<BinaryCrossEntropy>{}, {x, without_masked(target, options)}), options);
 }
 
 }  // namespace rw

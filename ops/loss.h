@@ -13,6 +13,7 @@ struct LossOptions {
   Reduction reduction = Reduction::mean;
   /// Multiplies the loss of each position, and broadcasts to their shape. A mask is weights of 0 and 1. The mean is
   /// then the weighted one, sum(weights * losses) / sum(weights): over what is not masked; nan when all is masked.
+  /// Reals where the weight is 0 may be anything, nan too. For padded sequences: `sequence_mask(lengths, steps)`.
   std::optional<Tensor> weights = std::nullopt;
 };
 

@@ -10,6 +10,7 @@
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/matmul.h>
+#include <rewind/ops/padding.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/softmax.h>
 #include <rewind/ops/view.h>

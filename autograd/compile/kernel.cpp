@@ -35,12 +35,18 @@ auto loop_of(const VectorLoop& loop) {
 }
 
 // Copies rows of any distance from each other; a distance of 0 repeats one row. (A memcpy a row takes longer than many
-// a kernel's instruction.)
-using CopyRows = void (*)(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to,
-                          Index to_step);
+// a kernel's instruction.) `fill` copies few elements and zeros up to the end of their last vector.
+struct Copiers {
+  void (*rows)(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to, Index to_step);
+  void (*fill)(Index bytes, const std::byte* from, std::byte* to);
+};
 
 void copy_rows_baseline(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to, Index to_step) {
   for (; rows > 0; --rows, from += from_step, to += to_step) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+void fill_baseline(Index bytes, const std::byte* from, std::byte* to) {
+  std::memcpy(to, from, static_cast<std::size_t>(bytes));
+  std::memset(to + bytes, 0, static_cast<std::size_t>((64 - bytes % 64) % 64));
 }
 #if defined(__x86_64__)
 [[gnu::target("avx512f,avx512bw")]] void copy_rows_avx512(Index rows, Index bytes, const std::byte* from,
@@ -52,24 +58,32 @@ void copy_rows_baseline(Index rows, Index bytes, const std::byte* from, Index fr
     if (tail != 0) _mm512_mask_storeu_epi8(to + whole, tail, _mm512_maskz_loadu_epi8(tail, from + whole));
   }
 }
-#endif
-CopyRows best_copy_rows() {
-#if defined(__x86_64__)
-  if (active_isa() == Isa::avx512) return copy_rows_avx512;
-#endif
-  return copy_rows_baseline;
+[[gnu::target("avx512f,avx512bw")]] void fill_avx512(Index bytes, const std::byte* from, std::byte* to) {
+  const auto tail = static_cast<__mmask64>((std::uint64_t{1} << (bytes % 64)) - 1);
+  const Index whole = bytes / 64 * 64;
+  for (Index i = 0; i < whole; i += 64) _mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
+  if (tail != 0) _mm512_storeu_si512(to + whole, _mm512_maskz_loadu_epi8(tail, from + whole));
 }
-const CopyRows copy_bytes = best_copy_rows();
+#endif
+Copiers best_copiers() {
+#if defined(__x86_64__)
+  if (active_isa() == Isa::avx512) return {copy_rows_avx512, fill_avx512};
+#endif
+  return {copy_rows_baseline, fill_baseline};
+}
+const Copiers copiers = best_copiers();
 
 template <class T>
 void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, Index to_stride) {
   constexpr auto size = static_cast<Index>(sizeof(T));
-  copy_bytes(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
-             reinterpret_cast<std::byte*>(to), to_stride * size);
+  copiers.rows(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
+               reinterpret_cast<std::byte*>(to), to_stride * size);
 }
 
-constexpr Index parallel_from = 1 << 18;  // elements times instructions; below, one thread is faster
-constexpr Index few = 64;                 // elements, fewer than a block has
+// Elements times instructions; below, one thread is faster.
+Index parallel_from() { return rw::detail::helpers_are_awake() ? 1 << 15 : 1 << 18; }
+constexpr Index wide_row = 512;  // bytes: a loop over one row is no slower than one over several
+constexpr Index few = 64;        // elements, fewer than a block has
 constexpr std::size_t most_registers = 512;
 
 }  // namespace
@@ -97,14 +111,13 @@ struct Program::Runner {
 
   void execute(Index n) const {
     for (const Instruction& i : p.instructions) {
-      const T* x[max_elementwise_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]]};
+      const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
       loop_of<T> (*i.loop)(i.fn, n, x, reg[i.out]);
     }
   }
 
   void fill_scalars(Index n) {
-    for (std::size_t i = 0; i < p.operands.size(); ++i)
-      if (p.operands[i] == OperandKind::scalar) std::fill_n(reg[i] = own(i), n, *data(i));
+    for (const std::size_t i : p.scalars_) std::fill_n(reg[i] = own(i), n, *data(i));
   }
 
   void flat(Index begin, Index end) {
@@ -116,21 +129,18 @@ struct Program::Runner {
     }
   }
 
-  // Few elements, not whole vectors: a loop's remainder takes longer than two vectors of it, so that everything is
-  // copied to where there is room to compute a few elements too many.
+  // Few elements, not whole vectors: a loop's remainder takes longer than a vector of it, so that the last vector is
+  // computed whole. What has no room for that is copied to where there is.
   void padded(Index n) {
     const Index whole = (n + rw::detail::lanes<T> - 1) / rw::detail::lanes<T> * rw::detail::lanes<T>;
+    const Index bytes = n * static_cast<Index>(sizeof(T));
+    std::copy_n(reinterpret_cast<T* const*>(pointers), p.operands.size(), reg);
     fill_scalars(whole);
-    for (std::size_t i = 0; i < p.operands.size(); ++i) {
-      if (p.operands[i] == OperandKind::scalar) continue;
-      reg[i] = own(i);
-      if (p.operands[i] == OperandKind::output) continue;
-      copy_rows(1, n, data(i), 0, reg[i], 0);
-      std::fill(reg[i] + n, reg[i] + whole, T(0));
-    }
+    for (const std::size_t i : p.copied_in_)
+      copiers.fill(bytes, static_cast<const std::byte*>(pointers[i]), reinterpret_cast<std::byte*>(reg[i] = own(i)));
+    for (const std::size_t i : p.copied_out_) reg[i] = own(i);
     execute(whole);
-    for (std::size_t i = 0; i < p.operands.size(); ++i)
-      if (p.operands[i] == OperandKind::output) copy_rows(1, n, reg[i], 0, data(i), 0);
+    for (const std::size_t i : p.copied_out_) copy_rows(1, n, reg[i], 0, data(i), 0);
   }
 
   // Wide rows: each is a few blocks, so that every operand is read and written where it stands.
@@ -200,22 +210,28 @@ void Program::run(void* const* pointers, const Index* strides) const {
     const Index units = is_flat ? rows * cols : rows;
     const auto part = [&](Index begin, Index end) {
       Runner<T> runner(*this, pointers, strides);
-      if (is_flat && units <= few && units % rw::detail::lanes<T> != 0)
+      if (is_flat && fills_vectors())
         runner.padded(units);
       else if (is_flat)
         runner.flat(begin, end);
-      else if (cols * 2 > block_)
+      else if (cols * static_cast<Index>(sizeof(T)) >= wide_row)
         runner.wide(begin, end);
       else
         runner.narrow(begin, end);
     };
     const Index work = rows * cols * static_cast<Index>(instructions.size() + 3);
-    if (work < parallel_from) return part(0, units);
-    const Index pieces = std::min<Index>(16, work / (parallel_from / 4));
+    const Index enough = parallel_from();
+    if (work < enough) return part(0, units);
+    const Index pieces = std::min<Index>(16, work / (enough / 4));
     const Index least = is_flat ? block_ : (block_ + cols - 1) / cols;
     const Index each = std::max(least, ((units + pieces - 1) / pieces + least - 1) / least * least);
     parallel_for((units + each - 1) / each, [&](Index b) { part(b * each, std::min(units, (b + 1) * each)); });
   });
+}
+
+bool Program::fills_vectors() const {
+  const Index n = rows * cols, lanes = 64 / static_cast<Index>(size_of(dtype));
+  return n <= few && n % lanes != 0;
 }
 
 void Program::finish() {
@@ -223,6 +239,12 @@ void Program::finish() {
   const Index bytes = 24 * 1024;  // half of the first-level cache
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
   block_ = std::clamp<Index>(each / 64 * 64, 256, 512);
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i] == OperandKind::scalar)
+      scalars_.push_back(i);
+    else if (!room[i])
+      (operands[i] == OperandKind::output ? copied_out_ : copied_in_).push_back(i);
+  }
   const std::size_t n = constants.size() * static_cast<std::size_t>(block_);
   constant_blocks_.resize(n);
   visit_real(dtype, [&]<class T>() {
@@ -238,23 +260,26 @@ std::uint64_t Program::hash() const {
   std::uint64_t h = detail::mix(static_cast<std::uint64_t>(rows) * 31 + static_cast<std::uint64_t>(dtype),
                                 static_cast<std::uint64_t>(cols));
   for (OperandKind k : operands) h = detail::mix(h, static_cast<std::uint64_t>(k));
+  h = detail::mix(h, std::hash<std::vector<bool>>()(room));
   for (double c : constants) h = detail::hash_attributes(c, h);
   for (const Instruction& i : instructions) {
     h = detail::mix(h, reinterpret_cast<std::uintptr_t>(i.loop));
     h = detail::mix(h, static_cast<std::uint64_t>(i.in[0]) | static_cast<std::uint64_t>(i.in[1]) << 16 |
-                           static_cast<std::uint64_t>(i.in[2]) << 32 | static_cast<std::uint64_t>(i.out) << 48);
+                           static_cast<std::uint64_t>(i.in[2]) << 32 | static_cast<std::uint64_t>(i.in[3]) << 48);
+    h = detail::mix(h, i.out);
   }
   return h;
 }
 
 bool Program::same(const Program& o) const {
-  if (dtype != o.dtype || rows != o.rows || cols != o.cols || operands != o.operands || registers != o.registers ||
-      constants.size() != o.constants.size() || instructions.size() != o.instructions.size())
+  if (dtype != o.dtype || rows != o.rows || cols != o.cols || operands != o.operands || room != o.room ||
+      registers != o.registers || constants.size() != o.constants.size() ||
+      instructions.size() != o.instructions.size())
     return false;
   if (!constants.empty() && std::memcmp(constants.data(), o.constants.data(), constants.size() * 8) != 0) return false;
   for (std::size_t k = 0; k < instructions.size(); ++k) {
     const Instruction &a = instructions[k], &b = o.instructions[k];
-    if (a.loop != b.loop || a.out != b.out || !std::equal(a.in, a.in + max_elementwise_inputs, b.in)) return false;
+    if (a.loop != b.loop || a.out != b.out || !std::equal(a.in, a.in + most_inputs, b.in)) return false;
     if (a.fn != b.fn && !(a.equal != nullptr && a.equal(a.fn, b.fn))) return false;
   }
   return true;

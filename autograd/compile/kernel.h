@@ -19,10 +19,12 @@ enum class OperandKind : std::uint8_t {
 /// addresses, so that equal time steps share one.
 class Program {
  public:
+  /// Inputs of an instruction, which may be a few ops in one.
+  static constexpr int most_inputs = 4;
   struct Instruction {
     const VectorLoop* loop = nullptr;
     const void* fn = nullptr;
-    std::uint16_t in[max_elementwise_inputs] = {};
+    std::uint16_t in[most_inputs] = {};
     std::uint16_t out = 0;
     std::uint16_t arity = 0;
     bool (*equal)(const void* a, const void* b) = nullptr;  // of the attributes `fn`
@@ -31,13 +33,16 @@ class Program {
 
   DType dtype = DType::f32;
   Index rows = 1, cols = 1;
-  std::vector<OperandKind> operands;      // register i is operand i
-  std::vector<double> constants;          // the registers after the operands
+  std::vector<OperandKind> operands;  // register i is operand i
+  std::vector<bool> room;             // by operand: its memory goes on to the end of its last vector, for nobody else
+  std::vector<double> constants;      // the registers after the operands
   std::vector<Instruction> instructions;  // later registers are temporary
   std::uint16_t registers = 0;
 
   /// Computes everything; pointers and row strides (in elements) of the operands, in order.
   void run(void* const* pointers, const Index* strides) const;
+  /// Whether it has elements so few that they are computed as whole vectors, which takes `room` or copies.
+  bool fills_vectors() const;
   /// To be called once, when the program is complete.
   void finish();
   std::uint64_t hash() const;
@@ -46,8 +51,9 @@ class Program {
  private:
   template <class T>
   struct Runner;
-  Index block_ = 512;                    // elements
-  std::vector<double> constant_blocks_;  // a block for each constant, of T
+  Index block_ = 512;                                          // elements
+  std::vector<double> constant_blocks_;                        // a block for each constant, of T
+  std::vector<std::size_t> scalars_, copied_in_, copied_out_;  // operands: numbers, and those without room
 };
 
 /// One use of a program: which values are its operands.

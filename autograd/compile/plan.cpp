@@ -30,6 +30,8 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, layout_.arena / 64 * 64 + 64)));
   if (arena_ == nullptr)
     throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
+  // What fills up a last vector is computed too, and numbers that nobody wrote may be slow ones.
+  std::memset(arena_.get(), 0, layout_.arena / 64 * 64 + 64);
   std::size_t inputs = 0;
   for (const Node& n : graph_.nodes)
     if (n.role == Role::input && n.leaf != random_key_leaf) inputs = std::max<std::size_t>(inputs, n.leaf + 1);

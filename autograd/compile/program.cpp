@@ -2,6 +2,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include <rewind/autograd/compile/combine.h>
 #include <rewind/autograd/compile/kernel.h>
 #include <rewind/core/error.h>
 
@@ -28,13 +29,20 @@ constexpr char no_attributes = 0;
 class Writer {
  public:
   Writer(const Graph& g, NodeId begin, NodeId end, const std::vector<bool>& used_outside, std::vector<NodeId>& operands)
-      : g_(g), begin_(begin), end_(end), used_outside_(used_outside), operands_(operands), last_use_(end - begin, 0) {}
+      : g_(g),
+        begin_(begin),
+        end_(end),
+        used_outside_(used_outside),
+        operands_(operands),
+        last_use_(end - begin, 0),
+        part_of_(end - begin, no_node) {}
 
   Program run() {
     p_.dtype = g_.nodes[begin_].dtype;
     p_.rows = g_.nodes[begin_].shape.rows();
     p_.cols = g_.nodes[begin_].shape.cols();
     registers_.assign(end_ - begin_, none);
+    combine();
     collect();
     for (NodeId i = begin_; i < end_; ++i) write(i);
     p_.registers = static_cast<std::uint16_t>(base() + temporaries_);
@@ -52,6 +60,31 @@ class Writer {
   }
   std::size_t base() const { return p_.operands.size() + p_.constants.size(); }
 
+  Arithmetic arithmetic(NodeId i) const {
+    const Node& n = g_.nodes[i];
+    if (n.info->elementwise != nullptr) return n.info->elementwise->arithmetic;
+    return g_.is<AddN>(i) && n.inputs == 2 ? Arithmetic::add : Arithmetic::none;
+  }
+  // The node whose instruction computes node i.
+  NodeId writer_of(NodeId i) const { return part_of_[i - begin_] == no_node ? i : part_of_[i - begin_]; }
+
+  // What only a sum or product reads is computed in the same loop.
+  void combine() {
+    std::vector<std::uint32_t> uses(end_ - begin_);
+    for (NodeId i = begin_; i < end_; ++i)
+      if (g_.nodes[i].info->alias == nullptr)
+        for (NodeId in : g_.in(i))
+          if (const NodeId x = through_views(in); inside(x)) ++uses[x - begin_];
+    for (NodeId i = end_; i-- > begin_;) {
+      if (!combines(arithmetic(i)) || part_of_[i - begin_] != no_node) continue;
+      for (NodeId in : g_.in(i)) {
+        const NodeId x = through_views(in);
+        if (inside(x) && !used_outside_[x] && uses[x - begin_] == 1 && combines(arithmetic(x)))
+          part_of_[x - begin_] = i;
+      }
+    }
+  }
+
   // Operands get the first registers, so they are collected first.
   void collect() {
     for (NodeId i = begin_; i < end_; ++i) {
@@ -59,7 +92,7 @@ class Writer {
       for (NodeId raw : g_.in(i)) {
         const NodeId in = through_views(raw);
         if (inside(in)) {
-          last_use_[in - begin_] = i;
+          last_use_[in - begin_] = std::max(last_use_[in - begin_], writer_of(i));
         } else if (!known_.contains(in) && !g_.is<Fill>(in)) {
           OperandKind kind{};
           if (!operand_kind(g_.nodes[in].shape, g_.nodes[i].shape, kind))
@@ -114,43 +147,75 @@ class Writer {
 
   void write(NodeId i) {
     const Node& n = g_.nodes[i];
-    if (n.info->alias != nullptr) return;
-    const auto in = g_.in(i);
-    Program::Instruction instruction;
-    instruction.node = i;
-    if (n.info->elementwise != nullptr) {
-      instruction.loop = &n.info->elementwise->value;
-      instruction.fn = n.op;
-      instruction.equal = n.info->equal;
-      instruction.arity = static_cast<std::uint16_t>(in.size());
-      for (std::size_t k = 0; k < in.size(); ++k) instruction.in[k] = register_of(in[k]);
-      for (std::size_t k = in.size(); k < max_elementwise_inputs; ++k) instruction.in[k] = instruction.in[0];
-      for (NodeId x : in) release(x, i);  // a loop may write over what it reads
-      std::uint32_t& to = registers_[i - begin_];
-      if (to == none) to = take();
-      instruction.out = static_cast<std::uint16_t>(to);
-      p_.instructions.push_back(instruction);
-      return;
-    }
-    write_sum(i, instruction);
+    if (n.info->alias != nullptr || part_of_[i - begin_] != no_node) return;
+    if (combines(arithmetic(i)) && write_combined(i)) return;
+    if (n.info->elementwise == nullptr) return write_sum(i);
+    Program::Instruction instruction = instruction_of(i, n.info->elementwise->value);
+    instruction.fn = n.op;
+    instruction.equal = n.info->equal;
+    emit(instruction, i, g_.in(i));
   }
 
-  void write_sum(NodeId i, Program::Instruction instruction) {
+  Program::Instruction instruction_of(NodeId i, const VectorLoop& loop) const {
+    Program::Instruction instruction;
+    instruction.node = i;
+    instruction.loop = &loop;
+    instruction.fn = &no_attributes;
+    return instruction;
+  }
+
+  // The inputs are read; the result may stand where one of them stood, since a loop may write over what it reads.
+  void emit(Program::Instruction instruction, NodeId i, std::span<const NodeId> in) {
+    instruction.arity = static_cast<std::uint16_t>(in.size());
+    for (std::size_t k = 0; k < Program::most_inputs; ++k)
+      instruction.in[k] = k < in.size() ? register_of(in[k]) : instruction.in[0];
+    for (NodeId x : in) release(x, i);
+    std::uint32_t& to = registers_[i - begin_];
+    if (to == none) to = take();
+    instruction.out = static_cast<std::uint16_t>(to);
+    p_.instructions.push_back(instruction);
+  }
+
+  // An op together with those of its inputs that are parts of it.
+  bool write_combined(NodeId i) {
+    const NodeId a = through_views(g_.in(i, 0)), b = through_views(g_.in(i, 1));
+    const auto is_part = [&](NodeId x) { return inside(x) && part_of_[x - begin_] == i; };
+    std::vector<NodeId> in;
+    const auto inputs_of = [&](NodeId x) { in.insert(in.end(), g_.in(x).begin(), g_.in(x).end()); };
+    if (is_part(a) && is_part(b)) {
+      inputs_of(a);
+      inputs_of(b);
+      emit(instruction_of(i, paired_loop(arithmetic(a), arithmetic(b), arithmetic(i))), i, in);
+    } else if (is_part(a) || is_part(b)) {
+      const NodeId part = is_part(a) ? a : b;
+      inputs_of(part);
+      in.push_back(is_part(a) ? g_.in(i, 1) : g_.in(i, 0));
+      emit(instruction_of(i, chained_loop(arithmetic(part), arithmetic(i), is_part(b))), i, in);
+    }
+    return is_part(a) || is_part(b);
+  }
+
+  // From left to right, two terms at a time.
+  void write_sum(NodeId i) {
     static const VectorLoop plus = vector_loop<Plus, 2>(), same = vector_loop<Same, 1>();
     const auto in = g_.in(i);
     std::uint32_t& to = registers_[i - begin_];
     if (to == none) to = take();
-    instruction.fn = &no_attributes;
-    instruction.out = static_cast<std::uint16_t>(to);
-    instruction.in[0] = instruction.in[1] = instruction.in[2] = register_of(in[0]);
-    instruction.loop = in.size() == 1 ? &same : &plus;
-    instruction.arity = in.size() == 1 ? 1 : 2;
-    if (in.size() == 1) p_.instructions.push_back(instruction);
-    for (std::size_t k = 1; k < in.size(); ++k) {
-      instruction.in[1] = register_of(in[k]);
+    const auto out = static_cast<std::uint16_t>(to);
+    std::uint16_t total = register_of(in[0]);
+    const auto add = [&](const VectorLoop& loop, std::uint16_t arity, std::uint16_t b, std::uint16_t c) {
+      Program::Instruction instruction = instruction_of(i, loop);
+      instruction.arity = arity;
+      const std::uint16_t operands[] = {total, b, c, total};
+      std::copy_n(operands, Program::most_inputs, instruction.in);
+      instruction.out = total = out;
       p_.instructions.push_back(instruction);
-      instruction.in[0] = instruction.in[2] = instruction.out;
-    }
+    };
+    if (in.size() == 1) add(same, 1, total, total);
+    std::size_t k = 1;
+    for (; k + 1 < in.size(); k += 2)
+      add(chained_loop(Arithmetic::add, Arithmetic::add, false), 3, register_of(in[k]), register_of(in[k + 1]));
+    if (k < in.size()) add(plus, 2, register_of(in[k]), total);
     for (NodeId x : in) release(x, i);
   }
 
@@ -169,6 +234,7 @@ class Writer {
   const std::vector<bool>& used_outside_;
   std::vector<NodeId>& operands_;
   std::vector<NodeId> last_use_;
+  std::vector<NodeId> part_of_;  // the node whose instruction computes this one too
   std::vector<std::uint32_t> registers_;
   std::unordered_map<NodeId, std::size_t> known_;
   std::vector<std::uint32_t> free_;

@@ -2,6 +2,7 @@
 
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/reduce.h>
 
 #include "support.h"
 
@@ -17,7 +18,6 @@ Array one(double value) { return full(Shape{}, value); }
 }  // namespace
 
 // ---- Leaves
-// ----------------------------------------------------------------------------------------------------------
 
 TEST_CASE("leaves take the tape's real type, indices stay indices") {
   Tape f(DType::f32), d(DType::f64);
@@ -71,7 +71,6 @@ TEST_CASE("nodes are found by number, and their handles by node") {
 }
 
 // ---- Marks
-// -----------------------------------------------------------------------------------------------------------
 
 TEST_CASE("rewind forgets what came after the mark, nothing else") {
   Tape tape;
@@ -194,7 +193,6 @@ TEST_CASE("gradients kept before a mark survive rewind, later ones do not") {
 }
 
 // ---- Randomness
-// ------------------------------------------------------------------------------------------------------
 
 TEST_CASE("draws are numbered in program order, from 0 after clear, and go back with rewind") {
   Tape tape;
@@ -227,4 +225,15 @@ TEST_CASE("the random key holds seed and step, and is one leaf until they change
   CHECK(tape.random_key().array().at({0}) == 2);
   tape.clear();
   CHECK(tape.random_key().array().at({0}) == 2);
+}
+
+TEST_CASE("a tape that was moved from says so") {
+  Tape tape;
+  const Tensor x = tape.variable(full({2}, 3));
+  Tape other(std::move(tape));
+  CHECK(sum(x).item() == 6);  // handles go with it
+  CHECK(error_of([&] { tape.size(); }) == "this tape was moved from: use the one it was moved to");
+  CHECK(error_of([&] { tape.constant(1); }) == "this tape was moved from: use the one it was moved to");
+  tape = Tape();
+  CHECK(tape.size() == 0);
 }

@@ -28,6 +28,9 @@ CASES = {
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.02, alpha=0.95, eps=1e-8),
     "adam": lambda p: torch.optim.Adam(p, lr=0.03, betas=(0.8, 0.95), eps=1e-6),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.03, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1),
+    "momentum_l2": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.2),
+    "rmsprop_l2": lambda p: torch.optim.RMSprop(p, lr=0.02, alpha=0.95, eps=1e-8, weight_decay=0.2),
+    "adam_l2": lambda p: torch.optim.Adam(p, lr=0.03, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.2),
 }
 
 if __name__ == "__main__":

@@ -26,12 +26,12 @@ TEST_CASE("AnyCell is the cell it holds, under the same names") {
 
 TEST_CASE("AnyCell holds cells without a projection, and stacks") {
   Rng rng(1);
-  const AnyCell mgu{MguCell(I, H, rng)}, stack{two_layers(rng)};
+  const AnyCell own{UgrnnCell(I, H, rng)}, stack{two_layers(rng)};
   Tape tape;
   const Tensor x = tape.constant(sequence());
-  CHECK(outputs(mgu, unroll(mgu, x, mgu.zero_state(tape, N))).shape() == Shape{T, N, H});
+  CHECK(outputs(own, unroll(own, x, own.zero_state(tape, N))).shape() == Shape{T, N, H});
   CHECK(outputs(stack, unroll(stack, x, stack.zero_state(tape, N))).shape() == Shape{T, N, H + 1});
-  CHECK_THROWS_AS(mgu.clone(), Error);
+  CHECK_THROWS_AS(own.clone(), Error);
   std::vector<AnyCell> layers;
   layers.push_back(make_cell("gru", I, H, rng));
   layers.push_back(make_cell("rnn", H, H, rng));

@@ -33,6 +33,17 @@ TEST_CASE("the same seed writes the same text, another seed another") {
   CHECK(write(model, U"", 1).size() == 40);
 }
 
+TEST_CASE("compiled or op by op, the same text is written; weights that change are seen") {
+  const CharModel model = some_model(U"\nabcdé");
+  CharWriter compiled(model, {.temperature = 0.7}, 3), eager(model, {.temperature = 0.7}, 3, true);
+  for (int i = 0; i < 60; ++i) CHECK(compiled.next() == eager.next());
+  for (const NamedParameter& p : model.parameters()) {
+    const View w = p.parameter->edit();
+    for (Index i = 0; i < w.size(); ++i) w.as<float>()[i] *= -2;
+  }
+  for (int i = 0; i < 60; ++i) CHECK(compiled.next() == eager.next());
+}
+
 TEST_CASE("what is written is read: a prompt in pieces, or written, leads to the same text") {
   const CharModel model = some_model(U"\nabcd");
   CharWriter greedy(model, {.greedy = true}, 1);

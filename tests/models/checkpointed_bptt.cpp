@@ -188,7 +188,7 @@ TEST_CASE("checkpointed gradients are those of plain back-propagation to the bit
   Rng rng(1);
   const Array x = sequence(L);
   check_cell(LstmCell(I, H, rng), x);
-  check_cell(MguCell(I, H, rng), x);
+  check_cell(UgrnnCell(I, H, rng), x);
   check_cell(make_cell("gru", I, H, rng, {.bias = Bias::two}), x);
 }
 
@@ -217,7 +217,7 @@ TEST_CASE("so they are for larger products, in f64, and for indices") {
 
 TEST_CASE("a cell without project gives the bits of plain unroll") {
   Rng rng(1);
-  const MguCell cell(I, H, rng);
+  const UgrnnCell cell(I, H, rng);
   Tape tape;
   backward(loss_of(unroll(cell, tape.constant(sequence(L)), cell.zero_state(tape, N)).back()));
   const auto expected = take_gradients(cell);
@@ -250,7 +250,7 @@ TEST_CASE("gradients add to what is there; frozen parameters get none") {
 
 TEST_CASE("steps appear in order, once without and once with gradients, and the plan says how often they run") {
   Rng rng(1);
-  const MguCell cell(I, H, rng);
+  const UgrnnCell cell(I, H, rng);
   CheckpointedBptt bptt(cell, N, {.states = 2, .block = 1});
   std::vector<Index> forward, back;
   bptt.backward_each(sequence(L), [&](Index t, const auto& s) {

@@ -3,7 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <rewind/autograd/backward.h>
 #include <rewind/models/clip.h>
+#include <rewind/models/init.h>
+#include <rewind/ops/activation.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/matmul.h>
+#include <rewind/ops/reduce.h>
 
 using namespace rw;
 
@@ -70,4 +76,36 @@ TEST_CASE("a gradient that is not finite is an error by name and changes nothing
   CHECK_THROWS_WITH_AS(grad_norm(m.parameters()), "the gradient of 'a' is infinite", Error);
   CHECK_THROWS_AS(clip_grad_norm(m.parameters(), 0), Error);
   CHECK_THROWS_AS(clip_grad_value(m.parameters(), std::nan("")), Error);
+}
+
+TEST_CASE("mean_over_uses: the mean of the gradients that a weight has in each of its uses") {
+  // h(t) = tanh(x + h(t-1) W), with one W, and with a W for each step, which are equal.
+  constexpr Index T = 4;
+  const auto run = [](Tape& tape, const std::vector<Parameter*>& W) {
+    Tensor h = tape.constant(full({2, 3}, 0.3));
+    for (Parameter* w : W) h = tanh(0.1 + matmul(h, *w));
+    backward(sum(h));
+  };
+  Rng rng(1);
+  struct Shared : Module {
+    explicit Shared(const Array& w) : W(param("W", w)) {}
+    Parameter& W;
+  };
+  const Array start = glorot(rng, 3, 3).to(DType::f64);
+  std::vector<Shared> own;
+  std::vector<Parameter*> parameters;
+  for (Index t = 0; t < T; ++t) own.emplace_back(start);
+  for (Shared& s : own) parameters.push_back(&s.W);
+  Shared shared(start);
+  Tape tape(DType::f64);
+  run(tape, parameters);
+  run(tape, std::vector<Parameter*>(T, &shared.W));
+  mean_over_uses(shared.parameters(), T);
+  for (Index i = 0; i < 9; ++i) {
+    double mean = 0;
+    for (const Shared& s : own) mean += s.W.grad().at({i / 3, i % 3}) / T;
+    CHECK(shared.W.grad().at({i / 3, i % 3}) == doctest::Approx(mean).epsilon(1e-13));
+  }
+  CHECK_THROWS_WITH_AS(mean_over_uses(shared.parameters(), 0),
+                       "mean_over_uses: a weight is used at least once, not 0 times", Error);
 }

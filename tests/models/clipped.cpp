@@ -51,7 +51,7 @@ TEST_CASE("a clipped cell has its cell's values, names, and, within the limit, g
   Rng rng(1);
   const LstmCell cell(I, H, rng);
   const Clipped wide(cell.clone(), 1e6), narrow(cell.clone(), 1e-3);
-  static_assert(ProjectedCell<Clipped<LstmCell>> && Cell<Clipped<MguCell>> && !ProjectedCell<Clipped<MguCell>>);
+  static_assert(ProjectedCell<Clipped<LstmCell>> && Cell<Clipped<UgrnnCell>> && !ProjectedCell<Clipped<UgrnnCell>>);
   const auto run = [&](const auto& c) {
     Tape tape;
     const auto states = unroll(c, tape.constant(sequence()), c.zero_state(tape, N));

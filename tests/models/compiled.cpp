@@ -1,11 +1,14 @@
+#include <sstream>
+
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/models/any_cell.h>
 #include <rewind/models/linear.h>
+#include <rewind/tools/dot.h>
 
-#include "sequence.h"
+#include "layers.h"
 
 using namespace rw;
 using namespace rw::test;
@@ -58,6 +61,38 @@ void check_compiled(const C& cell) {
   for (std::size_t i = 0; i < found.size(); ++i) CHECK(distance(found[i], expected[i]) < 1e-11);
 }
 
+// Batches of other lengths need no other plan.
+template <class L>
+void check_compiled_lengths(const L& layer, bool reverse = false) {
+  layer.to(DType::f64);
+  const auto step = [&](Tape&, Tensor x, typename L::State s, Tensor lengths) {
+    const UnrollOptions options{.reverse = reverse, .lengths = lengths};
+    const auto states = unroll(layer, x, s, options);
+    const auto last = last_state(layer, states, options);
+    const Tensor loss = asymmetric(clear_padding(outputs(layer, states), lengths)) + asymmetric(output(layer, last), 3);
+    backward(loss);
+    return std::pair(loss, last);
+  };
+  const Array x = sequence().to(DType::f64), some[] = {indices_of({2, 4}), indices_of({3, 0}), indices_of({4, 4})};
+  Tape start(DType::f64);
+  const auto zero = map_state(layer.zero_state(start, N), [](Tensor t) { return t + 0.25; });
+  auto plan = compile(step, x, zero, some[0]);
+  for (const Array& lengths : some) {
+    Tape tape(DType::f64);
+    const auto state = restore_state(tape, save_state(zero), layer.zero_state(tape, N));
+    const auto expected = step(tape, tape.constant(x), state, tape.constant(lengths));
+    const auto gradients = take_gradients(layer);
+    const auto found = plan(x, zero, lengths);
+    CHECK(found.first.item() == doctest::Approx(expected.first.item()).epsilon(1e-12));
+    const SavedState a = save_state(found.second), b = save_state(expected.second);
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(distance(a[i], b[i]) < 1e-13);
+    const auto same = take_gradients(layer);
+    for (std::size_t i = 0; i < same.size(); ++i) CHECK(distance(same[i], gradients[i]) < 1e-11);
+  }
+  CHECK(plan.plans() == 1);
+  CHECK_THROWS_WITH_AS(plan(x, zero, indices_of({5, 0})), doctest::Contains("the length of sequence 0 is 5"), Error);
+}
+
 }  // namespace
 
 TEST_CASE("every cell compiles, and its plan gives the eager losses, states and gradients") {
@@ -67,10 +102,33 @@ TEST_CASE("every cell compiles, and its plan gives the eager losses, states and 
     check_compiled(make_cell(name, I, H, rng, {.bias = Bias::two}));
   }
   check_compiled(LstmCell(I, H, rng));
-  check_compiled(MguCell(I, H, rng));
+  check_compiled(UgrnnCell(I, H, rng));
 }
 
 TEST_CASE("so does a stack") {
   Rng rng(1);
   check_compiled(two_layers(rng));
+}
+
+TEST_CASE("layers with unequal lengths and in both directions compile") {
+  for_each_cell(I, H, [](auto cell, auto other) {
+    using C = decltype(cell);
+    check_compiled_lengths(cell);
+    check_compiled_lengths(cell, true);
+    check_compiled_lengths(both_directions(std::move(cell), std::move(other)));
+    check_compiled_lengths(two_bidirectional<C>(I, H));
+  });
+}
+
+TEST_CASE("they are drawn, folded to one step") {
+  const auto layer = two_bidirectional<LstmCell>(I, H);
+  Tape tape;
+  const Tensor x = tape.constant(sequence(12)), lengths = tape.constant(indices_of({3, 12}));
+  unroll(layer, x, layer.zero_state(tape, N), {.lengths = lengths});
+  std::ostringstream dot, folded;
+  write_dot(dot, tape);
+  write_dot(folded, tape, {.fold_time = true});
+  CHECK(dot.str().find("sequence_mask") != std::string::npos);
+  CHECK(folded.str().find("clear_padding") != std::string::npos);
+  CHECK(folded.str().size() < dot.str().size() / 2);
 }

@@ -136,7 +136,7 @@ TEST_CASE("a wider beam finds what greedy choice misses, and its scores are the 
 TEST_CASE("streams of a batch, with prompts of any lengths, are as each alone") {
   const Tiny model(9, 3);
   const Prompts prompts{{1, 2, 3, 4, 5}, {6}, {7, 8, 1}, {2, 2, 2}};
-  Decoder batch(model, 4, 5);
+  Decoder batch(model, 4, {.seed = 5});
   batch.read(prompts);
   const auto beams = batch.beam({.width = 3, .length = 6, .stop = 0});
   const auto greedy = batch.sample({.choice = {.greedy = true}, .length = 8, .stop = 0});
@@ -159,7 +159,7 @@ TEST_CASE("streams of a batch, with prompts of any lengths, are as each alone") 
 
 TEST_CASE("a stream's draws do not depend on the others, and come as often as they should") {
   const Tiny model(5, 4, 1.0);
-  Decoder two(model, 2, 9), three(model, 3, 9);
+  Decoder two(model, 2, {.seed = 9}), three(model, 3, {.seed = 9});
   two.read(Prompts{{1}, {2}});
   three.read(Prompts{{1}, {2}, {3}});
   const auto a = two.sample({.length = 30}), b = three.sample({.length = 30});
@@ -203,9 +203,17 @@ TEST_CASE("states go on from call to call") {
   CHECK(whole.sample(greedy) == single.sample(greedy));
 }
 
+TEST_CASE("a compiled step chooses the same") {
+  const Tiny model(8, 6);
+  Decoder eager(model, 2, {.seed = 3}), compiled(model, 2, {.seed = 3, .compiled = true});
+  for (auto* decoder : {&eager, &compiled}) decoder->read(Prompts{{1, 2}, {3}});
+  CHECK(eager.sample({.length = 20}) == compiled.sample({.length = 20}));
+  CHECK(eager.beam({.width = 2, .length = 5})[1][0].tokens == compiled.beam({.width = 2, .length = 5})[1][0].tokens);
+}
+
 TEST_CASE("a stop symbol ends a stream, and is its last") {
   const Tiny model(5, 8, 0.5);
-  Decoder decoder(model, 3, 2);
+  Decoder decoder(model, 3, {.seed = 2});
   decoder.read(std::vector<std::int32_t>{1});
   const auto drawn = decoder.sample({.length = 400, .stop = 3});
   for (const Tokens& tokens : drawn) {

@@ -9,23 +9,13 @@
 #include <rewind/core/error.h>
 #include <rewind/models/file.h>
 
+#include "folder.h"
+
 using namespace rw;
+using rw::test::Folder;
 namespace fs = std::filesystem;
 
 namespace {
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "rewind_file_XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string operator/(const char* name) const { return (path / name).string(); }
-  fs::path path;
-};
 
 std::string message_of(const std::string& path, std::string_view bytes) {
   try {
@@ -46,7 +36,7 @@ TEST_CASE("a file is written, read, and replaced whole") {
   CHECK(read_file(path) == std::string("abc\0d", 5));
   write_file(path, "new");
   CHECK(read_file(path) == "new");
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
+  CHECK(folder.files() == 1);
   const std::string large(3'000'000, 'x');
   write_file(path, large);
   CHECK(read_file(path) == large);
@@ -65,13 +55,12 @@ TEST_CASE("what cannot be written names the path and the reason") {
   const Folder folder;
   const std::string nowhere = folder / "no/such/folder";
   CHECK(message_of(nowhere, "x") == nowhere + ": cannot create a file in its folder: No such file or directory");
-  CHECK(message_of(folder.path.string(), "x") == folder.path.string() + ": cannot write: it is a folder");
+  CHECK(message_of(folder.path(), "x") == folder.path() + ": cannot write: it is a folder");
   CHECK(message_of("/dev/full", "x") == "/dev/full: cannot write: No space left on device");
   CHECK_FALSE(fs::is_regular_file("/dev/full"));
   CHECK(message_of("/dev/null", "x") == "written");
   CHECK_THROWS_WITH_AS(read_file(nowhere), (nowhere + ": cannot open: No such file or directory").c_str(), Error);
-  CHECK_THROWS_WITH_AS(read_file(folder.path.string()),
-                       (folder.path.string() + ": cannot read: Is a directory").c_str(), Error);
+  CHECK_THROWS_WITH_AS(read_file(folder.path()), (folder.path() + ": cannot read: Is a directory").c_str(), Error);
 }
 
 TEST_CASE("when the disk is full the old file stays whole and no other is left") {
@@ -88,5 +77,5 @@ TEST_CASE("when the disk is full the old file stays whole and no other is left")
   std::signal(SIGXFSZ, handler);
   CHECK(message == path + ": cannot write: File too large");
   CHECK(read_file(path) == "old");
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
+  CHECK(folder.files() == 1);
 }

@@ -1,15 +1,13 @@
 #include <cmath>
-#include <fstream>
 #include <limits>
-#include <map>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
 #include <rewind/core/random.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/optimizer.h>
-#include <rewind/models/schedule.h>
+
+#include "golden_text.h"
 
 using namespace rw;
 
@@ -31,18 +29,6 @@ void set_gradient(Parameter& w, Index t) {
         static_cast<T>(std::sin(3 * static_cast<double>(w.value().span<T>()[i]) + static_cast<double>(t)));
 }
 
-std::map<std::string, std::vector<double>> golden() {
-  std::map<std::string, std::vector<double>> all;
-  std::ifstream file(REWIND_SOURCE_DIR "/tests/golden/optimizers.txt");
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string name;
-    words >> name;
-    for (double x = 0; words >> x;) all[name].push_back(x);
-  }
-  return all;
-}
-
 std::unique_ptr<Optimizer> make(const std::string& name, std::vector<NamedParameter> p) {
   if (name == "sgd") return std::make_unique<Sgd>(std::move(p), SgdOptions{.rate = 0.1});
   if (name == "momentum") return std::make_unique<Sgd>(std::move(p), SgdOptions{.rate = 0.05, .momentum = 0.9});
@@ -53,16 +39,25 @@ std::unique_ptr<Optimizer> make(const std::string& name, std::vector<NamedParame
   if (name == "adam")
     return std::make_unique<Adam>(std::move(p),
                                   AdamOptions{.rate = 0.03, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6});
-  return std::make_unique<AdamW>(std::move(p), AdamOptions{.rate = 0.03, .decay = 0.1});
+  if (name == "momentum_l2")
+    return std::make_unique<Sgd>(std::move(p), SgdOptions{.rate = 0.05, .momentum = 0.9, .l2 = 0.2});
+  if (name == "rmsprop_l2")
+    return std::make_unique<RmsProp>(std::move(p),
+                                     RmsPropOptions{.rate = 0.02, .decay = 0.95, .epsilon = 1e-8, .l2 = 0.2});
+  if (name == "adam_l2")
+    return std::make_unique<Adam>(std::move(p),
+                                  AdamOptions{.rate = 0.03, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .l2 = 0.2});
+  return std::make_unique<AdamW>(std::move(p), AdamOptions{.rate = 0.03, .weight_decay = 0.1});
 }
 
-const char* const names[] = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"};
+const char* const names[] = {"sgd",   "momentum",    "nesterov",   "rmsprop", "adam",
+                             "adamw", "momentum_l2", "rmsprop_l2", "adam_l2"};
 
 }  // namespace
 
 TEST_CASE("optimizers follow PyTorch's to rounding, in f64 and f32") {
-  const auto expected = golden();
-  REQUIRE(expected.size() == 6);
+  const auto expected = test::golden_text("optimizers.txt");
+  REQUIRE(expected.size() == 9);
   for (const std::string name : names) {
     CAPTURE(name);
     Weights m = three();
@@ -172,10 +167,11 @@ TEST_CASE("a state that does not fit is refused whole") {
   auto state = adam.state();
   state[0].array = Array(Shape{4}, DType::f64);
   state[1].name = "w.other";
-  CHECK_THROWS_WITH_AS(adam.set_state(state),
-                       "the saved state is not of this optimizer; 'w.mean' is f64 (4), not f64 (3); 'w.variance' is "
-                       "missing; 'w.other' is not expected",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      adam.set_state(state),
+      "the saved state is not of this optimizer: missing: w.variance; not expected: w.other; of another "
+      "shape: w.mean (f64 (4), not f64 (3))",
+      Error);
   CHECK_THROWS_AS(Sgd(m.parameters()).set_state(adam.state()), Error);
   auto nowhere = adam.state();
   nowhere[2].array.fill(std::numeric_limits<double>::quiet_NaN());
@@ -198,7 +194,7 @@ TEST_CASE("options that make no sense are refused") {
   CHECK_THROWS_AS(RmsProp(m.parameters(), {.decay = 1.5}), Error);
   CHECK_THROWS_AS(Adam(m.parameters(), {.beta1 = nan}), Error);
   CHECK_THROWS_AS(Adam(m.parameters(), {.epsilon = 0}), Error);
-  CHECK_THROWS_AS(AdamW(m.parameters(), {.decay = -0.1}), Error);
+  CHECK_THROWS_AS(AdamW(m.parameters(), {.weight_decay = -0.1}), Error);
   Sgd sgd(m.parameters());
   CHECK_THROWS_AS(sgd.set_rate(std::numeric_limits<double>::infinity()), Error);
   CHECK(sgd.rate() == 1e-2);
@@ -228,15 +224,59 @@ TEST_CASE("large parameters: the same bits for any number of threads") {
   CHECK(one.at({299, 400}) != 0);
 }
 
-TEST_CASE("StepDecay") {
-  const StepDecay recipe{.rate = 2e-3, .factor = 0.97, .after = 10};
-  CHECK(recipe(0) == 2e-3);
-  CHECK(recipe(9) == 2e-3);
-  CHECK(recipe(10) == doctest::Approx(2e-3 * 0.97));
-  CHECK(recipe(12) == doctest::Approx(2e-3 * 0.97 * 0.97 * 0.97));
-  const StepDecay slow{.rate = 1, .factor = 0.5, .after = 100, .every = 100};
-  CHECK(slow(99) == 1);
-  CHECK(slow(199) == 0.5);
-  CHECK(slow(200) == 0.25);
-  CHECK(StepDecay{.rate = 3}(1000) == 3);
+TEST_CASE("groups have rates, decays and clips of their own") {
+  Weights a = three(), b = three(), c = three();
+  const Array start = a.w.value();
+  Sgd sgd({{.parameters = a.parameters(), .rate_factor = 0.5},
+           {.parameters = b.parameters(), .weight_decay = 0.25, .l2 = 0},
+           {.parameters = c.parameters(), .l2 = 0, .clip_norm = 2.5}},
+          {.rate = 0.5, .l2 = 1});
+  for (const Weights* m : {&a, &b}) m->w.grad().fill(1);
+  c.w.grad() = Array({3.0, 0.0, -4.0}, {3});
+  sgd.step();
+  for (Index i = 0; i < 3; ++i) {
+    CHECK(a.w.value().at({i}) == doctest::Approx(start.at({i}) - 0.25 * (1 + start.at({i}))).epsilon(1e-15));
+    CHECK(b.w.value().at({i}) == doctest::Approx(start.at({i}) * (1 - 0.5 * 0.25) - 0.5).epsilon(1e-15));
+  }
+  CHECK(c.w.value().at({0}) == doctest::Approx(start.at({0}) - 0.5 * 1.5).epsilon(1e-15));
+  CHECK(c.w.value().at({2}) == doctest::Approx(start.at({2}) + 0.5 * 2).epsilon(1e-15));
+  REQUIRE(sgd.state().size() == 2);
+}
+
+TEST_CASE("groups are one optimizer: its state has all of them, and a gradient that is no number changes nothing") {
+  Weights a = three(), b = three();
+  const auto make_groups = [&](Weights& x, Weights& y) {
+    return std::vector<ParameterGroup>{{.parameters = x.parameters(), .rate_factor = 2},
+                                       {.parameters = y.parameters(), .weight_decay = 0.1, .clip_norm = 1}};
+  };
+  Adam adam(make_groups(a, b), {.rate = 0.1});
+  Weights a2 = three(), b2 = three();
+  Adam other(make_groups(a2, b2), {.rate = 0.3});
+  for (Index t = 0; t < 2; ++t) {
+    for (Weights* m : {&a, &b}) set_gradient<double>(m->w, t);
+    adam.step();
+  }
+  CHECK(adam.state()[2].name == "w#2.mean");
+  CHECK(!(a.w.value() == b.w.value()));
+  copy_parameters(a, a2);
+  copy_parameters(b, b2);
+  other.set_state(adam.state());
+  for (Index t = 2; t < 4; ++t) {
+    for (Weights* m : {&a, &b, &a2, &b2}) set_gradient<double>(m->w, t);
+    adam.step();
+    other.step();
+  }
+  CHECK(a.w.value() == a2.w.value());
+  CHECK(b.w.value() == b2.w.value());
+
+  const Array before = a.w.value();
+  a.w.grad().fill(1);
+  b.w.grad().fill(std::numeric_limits<double>::quiet_NaN());
+  CHECK_THROWS_WITH_AS(adam.step(), "the gradient of 'w#2' is nan", Error);
+  CHECK(a.w.value() == before);
+  CHECK(adam.steps() == 4);
+  CHECK_THROWS_WITH_AS(Sgd({{.parameters = a.parameters()}, {.parameters = a.parameters()}}, {}),
+                       "parameter 'w' is in two groups of an optimizer", Error);
+  CHECK_THROWS_WITH_AS(Sgd({{.parameters = a.parameters(), .clip_norm = -1}}, {}),
+                       "an optimizer's clip norm must be a finite number of 0 or more, not -1.000000", Error);
 }

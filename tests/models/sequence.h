@@ -28,31 +28,30 @@ inline double distance(const Tensor& a, const Tensor& b) {
   return most;
 }
 
-// A user's cell: the minimal gated unit (Zhou et al., 2016).
-class MguCell : public Module {
+// A user's cell: the update gate RNN (Collins, Sohl-Dickstein and Sussillo, 2017).
+class UgrnnCell : public Module {
  public:
   struct State {
     Tensor h;
   };
-  MguCell(Index in, Index hidden, Rng& rng)
-      : W_(param("W", glorot(rng, in, 2 * hidden))),
-        U_(param("U", orthogonal(rng, hidden))),
-        V_(param("V", orthogonal(rng, hidden))),
+  UgrnnCell(Index in, Index hidden, Rng& rng)
+      : Module("ugrnn"),
+        W_(param("W", glorot(rng, in, 2 * hidden))),
+        R_(param("R", glorot(rng, hidden, 2 * hidden))),
         b_(param("b", zeros(2 * hidden))),
         hidden_(hidden) {}
   State zero_state(Tape& tape, Index batch) const { return {tape.constant(zeros(batch, hidden_))}; }
   State step(Tensor x, State s) const {
-    auto [zf, zn] = split<2>(matmul(x, W_) + b_);
-    Tensor f = sigmoid(zf + matmul(s.h, U_));
-    Tensor n = tanh(zn + matmul(f * s.h, V_));
-    return {s.h + f * (n - s.h)};
+    auto [zg, zn] = split<2>(matmul(x, W_) + matmul(s.h, R_) + b_);
+    Tensor g = sigmoid(zg), n = tanh(zn);
+    return {n + g * (s.h - n)};
   }
 
  private:
-  Parameter &W_, &U_, &V_, &b_;
+  Parameter &W_, &R_, &b_;
   Index hidden_;
 };
-static_assert(Cell<MguCell> && !ProjectedCell<MguCell>);
+static_assert(Cell<UgrnnCell> && !ProjectedCell<UgrnnCell>);
 
 inline Stack<LstmCell> two_layers(Rng& rng, double dropout = 0) {
   std::vector<LstmCell> layers;

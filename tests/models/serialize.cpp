@@ -11,27 +11,13 @@
 #include <rewind/models/linear.h>
 #include <rewind/models/serialize.h>
 
+#include "folder.h"
+
 using namespace rw;
+using rw::test::Folder;
 namespace fs = std::filesystem;
 
 namespace {
-
-// A folder of this test alone, removed at its end.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "rewind_serialize_XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string operator/(const char* name) const { return (path_ / name).string(); }
-  std::ptrdiff_t files() const { return std::distance(fs::directory_iterator(path_), {}); }
-
- private:
-  fs::path path_;
-};
 
 ArrayFile sample() {
   ArrayFile file;

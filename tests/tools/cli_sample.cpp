@@ -36,6 +36,7 @@ TEST_CASE("rewind sample writes prompt, length characters and a line break, the 
   CHECK(c.sample("m --greedy --length 20").out == c.sample("m --temperature 0 --length 20 --seed 9").out);
   CHECK(c.sample("m --top-k 1 --length 20").out == c.sample("m --greedy --length 20").out);
   CHECK(c.sample("m --length 0").out == "\n");
+  CHECK(c.sample("m --prompt 'é ab' --length 30 --seed 5 --eager").out == result.out);
 }
 
 TEST_CASE("rewind sample searches, chooses from the nucleus, and stops") {

@@ -4,6 +4,7 @@
 //     bench_compile [--threads n] [--rounds n] [--only H] [--profile]
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -169,6 +171,10 @@ double now() {
 
 template <class F>
 double seconds(F&& f, int times) {
+  if (thread_count > 1) {  // until the other's threads, which spin for a while when their work is done, sleep
+    std::this_thread::sleep_for(std::chrono::milliseconds(40));
+    f();
+  }
   const double begin = now();
   for (int i = 0; i < times; ++i) f();
   return (now() - begin) / times;

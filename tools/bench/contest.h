@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -25,9 +26,11 @@ struct Timing {
 };
 
 /// Runs each contender `rounds` times in turn, every round long enough to be timed, after one round that is not
-/// counted. Throws std::runtime_error when two contenders compute different things.
+/// counted. Throws std::runtime_error when two contenders compute different things. With `rest`, every round begins
+/// after a pause: threads of OpenMP spin for a while when their work is done, and would slow the next contender.
 inline std::vector<Timing> contest(const std::vector<Contender>& contenders, int rounds = 9,
-                                   double seconds_a_round = 0.02, double tolerance = 1e-3) {
+                                   double seconds_a_round = 0.02, double tolerance = 1e-3,
+                                   std::chrono::milliseconds rest = {}) {
   using Clock = std::chrono::steady_clock;
   const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
   std::vector<int> repeats;
@@ -44,6 +47,10 @@ inline std::vector<Timing> contest(const std::vector<Contender>& contenders, int
   std::vector<std::vector<double>> times(contenders.size());
   for (int round = 0; round < rounds; ++round) {
     for (std::size_t i = 0; i < contenders.size(); ++i) {
+      if (rest.count() > 0) {
+        std::this_thread::sleep_for(rest);
+        contenders[i].step();
+      }
       const auto start = Clock::now();
       for (int r = 0; r < repeats[i]; ++r) contenders[i].step();
       times[i].push_back(seconds(Clock::now() - start) / repeats[i]);

@@ -19,6 +19,7 @@ struct SampleCommand {
   double length_penalty = 0;
   bool use_beam = false;
   std::uint64_t seed = 1;
+  bool eager = false;
 };
 
 // The character that ends the text, if any; it must be one that the model can write.
@@ -39,7 +40,7 @@ void sample(const SampleCommand& c) {
   CharModel model = CharModel::load(c.model);
   model.eval();
   const auto stop = stop_character(c, model.vocabulary());
-  CharWriter writer(model, c.options, c.seed);
+  CharWriter writer(model, c.options, c.seed, c.eager);
   writer.read(decode_utf8(c.prompt, "prompt"));
   if (c.use_beam) {
     const std::u32string best =
@@ -75,6 +76,7 @@ void add_sample(CLI::App& rewind) {
       ->capture_default_str();
   app->add_flag("--greedy", c->options.greedy, "Always the likeliest character");
   app->add_option("--seed", c->seed, "Seed of the choices")->capture_default_str();
+  app->add_flag("--eager", c->eager, "Run op by op, in place of a compiled step");
   app->add_option("--stop", c->stop, "End after this character");
   CLI::Option* beam = app->add_option("--beam", c->beam, "Search for the likeliest text with so many hypotheses");
   for (const char* choice : {"--temperature", "--top-k", "--top-p", "--greedy"}) beam->excludes(choice);

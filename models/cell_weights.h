@@ -1,0 +1,60 @@
+#pragma once
+
+#include <array>
+#include <string>
+
+#include <rewind/models/embedding.h>
+#include <rewind/models/gru_cell.h>
+#include <rewind/models/linear.h>
+#include <rewind/models/lstm_cell.h>
+#include <rewind/models/rnn_cell.h>
+#include <rewind/models/weight_map.h>
+
+// The library's layers as `torch_weights`, `keras_weights` and `onednn_weights` look at them.
+
+namespace rw::detail {
+
+/// The parameters of a cell, each by what it does.
+struct CellWeights {
+  std::string kind;  // "gru"
+  Index gates = 1, in = 0, hidden = 0;
+  Parameter *W = nullptr, *R = nullptr, *b = nullptr, *br = nullptr;
+  /// Of each gate: -1 where the other libraries' gate is 1 - ours, since 1 - sigmoid(a) = sigmoid(-a).
+  std::array<double, 4> sign = {1, 1, 1, 1};
+  /// The gate whose recurrent bias is multiplied by another gate, so that it cannot be joined with the input's; or -1.
+  Index apart = -1;
+  bool reset_after = false;
+};
+
+// Throw Error, naming it, for a parameter that no other library's cell has.
+CellWeights weights_of(const RnnCell& cell);
+CellWeights weights_of(const LstmCell& cell);
+CellWeights weights_of(const GruCell& cell);
+
+/// How another library lays out the gates of one cell: where each of our gates stands, and whether a matrix is [gate,
+/// out, in] rather than [in, gate, out].
+struct GateLayout {
+  std::array<Index, 4> place = {0, 1, 2, 3};
+  bool transposed = false;
+};
+
+/// Links our W or R (`matrix`, of `in` rows) to numbers `start`, ... of an array.
+void link_matrix(WeightMap& map, std::size_t array, Index start, const CellWeights& cell, Parameter& matrix, Index in,
+                 const GateLayout& layout);
+
+/// Numbers `start`, ... of an array: one gate's bias.
+struct BiasPlace {
+  std::size_t array;
+  Index start;
+};
+/// Links the biases of one of our gates. `recurrent` is null where the other library has one bias: a cell with two then
+/// gets 0 for its second, and gives away their sum; where the other library has two and the cell one, it is the other
+/// way round.
+void link_bias(WeightMap& map, const CellWeights& cell, Index gate, BiasPlace input, const BiasPlace* recurrent);
+
+/// A Linear by the names of its weights, [out, in] if `transposed`, and of its bias.
+WeightMap dense_layer(const Linear& linear, const char* weights, const char* bias, bool transposed);
+/// An Embedding, which all libraries have the same way round.
+WeightMap table(const Embedding& embedding, const char* weights);
+
+}  // namespace rw::detail

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <rewind/models/gru_cell.h>
+#include <rewind/models/lstm_cell.h>
+#include <rewind/models/rnn_cell.h>
+#include <rewind/models/stack.h>
+#include <rewind/models/weight_map.h>
+
+namespace rw {
+
+// Weights as oneDNN's recurrent primitives take them: "weights_layer" and "weights_iter" [layers, directions, in,
+// gates, out] and "bias" [layers, directions, gates, out], to load and to save; see WeightMap.
+// - vanilla_rnn for RnnCell; lstm, with gates i, f, c, o as here, for LstmCell; gru for a GruCell with Reset::before;
+//   lbr_gru for one with Reset::after.
+// - Gates of a GRU are u, r, o, of which u keeps the old state (the tests ask the primitive): a cell whose update gate
+//   takes the new one gets its weights with the other sign.
+// - oneDNN has one bias, and lbr_gru a fourth row for the recurrent bias of its candidate gate. A cell with Bias::two
+// gets
+//   0 for the rest of its second bias, and saves the sums; one with Bias::one cannot hold the fourth row, so that
+//   loading throws Error unless it is 0, and saving writes 0. With Bias::none there is no "bias".
+
+/// Physical order of the matrices, as oneDNN's format tags have it: ldigo is [L, D, in, gates, out], ldgoi is [L, D,
+/// gates, out, in].
+enum class OnednnLayout { ldigo, ldgoi };
+
+WeightMap onednn_weights(const RnnCell& cell, OnednnLayout layout = OnednnLayout::ldigo);
+WeightMap onednn_weights(const LstmCell& cell, OnednnLayout layout = OnednnLayout::ldigo);
+WeightMap onednn_weights(const GruCell& cell, OnednnLayout layout = OnednnLayout::ldigo);
+
+/// Cells of all layers and, in each, of all directions in one set of arrays. Throws Error for none, and for cells of
+/// different sizes, kinds or biases.
+WeightMap onednn_weights(std::span<const RnnCell* const> cells, Index directions, OnednnLayout layout);
+WeightMap onednn_weights(std::span<const LstmCell* const> cells, Index directions, OnednnLayout layout);
+WeightMap onednn_weights(std::span<const GruCell* const> cells, Index directions, OnednnLayout layout);
+
+/// The layers of a stack.
+template <class C>
+WeightMap onednn_weights(const Stack<C>& stack, OnednnLayout layout = OnednnLayout::ldigo) {
+  std::vector<const C*> cells;
+  for (std::size_t i = 0; i < stack.depth(); ++i) cells.push_back(&stack.layer(i));
+  return onednn_weights(cells, 1, layout);
+}
+/// A layer in both directions.
+template <class C>
+WeightMap onednn_weights(const C& forward, const C& backward, OnednnLayout layout = OnednnLayout::ldigo) {
+  const C* const cells[] = {&forward, &backward};
+  return onednn_weights(cells, 2, layout);
+}
+
+}  // namespace rw

@@ -1,0 +1,46 @@
+#include <rewind/core/error.h>
+#include <rewind/models/cell_weights.h>
+#include <rewind/models/torch_weights.h>
+
+namespace rw {
+namespace {
+
+WeightMap recurrent_layer(const detail::CellWeights& cell, const TorchPlace& place) {
+  const std::string suffix = "_l" + std::to_string(place.layer) + (place.reverse ? "_reverse" : "");
+  const Index height = cell.gates * cell.hidden;
+  const detail::GateLayout layout{.transposed = true};
+  WeightMap map;
+  detail::link_matrix(map, map.array("weight_ih" + suffix, {height, cell.in}), 0, cell, *cell.W, cell.in, layout);
+  detail::link_matrix(map, map.array("weight_hh" + suffix, {height, cell.hidden}), 0, cell, *cell.R, cell.hidden,
+                      layout);
+  if (cell.b == nullptr) return map;
+  const std::size_t ih = map.array("bias_ih" + suffix, {height}), hh = map.array("bias_hh" + suffix, {height});
+  for (Index g = 0; g < cell.gates; ++g) {
+    const detail::BiasPlace recurrent{hh, g * cell.hidden};
+    detail::link_bias(map, cell, g, {ih, g * cell.hidden}, &recurrent);
+  }
+  return map;
+}
+
+}  // namespace
+
+WeightMap torch_weights(const RnnCell& cell, const TorchPlace& place) {
+  return recurrent_layer(detail::weights_of(cell), place);
+}
+
+WeightMap torch_weights(const LstmCell& cell, const TorchPlace& place) {
+  return recurrent_layer(detail::weights_of(cell), place);
+}
+
+WeightMap torch_weights(const GruCell& cell, const TorchPlace& place) {
+  const detail::CellWeights weights = detail::weights_of(cell);
+  if (!weights.reset_after)
+    throw Error("torch_weights: PyTorch's GRU resets after the product, this one before: use Reset::after");
+  return recurrent_layer(weights, place);
+}
+
+WeightMap torch_weights(const Linear& linear) { return detail::dense_layer(linear, "weight", "bias", true); }
+
+WeightMap torch_weights(const Embedding& embedding) { return detail::table(embedding, "weight"); }
+
+}  // namespace rw

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <rewind/models/embedding.h>
+#include <rewind/models/gru_cell.h>
+#include <rewind/models/linear.h>
+#include <rewind/models/lstm_cell.h>
+#include <rewind/models/recurrent.h>
+#include <rewind/models/rnn_cell.h>
+#include <rewind/models/stack.h>
+#include <rewind/models/weight_map.h>
+
+namespace rw {
+
+// State dicts of PyTorch's layers (torch.nn.RNN, LSTM, GRU, Linear, Embedding), to load and to save; see WeightMap.
+// PyTorch's matrices are ours transposed, with the gates in the same order (i, f, g, o and r, z, n). It has two biases:
+// - a cell made with Bias::two holds both;
+// - one with Bias::one holds their sum, and saves it as the first, with 0 for the second. A GRU cannot hold the second
+//   bias of its candidate gate then, which the reset gate multiplies: loading throws Error unless it is 0;
+// - Bias::none is PyTorch's bias=False.
+// PyTorch's update gate keeps the old state; a cell whose gate takes the new one gets its weights with the other sign.
+
+/// Which of a layer's cells it is: "weight_ih_l1_reverse" is {.layer = 1, .reverse = true}.
+struct TorchPlace {
+  int layer = 0;
+  bool reverse = false;
+};
+
+/// One layer in one direction. Throws Error for a cell that PyTorch has no like of: a GRU that resets before the
+/// product, an LSTM with peepholes.
+WeightMap torch_weights(const RnnCell& cell, const TorchPlace& place = {});
+WeightMap torch_weights(const LstmCell& cell, const TorchPlace& place = {});
+WeightMap torch_weights(const GruCell& cell, const TorchPlace& place = {});
+/// "weight" and "bias".
+WeightMap torch_weights(const Linear& linear);
+/// "weight".
+WeightMap torch_weights(const Embedding& embedding);
+
+/// num_layers cells.
+template <class C>
+WeightMap torch_weights(const Stack<C>& stack) {
+  WeightMap map;
+  for (std::size_t i = 0; i < stack.depth(); ++i)
+    map.add("", torch_weights(stack.layer(i), {.layer = static_cast<int>(i)}));
+  return map;
+}
+template <class C>
+WeightMap torch_weights(const Recurrent<C>& layer) {
+  return torch_weights(layer.cell());
+}
+
+}  // namespace rw

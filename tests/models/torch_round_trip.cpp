@@ -1,0 +1,91 @@
+// Files for PyTorch, read and written by PyTorch itself. Debian's python3-torch need not be installed: ctest says
+// "skipped" then.
+
+#include <cstdlib>
+#include <iostream>
+
+#include <doctest/doctest.h>
+
+#include <rewind/models/torch_weights.h>
+
+#include "folder.h"
+#include "golden_layers.h"
+
+using namespace rw;
+using namespace rw::test;
+
+namespace {
+
+template <class C, class Options = decltype(std::declval<C>().options())>
+std::vector<C> cells(Rng& rng, std::vector<Index> in, std::remove_cvref_t<Options> options) {
+  options.bias = Bias::two;
+  options.biases = Init::uniform(0.5);
+  std::vector<C> all;
+  for (const Index width : in) {
+    all.emplace_back(width, 3, rng, options);
+    all.back().to(DType::f64);
+  }
+  return all;
+}
+
+// Writes the weights, an input, and our output.
+void write(const Folder& folder, const std::string& name, const WeightMap& map, const Array& x, const Tensor& y) {
+  map.save(folder / (name + ".safetensors"));
+  save_arrays(folder / (name + ".values.safetensors"), ArrayFile{{{"x", x}, {"y", y.array()}}, {}});
+}
+
+template <class C>
+WeightMap write_layers(const Folder& folder, const std::string& name, const std::vector<C>& layers, bool both_ways) {
+  Rng rng(2);
+  const Array x = uniform(rng, {4, 2, 2}, -1, 1).to(DType::f64);
+  WeightMap map;
+  const std::size_t directions = both_ways ? 2 : 1;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    map.add("", torch_weights(layers[i], {static_cast<int>(i / directions), i % directions == 1}));
+  Tape tape(DType::f64);
+  const Tensor zero = tape.constant(0.0, {static_cast<Index>(layers.size()), 2, 3});
+  write(folder, name, map, x, run_layers(layers, both_ways, tape.constant(x), {zero, zero}).y);
+  return map;
+}
+
+}  // namespace
+
+TEST_CASE("PyTorch reads our state dicts, computes what we compute, and we read its") {
+  Rng rng(1);
+  const Folder folder;
+  const auto rnn = cells<RnnCell>(rng, {2, 3}, {.activation = RnnOptions::Activation::relu});
+  const auto lstm = cells<LstmCell>(rng, {2, 2, 6, 6}, {});
+  const auto gru = cells<GruCell>(rng, {2}, {});
+  Linear linear(2, 3, rng);
+  Embedding embedding(5, 3, rng);
+  std::vector<std::pair<std::string, WeightMap>> maps{{"rnn", write_layers(folder, "rnn", rnn, false)},
+                                                      {"lstm", write_layers(folder, "lstm", lstm, true)},
+                                                      {"gru", write_layers(folder, "gru", gru, false)},
+                                                      {"linear", torch_weights(linear)},
+                                                      {"embedding", torch_weights(embedding)}};
+  linear.to(DType::f64);
+  embedding.to(DType::f64);
+  Tape tape(DType::f64);
+  const Array x = uniform(rng, {4, 2}, -1, 1).to(DType::f64), indices({3, 0, 4, 4}, {4});
+  write(folder, "linear", maps[3].second, x, linear(tape.constant(x)));
+  write(folder, "embedding", maps[4].second, indices, embedding(tape.constant(indices)));
+
+  const std::string script = REWIND_SOURCE_DIR "/tests/golden/torch_read.py";
+  const int code =
+      std::system(("PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 '" + script + "' '" + folder / "" + "'").c_str());
+  if (WEXITSTATUS(code) == 77 || WEXITSTATUS(code) == 127) {
+    std::cout << "skipped: python3-torch is not installed (tools/setup torch)\n";
+    return;
+  }
+  REQUIRE(code == 0);
+  for (const auto& named : maps) {
+    CAPTURE(named.first);
+    const std::vector<NamedArray> before = named.second.get();
+    named.second.load(folder / (named.first + ".back.safetensors"));
+    const std::vector<NamedArray> after = named.second.get();
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const auto a = before[i].array.to_vector<double>(), b = after[i].array.to_vector<double>();
+      for (std::size_t k = 0; k < a.size(); ++k) CHECK(b[k] == 2 * a[k]);
+    }
+  }
+}
