@@ -45,7 +45,7 @@
 #include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
+#include <rewind/models/variational_dropout.h>
 #include <rewind/models/weight_average.h>
 #include <rewind/models/weight_map.h>
-#include <rewind/models/variational_dropout.h>
 #include <rewind/models/zoneout.h>
