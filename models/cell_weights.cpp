@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <rewind/core/error.h>
 #include <rewind/models/cell_weights.h>
 
@@ -5,7 +7,7 @@ namespace rw::detail {
 namespace {
 
 template <class C>
-CellWeights common(const C& cell, std::string kind, Index gates) {
+CellWeights common(const C& cell, std::string kind, Index gates, std::initializer_list<std::string_view> more) {
   CellWeights w{.kind = std::move(kind), .gates = gates, .in = cell.in(), .hidden = cell.hidden()};
   for (const NamedParameter& p : cell.named_parameters()) {
     if (p.name == "W")
@@ -16,22 +18,30 @@ CellWeights common(const C& cell, std::string kind, Index gates) {
       w.b = p.parameter;
     else if (p.name == "br")
       w.br = p.parameter;
+    else if (std::find(more.begin(), more.end(), p.name) != more.end())
+      w.more[p.name] = p.parameter;
     else
-      throw Error(w.kind + ": other libraries' cells have nothing like its parameter '" + p.name + "'");
+      throw Error(w.kind + ": the other library's has nothing like the parameter '" + p.name + "'");
   }
-  if (w.W == nullptr || w.R == nullptr || w.W->shape() != Shape{w.in, gates * w.hidden})
-    throw Error(w.kind + ": other libraries' cells have " + std::to_string(gates) + " gates, and this one has not");
+  if (w.W->shape() != Shape{w.in, gates * w.hidden})
+    throw Error(w.kind + ": the other library's has " + std::to_string(gates) + " gates, this one W " +
+                w.W->shape().str());
+  w.out = w.R->shape()[0];
   return w;
 }
 
 }  // namespace
 
-CellWeights weights_of(const RnnCell& cell) { return common(cell, "rnn", 1); }
+CellWeights weights_of(const RnnCell& cell, std::initializer_list<std::string_view> more) {
+  return common(cell, "rnn", 1, more);
+}
 
-CellWeights weights_of(const LstmCell& cell) { return common(cell, "lstm", 4); }
+CellWeights weights_of(const LstmCell& cell, std::initializer_list<std::string_view> more) {
+  return common(cell, "lstm", 4, more);
+}
 
-CellWeights weights_of(const GruCell& cell) {
-  CellWeights w = common(cell, "gru", 3);
+CellWeights weights_of(const GruCell& cell, std::initializer_list<std::string_view> more) {
+  CellWeights w = common(cell, "gru", 3, more);
   w.reset_after = cell.options().reset == GruOptions::Reset::after;
   if (w.reset_after) w.apart = 2;
   if (cell.options().update == GruOptions::Update::takes) w.sign[1] = -1;
@@ -54,6 +64,16 @@ void link_matrix(WeightMap& map, std::size_t array, Index start, const CellWeigh
               .here = {g * H, width, 1},
               .factor = cell.sign[i]});
   }
+}
+
+void link_all(WeightMap& map, std::size_t array, Index start, Parameter& matrix, Index rows, Index columns,
+              bool transposed) {
+  map.link({.array = array,
+            .parameter = &matrix,
+            .rows = rows,
+            .columns = columns,
+            .there = transposed ? WeightMap::Block{start, 1, rows} : WeightMap::Block{start, columns, 1},
+            .here = {0, columns, 1}});
 }
 
 void link_bias(WeightMap& map, const CellWeights& cell, Index gate, BiasPlace input, const BiasPlace* recurrent) {
@@ -85,25 +105,15 @@ WeightMap dense_layer(const Linear& linear, const char* weights, const char* bia
   for (const NamedParameter& p : linear.named_parameters()) {
     const bool matrix = p.parameter->shape().rank() == 2, turn = matrix && transposed;
     const Shape shape = !matrix ? Shape{out} : turn ? Shape{out, in} : Shape{in, out};
-    map.link({.array = map.array(matrix ? weights : bias, shape),
-              .parameter = p.parameter,
-              .rows = matrix ? in : 1,
-              .columns = out,
-              .there = turn ? WeightMap::Block{0, 1, in} : WeightMap::Block{0, out, 1},
-              .here = {0, out, 1}});
+    link_all(map, map.array(matrix ? weights : bias, shape), 0, *p.parameter, matrix ? in : 1, out, turn);
   }
   return map;
 }
 
 WeightMap table(const Embedding& embedding, const char* weights) {
-  const Index symbols = embedding.symbols(), width = embedding.width();
+  const Shape shape{embedding.symbols(), embedding.width()};
   WeightMap map;
-  map.link({.array = map.array(weights, {symbols, width}),
-            .parameter = &embedding.parameter("W"),
-            .rows = symbols,
-            .columns = width,
-            .there = {0, width, 1},
-            .here = {0, width, 1}});
+  link_all(map, map.array(weights, shape), 0, embedding.parameter("W"), shape[0], shape[1], false);
   return map;
 }
 

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <array>
+#include <initializer_list>
+#include <map>
 #include <string>
+#include <string_view>
 
 #include <rewind/models/embedding.h>
 #include <rewind/models/gru_cell.h>
@@ -16,20 +19,23 @@ namespace rw::detail {
 
 /// The parameters of a cell, each by what it does.
 struct CellWeights {
-  std::string kind;  // "gru"
-  Index gates = 1, in = 0, hidden = 0;
+  std::string kind;                              // "gru"
+  Index gates = 1, in = 0, hidden = 0, out = 0;  // out: width of h
   Parameter *W = nullptr, *R = nullptr, *b = nullptr, *br = nullptr;
   /// Of each gate: -1 where the other libraries' gate is 1 - ours, since 1 - sigmoid(a) = sigmoid(-a).
   std::array<double, 4> sign = {1, 1, 1, 1};
   /// The gate whose recurrent bias is multiplied by another gate, so that it cannot be joined with the input's; or -1.
   Index apart = -1;
   bool reset_after = false;
+  /// An LSTM's projection and peepholes, by their names here, where it has them.
+  std::map<std::string, Parameter*, std::less<>> more = {};
 };
 
-// Throw Error, naming it, for a parameter that no other library's cell has.
-CellWeights weights_of(const RnnCell& cell);
-CellWeights weights_of(const LstmCell& cell);
-CellWeights weights_of(const GruCell& cell);
+// Throw Error for a cell that the other library has no like of: with other gates, or with a parameter that is not among
+// `more`.
+CellWeights weights_of(const RnnCell& cell, std::initializer_list<std::string_view> more = {});
+CellWeights weights_of(const LstmCell& cell, std::initializer_list<std::string_view> more = {});
+CellWeights weights_of(const GruCell& cell, std::initializer_list<std::string_view> more = {});
 
 /// How another library lays out the gates of one cell: where each of our gates stands, and whether a matrix is [gate,
 /// out, in] rather than [in, gate, out].
@@ -41,6 +47,10 @@ struct GateLayout {
 /// Links our W or R (`matrix`, of `in` rows) to numbers `start`, ... of an array.
 void link_matrix(WeightMap& map, std::size_t array, Index start, const CellWeights& cell, Parameter& matrix, Index in,
                  const GateLayout& layout);
+
+/// Links all of a matrix [rows, columns] to the same of an array, transposed or not.
+void link_all(WeightMap& map, std::size_t array, Index start, Parameter& matrix, Index rows, Index columns,
+              bool transposed);
 
 /// Numbers `start`, ... of an array: one gate's bias.
 struct BiasPlace {

@@ -20,10 +20,29 @@ void check(std::span<const CellWeights> cells, Index directions) {
                 std::to_string(directions) + " directions");
   const CellWeights& first = cells[0];
   for (const CellWeights& c : cells)
-    if (c.in != first.in || c.hidden != first.hidden || (c.b == nullptr) != (first.b == nullptr) ||
+    if (c.in != first.in || c.hidden != first.hidden || c.out != first.out ||
+        (c.b == nullptr) != (first.b == nullptr) || c.more.size() != first.more.size() ||
         c.reset_after != first.reset_after)
       throw Error("onednn_weights: oneDNN holds cells of one size and kind together, not " + first.kind + " " +
                   Shape{first.in, first.hidden}.str() + " and " + Shape{c.in, c.hidden}.str());
+}
+
+// Projections and peepholes.
+void link_more(WeightMap& map, std::span<const CellWeights> cells, Index L, Index D, bool transposed) {
+  const CellWeights& first = cells[0];
+  const Index H = first.hidden, P = first.out;
+  const bool peeps = first.more.contains("po");
+  const std::size_t projection =
+      P == H ? 0 : map.array("weights_projection", transposed ? Shape{L, D, P, H} : Shape{L, D, H, P});
+  const std::size_t peepholes = peeps ? map.array("weights_peephole", {L, D, 3, H}) : 0;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const auto at = static_cast<Index>(i);
+    const auto& more = cells[i].more;
+    if (P != H) detail::link_all(map, projection, at * H * P, *more.at("P"), H, P, transposed);
+    Index gate = 0;
+    for (const char* name : {"pi", "pf", "po"})
+      if (peeps) detail::link_all(map, peepholes, (at * 3 + gate++) * H, *more.at(name), 1, H, false);
+  }
 }
 
 WeightMap layers(std::span<const CellWeights> cells, Index D, OnednnLayout layout) {
@@ -36,13 +55,13 @@ WeightMap layers(std::span<const CellWeights> cells, Index D, OnednnLayout layou
   const auto matrices = [&](const char* name, Index in) {
     return map.array(name, gates.transposed ? Shape{L, D, G, H, in} : Shape{L, D, in, G, H});
   };
-  const std::size_t W = matrices("weights_layer", I), R = matrices("weights_iter", H);
+  const std::size_t W = matrices("weights_layer", I), R = matrices("weights_iter", first.out);
   const std::size_t b = first.b == nullptr ? 0 : map.array("bias", {L, D, bias_rows, H});
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const CellWeights& cell = cells[i];
     const auto at = static_cast<Index>(i);
     detail::link_matrix(map, W, at * G * I * H, cell, *cell.W, I, gates);
-    detail::link_matrix(map, R, at * G * H * H, cell, *cell.R, H, gates);
+    detail::link_matrix(map, R, at * G * first.out * H, cell, *cell.R, first.out, gates);
     for (Index g = 0; g < G; ++g) {
       const Index start = at * bias_rows * H;
       const detail::BiasPlace recurrent{b, start + G * H};
@@ -50,13 +69,14 @@ WeightMap layers(std::span<const CellWeights> cells, Index D, OnednnLayout layou
                         g == cell.apart ? &recurrent : nullptr);
     }
   }
+  link_more(map, cells, L, D, gates.transposed);
   return map;
 }
 
 template <class C>
 WeightMap of_cells(std::span<const C* const> cells, Index directions, OnednnLayout layout) {
   std::vector<CellWeights> weights;
-  for (const C* c : cells) weights.push_back(detail::weights_of(*c));
+  for (const C* c : cells) weights.push_back(detail::weights_of(*c, {"P", "pi", "pf", "po"}));
   return layers(weights, directions, layout);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <rewind/models/bidirectional.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/rnn_cell.h>
@@ -18,9 +19,11 @@ namespace rw {
 // gets
 //   0 for the rest of its second bias, and saves the sums; one with Bias::one cannot hold the fourth row, so that
 //   loading throws Error unless it is 0, and saving writes 0. With Bias::none there is no "bias".
+// - An LSTM's projection is "weights_projection" [layers, directions, in, out] (ldio), and its peepholes are
+//   "weights_peephole" [layers, directions, 3, out] for i, f, o, of which o looks at the new memory, as here.
 
 /// Physical order of the matrices, as oneDNN's format tags have it: ldigo is [L, D, in, gates, out], ldgoi is [L, D,
-/// gates, out, in].
+/// gates, out, in], with which the projection is ldoi, [L, D, out, in].
 enum class OnednnLayout { ldigo, ldgoi };
 
 WeightMap onednn_weights(const RnnCell& cell, OnednnLayout layout = OnednnLayout::ldigo);
@@ -42,8 +45,8 @@ WeightMap onednn_weights(const Stack<C>& stack, OnednnLayout layout = OnednnLayo
 }
 /// A layer in both directions.
 template <class C>
-WeightMap onednn_weights(const C& forward, const C& backward, OnednnLayout layout = OnednnLayout::ldigo) {
-  const C* const cells[] = {&forward, &backward};
+WeightMap onednn_weights(const Bidirectional<C>& both, OnednnLayout layout = OnednnLayout::ldigo) {
+  const C* const cells[] = {&both.forward(), &both.backward()};
   return onednn_weights(cells, 2, layout);
 }
 

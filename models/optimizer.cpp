@@ -45,11 +45,13 @@ Optimizer::Optimizer(const ParameterGroups& groups, const Options& options, std:
     groups_.push_back({.rate_factor = g.rate_factor,
                        .weight_decay = g.weight_decay.value_or(options.weight_decay),
                        .l2 = g.l2.value_or(options.l2),
-                       .clip_norm = g.clip_norm});
+                       .clip_norm = g.clip_norm,
+                       .time_uses = g.time_uses});
     check(g.rate_factor, "rate factor");
     check(groups_.back().weight_decay, "weight decay");
     check(groups_.back().l2, "l2");
     check(g.clip_norm, "clip norm");
+    if (g.time_uses < 1) throw Error("an optimizer's time uses must be at least 1, not " + std::to_string(g.time_uses));
   }
   for (const NamedParameter& p : parameters_.all()) {
     Group& group = groups_[group_of.at(p.parameter->data().get())];
@@ -90,6 +92,7 @@ void Optimizer::step() {
     if (group.clip_norm > 0) grad_norm(group.parameters);
   ++steps_;
   for (Group& group : groups_) {
+    if (group.time_uses > 1) mean_over_uses(group.parameters, group.time_uses);
     if (group.clip_norm > 0) clip_grad_norm(group.parameters, group.clip_norm);
     const std::span<const Pass> decay = decay_passes(group), all = passes(rate_ * group.rate_factor);
     for (Slot& slot : group.slots) update(slot, decay, all);

@@ -22,7 +22,10 @@ struct ParameterGroup {
   double rate_factor = 1;
   /// In place of the optimizer's own, when they are given.
   std::optional<double> weight_decay = std::nullopt, l2 = std::nullopt;
-  /// Gradients of the group are scaled down to this norm first, as by `clip_grad_norm`. 0: they are not.
+  /// Gradients of the group are first divided by this, as by `mean_over_uses`: the number of steps that use each
+  /// weight, for the mean over time in place of the sum.
+  Index time_uses = 1;
+  /// Then they are scaled down to this norm, as by `clip_grad_norm`. 0: they are not.
   double clip_norm = 0;
 };
 
@@ -82,7 +85,7 @@ class Optimizer {
 
   /// One moment, an array of zeros like the parameter, for each name. A parameter that comes twice counts once; of two
   /// with one name (of two modules), the second one's state is named "W#2". Throws Error for a parameter in two groups,
-  /// and unless rates, decays and clips are finite and not negative.
+  /// unless rates, decays and clips are finite and not negative, and for fewer than 1 use.
   Optimizer(const ParameterGroups& groups, const Options& options, std::vector<std::string> moments);
   /// The passes of a step at this rate. `steps()` counts it already.
   virtual std::span<const Pass> passes(double rate) = 0;
@@ -95,6 +98,7 @@ class Optimizer {
   };
   struct Group {
     double rate_factor = 1, weight_decay = 0, l2 = 0, clip_norm = 0;
+    Index time_uses = 1;
     std::vector<NamedParameter> parameters = {};
     std::vector<Slot> slots = {};
   };

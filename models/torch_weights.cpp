@@ -11,8 +11,10 @@ WeightMap recurrent_layer(const detail::CellWeights& cell, const TorchPlace& pla
   const detail::GateLayout layout{.transposed = true};
   WeightMap map;
   detail::link_matrix(map, map.array("weight_ih" + suffix, {height, cell.in}), 0, cell, *cell.W, cell.in, layout);
-  detail::link_matrix(map, map.array("weight_hh" + suffix, {height, cell.hidden}), 0, cell, *cell.R, cell.hidden,
-                      layout);
+  detail::link_matrix(map, map.array("weight_hh" + suffix, {height, cell.out}), 0, cell, *cell.R, cell.out, layout);
+  if (const auto P = cell.more.find("P"); P != cell.more.end())
+    detail::link_all(map, map.array("weight_hr" + suffix, {cell.out, cell.hidden}), 0, *P->second, cell.hidden,
+                     cell.out, true);
   if (cell.b == nullptr) return map;
   const std::size_t ih = map.array("bias_ih" + suffix, {height}), hh = map.array("bias_hh" + suffix, {height});
   for (Index g = 0; g < cell.gates; ++g) {
@@ -29,7 +31,7 @@ WeightMap torch_weights(const RnnCell& cell, const TorchPlace& place) {
 }
 
 WeightMap torch_weights(const LstmCell& cell, const TorchPlace& place) {
-  return recurrent_layer(detail::weights_of(cell), place);
+  return recurrent_layer(detail::weights_of(cell, {"P"}), place);
 }
 
 WeightMap torch_weights(const GruCell& cell, const TorchPlace& place) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <rewind/models/bidirectional.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/linear.h>
@@ -30,7 +31,7 @@ struct TorchPlace {
 };
 
 /// One layer in one direction. Throws Error for a cell that PyTorch has no like of: a GRU that resets before the
-/// product, an LSTM with peepholes.
+/// product; an LSTM with peepholes, layer norm or other gates. A projection is "weight_hr", of proj_size.
 WeightMap torch_weights(const RnnCell& cell, const TorchPlace& place = {});
 WeightMap torch_weights(const LstmCell& cell, const TorchPlace& place = {});
 WeightMap torch_weights(const GruCell& cell, const TorchPlace& place = {});
@@ -39,7 +40,13 @@ WeightMap torch_weights(const Linear& linear);
 /// "weight".
 WeightMap torch_weights(const Embedding& embedding);
 
-/// num_layers cells.
+/// bidirectional=True: a layer in both directions (PyTorch gives their outputs end to end, as Merge::concat does).
+template <class C>
+WeightMap torch_weights(const Bidirectional<C>& both, const TorchPlace& place = {}) {
+  WeightMap map = torch_weights(both.forward(), {.layer = place.layer});
+  return map.add("", torch_weights(both.backward(), {.layer = place.layer, .reverse = true}));
+}
+/// num_layers cells, or pairs of them.
 template <class C>
 WeightMap torch_weights(const Stack<C>& stack) {
   WeightMap map;

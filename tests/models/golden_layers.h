@@ -1,19 +1,19 @@
 #pragma once
 
-// Layers in both directions from cells alone, for the comparisons with other libraries' layers.
+// For the comparisons with other libraries' layers.
 
+#include <algorithm>
+#include <cmath>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include <rewind/models/bidirectional.h>
 #include <rewind/models/serialize.h>
+#include <rewind/models/stack.h>
 #include <rewind/models/unroll.h>
 #include <rewind/models/weight_map.h>
-#include <rewind/ops/arithmetic.h>
-#include <rewind/ops/reduce.h>
-#include <rewind/ops/view.h>
-
-#include "differences.h"
 
 namespace rw::test {
 
@@ -34,32 +34,45 @@ inline void check_close(const std::string& name, ConstView got, ConstView expect
   CHECK(most <= tolerance);
 }
 
-// What a layer is given and gives back.
+// Cells of these input widths, one above the other.
+template <class C, class Options>
+Stack<C> stacked(const std::vector<Index>& in, Index hidden, const Options& options) {
+  Rng rng(1);
+  std::vector<C> layers;
+  for (const Index width : in) layers.emplace_back(width, hidden, rng, options);
+  return Stack<C>(std::move(layers));
+}
+// The same in both directions.
+template <class C, class Options>
+Stack<Bidirectional<C>> stacked_both_ways(const std::vector<Index>& in, Index hidden, const Options& options) {
+  Rng rng(1);
+  std::vector<Bidirectional<C>> layers;
+  for (const Index width : in) layers.emplace_back(C(width, hidden, rng, options), C(width, hidden, rng, options));
+  return Stack<Bidirectional<C>>(std::move(layers));
+}
+
+// What a layer gives back: outputs, and the last h (and c), [rows, N, H], a row for each cell.
 struct Passed {
   Tensor y;
-  std::vector<Tensor> last;  // h, and c: [rows, N, H], a row for each cell
+  std::vector<Tensor> last;
 };
 
-// Cells of all layers, and of each both directions if so, over x [T, N, I]; `first` are the initial states, as `last`.
-template <class C>
-Passed run_layers(const std::vector<C>& cells, bool both_ways, Tensor x, const std::vector<Tensor>& first) {
-  std::vector<std::vector<Tensor>> last(tensor_count(typename C::State{}));
-  const std::size_t directions = both_ways ? 2 : 1;
-  for (std::size_t k = 0; k < cells.size(); k += directions) {
-    std::vector<Tensor> y;
-    for (std::size_t d = 0; d < directions; ++d) {
-      typename C::State state;
-      std::size_t i = 0;
-      for_each_tensor(state, [&](Tensor& t) { t = at_step(first[i++], static_cast<Index>(k + d)); });
-      const auto states = unroll(cells[k + d], d == 0 ? x : flip(x, 0), state);
-      const Tensor out = outputs(cells[k + d], states);
-      y.push_back(d == 0 ? out : flip(out, 0));
-      i = 0;
-      for_each_tensor(states.back(), [&](const Tensor& t) { last[i++].push_back(t); });
-    }
-    x = directions == 1 ? y[0] : concat(std::span<const Tensor>(y), -1);
-  }
-  Passed passed{.y = x, .last = {}};
+// A layer over x [T, N, I] from `first`, which are h (and c) as in Passed.
+template <class L>
+Passed run_layer(const L& layer, Tensor x, const std::vector<Tensor>& first, const UnrollOptions& options = {}) {
+  typename L::State state = empty_state(layer);
+  const std::size_t kinds = first.size();
+  std::size_t i = 0;
+  for_each_tensor(state, [&](Tensor& t) {
+    t = at_step(first[i % kinds], static_cast<Index>(i / kinds));
+    ++i;
+  });
+  const auto states = unroll(layer, x, state, options);
+  std::vector<std::vector<Tensor>> last(kinds);
+  i = 0;
+  const typename L::State end = last_state(layer, states, options);
+  for_each_tensor(end, [&](const Tensor& t) { last[i++ % kinds].push_back(t); });
+  Passed passed{.y = outputs(layer, states), .last = {}};
   for (const std::vector<Tensor>& rows : last) passed.last.push_back(stack_steps(rows));
   return passed;
 }

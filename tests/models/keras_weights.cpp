@@ -23,14 +23,15 @@ void compare(const std::string& name, Options options) {
     if (bias == Bias::one && name == "gru_reset_after") continue;
     CAPTURE(name);
     options.bias = bias;
-    std::vector<C> cells;
-    cells.emplace_back(2, 3, rng, options);
-    cells[0].to(DType::f64);
-    const WeightMap map = keras_weights(cells[0]);
+    const C cell(2, 3, rng, options);
+    cell.to(DType::f64);
+    const WeightMap map = keras_weights(cell);
     map.set(weights, name);
     Tape tape(DType::f64);
     const auto array = [&](const char* key) { return tape.constant(golden().at(name + "/" + key)); };
-    const Passed passed = run_layers(cells, false, array("x"), {array("h0"), array("c0")});
+    std::vector<Tensor> first{array("h0"), array("c0")};
+    first.resize(tensor_count(typename C::State()));
+    const Passed passed = run_layer(cell, array("x"), first);
     check_close("y", passed.y.value(), golden().at(name + "/y"), 1e-10);
     if (passed.last.size() > 1) check_close("cn", passed.last[1].value(), golden().at(name + "/cn"), 1e-10);
     for (const NamedArray& a : map.get()) CHECK(a.array == golden().at(name + "/weight/" + a.name));
@@ -56,6 +57,12 @@ TEST_CASE("two biases are saved as their sum where Keras has one") {
   const ArrayFile saved{keras_weights(cell).get(), {}};
   CHECK(saved.at("bias").at({4}) == 0.75);
   CHECK(keras_weights(LstmCell(2, 3, rng, {.bias = Bias::none})).get().size() == 2);
+}
+
+TEST_CASE("Keras has no projection") {
+  Rng rng(1);
+  CHECK_THROWS_WITH_AS(keras_weights(LstmCell(2, 3, rng, {.projection = 2})),
+                       "lstm: the other library's has nothing like the parameter 'P'", Error);
 }
 
 TEST_CASE("a GRU of one bias cannot take Keras' two unless they can be joined") {

@@ -241,6 +241,14 @@ TEST_CASE("groups have rates, decays and clips of their own") {
   CHECK(c.w.value().at({0}) == doctest::Approx(start.at({0}) - 0.5 * 1.5).epsilon(1e-15));
   CHECK(c.w.value().at({2}) == doctest::Approx(start.at({2}) + 0.5 * 2).epsilon(1e-15));
   REQUIRE(sgd.state().size() == 2);
+
+  Weights mean = three();
+  Sgd over_time({{.parameters = mean.parameters(), .time_uses = 4, .clip_norm = 2.5}}, {.rate = 1});
+  mean.w.grad() = Array({0.0, 0.0, 8.0}, {3});  // 2 after the mean, which is not clipped
+  over_time.step();
+  CHECK(mean.w.value().at({2}) == doctest::Approx(start.at({2}) - 2).epsilon(1e-15));
+  CHECK_THROWS_WITH_AS(Sgd({{.parameters = mean.parameters(), .time_uses = 0}}, {}),
+                       "an optimizer's time uses must be at least 1, not 0", Error);
 }
 
 TEST_CASE("groups are one optimizer: its state has all of them, and a gradient that is no number changes nothing") {

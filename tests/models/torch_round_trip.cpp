@@ -16,16 +16,11 @@ using namespace rw::test;
 
 namespace {
 
-template <class C, class Options = decltype(std::declval<C>().options())>
-std::vector<C> cells(Rng& rng, std::vector<Index> in, std::remove_cvref_t<Options> options) {
+template <class Options>
+Options biased(Options options) {
   options.bias = Bias::two;
   options.biases = Init::uniform(0.5);
-  std::vector<C> all;
-  for (const Index width : in) {
-    all.emplace_back(width, 3, rng, options);
-    all.back().to(DType::f64);
-  }
-  return all;
+  return options;
 }
 
 // Writes the weights, an input, and our output.
@@ -34,18 +29,15 @@ void write(const Folder& folder, const std::string& name, const WeightMap& map, 
   save_arrays(folder / (name + ".values.safetensors"), ArrayFile{{{"x", x}, {"y", y.array()}}, {}});
 }
 
-template <class C>
-WeightMap write_layers(const Folder& folder, const std::string& name, const std::vector<C>& layers, bool both_ways) {
+template <class L>
+WeightMap write_layer(const Folder& folder, const std::string& name, const L& layer) {
+  layer.to(DType::f64);
   Rng rng(2);
   const Array x = uniform(rng, {4, 2, 2}, -1, 1).to(DType::f64);
-  WeightMap map;
-  const std::size_t directions = both_ways ? 2 : 1;
-  for (std::size_t i = 0; i < layers.size(); ++i)
-    map.add("", torch_weights(layers[i], {static_cast<int>(i / directions), i % directions == 1}));
   Tape tape(DType::f64);
-  const Tensor zero = tape.constant(0.0, {static_cast<Index>(layers.size()), 2, 3});
-  write(folder, name, map, x, run_layers(layers, both_ways, tape.constant(x), {zero, zero}).y);
-  return map;
+  const Tensor input = tape.constant(x);
+  write(folder, name, torch_weights(layer), x, outputs(layer, unroll(layer, input, layer.zero_state(tape, 2))));
+  return torch_weights(layer);
 }
 
 }  // namespace
@@ -53,14 +45,14 @@ WeightMap write_layers(const Folder& folder, const std::string& name, const std:
 TEST_CASE("PyTorch reads our state dicts, computes what we compute, and we read its") {
   Rng rng(1);
   const Folder folder;
-  const auto rnn = cells<RnnCell>(rng, {2, 3}, {.activation = RnnOptions::Activation::relu});
-  const auto lstm = cells<LstmCell>(rng, {2, 2, 6, 6}, {});
-  const auto gru = cells<GruCell>(rng, {2}, {});
+  const auto rnn = stacked<RnnCell>({2, 3}, 3, biased(RnnOptions{.activation = RnnOptions::Activation::relu}));
+  const auto lstm = stacked_both_ways<LstmCell>({2, 6}, 3, biased(LstmOptions{}));
+  const auto gru = stacked<GruCell>({2}, 3, biased(GruOptions{}));
   Linear linear(2, 3, rng);
   Embedding embedding(5, 3, rng);
-  std::vector<std::pair<std::string, WeightMap>> maps{{"rnn", write_layers(folder, "rnn", rnn, false)},
-                                                      {"lstm", write_layers(folder, "lstm", lstm, true)},
-                                                      {"gru", write_layers(folder, "gru", gru, false)},
+  std::vector<std::pair<std::string, WeightMap>> maps{{"rnn", write_layer(folder, "rnn", rnn)},
+                                                      {"lstm", write_layer(folder, "lstm", lstm)},
+                                                      {"gru", write_layer(folder, "gru", gru)},
                                                       {"linear", torch_weights(linear)},
                                                       {"embedding", torch_weights(embedding)}};
   linear.to(DType::f64);

@@ -1,9 +1,11 @@
-#include <functional>
-
 #include <doctest/doctest.h>
 
+#include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
 #include <rewind/models/torch_weights.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/padding.h>
+#include <rewind/ops/reduce.h>
 
 #include "folder.h"
 #include "golden_layers.h"
@@ -44,37 +46,6 @@ void check_gradients(const std::string& name, const WeightMap& map, const std::v
   }
 }
 
-template <class C>
-struct Layers {
-  std::vector<C> cells;
-  bool both_ways = false;
-
-  WeightMap map() const {
-    WeightMap all;
-    const std::size_t directions = both_ways ? 2 : 1;
-    for (std::size_t i = 0; i < cells.size(); ++i)
-      all.add("", torch_weights(cells[i], {static_cast<int>(i / directions), i % directions == 1}));
-    return all;
-  }
-  std::vector<NamedParameter> parameters() const {
-    std::vector<NamedParameter> all;
-    for (const C& c : cells)
-      for (const NamedParameter& p : c.parameters()) all.push_back(p);
-    return all;
-  }
-};
-
-template <class C>
-Layers<C> layers(const std::function<C(Index in)>& make, Index depth, bool both_ways) {
-  Layers<C> all{.cells = {}, .both_ways = both_ways};
-  for (Index l = 0; l < depth; ++l)
-    for (Index d = 0; d < (both_ways ? 2 : 1); ++d) {
-      all.cells.push_back(make(l == 0 ? 2 : both_ways ? 6 : 3));
-      all.cells.back().to(DType::f64);
-    }
-  return all;
-}
-
 std::vector<Tensor> initial(Tape& tape, const Inputs& inputs) {
   std::vector<Tensor> first;
   for (const NamedParameter& p : inputs.parameters())
@@ -82,15 +53,19 @@ std::vector<Tensor> initial(Tape& tape, const Inputs& inputs) {
   return first;
 }
 
-template <class C>
-void compare(const std::string& name, const Layers<C>& model) {
+// A layer with PyTorch's weights gives PyTorch's numbers, forward and backward.
+template <class L>
+void compare(const std::string& name, const L& layer, bool lengths = false) {
   CAPTURE(name);
-  const auto weights = arrays_under(golden(), name + "/weight/");
-  model.map().set(weights, name);
+  layer.to(DType::f64);
+  const WeightMap map = torch_weights(layer);
+  map.set(arrays_under(golden(), name + "/weight/"), name);
   const Inputs inputs(name);
   Tape tape(DType::f64);
-  const Passed passed =
-      run_layers(model.cells, model.both_ways, tape.leaf(inputs.parameter("x")), initial(tape, inputs));
+  UnrollOptions options;
+  if (lengths) options.lengths = tape.constant(Array({2, 4, 3}, {3}));
+  Passed passed = run_layer(layer, tape.leaf(inputs.parameter("x")), initial(tape, inputs), options);
+  if (lengths) passed.y = clear_padding(passed.y, *options.lengths);
   check_close("y", passed.y.value(), golden().at(name + "/y"), 1e-10);
   Tensor loss = sent(name, "y", passed.y);
   const char* const keys[] = {"hn", "cn"};
@@ -99,49 +74,18 @@ void compare(const std::string& name, const Layers<C>& model) {
     loss = loss + sent(name, keys[i], passed.last[i]);
   }
   backward(loss);
-  check_gradients(name, model.map(), model.parameters(), inputs);
-}
-
-// The same with sequences of 2, 4 and 3 steps: PyTorch packs them, here each runs alone.
-template <class C>
-void compare_lengths(const std::string& name, const Layers<C>& model) {
-  CAPTURE(name);
-  model.map().set(arrays_under(golden(), name + "/weight/"), name);
-  const Inputs inputs(name);
-  Tape tape(DType::f64);
-  const char* const keys[] = {"hn", "cn"};
-  Tensor loss = tape.constant(0.0, {});
-  const Index lengths[] = {2, 4, 3};
-  for (Index n = 0; n < 3; ++n) {
-    const Index steps = lengths[n];
-    const auto own = [&](Tensor t) { return slice(t, 1, n, 1); };
-    const auto expected = [&](const std::string& key) { return own(tape.constant(golden().at(name + "/" + key))); };
-    std::vector<Tensor> first = initial(tape, inputs);
-    for (Tensor& t : first) t = own(t);
-    const Passed passed =
-        run_layers(model.cells, model.both_ways, slice(own(tape.leaf(inputs.parameter("x"))), 0, 0, steps), first);
-    check_close("y", passed.y.value(), slice(expected("y"), 0, 0, steps).array(), 1e-10);
-    loss = loss + sum(passed.y * slice(expected("dy"), 0, 0, steps));
-    for (std::size_t i = 0; i < passed.last.size(); ++i) {
-      check_close(keys[i], passed.last[i].value(), expected(keys[i]).array(), 1e-10);
-      loss = loss + sum(passed.last[i] * expected(std::string("d") + keys[i]));
-    }
-  }
-  backward(loss);
-  check_gradients(name, model.map(), model.parameters(), inputs);
+  check_gradients(name, map, layer.parameters(), inputs);
 }
 
 template <class C, class Options>
 void compare_kind(const std::string& kind, Options options) {
-  Rng rng(1);
-  const std::function<C(Index)> make = [&](Index in) { return C(in, 3, rng, options); };
   options.bias = Bias::none;
-  compare(kind + "_no_bias", layers(make, 1, false));
+  compare(kind + "_no_bias", stacked<C>({2}, 3, options));
   options.bias = Bias::two;
-  compare(kind, layers(make, 1, false));
-  compare(kind + "_stacked", layers(make, 2, false));
-  compare(kind + "_both_ways", layers(make, 2, true));
-  compare_lengths(kind + "_lengths", layers(make, 1, true));
+  compare(kind, stacked<C>({2}, 3, options));
+  compare(kind + "_stacked", stacked<C>({2, 3}, 3, options));
+  compare(kind + "_both_ways", stacked_both_ways<C>({2, 6}, 3, options));
+  compare(kind + "_lengths", stacked_both_ways<C>({2}, 3, options), true);
 }
 
 std::string refusal(const WeightMap& map, const std::vector<NamedArray>& arrays) {
@@ -163,12 +107,21 @@ TEST_CASE("PyTorch's RNN, LSTM and GRU: values and gradients of all weights, inp
   compare_kind<GruCell>("gru", GruOptions{.update = GruOptions::Update::takes});
 }
 
+TEST_CASE("PyTorch's LSTM with proj_size") {
+  compare("lstm_projected", stacked<LstmCell>({2, 2}, 3, LstmOptions{.bias = Bias::two, .projection = 2}));
+}
+
+TEST_CASE("a layer as a Recurrent, and one direction of it, have the same names") {
+  Rng rng(1);
+  const Recurrent layer(LstmCell(2, 3, rng));
+  CHECK(torch_weights(layer).get()[1].name == "weight_hh_l0");
+  CHECK(torch_weights(layer.cell(), {.layer = 3, .reverse = true}).get()[1].name == "weight_hh_l3_reverse");
+}
+
 TEST_CASE("PyTorch's two biases are summed into one, and saved as one and 0") {
   Rng rng(1);
-  const std::function<LstmCell(Index)> make = [&](Index in) { return LstmCell(in, 3, rng); };
-  compare("lstm_both_ways", layers(make, 2, true));
-  const std::function<RnnCell(Index)> rnn = [&](Index in) { return RnnCell(in, 3, rng); };
-  compare("rnn_tanh", layers(rnn, 1, false));
+  compare("lstm_both_ways", stacked_both_ways<LstmCell>({2, 6}, 3, LstmOptions{}));
+  compare("rnn_tanh", stacked<RnnCell>({2}, 3, RnnOptions{}));
 
   LstmCell cell(2, 3, rng);
   cell.to(DType::f64);
@@ -266,6 +219,10 @@ TEST_CASE("keys that are unknown, missing or of another shape are all listed, an
         "not "
         "(12))");
   CHECK(cell.parameter("W").value() == before);
+  CHECK_THROWS_WITH_AS(torch_weights(LstmCell(2, 3, rng, {.peepholes = LstmOptions::Peepholes::gates})),
+                       "lstm: the other library's has nothing like the parameter 'pi'", Error);
+  CHECK_THROWS_WITH_AS(torch_weights(LstmCell(2, 3, rng, {.coupled = true})),
+                       "lstm: the other library's has 4 gates, this one W (2, 9)", Error);
   const GruCell other(2, 3, rng, {.reset = GruOptions::Reset::before});
   CHECK_THROWS_WITH_AS(torch_weights(other),
                        "torch_weights: PyTorch's GRU resets after the product, this one before: use Reset::after",
