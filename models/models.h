@@ -46,6 +46,7 @@
 #include <rewind/models/text.h>
 #include <rewind/models/text_bigram.h>
 #include <rewind/models/text_data.h>
+#include <rewind/models/token_decoder.h>
 #include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
