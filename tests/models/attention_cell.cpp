@@ -165,7 +165,7 @@ TEST_CASE("it compiles, forced and free, and is drawn") {
   });
 }
 
-TEST_CASE("a state begins with a source; targets are shifted by one") {
+TEST_CASE("a state begins with a source, which it carries along") {
   Rng rng(1);
   const AttentionCell cell(LstmCell(4, 2, rng), DotAttention());
   static_assert(Cell<AttentionCell<LstmCell, DotAttention>>);
@@ -184,31 +184,4 @@ TEST_CASE("a state begins with a source; targets are shifted by one") {
   const auto copy = cell.clone();
   const Tensor x = tape.constant(randoms({5, 2, 2}, 2));
   CHECK(distance(outputs(copy, unroll(copy, x, start)), outputs(cell, unroll(cell, x, start))) == 0);
-
-  CHECK(shifted(tape.constant(Array({1, 2, 3, 4, 5, 6}, {3, 2})), 9).array() == Array({9, 9, 1, 2, 3, 4}, {3, 2}));
-  CHECK(shifted(tape.constant(Array({1.0, 2.0}, Shape{2})), 0.5).array() == Array({0.5, 1.0}, Shape{2}).to(DType::f32));
-  CHECK_THROWS_WITH_AS(shifted(tape.constant(zeros(0, 2))),
-                       "shifted: targets are [T, ...] of one step or more, not (0, 2)", Error);
-  CHECK_THROWS_WITH_AS(feed_back(cell.cell(), tape.constant(zeros(2, 4)), cell.cell().zero_state(tape, 2), -1,
-                                 [](Tensor y) { return y; }),
-                       "feed_back: there cannot be -1 steps", Error);
-}
-
-TEST_CASE("feed_back is a loop whose gradient flows through the feedback") {
-  for_each_cell(3, 3, [](auto cell, auto) {
-    const Array first = randoms({2, 3}, 1);
-    const auto loss = [&](Tape& tape) {
-      return asymmetric(outputs(cell, feed_back(cell, tape.constant(first), cell.zero_state(tape, 2), 3,
-                                                [](Tensor y) { return tanh(y * 2); })));
-    };
-    CHECK(test::first_order_error(cell, loss) < 1e-8);
-    CHECK(test::second_order_error(cell, loss) < 1e-7);
-    Tape tape(DType::f64);
-    auto state = cell.zero_state(tape, 2);
-    const auto states = feed_back(cell, tape.constant(first), state, 3, [](Tensor y) { return y; });
-    Tensor x = tape.constant(first);
-    for (int t = 0; t < 3; ++t) state = cell.step(x, state), x = output(cell, state);
-    CHECK(distance(states.back().h, state.h) == 0);
-    CHECK(tape.scope_path(tape.node(states[1].h.index()).scope) == cell.name() + "/t=1");
-  });
 }
