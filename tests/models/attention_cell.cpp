@@ -8,6 +8,7 @@
 #include <rewind/models/attention_cell.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/feed_back.h>
+#include <rewind/models/token_decoder.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/loss.h>
@@ -69,6 +70,22 @@ void for_each_translator(F&& check) {
     }
   });
 }
+
+// A translator's decoder as a model of symbols; its state says what is translated.
+template <class Net>
+struct Decoding {
+  using State = decltype(std::declval<const Net&>().start(Tensor(), Tensor()));
+  const Net& net;
+  State zero_state(Tape& tape, Index batch) const {
+    const auto nothing = net.decoder.attention().remember(tape.constant(0, {source.shape()[0], batch, 2 * width}));
+    return net.decoder.start(net.decoder.cell().zero_state(tape, batch), nothing);
+  }
+  Tensor logits(Tensor tokens, State& state) const {
+    const auto states = unroll(net.decoder, lookup(net.table, tokens), state);
+    state = states.back();
+    return net.head(outputs(net.decoder, states));
+  }
+};
 
 Tensor column(Tensor x, Index n) { return slice(x, 1, n, 1); }
 
@@ -162,6 +179,27 @@ TEST_CASE("it compiles, forced and free, and is drawn") {
     std::ostringstream dot;
     write_dot(dot, tape, {.fold_time = true});
     CHECK(dot.str().find("softmax") != std::string::npos);
+  });
+}
+
+TEST_CASE("beam search moves the source along with its hypotheses") {
+  for_each_translator([](const auto& net) {
+    net.to(DType::f32);
+    Tape tape;
+    const Tensor s = tape.constant(source), n = tape.constant(lengths);
+    const Array greedy = hardmax(net.free_running(s, n, 3)).array();
+    const Decoding<std::decay_t<decltype(net)>> model{net};
+    TokenDecoder decoder(model, 3);
+    decoder.set_state(save_state(net.start(s, n)));
+    decoder.read(std::vector<std::int32_t>{1});
+    const auto one = decoder.beam({.width = 1, .length = 3}), all = decoder.beam({.width = 64, .length = 3});
+    for (std::size_t i = 0; i < 3; ++i) {
+      REQUIRE(one[i][0].tokens.size() == 3);
+      for (std::size_t t = 0; t < 3; ++t)
+        CHECK(greedy.at({static_cast<Index>(t), static_cast<Index>(i), one[i][0].tokens[t]}) == 1);
+      CHECK(all[i].size() == 64);
+      CHECK(all[i][0].log_probability >= one[i][0].log_probability - 1e-6);
+    }
   });
 }
 
