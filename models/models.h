@@ -14,7 +14,6 @@
 #include <rewind/models/clip.h>
 #include <rewind/models/clipped.h>
 #include <rewind/models/context_cell.h>
-#include <rewind/models/decoder.h>
 #include <rewind/models/early_stopping.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/feed_back.h>
