@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/core/random.h>
+#include <rewind/core/threads.h>
 #include <rewind/ops/ops.h>
 
 #include "agree.h"
@@ -58,6 +59,7 @@ struct RandomFunction {
 };
 
 TEST_CASE("random graphs do the same compiled") {
+  const int threads_before = threads();
   for (DType dtype : {DType::f32, DType::f64}) {
     const double tolerance = dtype == DType::f32 ? 2e-5 : 1e-12;
     Parameter A("A", random_array(Shape{H, H}, 1, 0.7, dtype)), B("B", random_array(Shape{H, H}, 2, 0.7, dtype)),
@@ -70,6 +72,9 @@ TEST_CASE("random graphs do the same compiled") {
       const Pass one = all_passes[seed % all_passes.size()];
       CHECK(disagreement(f, inputs, f.parameters, {.passes = one}) < tolerance);
       CHECK(disagreement(f, inputs, f.parameters, {.passes = Passes::all() - one}) < tolerance);
+      set_threads(3);
+      CHECK(disagreement(f, inputs, f.parameters, {.branch_from = 0}) < tolerance);
+      set_threads(threads_before);
       f.recorded = true;
       CHECK(disagreement(f, inputs, {}, {.passes = Passes::exact()}) == 0);
     }
