@@ -19,7 +19,8 @@ std::size_t bytes_of(const Node& n) { return static_cast<std::size_t>(n.shape.si
 /// gradient.
 class PlainSweep final : public Sweep {
  public:
-  PlainSweep(TapeData& tape, const BackwardOptions& options) : Sweep(tape), options_(options) {
+  PlainSweep(TapeData& tape, const BackwardOptions& options, LeafSums* sums = nullptr)
+      : Sweep(tape), options_(options), sums_(sums) {
     tape_.forget_gradients(0);
     tape_.gradients.assign(tape_.nodes.size(), nullptr);
   }
@@ -27,6 +28,9 @@ class PlainSweep final : public Sweep {
 
   void run(NodeId root);
   void seed(NodeId root);
+  void seed(const Seed& seed);
+  void lend_sums();
+  void take_sums_back();
   void commit(Gradients* into);
   void forget_leaves();
 
@@ -59,8 +63,12 @@ class PlainSweep final : public Sweep {
   }
   bool fresh(NodeId id) {
     if (tape_.gradients[id] != nullptr) return false;
-    tape_.gradients[id] = tape_.blocks.take(bytes_of(tape_.nodes[id]));
+    const Node& n = tape_.nodes[id];
+    tape_.gradients[id] = sums_ != nullptr && n.role == Role::parameter ? new_sum(n) : tape_.blocks.take(bytes_of(n));
     return true;
+  }
+  void* new_sum(const Node& leaf) {
+    return sums_->try_emplace(tape_.leaves[leaf.parameter].parameter, leaf.shape, leaf.dtype).first->second.view().data;
   }
   void give(NodeId id) {
     tape_.blocks.give(tape_.gradients[id], bytes_of(tape_.nodes[id]));
@@ -68,7 +76,27 @@ class PlainSweep final : public Sweep {
   }
 
   const BackwardOptions& options_;
+  LeafSums* sums_;
 };
+
+// Cotangents come before what the sweep adds. A node that is seeded twice gets the sum, in order.
+void PlainSweep::seed(const Seed& seed) {
+  if (!seed.cotangent.has_value()) return this->seed(seed.node);
+  add_to(seed.node, *seed.cotangent);
+}
+
+// While sums go from tape to tape, the gradients of parameters are their memory and not the tape's.
+void PlainSweep::lend_sums() {
+  for (const TapeData::Leaf& leaf : tape_.leaves) {
+    const auto known = sums_->find(leaf.parameter);
+    if (known != sums_->end() && tape_.nodes[leaf.node].needs_grad)
+      tape_.gradients[leaf.node] = known->second.view().data;
+  }
+}
+void PlainSweep::take_sums_back() {
+  for (const TapeData::Leaf& leaf : tape_.leaves)
+    if (leaf.node < tape_.gradients.size()) tape_.gradients[leaf.node] = nullptr;
+}
 
 void PlainSweep::seed(NodeId root) {
   fresh(root);
@@ -340,6 +368,30 @@ void plain_backward(TapeData& tape, NodeId root, Gradients* into, const Backward
     sweep.commit(into);
     sweep.forget_leaves();
   } catch (...) {
+    tape.lazy = false;
+    tape.scope = before.scope;
+    tape.truncate(before);
+    tape.forget_gradients(0);
+    throw;
+  }
+}
+
+void split_backward(TapeData& tape, std::span<const Seed> seeds, LeafSums& sums) {
+  const BackwardOptions options;
+  PlainSweep sweep(tape, options, &sums);
+  const TapeMark before = tape.mark();
+  try {
+    sweep.lend_sums();
+    NodeId newest = 0;
+    for (const Seed& seed : seeds) {
+      sweep.seed(seed);
+      newest = std::max(newest, seed.node);
+    }
+    sweep.run(newest);
+    sweep.take_sums_back();
+    sweep.forget_leaves();
+  } catch (...) {
+    sweep.take_sums_back();
     tape.lazy = false;
     tape.scope = before.scope;
     tape.truncate(before);

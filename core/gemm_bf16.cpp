@@ -89,7 +89,11 @@ struct Bf16Product::Part {
       sum.append_sum(1);
       attributes.set_post_ops(sum);
     }
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::matmul::primitive_desc pd(engine(), src, weights, dst, attributes);
+#else
     const dnnl::matmul::primitive_desc pd(dnnl::matmul::desc(src, weights, dst), attributes, engine());
+#endif
     product = dnnl::matmul(pd);
     a = without_data(src);
     b = dnnl::memory(pd.weights_desc(), engine());

@@ -9,8 +9,12 @@
 #include <rewind/models/cell_wrapper.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
+#include <rewind/models/checkpoint_schedule.h>
+#include <rewind/models/checkpointed_bptt.h>
 #include <rewind/models/clip.h>
+#include <rewind/models/clipped.h>
 #include <rewind/models/context_cell.h>
+#include <rewind/models/decoder.h>
 #include <rewind/models/early_stopping.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/feed_back.h>
@@ -45,7 +49,7 @@
 #include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
+#include <rewind/models/variational_dropout.h>
 #include <rewind/models/weight_average.h>
 #include <rewind/models/weight_map.h>
-#include <rewind/models/variational_dropout.h>
 #include <rewind/models/zoneout.h>

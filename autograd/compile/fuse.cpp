@@ -16,8 +16,9 @@ class Fuser {
 
   Graph run() {
     for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i) && g_.nodes[i].inputs <= 16;
+    find_widths();
     as_soon_as_possible();
-    gradients_late();
+    as_late_as_free();
     connect();
     Graph out = g_;
     // A kernel of too many nodes is cut in the order of its nodes: no part waits for a later one.
@@ -46,10 +47,30 @@ class Fuser {
     return i;
   }
 
+  // The columns of the kernel that a node belongs to: a number for each row goes with the rows that it comes from, or
+  // else with those that it is for.
+  void find_widths() {
+    width_.resize(n_);
+    const auto is_column = [&](NodeId i) { return member_[i] && g_.nodes[i].shape.cols() == 1; };
+    const auto adopt = [&](NodeId i, NodeId from) {
+      if (width_[i] == 1 && member_[from] && g_.nodes[i].shape.rows() == g_.nodes[from].shape.rows())
+        width_[i] = width_[from];
+    };
+    for (NodeId i = 0; i < n_; ++i) {
+      width_[i] = sums_rows(g_, i) ? g_.nodes[g_.in(i, 0)].shape.cols() : g_.nodes[i].shape.cols();
+      if (is_column(i) && !sums_rows(g_, i))
+        for (NodeId in : g_.in(i))
+          if (is_column(in)) adopt(i, in);
+    }
+    for (NodeId i = n_; i-- > 0;)
+      for (NodeId in : g_.in(i))
+        if (is_column(in) && is_column(i) && width_[i] > 1) adopt(in, i);
+  }
+
   // Reshapes that keep rows and columns do not come between nodes of a kernel.
   bool same_space(NodeId a, NodeId b) const {
-    const Shape &x = g_.nodes[a].shape, &y = g_.nodes[b].shape;
-    return x.rows() == y.rows() && x.cols() == y.cols() && g_.nodes[a].dtype == g_.nodes[b].dtype;
+    const Node &x = g_.nodes[a], &y = g_.nodes[b];
+    return x.shape.rows() == y.shape.rows() && width_[a] == width_[b] && x.dtype == y.dtype;
   }
   bool joins(NodeId from, NodeId to) const { return member_[from] && member_[to] && same_space(from, to); }
 
@@ -71,13 +92,14 @@ class Fuser {
   }
 
   // What a gradient rule computes from forward values alone could run in the forward kernel already, but then its
-  // result would have to be stored: it runs with the first that needs it.
-  void gradients_late() {
+  // result would have to be stored: it runs with the first that needs it. So does what needs arguments and parameters
+  // alone, as the first step's use of the initial state.
+  void as_late_as_free() {
     std::vector<std::uint32_t> latest(n_, 0xffffffffu);
     std::vector<bool> fused_use(n_);
     for (NodeId i = n_; i-- > 0;) {
-      if (member_[i] && g_.nodes[i].backward && !g_.is<AddN>(i) && fused_use[i] && latest[i] > stage_[i])
-        stage_[i] = latest[i];
+      const bool movable = member_[i] && (g_.nodes[i].backward || stage_[i] == 0) && !g_.is<AddN>(i);
+      if (movable && fused_use[i] && latest[i] > stage_[i]) stage_[i] = latest[i];
       const bool view = g_.nodes[i].info->alias != nullptr;
       for (NodeId in : g_.in(i)) {
         const bool same = joins(in, i);
@@ -87,7 +109,6 @@ class Fuser {
         if (same) fused_use[in] = true;
       }
     }
-    for (NodeId o : g_.outputs) latest[o] = 0;
   }
 
   NodeId find(NodeId i) {
@@ -116,6 +137,7 @@ class Fuser {
   NodeId n_;
   std::vector<std::uint32_t> stage_;
   std::vector<bool> member_;
+  std::vector<Index> width_;
   std::vector<NodeId> parent_;
 };
 

@@ -4,6 +4,7 @@
 #include <rewind/models/gates.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/mgu_cell.h>
+#include <rewind/models/stack.h>
 
 #include "sequence.h"
 
@@ -93,6 +94,22 @@ TEST_CASE("a user's cell shows its gates") {
   const auto steps = unroll_gates(cell, x, cell.zero_state(tape, N));
   CHECK(distance(steps[2].gates.rate, sigmoid(at_step(x, 2))) == 0);
   CHECK(gate_names(cell).empty());
+}
+
+TEST_CASE("a stack shows the gates of each layer") {
+  Rng rng(1);
+  const auto stack = two_layers(rng);
+  stack.to(DType::f64);
+  Tape tape(DType::f64);
+  const Tensor x = tape.constant(sequence());
+  const auto steps = unroll_gates(stack, x, stack.zero_state(tape, N));
+  const auto states = unroll(stack, x, stack.zero_state(tape, N));
+  for (std::size_t layer = 0; layer < 2; ++layer) {
+    CHECK(distance(steps[3].state.layers[layer].h, states[3].layers[layer].h) < 1e-14);
+    const auto& [i, f, g, o] = steps[3].gates.layers[layer];
+    CHECK(distance(steps[3].state.layers[layer].c, f * steps[2].state.layers[layer].c + i * g) < 1e-14);
+  }
+  static_assert(CellWithGates<Stack<AnyCell>> && !CellWithGates<Stack<UgrnnCell>>);
 }
 
 TEST_CASE("AnyCell shows the gates of the cell it holds, by name") {

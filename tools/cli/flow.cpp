@@ -46,6 +46,7 @@ FlowReport measure(const FlowCommand& c, const std::string& text) {
   AnyCellOptions options;
   options.forget_bias = c.forget_bias;
   AnyCell cell = make_cell(name, c.in, c.hidden, rng, options);
+  cell.eval();  // the same step whenever it is measured
   for (const NamedParameter& p : cell.parameters()) {
     if (p.parameter->name() != "R") continue;
     Array R = p.parameter->value();
