@@ -93,7 +93,7 @@ struct Program::Runner {
   void padded(Index n) {
     const Index whole = (n + rw::detail::lanes<T> - 1) / rw::detail::lanes<T> * rw::detail::lanes<T>;
     const Index bytes = n * static_cast<Index>(sizeof(T));
-    std::copy_n(reinterpret_cast<T* const*>(pointers), p.operands.size(), reg);
+    for (std::size_t i = 0; i < p.operands.size(); ++i) reg[i] = data(i);
     fill_scalars(whole);
     for (const std::size_t i : p.copied_in_)
       row_copies.fill(bytes, static_cast<const std::byte*>(pointers[i]), reinterpret_cast<std::byte*>(reg[i] = own(i)));
