@@ -1,4 +1,6 @@
 #include <rewind/autograd/compile/passes.h>
+#include <rewind/core/gemm_bf16.h>
+#include <rewind/core/threads.h>
 
 namespace rw::ir {
 namespace {
@@ -38,6 +40,9 @@ Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
     g = checked(simplify(g));
   g = checked(sorted(own_outputs(std::move(g))));
   if (options.passes.has(Pass::fuse)) g = checked(fuse(checked(split_sums(g))));
+  const bool one_at_a_time = options.matmul == Precision::bf16 && rw::detail::bf16_is_faster();
+  if (options.passes.has(Pass::branch) && !one_at_a_time)
+    g = checked(branches(g, threads(), options.branch_from, notes));
   return g;
 }
 
