@@ -47,6 +47,7 @@ class PlainSweep final : public Sweep {
   void elementwise_rule(NodeId id);
   void elementwise_input(NodeId id, std::size_t input, std::span<const ConstView> x);
   void compute_below(NodeId id);
+  void pin_viewed(NodeId root);
   void release_value(NodeId id);
 
   bool keeps_gradient(NodeId id) const {
@@ -79,6 +80,7 @@ void PlainSweep::seed(NodeId root) {
 }
 
 void PlainSweep::run(NodeId root) {
+  if (options_.release_values) pin_viewed(root);
   for (NodeId i = root + 1; i-- > 0;) {
     const Node& n = tape_.nodes[i];
     if (tape_.gradients[i] != nullptr && n.role == Role::op) {
@@ -289,9 +291,21 @@ void PlainSweep::reshape_rule(NodeId id) {
     add_to(to, contiguous_view(tape_.gradients[id], tape_.nodes[to].shape, n.dtype));
 }
 
+// Marks the values that a view looks at which is not released: the loss, what was kept, what was recorded later.
+void PlainSweep::pin_viewed(NodeId root) {
+  std::vector<bool>& pinned = tape_.flags;
+  pinned.assign(tape_.nodes.size(), false);
+  for (auto i = static_cast<NodeId>(tape_.nodes.size()); i-- > 0;) {
+    const Node& n = tape_.nodes[i];
+    const bool is_view = n.role == Role::op && n.data != nullptr && !n.owns_data;
+    if (is_view && (i >= root || n.keep || pinned[i])) pinned[n.input[0]] = true;
+  }
+}
+
 void PlainSweep::release_value(NodeId id) {
   Node& n = tape_.nodes[id];
   if (n.keep || n.role != Role::op || n.data == nullptr) return;
+  if (n.owns_data && !tape_.flags[id] && bytes_of(n) >= sizeof(void*)) tape_.released.put(n.data, bytes_of(n));
   n.data = nullptr;
   tape_.has_released = true;
 }

@@ -94,7 +94,7 @@ Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, st
     Node& n = nodes[id];
     if (!lazy && !options.trace) {
       const Index size = n.shape.size();
-      n.data = values.allocate(static_cast<std::size_t>(size) * size_of(n.dtype));
+      n.data = allocate_value(static_cast<std::size_t>(size) * size_of(n.dtype));
       n.owns_data = true;
       const void* x[max_elementwise_inputs];
       for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;
@@ -184,6 +184,13 @@ NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const Node
   return static_cast<NodeId>(nodes.size() - 1);
 }
 
+// A rule's own nodes go with the rule, so they leave released memory to those that stay.
+void* TapeData::allocate_value(std::size_t bytes) {
+  if (has_released && !lazy)
+    if (void* block = released.pick(bytes)) return block;
+  return values.allocate(bytes);
+}
+
 void TapeData::evaluate(NodeId id) {
   Node& n = nodes[id];
   if (n.info->alias != nullptr) {
@@ -196,7 +203,7 @@ void TapeData::evaluate(NodeId id) {
       return;
     }
   }
-  n.data = values.allocate(bytes_of(n.shape, n.dtype));
+  n.data = allocate_value(bytes_of(n.shape, n.dtype));
   n.owns_data = true;
   evaluate_into(n, contiguous_view(n.data, n.shape, n.dtype), false);
 }
@@ -235,75 +242,6 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
   (add ? n.info->eval_add : n.info->eval)(n.op, {x, in.size()}, y);
   values.rewind(values_mark);
   records.rewind(records_mark);
-}
-
-NodeId TapeData::leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad) {
-  const NodeId id = append(info, nullptr, {}, shape, dtype);
-  nodes[id].role = role;
-  nodes[id].needs_grad = needs_grad && recording_gradients;
-  return id;
-}
-
-NodeId TapeData::number(double value) {
-  const Fill fill{Shape{}, value};
-  const NodeId id = append(op_info<Fill>(), &fill, {}, Shape{}, options.dtype);
-  Node& n = nodes[id];
-  n.role = Role::constant;
-  if (options.trace) return id;
-  n.data = values.allocate(size_of(n.dtype));
-  n.owns_data = true;
-  visit_real(n.dtype, [&]<class T>() { *static_cast<T*>(n.data) = static_cast<T>(value); });
-  return id;
-}
-
-std::uint32_t* TapeData::leaf_slot(const Parameter::Data* parameter) {
-  const std::size_t mask = leaf_index.size() - 1;
-  auto h = static_cast<std::size_t>(mix(0, reinterpret_cast<std::uintptr_t>(parameter)) >> 32);
-  for (;; ++h) {
-    std::uint32_t& entry = leaf_index[h & mask];
-    if (entry == no_node || leaves[entry].parameter.get() == parameter) return &entry;
-  }
-}
-
-void TapeData::grow_leaf_index() {
-  leaf_index.assign(std::max<std::size_t>(64, leaf_index.size() * 2), no_node);
-  for (std::size_t i = 0; i < leaves.size(); ++i) *leaf_slot(leaves[i].parameter.get()) = static_cast<std::uint32_t>(i);
-}
-
-// The leaf of a parameter that was used on this tape and has not changed since; or no_node.
-NodeId TapeData::known_leaf(const Parameter& parameter) {
-  if (leaf_index.empty()) return no_node;
-  const std::shared_ptr<Parameter::Data>& data = parameter.data();
-  const std::uint32_t entry = *leaf_slot(data.get());
-  if (entry == no_node) return no_node;
-  const Leaf& known = leaves[entry];
-  const bool wants_grad = !data->frozen && recording_gradients;
-  return known.version == data->version && nodes[known.node].needs_grad == wants_grad ? known.node : no_node;
-}
-
-NodeId TapeData::leaf_of(Parameter& parameter) {
-  if (const NodeId known = known_leaf(parameter); known != no_node) return known;
-  const std::shared_ptr<Parameter::Data>& data = parameter.data();
-  if (leaves.size() * 2 >= leaf_index.size()) grow_leaf_index();
-  const NodeId id = leaf(op_info<ParameterLeaf>(), Role::parameter, data->value.shape(), options.dtype, !data->frozen);
-  Node& n = nodes[id];
-  n.parameter = static_cast<std::uint32_t>(leaves.size());
-  const auto substitute =
-      std::find_if(substitutes.begin(), substitutes.end(), [&](const auto& s) { return s.first == data; });
-  const bool substituted = substitute != substitutes.end();
-  const Array& value = substituted ? substitute->second : data->value;
-  if (!options.trace) {
-    if (!substituted && value.dtype() == options.dtype) {
-      n.data = const_cast<void*>(value.view().data);
-    } else {
-      n.data = values.allocate(bytes_of(n.shape, n.dtype));
-      n.owns_data = true;
-      copy(value, contiguous_view(n.data, n.shape, n.dtype));
-    }
-  }
-  leaves.push_back({data, id, data->version, substituted});
-  *leaf_slot(data.get()) = n.parameter;
-  return id;
 }
 
 }  // namespace rw::detail

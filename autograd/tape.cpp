@@ -29,6 +29,7 @@ void TapeData::forget_gradients(NodeId from) {
 }
 
 void TapeData::truncate(const TapeMark& mark) {
+  released.forget();
   forget_gradients(mark.nodes);
   forget_nodes(mark);
 }
@@ -265,7 +266,7 @@ Tensor Tape::random_key() {
 
 Tape::Memory Tape::memory() const {
   const TapeData& d = data();
-  return {.values = d.values.stacked(),
+  return {.values = d.values.stacked() - d.released.bytes(),
           .gradients = d.blocks.live(),
           .peak = d.values.stacked_peak() + d.blocks.peak(),
           .reserved = d.values.reserved() + d.records.reserved() + d.blocks.reserved()};

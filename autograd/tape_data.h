@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/released_values.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/tape.h>
 #include <rewind/core/arena.h>
@@ -52,6 +53,7 @@ class TapeData {
   NodeId leaf_of(Parameter& parameter);
   NodeId number(double value);
   void evaluate(NodeId id);
+  void* allocate_value(std::size_t bytes);
   void evaluate_into(const Node& node, View y, bool add);
 
   // handles
@@ -102,6 +104,7 @@ class TapeData {
   std::vector<bool> flags;       // scratch of a sweep
   std::vector<NodeId> pending;   // scratch of a rule
   bool has_released = false;     // values, on this tape since it was cleared
+  ReleasedValues released;
 
   std::vector<ScopeEntry> scopes{1};
   std::vector<std::string> scope_names;

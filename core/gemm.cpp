@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <dlfcn.h>
 #include <string>
 
 #include <Eigen/Core>
@@ -8,36 +7,16 @@
 #include <rewind/core/error.h>
 #include <rewind/core/gemm.h>
 #include <rewind/core/gemm_small.h>
+#include <rewind/core/one_openmp_thread.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
 
 namespace rw {
 namespace {
 
-// oneDNN shares a product among as many OpenMP threads as the caller may use, and they wait for each other by spinning:
-// on a busy machine a hundred times slower than one thread. The OpenMP that it has loaded is found at run time, because
-// a program linked with another one would set the wrong one. Costs 7 ns.
-class OneOpenMpThread {
- public:
-  OneOpenMpThread() {
-    if (!get || !set || (before_ = get()) == 1) return;
-    set(1);
-  }
-  ~OneOpenMpThread() {
-    if (before_ > 1) set(before_);
-  }
-  OneOpenMpThread(const OneOpenMpThread&) = delete;
-  OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
-
- private:
-  static inline const auto get = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
-  static inline const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
-  int before_ = 1;
-};
-
 void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb,
                   float* c, Index ldc, bool accumulate) {
-  const OneOpenMpThread one;
+  const detail::OneOpenMpThread one;
   if (dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, accumulate ? 1.0f : 0.0f, c, ldc) !=
       dnnl_success) {
     throw Error("[gemm] oneDNN refused a product of " + std::to_string(m) + " x " + std::to_string(k) + " and " +

@@ -173,10 +173,12 @@ void block(bool ta, Index m, Index n, Index k, const float* a, Index lda, const 
 
 Index panels(Index n) { return (n + width - 1) / width; }
 
-// Columns for one thread: enough to be worth it.
+// Columns for one thread: enough to be worth it. Each part copies a, so there are few; but a thread that wakes late
+// wants a small share.
 Index columns_each(Index m, Index n, Index k) {
-  constexpr Index worth = Index{1} << 23;
-  const Index pieces = std::clamp<Index>(m * n * k / worth, 1, 8);
+  const bool awake = helpers_are_awake();
+  const Index worth = Index{1} << (awake ? 20 : 23);
+  const Index pieces = std::clamp<Index>(m * n * k / worth, 1, awake ? threads() : 8);
   return (panels(n) + pieces - 1) / pieces * width;
 }
 

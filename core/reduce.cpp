@@ -5,6 +5,7 @@
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
 #include <rewind/core/strides.h>
+#include <rewind/core/threads.h>
 
 namespace rw {
 namespace {
@@ -69,19 +70,27 @@ void accumulate(ConstView x, View y) {
   const Elements<const T> from(x);
   const Elements<T> to(y);
   const Index cols = nest.inner();
-  T block[sum_block];
-  for (Index r = 0; r < nest.outer(); ++r) {
-    const Index source = nest.offset(0, r), target = nest.offset(1, r);
-    if (nest.inner_stride(1) == 0) {
-      T& sum = *to.at(target);
-      sum = static_cast<T>(sum + sum_elements(from, source, cols, block));
-      continue;
+  if (nest.inner_stride(1) == 0) {
+    T block[sum_block];
+    for (Index r = 0; r < nest.outer(); ++r) {
+      T& sum = *to.at(nest.offset(1, r));
+      sum = static_cast<T>(sum + sum_elements(from, nest.offset(0, r), cols, block));
     }
-    for (Index i = 0, run = 0; i < cols; i += run) {
-      run = to.run(target + i, from.run(source + i, cols - i));
-      add_run(from.at(source + i), to.at(target + i), run);
-    }
+    return;
   }
+  const auto add_columns = [&](Index begin, Index end) {
+    for (Index r = 0; r < nest.outer(); ++r) {
+      const Index source = nest.offset(0, r), target = nest.offset(1, r);
+      for (Index i = begin, run = 0; i < end; i += run) {
+        run = to.run(target + i, from.run(source + i, end - i));
+        add_run(from.at(source + i), to.at(target + i), run);
+      }
+    }
+  };
+  constexpr Index few_elements = 1 << 17, few_columns = 128;
+  if (x.size() < few_elements || cols < 2 * few_columns) return add_columns(0, cols);
+  const Index each = std::max(few_columns, (cols / threads() + 63) / 64 * 64);
+  parallel_for((cols + each - 1) / each, [&](Index b) { add_columns(b * each, std::min(cols, (b + 1) * each)); });
 }
 
 void add_converted(ConstView x, View y) {

@@ -53,22 +53,32 @@ bool spin_until(Ready ready, GiveUp give_up) {
   return false;
 }
 
-// Whether other programs took the processor from the calling thread for a while since it began to watch. Moments do not
-// count: the system itself takes them.
+// Whether other programs took the processor from the calling thread for a good part of the last moments. Single moments
+// do not count: the system itself takes them.
 class Preemption {
  public:
-  void watch() { start_ = lost(); }
-  bool happened() const { return lost() - start_ > 500'000; }
+  void watch() { start_ = clocks(); }
+  bool happened() {
+    const Clocks now = clocks();
+    const std::int64_t passed = now.wall - start_.wall, lost = passed - (now.own - start_.own);
+    if (lost > 500'000 && 8 * lost > passed) return true;
+    if (passed > 10'000'000) start_ = now;
+    return false;
+  }
 
  private:
-  // Nanoseconds by the clock on the wall that the thread did not run.
-  static std::int64_t lost() {
-    timespec wall, own;
-    clock_gettime(CLOCK_MONOTONIC, &wall);
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
-    return (wall.tv_sec - own.tv_sec) * 1'000'000'000 + (wall.tv_nsec - own.tv_nsec);
+  struct Clocks {
+    std::int64_t wall = 0, own = 0;  // ns; by the clock on the wall, and that the thread ran
+  };
+  static Clocks clocks() {
+    const auto read = [](clockid_t clock) {
+      timespec t;
+      clock_gettime(clock, &t);
+      return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
+    };
+    return {read(CLOCK_MONOTONIC), read(CLOCK_THREAD_CPUTIME_ID)};
   }
-  std::int64_t start_ = 0;
+  Clocks start_;
 };
 
 // A machine with no processor to spare: a helper that is taken off its processor in the middle of a block keeps the
@@ -107,15 +117,18 @@ class Pool {
     crowd_.forget();
   }
 
+  bool helpers_are_awake() const {
+    return started_.load(std::memory_order_relaxed) && asleep_.load(std::memory_order_relaxed) == 0 && !crowd_.here();
+  }
+
   void run(Index blocks, detail::Block run, void* context) {
     std::unique_lock lock(owner_, std::try_to_lock);
-    if (!lock || crowd_.here()) {
-      for (Index i = 0; i < blocks; ++i) run(context, i);
-      return;
-    }
+    Index first = 0;
+    while (first < blocks && (!lock || crowd_.here())) run(context, first++);  // a long job outlasts the crowd
+    if (first == blocks) return;
     start_workers();
     constexpr Index most = Index{1} << 30;  // blocks that a ticket counts
-    for (Index first = 0; first < blocks; first += most) run_job(first, std::min(most, blocks - first), run, context);
+    for (; first < blocks; first += most) run_job(first, std::min(most, blocks - first), run, context);
   }
 
  private:
@@ -177,6 +190,7 @@ class Pool {
   void start_workers() {
     const int wanted = size() - 1;
     keep_.store(wanted, std::memory_order_relaxed);
+    started_.store(true, std::memory_order_relaxed);
     try {
       while (static_cast<int>(workers_.size()) < wanted) {
         const int id = static_cast<int>(workers_.size());
@@ -214,7 +228,9 @@ class Pool {
         return crowd_.here();
       };
       if (crowded() || !spin_until(called, crowded)) {
+        asleep_.fetch_add(1, std::memory_order_relaxed);
         calls_.wait(seen, std::memory_order_acquire);
+        asleep_.fetch_sub(1, std::memory_order_relaxed);
         preemption.watch();
       }
       seen = calls_.load(std::memory_order_acquire);
@@ -226,6 +242,8 @@ class Pool {
   alignas(64) std::atomic<int> calls_{0};  // workers sleep on it
   std::atomic<int> size_{threads_at_start()};
   std::atomic<int> keep_{0};  // workers with a number from here on go home
+  std::atomic<int> asleep_{0};
+  std::atomic<bool> started_{false};
   std::atomic<bool> failed_{false};
   Crowd crowd_;
   detail::Block run_ = nullptr;
@@ -256,6 +274,8 @@ void set_threads(int n) {
 namespace detail {
 
 bool runs_serially() { return in_block || pool().size() == 1; }
+
+bool helpers_are_awake() { return !runs_serially() && pool().helpers_are_awake(); }
 
 void run_parallel(Index blocks, Block run, void* context) { pool().run(blocks, run, context); }
 

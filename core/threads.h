@@ -18,6 +18,8 @@ using Block = void (*)(void* context, Index block);
 /// Whether a parallel_for would run serially here: one thread, or already within one.
 bool runs_serially();
 void run_parallel(Index blocks, Block run, void* context);
+/// Whether helpers wait awake, so that a job of some 10 us pays; otherwise it takes some 60 us to wake one.
+bool helpers_are_awake();
 }  // namespace detail
 
 /// Runs f(0), ..., f(blocks - 1), each once, on the process's worker pool and the caller; returns when all are done.

@@ -48,7 +48,7 @@ Batch draw(Rng& rng, Index length, Index n) {
 }
 
 /// Sequences that are right, in a row up to now and in all, and the sum of absolute errors.
-struct Score {
+struct Tally {
   Index sequences = 0, right = 0, right_in_a_row = 0;
   double error = 0, recent_error = 0;  // the sum; a running mean over some 2,000 sequences
 
@@ -69,7 +69,7 @@ struct Score {
 struct Outcome {
   Index trained = 0;  // sequences
   bool criterion = false;
-  Score test;
+  Tally test;
 };
 
 /// Trains until the criterion is met, for `updates` at most, and tests.
@@ -93,7 +93,7 @@ Outcome learn(Task& task, Cell cell, Rng& rng, Index updates) {
   auto answer = compile([&](Tape&, Tensor x) { return network(x); }, example.x);
 
   Outcome out;
-  Score train;
+  Tally train;
   for (Index i = 1; i <= updates && !out.criterion; ++i) {
     const Batch b = draw(data, length, batch);
     const auto [loss, y] = update(b.x, b.y);

@@ -14,6 +14,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
+#include <rewind/models/schedule.h>
 
 namespace rw {
 
@@ -95,6 +96,12 @@ class Task {
   std::map<std::string, std::string> values_;
   Clock::time_point start_ = Clock::now(), shown_ = start_;
 };
+
+/// `rate` for three quarters of the updates, then half a cosine down to 0.
+inline Schedule falling(double rate, Index updates) {
+  const Index last = updates / 4 + 1;
+  return in_turn([rate](Index) { return rate; }, updates - last, CosineDecay{.rate = rate, .steps = last});
+}
 
 /// The body of main: runs a task, and says what went wrong when it throws.
 template <class F>

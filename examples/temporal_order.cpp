@@ -65,12 +65,7 @@ int temporal_order(Task& task) {
         return loss;
       },
       example.x, example.y);
-  auto right = compile(  // 1 for each sequence whose class is the likeliest
-      [&](Tape&, Tensor x, Tensor y) {
-        const Tensor logits = network(x);
-        return sum(equal(pick(logits, y), max(logits, {-1})));
-      },
-      CompileOptions{.dtype = DType::f32}, example.x, example.y);
+  auto logits = compile([&](Tape&, Tensor x) { return network(x); }, CompileOptions{.dtype = DType::f32}, example.x);
 
   for (Index i = 1; i <= updates; ++i) {
     const Batch b = draw(data, where, length, batch);
@@ -79,14 +74,13 @@ int temporal_order(Task& task) {
     adam.step();
     task.progress("lstm", i, updates, "cross entropy ", loss);
   }
-  double score = 0;
-  for (Index i = 0; i < test_sequences; i += batch) {
+  Score score;
+  while (score.count() < test_sequences) {
     const Batch b = draw(fresh, where, length, batch);
-    score += right(b.x, b.y).item();
+    score.add(logits(b.x).value(), b.y);
   }
-  const double share = score / test_sequences;
-  return task.result(share >= (task.quick() ? 0.9 : 0.99), "accuracy ", 100 * share, "% (", score, " of ",
-                     test_sequences, " fresh sequences) after ", updates * batch, " sequences");
+  return task.result(score.accuracy() >= (task.quick() ? 0.9 : 0.99), "accuracy ", 100 * score.accuracy(), "% of ",
+                     test_sequences, " fresh sequences, after ", updates * batch);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -34,14 +35,24 @@ struct StepWithGates {
   Gates gates;
 };
 
-/// A cell whose gates can be looked at. Gates is an aggregate of Tensors, with their `names`: all that a step computes
-/// on the way to the state and that has a name in its equations. `step_gates` is the step itself (of a ProjectedCell
-/// its step_projected), so asking for gates records nothing more.
+/// A cell whose gates can be looked at. Gates is an aggregate of Tensors and a static list of their `names`: all that a
+/// step computes on the way to the state and that has a name in its equations. `step_gates` is the step itself (of a
+/// ProjectedCell its step_projected), so asking for gates records nothing more.
 template <class C>
 concept CellWithGates = Cell<C> && requires(const C& cell, Tensor x, const typename C::State& state) {
   { cell.step_gates(x, state) } -> std::same_as<StepWithGates<typename C::State, typename C::Gates>>;
-  std::string_view(C::Gates::names[0]);
 };
+
+/// The names of a cell's gates, in the order of Gates; none for a cell that does not tell.
+template <Cell C>
+std::span<const std::string_view> gate_names(const C& cell) {
+  if constexpr (requires { cell.gate_names(); })
+    return cell.gate_names();
+  else if constexpr (requires { C::Gates::names; })
+    return C::Gates::names;
+  else
+    return {};
+}
 
 /// What a step gives to the layer above: the state's h. A cell whose output is something else has a member
 /// `Tensor output(const State&) const`.
@@ -51,6 +62,13 @@ Tensor output(const C& cell, const typename C::State& state) {
     return cell.output(state);
   else
     return state.h;
+}
+
+/// The length of the output's last axis.
+template <Cell C>
+Index output_width(const C& cell) {
+  Tape tape;
+  return output(cell, cell.zero_state(tape, 1)).size(-1);
 }
 
 /// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member

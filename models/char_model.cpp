@@ -15,10 +15,13 @@ Stack<AnyCell> make_cells(const CharModelOptions& o, Index vocabulary, Rng& rng)
   detail::checked_size("char_model", "layers", o.layers);
   AnyCellOptions options;
   if (o.init) options.weights = options.recurrent = options.biases = *o.init;
-  const Index below = o.embedding > 0 ? o.embedding : vocabulary;
+  Index below = o.embedding > 0 ? o.embedding : vocabulary;
   std::vector<AnyCell> cells;
-  for (Index i = 0; i < o.layers; ++i)
-    cells.push_back(make_cell(o.cell, i == 0 ? below : o.hidden, o.hidden, rng, options));
+  for (Index i = 0; i < o.layers; ++i) {
+    options.key = static_cast<std::uint32_t>(i);
+    cells.push_back(make_cell(o.cell, below, o.hidden, rng, options));
+    below = output_width(cells.back());
+  }
   return Stack<AnyCell>(std::move(cells), {.dropout = o.dropout});
 }
 
@@ -46,7 +49,7 @@ CharModel::CharModel(Vocabulary vocabulary, const CharModelOptions& options, Rng
                  ? &param("embedding", make_table(options, vocabulary_.size(), rng))
                  : nullptr),
       cells_(child("cells", make_cells(options, vocabulary_.size(), rng))),
-      output_(child("output", Linear(options.hidden, vocabulary_.size(), rng, output_options(options)))) {}
+      output_(child("output", Linear(output_width(cells_), vocabulary_.size(), rng, output_options(options)))) {}
 
 Tensor CharModel::embedded(Tensor inputs) const { return table_ != nullptr ? lookup(*table_, inputs) : inputs; }
 

@@ -15,7 +15,7 @@
 namespace rw {
 
 struct CharModelOptions {
-  /// A name that `make_cell` knows.
+  /// A name that `make_cell` knows, with its options: "lstm", "gru+zoneout=0.1".
   std::string cell = "lstm";
   Index layers = 2, hidden = 256;
   /// Length of the vector that a character is looked up as; 0: characters enter one-hot.

@@ -32,13 +32,16 @@ T number(const Metadata& metadata, const std::string& name, const std::string& s
 /// What the header says must be what the arrays are, before memory is taken for it.
 void check_sizes(const ArrayFile& file, const std::string& source) {
   if (file.metadata.count("hidden") == 0) return;  // refused later, by name
-  const auto fits = [&](const char* size, const char* name, int axis) {
+  const auto fits = [&](const char* size, const char* name, Index most_gates) {
     const Array* array = file.find(name);
     const auto said = number<Index>(file.metadata, size, source);
-    return said == 0 || (array != nullptr && array->shape().rank() == 2 && array->shape()[axis] == said);
+    if (said == 0) return true;
+    if (array == nullptr || array->shape().rank() != 2) return false;
+    const Index width = array->shape()[1];
+    return said <= width && width % said == 0 && width / said <= most_gates;
   };
   const bool layers = number<Index>(file.metadata, "layers", source) <= static_cast<Index>(file.arrays.size());
-  if (!layers || !fits("hidden", "output.W", 0) || !fits("embedding", "embedding", 1))
+  if (!layers || !fits("hidden", "cells.layer0.R", 4) || !fits("embedding", "embedding", 1))
     throw Error(source + ": a broken character model: its header and its arrays disagree");
 }
 

@@ -2,14 +2,18 @@
 
 // All of models/: modules, cells, sequences, optimizers, files, text.
 #include <rewind/models/any_cell.h>
+#include <rewind/models/attention.h>
+#include <rewind/models/attention_cell.h>
 #include <rewind/models/bidirectional.h>
 #include <rewind/models/cell.h>
+#include <rewind/models/cell_wrapper.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
 #include <rewind/models/clip.h>
 #include <rewind/models/context_cell.h>
 #include <rewind/models/early_stopping.h>
 #include <rewind/models/embedding.h>
+#include <rewind/models/feed_back.h>
 #include <rewind/models/file.h>
 #include <rewind/models/gates.h>
 #include <rewind/models/gru_cell.h>
@@ -18,6 +22,7 @@
 #include <rewind/models/keras_weights.h>
 #include <rewind/models/layer.h>
 #include <rewind/models/layer_norm.h>
+#include <rewind/models/learned_start.h>
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/metrics.h>
@@ -40,5 +45,7 @@
 #include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>
+#include <rewind/models/variational_dropout.h>
 #include <rewind/models/weight_average.h>
 #include <rewind/models/weight_map.h>
+#include <rewind/models/zoneout.h>

@@ -13,8 +13,8 @@ namespace rw {
 ///     Tensor y = network(x);                                                       // [T, N, 2] -> [N, 1]
 ///
 /// (In braces the cell draws its start from rng before the layer does, with every compiler.) The cell may be a Stack,
-/// for layers. Parameters are named "cell.W", ..., "head.W", "head.b".
-template <Cell C>
+/// for layers, or any Layer, such as Bidirectional. Parameters are named "cell.W", ..., "head.W", "head.b".
+template <Layer C>
 requires std::derived_from<C, Module>
 class Readout : public Module {
  public:
@@ -27,10 +27,10 @@ class Readout : public Module {
   const C& cell() const { return cell_.cell(); }
   const Linear& head() const { return head_; }
 
-  /// x [T, N, in], or indices [T, N], from the cell's zero_state -> [T, N, out] or [N, out]. Throws Error as
-  /// `Recurrent` and `Linear` do.
-  Tensor operator()(Tensor x) const {
-    const Tensor h = cell_(x);
+  /// x [T, N, in], or indices [T, N], from the cell's zero_state -> [T, N, out] or [N, out]. With `{.lengths = ...}`
+  /// the last output is each sequence's own. Throws Error as `Recurrent` and `Linear` do.
+  Tensor operator()(Tensor x, const UnrollOptions& run = {}) const {
+    const Tensor h = cell_(x, run);
     const Scope scope(x.tape(), head_.name());
     return head_(h);
   }

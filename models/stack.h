@@ -28,6 +28,13 @@ struct StackOptions {
 namespace detail {
 /// x with a share of its elements dropped, when `on`.
 Tensor dropped(Tensor x, double rate, bool on);
+template <class C>
+struct GatesOfLayers {};
+template <CellWithGates C>
+struct GatesOfLayers<C> {
+  InlineVector<typename C::Gates, 4> layers;
+};
+
 /// Throws Error for no layers and for bad options.
 void check_stack(std::size_t layers, const StackOptions& options);
 /// What layer number i > 0 reads, given what is below it and the stack's input.
@@ -46,6 +53,8 @@ class Stack : public Module {
   struct State {
     InlineVector<typename C::State, 4> layers;
   };
+  /// `layers`, the gates of each, if they have gates.
+  using Gates = detail::GatesOfLayers<C>;
 
   /// Bottom first; their names become "layer0", "layer1", ... Throws Error for no layers, and for a dropout outside
   /// [0, 1).
@@ -71,16 +80,23 @@ class Stack : public Module {
   }
 
   State step(Tensor x, State s) const requires Cell<C> {
-    const Tensor input = x;
-    for (std::size_t i = 0; i < depth(); ++i) {
-      const Scope scope(x.tape(), layers_[i]->name());
-      const Tensor below = x;
-      if (i > 0) x = detail::stack_input(below, input, options_, training());
-      s.layers[i] = layers_[i]->step(x, s.layers[i]);
-      x = rw::output(*layers_[i], s.layers[i]);
-      if (i > 0) x = detail::stack_step(below, x, options_);
-    }
+    through_layers(x, [&](std::size_t i, Tensor in) {
+      s.layers[i] = layers_[i]->step(in, s.layers[i]);
+      return rw::output(*layers_[i], s.layers[i]);
+    });
     return s;
+  }
+  /// See CellWithGates.
+  StepWithGates<State, Gates> step_gates(Tensor x, const State& s) const requires CellWithGates<C> {
+    StepWithGates<State, Gates> all{s, {InlineVector<typename C::Gates, 4>(depth())}};
+    through_layers(x, [&](std::size_t i, Tensor in) {
+      if constexpr (ProjectedCell<C>) in = layers_[i]->project(in);
+      const auto one = layers_[i]->step_gates(in, s.layers[i]);
+      all.state.layers[i] = one.state;
+      all.gates.layers[i] = one.gates;
+      return rw::output(*layers_[i], one.state);
+    });
+    return all;
   }
 
   /// The top layer's output, unless options say otherwise.
@@ -135,6 +151,19 @@ class Stack : public Module {
   }
 
  private:
+  /// One step: f(i, input of layer i) runs it and returns its output.
+  template <class F>
+  void through_layers(Tensor x, F&& f) const {
+    const Tensor input = x;
+    for (std::size_t i = 0; i < depth(); ++i) {
+      const Scope scope(x.tape(), layers_[i]->name());
+      const Tensor below = x;
+      if (i > 0) x = detail::stack_input(below, input, options_, training());
+      x = f(i, x);
+      if (i > 0) x = detail::stack_step(below, x, options_);
+    }
+  }
+
   template <class Output>
   Tensor combined(Output&& output) const {
     if (!options_.skip_output && !options_.residual) return output(depth() - 1);

@@ -61,9 +61,13 @@ struct BernoulliMask {
   }
 };
 
-Tensor mask(std::string_view op, Tape& tape, const Shape& shape, double rate, bool scaled) {
+void check_rate(const Tape& tape, std::string_view op, double rate, bool scaled) {
   if (!(rate >= 0 && (scaled ? rate < 1 : rate <= 1)))
     throw tape.error(op, fmt::format("the rate must be in [0, 1{}, not {}", scaled ? ")" : "]", rate));
+}
+
+Tensor mask(std::string_view op, Tape& tape, const Shape& shape, double rate, bool scaled) {
+  check_rate(tape, op, rate, scaled);
   const BernoulliMask op_with_draw{shape, tape.next_draw(), rate, scaled ? 1 / (1 - rate) : 1.0};
   return record(op_with_draw, {tape.random_key()});
 }
@@ -76,6 +80,13 @@ Tensor bernoulli_mask(Tape& tape, const Shape& shape, double rate) {
 
 Tensor dropout_mask(Tape& tape, const Shape& shape, double rate) {
   return mask("dropout_mask", tape, shape, rate, true);
+}
+
+Tensor dropout_mask(Tape& tape, const Shape& shape, double rate, std::uint64_t key) {
+  check_rate(tape, "dropout_mask", rate, true);
+  constexpr std::uint64_t beyond_all_draws = std::uint64_t{1} << 32;  // those are counted in 32 bits
+  return record(BernoulliMask{shape, static_cast<Index>(beyond_all_draws + key), rate, 1 / (1 - rate)},
+                {tape.random_key()});
 }
 
 Tensor dropout(Tensor x, double rate) {

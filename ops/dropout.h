@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include <rewind/autograd/tape.h>
 
 namespace rw {
@@ -15,6 +17,11 @@ Tensor bernoulli_mask(Tape& tape, const Shape& shape, double rate);
 /// The same with 1 / (1 - rate) in place of 1, so that the mean of `x * mask` is x. Throws Error for a rate outside
 /// [0, 1).
 Tensor dropout_mask(Tape& tape, const Shape& shape, double rate);
+
+/// The same mask whenever it is asked for with this key and shape at one step of the tape, over all of a sequence and
+/// whatever was drawn in between; at the next step of the tape it is another one (variational dropout). It does not
+/// count as a draw.
+Tensor dropout_mask(Tape& tape, const Shape& shape, double rate, std::uint64_t key);
 
 /// x * dropout_mask(x.tape(), x.shape(), rate) (Srivastava et al., 2014). A rate of 0 is x itself and draws nothing.
 /// Throws Error for a rate outside [0, 1).

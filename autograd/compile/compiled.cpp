@@ -7,6 +7,7 @@
 #include <rewind/autograd/compile/report.h>
 #include <rewind/autograd/tape_data.h>
 #include <rewind/core/error.h>
+#include <rewind/core/gemm_bf16.h>
 
 namespace rw {
 namespace detail {
@@ -31,7 +32,7 @@ struct Entry {
     for (std::size_t i = 0; i < views.size(); ++i)
       if (!(views[i].shape == leaves[i].shape) || views[i].dtype != leaves[i].dtype) return false;
     for (const ir::ParameterUse& p : plan->graph().store->parameters)
-      if (p.data->frozen != p.frozen) return false;
+      if (p.data->frozen != p.frozen || p.data->value.dtype() != p.dtype) return false;
     return true;
   }
 };
@@ -42,6 +43,7 @@ struct CompiledCore::State {
   CompileOptions options;
   std::vector<std::unique_ptr<Entry>> plans;
   Entry* current = nullptr;
+  const Entry* shown = nullptr;  // whose results may be looked at
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0;
   bool warned = false;
   std::unique_ptr<Tape> results;
@@ -93,8 +95,9 @@ void CompiledCore::State::make_room() {
         "rw::bucket lengths with rw::padded\n",
         stderr);
   warned = true;
+  const auto age = [&](const std::unique_ptr<Entry>& e) { return std::pair(e.get() == shown, e->used); };
   const auto oldest =
-      std::min_element(plans.begin(), plans.end(), [](const auto& a, const auto& b) { return a->used < b->used; });
+      std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) { return age(a) < age(b); });
   if (oldest->get() == current) current = nullptr;
   plans.erase(oldest);
 }
@@ -102,6 +105,7 @@ void CompiledCore::State::make_room() {
 void CompiledCore::compile(const Trace& trace) {
   State& s = *state_;
   const DType real = s.real_of(views_);
+  ir::check_precision(s.options, real, has_bf16());
   auto entry = std::make_unique<Entry>();
   for (const ConstView& v : views_) entry->leaves.push_back({v.shape, v.dtype});
   entry->numbers = numbers_;
@@ -129,6 +133,7 @@ void CompiledCore::replay() {
 // Handles to the results: constants of a tape that look at the plan's memory.
 void CompiledCore::State::show_results() {
   const ir::Plan& p = *current->plan;
+  shown = current;
   if (results == nullptr || results->dtype() != p.graph().real) results = std::make_unique<Tape>(p.graph().real);
   results->clear();
   TapeData& d = results->data();
@@ -165,6 +170,7 @@ std::string CompiledCore::explain() const {
   return ir::explain(plan, state_->current->notes);
 }
 std::string CompiledCore::profile(int replays) {
+  if (!known()) throw Error("compile: profile: a parameter has changed its type, or was frozen, since the last call");
   const ir::Plan& plan = state_->plan();
   std::vector<double> times(plan.steps().size());
   state_->current->plan->measure(&times);

@@ -17,7 +17,7 @@ class Fuser {
   Graph run() {
     for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i) && g_.nodes[i].inputs <= 16;
     as_soon_as_possible();
-    gradients_late();
+    as_late_as_free();
     connect();
     Graph out = g_;
     // A kernel of too many nodes is cut in the order of its nodes: no part waits for a later one.
@@ -71,13 +71,14 @@ class Fuser {
   }
 
   // What a gradient rule computes from forward values alone could run in the forward kernel already, but then its
-  // result would have to be stored: it runs with the first that needs it.
-  void gradients_late() {
+  // result would have to be stored: it runs with the first that needs it. So does what needs arguments and parameters
+  // alone, as the first step's use of the initial state.
+  void as_late_as_free() {
     std::vector<std::uint32_t> latest(n_, 0xffffffffu);
     std::vector<bool> fused_use(n_);
     for (NodeId i = n_; i-- > 0;) {
-      if (member_[i] && g_.nodes[i].backward && !g_.is<AddN>(i) && fused_use[i] && latest[i] > stage_[i])
-        stage_[i] = latest[i];
+      const bool movable = member_[i] && (g_.nodes[i].backward || stage_[i] == 0) && !g_.is<AddN>(i);
+      if (movable && fused_use[i] && latest[i] > stage_[i]) stage_[i] = latest[i];
       const bool view = g_.nodes[i].info->alias != nullptr;
       for (NodeId in : g_.in(i)) {
         const bool same = joins(in, i);
@@ -87,7 +88,6 @@ class Fuser {
         if (same) fused_use[in] = true;
       }
     }
-    for (NodeId o : g_.outputs) latest[o] = 0;
   }
 
   NodeId find(NodeId i) {

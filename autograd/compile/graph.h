@@ -36,7 +36,8 @@ struct Node {
 /// A parameter that a graph reads.
 struct ParameterUse {
   std::shared_ptr<Parameter::Data> data;
-  bool frozen = false;
+  bool frozen = false;  // and the element type: as they were traced
+  DType dtype = DType::f32;
 };
 
 /// `value` is added to the gradient of a parameter at the end of a replay.

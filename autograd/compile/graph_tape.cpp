@@ -66,7 +66,7 @@ class Importer {
 
   std::uint32_t use(const std::shared_ptr<Parameter::Data>& data) {
     const auto [at, fresh] = parameters_.emplace(data.get(), static_cast<std::uint32_t>(g_.store->parameters.size()));
-    if (fresh) g_.store->parameters.push_back({data, data->frozen});
+    if (fresh) g_.store->parameters.push_back({data, data->frozen, data->value.dtype()});
     return at->second;
   }
 

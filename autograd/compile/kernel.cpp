@@ -80,9 +80,10 @@ void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, 
                reinterpret_cast<std::byte*>(to), to_stride * size);
 }
 
-constexpr Index parallel_from = 1 << 18;  // elements times instructions; below, one thread is faster
-constexpr Index wide_row = 512;           // bytes: a loop over one row is no slower than one over several
-constexpr Index few = 64;                 // elements, fewer than a block has
+// Elements times instructions; below, one thread is faster.
+Index parallel_from() { return rw::detail::helpers_are_awake() ? 1 << 15 : 1 << 18; }
+constexpr Index wide_row = 512;  // bytes: a loop over one row is no slower than one over several
+constexpr Index few = 64;        // elements, fewer than a block has
 constexpr std::size_t most_registers = 512;
 
 }  // namespace
@@ -219,8 +220,9 @@ void Program::run(void* const* pointers, const Index* strides) const {
         runner.narrow(begin, end);
     };
     const Index work = rows * cols * static_cast<Index>(instructions.size() + 3);
-    if (work < parallel_from) return part(0, units);
-    const Index pieces = std::min<Index>(16, work / (parallel_from / 4));
+    const Index enough = parallel_from();
+    if (work < enough) return part(0, units);
+    const Index pieces = std::min<Index>(16, work / (enough / 4));
     const Index least = is_flat ? block_ : (block_ + cols - 1) / cols;
     const Index each = std::max(least, ((units + pieces - 1) / pieces + least - 1) / least * least);
     parallel_for((units + each - 1) / each, [&](Index b) { part(b * each, std::min(units, (b + 1) * each)); });

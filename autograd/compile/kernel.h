@@ -6,6 +6,8 @@
 
 namespace rw::ir {
 
+struct Place;
+
 /// What an operand of a kernel is to its rows x cols elements.
 enum class OperandKind : std::uint8_t {
   full,    // an element for each
@@ -62,9 +64,10 @@ struct KernelCall {
   std::vector<NodeId> operands;
 };
 
-/// Turns the nodes [begin, end) of one kernel into a program. `uses_outside[i]` tells whether node i is read outside.
-Program make_program(const Graph& g, NodeId begin, NodeId end, const std::vector<bool>& used_outside,
-                     std::vector<NodeId>& operands);
+/// Turns the nodes [begin, end) of one kernel into a program. `used_outside[i]` tells whether node i is read outside. A
+/// result may have the place of an operand: it is then written after the last read of that.
+Program make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
+                     const std::vector<bool>& used_outside, std::vector<NodeId>& operands);
 
 /// Whether a node may be part of a kernel: elementwise or add_n, real, and each input one of the operand kinds.
 bool fusible(const Graph& g, NodeId id);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include <rewind/autograd/compile/in_place.h>
 #include <rewind/autograd/compile/layout.h>
 #include <rewind/core/error.h>
 
@@ -11,7 +12,8 @@ const auto any_address = reinterpret_cast<const char*>(std::uintptr_t{1} << 40);
 
 class Placer {
  public:
-  Placer(const Graph& g, Passes passes) : g_(g), passes_(passes), slot_(g.size()), fixed_(g.size(), Fixed::no) {}
+  Placer(const Graph& g, Passes passes)
+      : g_(g), passes_(passes), slot_(g.size()), fixed_(g.size(), Fixed::no), over_(g.size(), no_node) {}
 
   Layout run() {
     out_.places.resize(g_.size());
@@ -21,7 +23,16 @@ class Placer {
       chain_rows();
       place_columns();
     }
+    const Layout before = out_;
     for (NodeId i = 0; i < g_.size(); ++i) place(i);
+    if (passes_.has(Pass::reuse)) {
+      const std::vector<std::uint32_t> under = overlaid_buffers(g_, out_);
+      lay_over(under);
+      over_ = values_in_place(g_, out_, movable());
+      out_ = before;
+      for (NodeId i = 0; i < g_.size(); ++i) place(i);
+      lay_over(under);
+    }
     std::stable_sort(out_.copies.begin(), out_.copies.end(),
                      [](const Layout::Copy& a, const Layout::Copy& b) { return a.concat < b.concat; });
     for (NodeId i = 0; i < g_.size(); ++i) pack_inputs(i);
@@ -173,7 +184,12 @@ class Placer {
     out_.computed[i] = true;
     p = {Base::buffer, 0, 0, n.shape.cols()};
     switch (fixed_[i]) {
-      case Fixed::no: p.id = new_buffer(n); break;
+      case Fixed::no:
+        p.id = new_buffer(n);
+        if (over_[i] == no_node) break;
+        out_.buffers[p.id].bytes = 0;  // buffers keep their numbers
+        p = out_.places[over_[i]];
+        break;
       case Fixed::chain: p.id = slot_[i].buffer, p.offset = slot_[i].offset; break;
       case Fixed::whole:
         p.id = slot_[i].buffer, p.offset = slot_[i].offset;
@@ -187,6 +203,31 @@ class Placer {
       }
     }
     if (g_.is<Concat>(i) && fixed_[i] != Fixed::whole) copies_of(i);
+  }
+
+  void lay_over(const std::vector<std::uint32_t>& under) {
+    const auto follow = [&](Place& p) {
+      if (p.base == Base::buffer) p.id = under[p.id];
+    };
+    for (Place& p : out_.places) follow(p);
+    for (Layout::Copy& c : out_.copies) follow(c.to);
+    for (std::uint32_t b = 0; b < under.size(); ++b)
+      if (under[b] != b) out_.buffers[b].bytes = 0;
+  }
+
+  // Views and ops that want their operands in one piece keep a value from standing in rows that are apart.
+  std::vector<Movable> movable() const {
+    std::vector<Movable> out(g_.size(), Movable::no);
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      const Node& n = g_.nodes[i];
+      if (n.kernel != no_kernel && out_.computed[i] && fixed_[i] == Fixed::no) out[i] = Movable::in_rows;
+      const bool any_rows = n.kernel != no_kernel || n.info->product != nullptr || n.info->strided_inputs;
+      for (NodeId in : g_.in(i))
+        if (out[in] != Movable::no && (is_view_op(i) || !any_rows)) out[in] = Movable::as_whole;
+    }
+    for (NodeId o : g_.outputs) out[o] = Movable::no;
+    for (const Effect& e : g_.effects) out[e.value] = Movable::no;
+    return out;
   }
 
   bool place_view(NodeId i) {
@@ -239,6 +280,7 @@ class Placer {
   std::vector<Slot> slot_;
   std::vector<Fixed> fixed_;
   std::vector<bool> needed_;
+  std::vector<NodeId> over_;  // the operand in whose place a value stands
   std::vector<NodeId> next_, prev_, chain_, first_, seen_, roots_;
 };
 

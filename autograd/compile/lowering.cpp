@@ -70,7 +70,7 @@ NodeId Lowering::lower_kernel(NodeId begin) {
   NodeId first = begin;
   while (first < end && g_.nodes[first].info->alias != nullptr) ++first;
   if (first == end) return end;
-  Program program = make_program(g_, begin, end, used_outside_, operands_);
+  Program program = make_program(g_, p_.layout_.places, begin, end, used_outside_, operands_);
   program.room.resize(operands_.size());
   if (program.fills_vectors())
     for (std::size_t i = 0; i < operands_.size(); ++i) program.room[i] = has_room(operands_[i]);
@@ -113,16 +113,35 @@ std::uint32_t Lowering::share(Program program) {
 
 void Lowering::lower_product(NodeId i) {
   const Plan::Product product = shape_of(i);
-  const float* panels = packed(i, product);
+  const bool add = gradient_of_[i] != no_node;
+  detail::Bf16Product* const bf16 = bf16_product(i, product, add);
+  const float* panels = bf16 == nullptr ? packed(i, product) : nullptr;
   const NodeId a = g_.in(i, 0), b = g_.in(i, 1);
   p_.steps_.push_back({Plan::Kind::product, static_cast<std::uint32_t>(p_.products_.size()), pointer(a), i});
   pointer(b);
   const auto to = pointer(i);
   p_.products_.push_back(product);
   p_.products_.back().packed = panels;
-  if (gradient_of_[i] == no_node) return;
+  p_.products_.back().bf16 = bf16;
+  if (!add) return;
   p_.gradients_[gradient_of_[i]].patches.push_back({to, 0});
   p_.products_.back().add = true;
+}
+
+// The same for all products of one shape with one matrix, which is packed before the first.
+detail::Bf16Product* Lowering::bf16_product(NodeId i, const Plan::Product& p, bool add) {
+  constexpr Index worth = Index{1} << 16;  // smaller ones are done before oneDNN begins
+  if (!bf16_ || p.dtype != DType::f32 || p.m * p.n * p.k < worth) return nullptr;
+  const NodeId b = g_.in(i, 1);
+  const std::array<Index, 9> key{b, p.ta, p.tb, p.m, p.n, p.k, p.ldb, p.ldc, add};
+  const auto [known, fresh] = bf16_products_.emplace(key, nullptr);
+  if (!fresh) return known->second;
+  p_.bf16_products_.push_back(std::make_unique<detail::Bf16Product>(p.ta, p.tb, p.m, p.n, p.k, p.ldb, p.ldc, add));
+  known->second = p_.bf16_products_.back().get();
+  p_.packed_bytes_ += known->second->bytes();
+  p_.steps_.push_back({Plan::Kind::pack, static_cast<std::uint32_t>(p_.packs_.size()), pointer(b), i});
+  p_.packs_.push_back({.bf16 = known->second});
+  return known->second;
 }
 
 Plan::Product Lowering::shape_of(NodeId i) const {
@@ -198,7 +217,7 @@ const float* Lowering::packed(NodeId i, const Plan::Product& p) {
   p_.packed_.emplace_back(to);
   p_.packed_bytes_ += bytes;
   p_.steps_.push_back({Plan::Kind::pack, static_cast<std::uint32_t>(p_.packs_.size()), pointer(g_.in(i, 1)), i});
-  p_.packs_.push_back({p.tb, p.k, p.n, p.ldb, reinterpret_cast<float*>(to)});
+  p_.packs_.push_back({p.tb, p.k, p.n, p.ldb, reinterpret_cast<float*>(to), nullptr});
   return known->second = reinterpret_cast<float*>(to);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <map>
 #include <unordered_map>
 
 #include <rewind/autograd/compile/plan.h>
@@ -9,13 +11,18 @@ namespace rw::ir {
 /// Makes the steps of a plan from its graph and layout.
 class Lowering {
  public:
-  Lowering(Plan& plan, Passes passes) : p_(plan), g_(plan.graph_), passes_(passes) {}
+  Lowering(Plan& plan, const CompileOptions& options)
+      : p_(plan),
+        g_(plan.graph_),
+        passes_(options.passes),
+        bf16_(options.matmul == Precision::bf16 && rw::detail::bf16_is_faster()) {}
   void run();
 
  private:
   void lower(NodeId i);
   NodeId lower_kernel(NodeId begin);
   void lower_product(NodeId i);
+  detail::Bf16Product* bf16_product(NodeId i, const Plan::Product& shape, bool add);
   Plan::Product shape_of(NodeId i) const;
   bool is_product(NodeId i) const;
   void lower_generic(NodeId i);
@@ -33,10 +40,12 @@ class Lowering {
   Plan& p_;
   const Graph& g_;
   Passes passes_;
+  bool bf16_;  // products run in bf16
   std::vector<bool> used_outside_;
   std::vector<std::uint32_t> gradient_of_;  // by node: the parameter to whose gradient it is added
   std::unordered_map<std::uint64_t, int> uses_of_matrix_;
   std::unordered_map<std::uint64_t, const float*> packed_;
+  std::map<std::array<Index, 9>, detail::Bf16Product*> bf16_products_;
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_hash_;
   std::size_t next_copy_ = 0, next_pack_ = 0;
   std::vector<NodeId> operands_;

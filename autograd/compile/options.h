@@ -35,6 +35,12 @@ class Passes {
   std::uint32_t bits_;
 };
 
+/// What matrix products multiply.
+enum class Precision : std::uint8_t {
+  full,  // the tape's real type
+  bf16   // numbers rounded to bf16 (8 bits of 24); sums, and all that is no product, in f32
+};
+
 struct CompileOptions {
   /// Real type of the traced tape. Without it: that of the first example that is a Tensor or a real array.
   std::optional<DType> dtype = std::nullopt;
@@ -43,6 +49,10 @@ struct CompileOptions {
   Passes passes = Passes::all();
   /// Check the graph after each pass; always on in debug builds.
   bool verify = false;
+  /// bf16 is for f32 functions on processors with AVX512_BF16 (else compile throws Error, unless `force_bf16`).
+  /// Parameters, their gradients and the optimizer stay f32. Faster than f32 where the processor has AMX.
+  Precision matmul = Precision::full;
+  bool force_bf16 = false;
 };
 
 }  // namespace rw

@@ -31,6 +31,11 @@ Graph split_sums(const Graph& g);
 /// Gathers elementwise ops into kernels: sets Node::kernel. Keeps bits.
 Graph fuse(const Graph& g);
 
+/// Operands of f32 products are rounded to bf16, each once. Does not keep bits.
+Graph round_products(const Graph& g);
+/// Throws Error when a function of this real type cannot have the precision that is asked for.
+void check_precision(const CompileOptions& options, DType real, bool has_bf16);
+
 /// A value of its own, equal to the input: for results that would otherwise be the caller's memory, and for pieces
 /// that must be neighbours.
 struct Copy {

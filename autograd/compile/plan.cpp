@@ -39,7 +39,7 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   parameters_.resize(graph_.store->parameters.size());
   gradients_.resize(graph_.store->parameters.size());
   direct_.assign(graph_.effects.size(), false);
-  Lowering(*this, options.passes).run();
+  Lowering(*this, options).run();
   bind(key_, key_words_);
 }
 
@@ -112,6 +112,7 @@ void Plan::run(const Step& s) {
   switch (s.kind) {
     case Kind::product: {
       const Product& p = products_[s.index];
+      if (p.bf16 != nullptr) return p.bf16->run(static_cast<const float*>(at[0]), p.lda, static_cast<float*>(at[2]));
       if (p.packed != nullptr)
         return detail::packed_gemm(p.ta, p.m, p.n, p.k, static_cast<const float*>(at[0]), p.lda, p.packed,
                                    static_cast<float*>(at[2]), p.ldc, p.add);
@@ -123,6 +124,7 @@ void Plan::run(const Step& s) {
     }
     case Kind::pack: {
       const Pack& p = packs_[s.index];
+      if (p.bf16 != nullptr) return p.bf16->pack(static_cast<const float*>(at[0]));
       detail::pack(p.tb, p.k, p.n, static_cast<const float*>(at[0]), p.ldb, p.to);
       break;
     }

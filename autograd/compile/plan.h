@@ -6,6 +6,7 @@
 
 #include <rewind/autograd/compile/kernel.h>
 #include <rewind/autograd/compile/layout.h>
+#include <rewind/core/gemm_bf16.h>
 
 namespace rw::ir {
 
@@ -54,11 +55,13 @@ class Plan {
     DType dtype = DType::f32;
     Index m = 0, n = 0, k = 0, lda = 0, ldb = 0, ldc = 0;
     const float* packed = nullptr;
+    detail::Bf16Product* bf16 = nullptr;  // in place of all else
   };
   struct Pack {
-    bool tb;
-    Index k, n, ldb;
-    float* to;
+    bool tb = false;
+    Index k = 0, n = 0, ldb = 0;
+    float* to = nullptr;
+    detail::Bf16Product* bf16 = nullptr;  // in place of all else
   };
   // Where a pointer comes from, for those that may change from replay to replay.
   struct Patch {
@@ -97,6 +100,7 @@ class Plan {
   std::vector<Product> products_;
   std::vector<Pack> packs_;
   std::vector<std::unique_ptr<std::byte[], Free>> packed_;
+  std::vector<std::unique_ptr<detail::Bf16Product>> bf16_products_;
   std::vector<Program> programs_;
   std::vector<std::uint32_t> calls_;  // program of each kernel step
   std::vector<Bound> inputs_, parameters_, gradients_;

@@ -4,6 +4,7 @@
 
 #include <rewind/autograd/compile/combine.h>
 #include <rewind/autograd/compile/kernel.h>
+#include <rewind/autograd/compile/layout.h>
 #include <rewind/core/error.h>
 
 namespace rw::ir {
@@ -28,8 +29,10 @@ constexpr char no_attributes = 0;
 /// Writes a program: operands first, then numbers, then temporaries that are used again once they are dead.
 class Writer {
  public:
-  Writer(const Graph& g, NodeId begin, NodeId end, const std::vector<bool>& used_outside, std::vector<NodeId>& operands)
+  Writer(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
+         const std::vector<bool>& used_outside, std::vector<NodeId>& operands)
       : g_(g),
+        places_(places),
         begin_(begin),
         end_(end),
         used_outside_(used_outside),
@@ -43,8 +46,10 @@ class Writer {
     p_.cols = g_.nodes[begin_].shape.cols();
     registers_.assign(end_ - begin_, none);
     combine();
+    put_in_order();
     collect();
-    for (NodeId i = begin_; i < end_; ++i) write(i);
+    for (NodeId i : order_) write(i);
+    for (const auto& [value, output] : late_) write_late(value, output);
     p_.registers = static_cast<std::uint16_t>(base() + temporaries_);
     shift_temporaries();
     return std::move(p_);
@@ -85,29 +90,78 @@ class Writer {
     }
   }
 
-  // Operands get the first registers, so they are collected first.
-  void collect() {
-    for (NodeId i = begin_; i < end_; ++i) {
-      if (g_.nodes[i].info->alias != nullptr) continue;
-      for (NodeId raw : g_.in(i)) {
-        const NodeId in = through_views(raw);
-        if (inside(in)) {
-          last_use_[in - begin_] = std::max(last_use_[in - begin_], writer_of(i));
-        } else if (!known_.contains(in) && !g_.is<Fill>(in)) {
-          OperandKind kind{};
-          if (!operand_kind(g_.nodes[in].shape, g_.nodes[i].shape, kind))
-            throw Error("compile: " + g_.describe(in) + " cannot be an operand of a kernel");
-          known_.emplace(in, p_.operands.size());
-          p_.operands.push_back(kind);
-          operands_.push_back(in);
-        }
+  // Calls f(the node whose instruction reads, what it reads) for all inputs.
+  template <class F>
+  void for_each_read(F&& f) const {
+    for (NodeId i = begin_; i < end_; ++i)
+      if (g_.nodes[i].info->alias == nullptr)
+        for (NodeId in : g_.in(i)) f(writer_of(i), through_views(in));
+  }
+  bool same_place(NodeId a, NodeId b) const {
+    const Place &p = places_[a], &q = places_[b];
+    return p.base == Base::buffer && q.base == Base::buffer && p.id == q.id && p.offset == q.offset;
+  }
+
+  // A result that has the place of an operand is written after the last read of it: at the end, if nothing here reads
+  // the result, or by a copy.
+  void put_in_order() {
+    std::vector<NodeId> results, last;
+    for (NodeId i = begin_; i < end_; ++i)
+      if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) results.push_back(i);
+    std::vector<std::pair<NodeId, NodeId>> over;  // result, reader of what it is written over
+    std::vector<bool> read(end_ - begin_);
+    for_each_read([&](NodeId reader, NodeId x) {
+      if (inside(x)) read[x - begin_] = true;
+      for (NodeId i : results)
+        if (!inside(x) && same_place(i, x) && (i != reader || g_.is<AddN>(i))) over.emplace_back(i, reader);
+    });
+    std::vector<bool> at_end(end_ - begin_), copied(end_ - begin_);
+    for (bool changed = !over.empty(); changed;) {
+      changed = false;
+      for (const auto& [i, reader] : over) {
+        if ((reader < i && !at_end[reader - begin_]) || copied[i - begin_]) continue;
+        const bool both_at_end = at_end[i - begin_] && at_end[reader - begin_] && reader >= i;
+        if (at_end[i - begin_] && !both_at_end) continue;
+        changed = true;
+        (read[i - begin_] || both_at_end ? copied : at_end)[i - begin_] = true;
       }
     }
+    for (NodeId i = begin_; i < end_; ++i) {
+      if (g_.nodes[i].info->alias != nullptr || part_of_[i - begin_] != no_node) continue;
+      (at_end[i - begin_] ? last : order_).push_back(i);
+      if (copied[i - begin_]) copied_.push_back(i);
+    }
+    order_.insert(order_.end(), last.begin(), last.end());
+    position_.assign(end_ - begin_, 0);
+    for (std::size_t k = 0; k < order_.size(); ++k) position_[order_[k] - begin_] = static_cast<std::uint32_t>(k);
+  }
+
+  // Operands get the first registers, so they are collected first.
+  void collect() {
+    for_each_read([&](NodeId reader, NodeId in) {
+      if (inside(in)) {
+        std::uint32_t& last = last_use_[in - begin_];
+        last = std::max(last, position_[reader - begin_]);
+      } else if (!known_.contains(in) && !g_.is<Fill>(in)) {
+        OperandKind kind{};
+        if (!operand_kind(g_.nodes[in].shape, g_.nodes[reader].shape, kind))
+          throw Error("compile: " + g_.describe(in) + " cannot be an operand of a kernel");
+        known_.emplace(in, p_.operands.size());
+        p_.operands.push_back(kind);
+        operands_.push_back(in);
+      }
+    });
     for (NodeId i = begin_; i < end_; ++i)
       if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) {
-        registers_[i - begin_] = static_cast<std::uint32_t>(p_.operands.size());
+        const auto output = static_cast<std::uint32_t>(p_.operands.size());
         p_.operands.push_back(OperandKind::output);
         operands_.push_back(i);
+        if (std::find(copied_.begin(), copied_.end(), i) == copied_.end()) {
+          registers_[i - begin_] = output;
+          continue;
+        }
+        late_.emplace_back(i, output);
+        last_use_[i - begin_] = none;
       }
     for (NodeId i = begin_; i < end_; ++i)
       for (NodeId in : g_.in(i))
@@ -131,11 +185,11 @@ class Writer {
 
   void release(NodeId raw, NodeId user) {
     const NodeId in = through_views(raw);
-    if (!inside(in) || last_use_[in - begin_] != user) return;
+    if (!inside(in) || last_use_[in - begin_] != position_[user - begin_]) return;
     std::uint32_t& r = registers_[in - begin_];
     if ((r & temporary) == 0 || r == none) return;
     free_.push_back(r);
-    last_use_[in - begin_] = no_node;  // once, though it may be an input twice
+    last_use_[in - begin_] = none;  // once, though it may be an input twice
   }
 
   std::uint32_t take() {
@@ -147,7 +201,6 @@ class Writer {
 
   void write(NodeId i) {
     const Node& n = g_.nodes[i];
-    if (n.info->alias != nullptr || part_of_[i - begin_] != no_node) return;
     if (combines(arithmetic(i)) && write_combined(i)) return;
     if (n.info->elementwise == nullptr) return write_sum(i);
     Program::Instruction instruction = instruction_of(i, n.info->elementwise->value);
@@ -195,9 +248,22 @@ class Writer {
     return is_part(a) || is_part(b);
   }
 
+  static const VectorLoop& same_loop() {
+    static const VectorLoop same = vector_loop<Same, 1>();
+    return same;
+  }
+
+  void write_late(NodeId value, std::uint32_t output) {
+    Program::Instruction instruction = instruction_of(value, same_loop());
+    instruction.arity = 1;
+    std::fill_n(instruction.in, Program::most_inputs, static_cast<std::uint16_t>(registers_[value - begin_]));
+    instruction.out = static_cast<std::uint16_t>(output);
+    p_.instructions.push_back(instruction);
+  }
+
   // From left to right, two terms at a time.
   void write_sum(NodeId i) {
-    static const VectorLoop plus = vector_loop<Plus, 2>(), same = vector_loop<Same, 1>();
+    static const VectorLoop plus = vector_loop<Plus, 2>();
     const auto in = g_.in(i);
     std::uint32_t& to = registers_[i - begin_];
     if (to == none) to = take();
@@ -211,7 +277,7 @@ class Writer {
       instruction.out = total = out;
       p_.instructions.push_back(instruction);
     };
-    if (in.size() == 1) add(same, 1, total, total);
+    if (in.size() == 1) add(same_loop(), 1, total, total);
     std::size_t k = 1;
     for (; k + 1 < in.size(); k += 2)
       add(chained_loop(Arithmetic::add, Arithmetic::add, false), 3, register_of(in[k]), register_of(in[k + 1]));
@@ -230,10 +296,15 @@ class Writer {
   }
 
   const Graph& g_;
+  const std::vector<Place>& places_;
   NodeId begin_, end_;
   const std::vector<bool>& used_outside_;
   std::vector<NodeId>& operands_;
-  std::vector<NodeId> last_use_;
+  std::vector<NodeId> order_;            // the nodes that have an instruction
+  std::vector<std::uint32_t> position_;  // of a node there
+  std::vector<NodeId> copied_;           // results that are copied to their places at the end
+  std::vector<std::pair<NodeId, std::uint32_t>> late_;
+  std::vector<std::uint32_t> last_use_;
   std::vector<NodeId> part_of_;  // the node whose instruction computes this one too
   std::vector<std::uint32_t> registers_;
   std::unordered_map<NodeId, std::size_t> known_;
@@ -244,10 +315,10 @@ class Writer {
 
 }  // namespace
 
-Program make_program(const Graph& g, NodeId begin, NodeId end, const std::vector<bool>& used_outside,
-                     std::vector<NodeId>& operands) {
+Program make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
+                     const std::vector<bool>& used_outside, std::vector<NodeId>& operands) {
   operands.clear();
-  return Writer(g, begin, end, used_outside, operands).run();
+  return Writer(g, places, begin, end, used_outside, operands).run();
 }
 
 bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {

@@ -22,7 +22,6 @@ struct BadSlices {
 }  // namespace
 
 // ---- check_finite
-// ----------------------------------------------------------------------------------------------------
 
 TEST_CASE("check_finite names the first value that is not, by op and scope") {
   Tape tape;
@@ -57,7 +56,6 @@ TEST_CASE("check_finite looks at rows that are apart, and not between them") {
 }
 
 // ---- Every message
-// ---------------------------------------------------------------------------------------------------
 
 TEST_CASE("messages are one line, and say where") {
   Tape tape;

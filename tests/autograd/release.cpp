@@ -1,5 +1,6 @@
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/reduce.h>
 
 #include "support.h"
 
@@ -115,4 +116,39 @@ TEST_CASE("values and gradients: either, both, or none") {
   CHECK(list(tape.grad(y)) == list(numbers(Shape{2}, 77)));
   CHECK_THROWS_AS(y.value(), Error);
   CHECK_NOTHROW(tape.check_finite());
+}
+
+TEST_CASE("released memory is used again: a tape that goes on does not grow") {
+  Tape tape;
+  Parameter p("p", full(Shape{300}, 0.5));
+  Tensor h = tape.constant(zeros(300));
+  std::vector<std::size_t> values;
+  for (int chunk = 0; chunk < 6; ++chunk) {
+    for (int t = 0; t < 4; ++t) h = tanh(h * p + 1);
+    h = detach(h);
+    tape.keep(h);
+    backward(test::project(h * p), {.release_values = true});
+    values.push_back(tape.memory().reserved);
+  }
+  CHECK(values[5] == values[1]);
+}
+
+TEST_CASE("memory that a kept view, a later view or the loss looks at is not used again") {
+  Tape tape;
+  const Tensor x = tape.variable(numbers(Shape{2, 4}, 1));
+  const Tensor a = tanh(x), kept = record(Slice{0, 0, 1}, {a}), b = a * x;
+  const Tensor loss = record(Reshape{Shape{1, 1}}, {sum(b)}),
+               later = record(Slice{0, 1, 1}, {record(Slice{1, 0, 4}, {b})});
+  tape.keep(kept);
+  const double value = loss.item();
+  const std::vector<double> first = list(kept.value()), second = list(later.value());
+  backward(loss, {.release_values = true});
+  std::vector<Tensor> anew;
+  for (int i = 0; i < 5; ++i) {
+    anew.push_back(x + 100);
+    anew.push_back(sum(x));
+  }
+  CHECK(loss.item() == value);
+  CHECK(list(kept.value()) == first);
+  CHECK(list(later.value()) == second);
 }

@@ -11,7 +11,6 @@ using test::list;
 using test::numbers;
 
 // ---- Scopes
-// ----------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a node knows the path of its scope") {
   Tape tape;
@@ -97,7 +96,6 @@ TEST_CASE("scopes and NoGrad follow a tape that moves") {
 }
 
 // ---- NoGrad and detach
-// -----------------------------------------------------------------------------------------------
 
 TEST_CASE("nothing recorded under NoGrad needs a gradient") {
   Tape tape;

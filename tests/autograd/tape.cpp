@@ -18,7 +18,6 @@ Array one(double value) { return full(Shape{}, value); }
 }  // namespace
 
 // ---- Leaves
-// ----------------------------------------------------------------------------------------------------------
 
 TEST_CASE("leaves take the tape's real type, indices stay indices") {
   Tape f(DType::f32), d(DType::f64);
@@ -72,7 +71,6 @@ TEST_CASE("nodes are found by number, and their handles by node") {
 }
 
 // ---- Marks
-// -----------------------------------------------------------------------------------------------------------
 
 TEST_CASE("rewind forgets what came after the mark, nothing else") {
   Tape tape;
@@ -195,7 +193,6 @@ TEST_CASE("gradients kept before a mark survive rewind, later ones do not") {
 }
 
 // ---- Randomness
-// ------------------------------------------------------------------------------------------------------
 
 TEST_CASE("draws are numbered in program order, from 0 after clear, and go back with rewind") {
   Tape tape;

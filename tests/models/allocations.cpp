@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/models/any_cell.h>
 #include <rewind/models/clip.h>
 #include <rewind/models/linear.h>
@@ -10,6 +11,7 @@
 #include <rewind/models/optimizer.h>
 #include <rewind/models/stack.h>
 #include <rewind/models/truncated_bptt.h>
+#include <rewind/models/unroll.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/view.h>
 
@@ -116,6 +118,32 @@ TEST_CASE("so does one of a stack with dropout") {
   std::vector<AnyCell> layers;
   for (int i = 0; i < 3; ++i) layers.push_back(make_cell("lstm", i == 0 ? symbols : H, H, rng));
   CHECK(allocations_of_the_third_step(Stack<AnyCell>(std::move(layers), {.dropout = 0.3})) == 0);
+}
+
+TEST_CASE("so does the replay of a compiled step, its state carried from call to call") {
+  Rng rng(1);
+  const LstmCell cell(symbols, H, rng);
+  const Linear head(H, symbols, rng);
+  const Array x = some_indices(1), y = some_indices(2);
+  for (const Precision precision : {Precision::full, Precision::bf16}) {
+    Tape tape;
+    LstmCell::State state = cell.zero_state(tape, N);
+    auto step = compile(
+        [&](Tape&, Tensor in, Tensor targets, LstmCell::State s) {
+          const auto states = unroll(cell, in, s);
+          const Tensor loss = cross_entropy(head(outputs(cell, states)), targets);
+          backward(loss);
+          return std::pair(loss, states.back());
+        },
+        CompileOptions{.matmul = precision, .force_bf16 = true}, x, y, state);
+    int count = -1;
+    for (int i = 0; i < 3; ++i) {
+      const int before = allocations;
+      state = step(x, y, state).second;
+      count = allocations - before;
+    }
+    CHECK(count == 0);
+  }
 }
 
 #else

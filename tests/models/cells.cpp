@@ -3,17 +3,18 @@
 
 #include <doctest/doctest.h>
 
-#include <rewind/models/any_cell.h>
+#include <rewind/models/context_cell.h>
 #include <rewind/models/gru_cell.h>
+#include <rewind/models/jordan_cell.h>
 #include <rewind/models/lstm_cell.h>
+#include <rewind/models/mgu_cell.h>
 #include <rewind/models/rnn_cell.h>
-#include <rewind/models/stack.h>
 #include <rewind/models/unroll.h>
 
-#include "differences.h"
+#include "cell_checks.h"
 
 using namespace rw;
-using rw::test::asymmetric;
+using rw::test::randomise;
 
 namespace {
 
@@ -22,28 +23,6 @@ constexpr Index T = 3, N = 2, I = 3, H = 4;
 Array sequence(const Shape& shape = {T, N, I}) {
   Rng rng(7);
   return uniform(rng, shape, -1, 1).to(DType::f64);
-}
-
-// All weights and biases away from 0, so that no term of a gradient vanishes.
-void randomise(const Module& module) {
-  Rng rng(3);
-  module.to(DType::f64);
-  for (const NamedParameter& p : module.parameters())
-    for (Index i = 0; i < p.parameter->size(); ++i) p.parameter->edit().as<double>()[i] = rng.uniform(-0.8, 0.8);
-}
-
-template <class C>
-void check_gradients(const C& cell) {
-  randomise(cell);
-  const Array x = sequence();
-  const auto loss = [&](Tape& tape) {
-    const auto states = unroll(cell, tape.constant(x), cell.zero_state(tape, N));
-    Tensor total = asymmetric(outputs(cell, states));
-    for_each_tensor(states.back(), [&](const Tensor& t) { total = total + asymmetric(t, 5); });
-    return total;
-  };
-  CHECK(test::first_order_error(cell, loss) < 1e-8);
-  CHECK(test::second_order_error(cell, loss) < 1e-7);
 }
 
 // Cells in plain doubles, straight from their equations.
@@ -102,6 +81,44 @@ Row plain_gru(const GruCell& m, const Row& x, const Row& h) {
   return y;
 }
 
+Row plain_mgu(const MguCell& m, const Row& x, const Row& h) {
+  Row f(H), fh(H), y(H);
+  for (Index k = 0; k < H; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    f[i] = logistic(pre(m, x, h, 0, k, 2, true, true));
+    fh[i] = f[i] * h[i];
+  }
+  for (Index k = 0; k < H; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    y[i] = (1 - f[i]) * h[i] + f[i] * std::tanh(pre(m, x, fh, 1, k, 2, true, true));
+  }
+  return y;
+}
+
+// x times a matrix [x, out], column k.
+double times(const Module& m, const Row& x, const char* matrix, Index k, Index out) {
+  double a = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) a += x[i] * element(m, matrix, static_cast<Index>(i) * out + k);
+  return a;
+}
+
+bool has(const Module& m, const std::string& name) {
+  for (const NamedParameter& p : m.parameters())
+    if (p.name == name) return true;
+  return false;
+}
+
+// tanh(x W + fed_back R + b + br).
+Row hidden_layer(const Module& m, const Row& x, const Row& fed_back) {
+  Row h(H);
+  for (Index k = 0; k < H; ++k) {
+    double a = times(m, x, "W", k, H) + times(m, fed_back, "R", k, H);
+    for (const char* bias : {"b", "br"}) a += has(m, bias) ? element(m, bias, k) : 0;
+    h[static_cast<std::size_t>(k)] = std::tanh(a);
+  }
+  return h;
+}
+
 // step(x, h) of plain doubles, run along the sequence for each row, against the outputs of `unroll`.
 template <class C, class Step>
 void check_values(const C& cell, Step&& step) {
@@ -132,7 +149,7 @@ TEST_CASE("RnnCell: values and gradients") {
     for (const auto activation : {RnnOptions::Activation::tanh, RnnOptions::Activation::relu}) {
       RnnCell cell(I, H, rng, {.bias = bias, .activation = activation});
       check_values(cell, [&](const Row& x, Row& h, Row&) { h = plain_rnn(cell, x, h); });
-      check_gradients(cell);
+      test::check_gradients(cell, sequence());
     }
 }
 
@@ -141,7 +158,7 @@ TEST_CASE("LstmCell: values and gradients") {
   for (const Bias bias : all_biases()) {
     LstmCell cell(I, H, rng, {.bias = bias});
     check_values(cell, [&](const Row& x, Row& h, Row& c) { plain_lstm(cell, x, h, c); });
-    check_gradients(cell);
+    test::check_gradients(cell, sequence());
   }
 }
 
@@ -152,8 +169,84 @@ TEST_CASE("GruCell: values and gradients of all kinds") {
       for (const auto update : {GruOptions::Update::keeps, GruOptions::Update::takes}) {
         GruCell cell(I, H, rng, {.bias = bias, .reset = reset, .update = update});
         check_values(cell, [&](const Row& x, Row& h, Row&) { h = plain_gru(cell, x, h); });
-        check_gradients(cell);
+        test::check_gradients(cell, sequence());
       }
+}
+
+TEST_CASE("MguCell: values and gradients") {
+  Rng rng(1);
+  for (const Bias bias : all_biases()) {
+    MguCell cell(I, H, rng, {.bias = bias});
+    check_values(cell, [&](const Row& x, Row& h, Row&) { h = plain_mgu(cell, x, h); });
+    test::check_gradients(cell, sequence());
+  }
+}
+
+TEST_CASE("JordanCell: values and gradients; the output is fed back") {
+  Rng rng(1);
+  constexpr Index out = 2;
+  using Output = JordanOptions::Output;
+  for (const Bias bias : all_biases())
+    for (const Output squash : {Output::identity, Output::tanh, Output::sigmoid}) {
+      const JordanCell cell(I, H, out, rng, {.bias = bias, .output = squash});
+      test::check_gradients(cell, sequence());
+      Tape tape(DType::f64);
+      const Array x = sequence();
+      const Tensor y = outputs(cell, unroll(cell, tape.constant(x), cell.zero_state(tape, N)));
+      REQUIRE(y.shape() == Shape{T, N, out});
+      Row fed_back(out);
+      for (Index t = 0; t < T; ++t) {
+        const double* row = x.span<double>().data() + t * N * I;
+        const Row h = hidden_layer(cell, Row(row, row + I), fed_back);
+        for (Index k = 0; k < out; ++k) {
+          const double a = times(cell, h, "V", k, out) + (has(cell, "d") ? element(cell, "d", k) : 0);
+          fed_back[static_cast<std::size_t>(k)] = squash == Output::tanh      ? std::tanh(a)
+                                                  : squash == Output::sigmoid ? logistic(a)
+                                                                              : a;
+          CHECK(y.array().at({t, 0, k}) == doctest::Approx(fed_back[static_cast<std::size_t>(k)]).epsilon(1e-13));
+        }
+      }
+    }
+  CHECK_THROWS_WITH_AS(JordanCell(I, H, 0, rng), "jordan: output size must be at least 1, not 0", Error);
+}
+
+TEST_CASE("ContextCell: values and gradients; the context bank feeds the hidden and the output layer") {
+  Rng rng(1);
+  constexpr Index out = 2;
+  for (const Bias bias : all_biases())
+    for (const double decay : {0.0, 0.75}) {
+      const ContextCell cell(I, H, out, rng, {.bias = bias, .decay = decay});
+      test::check_gradients(cell, sequence());
+      Tape tape(DType::f64);
+      const Array x = sequence();
+      const Tensor y = outputs(cell, unroll(cell, tape.constant(x), cell.zero_state(tape, N)));
+      REQUIRE(y.shape() == Shape{T, N, out});
+      Row context(H);
+      for (Index t = 0; t < T; ++t) {
+        const double* row = x.span<double>().data() + t * N * I;
+        const Row h = hidden_layer(cell, Row(row, row + I), context);
+        for (Index k = 0; k < out; ++k) {
+          const double a = times(cell, h, "V", k, out) + times(cell, context, "U", k, out) +
+                           (has(cell, "d") ? element(cell, "d", k) : 0);
+          CHECK(y.array().at({t, 0, k}) == doctest::Approx(a).epsilon(1e-13));
+        }
+        for (std::size_t k = 0; k < H; ++k) context[k] = decay * context[k] + (1 - decay) * h[k];
+      }
+    }
+  CHECK_THROWS_WITH_AS(ContextCell(I, H, out, rng, {.decay = 1}), "context: decay is 1: it must be in [0, 1)", Error);
+  CHECK_THROWS_WITH_AS(ContextCell(I, H, 0, rng), "context: output size must be at least 1, not 0", Error);
+}
+
+TEST_CASE("a relu network that starts as the identity keeps what it has, but for small inputs") {
+  Rng rng(1);
+  const RnnCell cell(I, H, rng, RnnOptions::irnn());
+  CHECK(cell.parameter("R").value() == identity(H));
+  Tape tape;
+  const Array start = full({N, H}, 0.5);
+  const auto states = unroll(cell, tape.constant(Array(zeros(T, N, I))), {tape.constant(start)});
+  CHECK(states.back().h.array() == start);
+  const RnnCell half(I, H, rng, RnnOptions::irnn(0.5));
+  CHECK(half.parameter("R").value() == identity(H, H, 0.5));
 }
 
 TEST_CASE("the forget gate's bias starts at 1, with one bias or two, and parameters count as they should") {

@@ -81,6 +81,21 @@ TEST_CASE("a text read in pieces gives the logits of the whole, for every cell")
   }
 }
 
+TEST_CASE("cells with options: layers fit each other, and a file brings the model back") {
+  const File file;
+  for (const char* cell : {"lstm+projection=3+norm+zoneout=0.1/0.2", "gru+nobias+drop-h=0.25", "jordan", "context"}) {
+    CAPTURE(cell);
+    CharModel model = small({.cell = cell, .layers = 2, .hidden = 4, .embedding = 3});
+    model.eval();
+    model.save(file.path);
+    CharModel loaded = CharModel::load(file.path);
+    loaded.eval();
+    CHECK(loaded.options().cell == cell);
+    const Array x = numbers({0, 1, 2, 2, 1, 0}, {3, 2});
+    CHECK(read(loaded, x) == read(model, x));
+  }
+}
+
 TEST_CASE("a step leaves the state that a text of one character leaves") {
   const CharModel model = small({.layers = 2, .hidden = 4, .embedding = 2});
   Tape tape;

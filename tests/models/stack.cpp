@@ -3,10 +3,27 @@
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/stack.h>
 
-#include "sequence.h"
+#include "layers.h"
 
 using namespace rw;
 using namespace rw::test;
+
+namespace {
+
+// Three layers; what each reads follows from the options.
+template <class C>
+Stack<C> three_layers(std::initializer_list<Index> widths, const StackOptions& options, Index in = I) {
+  Rng rng(1);
+  std::vector<C> layers;
+  Index below = in;
+  for (Index width : widths) {
+    layers.emplace_back(below, width, rng);
+    below = width + (options.skip_input ? in : 0);
+  }
+  return Stack<C>(std::move(layers), options);
+}
+
+}  // namespace
 
 TEST_CASE("a stack unrolled layer by layer is the stack step by step") {
   Rng rng(1);
@@ -72,4 +89,87 @@ TEST_CASE("clones of cells and stacks give the same outputs") {
                  outputs(copy, unroll(copy, x, copy.zero_state(tape, N)))) == 0);
   CHECK(distance(outputs(unroll(gru, x, gru.zero_state(tape, N))),
                  outputs(unroll(gru_copy, x, gru_copy.zero_state(tape, N)))) == 0);
+}
+
+TEST_CASE("skips and residuals are what they say, step by step and layer by layer") {
+  for_each_cell(1, 1, []<class C>(const C&, const C&) {
+    Tape tape;
+    const Tensor x = tape.constant(sequence());
+    for (const bool skip_input : {false, true})
+      for (const bool skip_output : {false, true})
+        for (const bool residual : {false, true}) {
+          const StackOptions options{.skip_input = skip_input, .skip_output = skip_output, .residual = residual};
+          const auto stack = three_layers<C>({H, residual ? H : H + 1, residual ? H : 2}, options);
+          std::vector<Tensor> all;
+          Tensor below = x;
+          for (std::size_t i = 0; i < stack.depth(); ++i) {
+            const C& layer = stack.layer(i);
+            const Tensor in = i > 0 && skip_input ? concat({below, x}, -1) : below;
+            const Tensor out = outputs(layer, unroll(layer, in, layer.zero_state(tape, N)));
+            below = i > 0 && residual ? below + out : out;
+            all.push_back(below);
+          }
+          const Tensor expected = skip_output ? concat(std::span<const Tensor>(all), -1) : below;
+          const auto states = unroll(stack, x, stack.zero_state(tape, N));
+          CHECK(distance(outputs(stack, states), expected) < 1e-6);
+          auto state = stack.zero_state(tape, N);
+          for (Index t = 0; t < T; ++t) state = stack.step(select(x, 0, t), state);
+          CHECK(distance(stack.output(state), select(expected, 0, -1)) < 1e-6);
+          CHECK(distance(stack.output(last_state(stack, states)), select(expected, 0, -1)) < 1e-6);
+        }
+  });
+}
+
+TEST_CASE("skips and residuals pass the check of gradients, with unequal lengths too") {
+  const StackOptions skips{.skip_input = true, .skip_output = true}, residual{.residual = true},
+      all{.skip_input = true, .skip_output = true, .residual = true};
+  const auto check = [&](const auto& stack) {
+    const Array x = randoms({2, 2, 2}, 1), lengths = indices_of({2, 1});
+    const auto loss = [&](Tape& tape) {
+      const UnrollOptions run{.lengths = tape.constant(lengths)};
+      return asymmetric(outputs(stack, unroll(stack, tape.constant(x), stack.zero_state(tape, 2), run)));
+    };
+    CHECK(test::first_order_error(stack, loss) < 1e-8);
+    CHECK(test::second_order_error(stack, loss) < 1e-7);
+  };
+  for_each_cell(1, 1, [&]<class C>(const C&, const C&) {
+    check(three_layers<C>({2, 1, 3}, skips, 2));
+    check(three_layers<C>({2, 2}, residual, 2));
+    check_lengths(three_layers<C>({2, 1, 3}, skips), I, {});
+    check_lengths(three_layers<C>({2, 2, 2}, all), I, {.reverse = true});
+    check_lengths(two_bidirectional<C>(I, H, all, 2 * H + I), I, {});
+  });
+}
+
+TEST_CASE("layers of different cells") {
+  Rng rng(1);
+  std::vector<AnyCell> layers;
+  layers.emplace_back(LstmCell(I, H, rng));
+  layers.emplace_back(GruCell(H, 3, rng));
+  layers.emplace_back(RnnCell(3, 4, rng));
+  const Stack<AnyCell> stack(std::move(layers));
+  Tape tape;
+  const Tensor x = tape.constant(sequence());
+  CHECK(outputs(stack, unroll(stack, x, stack.zero_state(tape, N))).shape() == Shape{T, N, 4});
+  check_lengths(stack, I, {});
+}
+
+TEST_CASE("layers that do not fit are named") {
+  Tape tape;
+  const Tensor x = tape.constant(sequence());
+  const auto run = [&](const auto& stack, Tensor in) { return unroll(stack, in, stack.zero_state(tape, N)); };
+  const auto uneven = three_layers<RnnCell>({H, 2}, {.residual = true});
+  const auto states = run(uneven, x);
+  CHECK_THROWS_WITH_AS(outputs(uneven, states),
+                       "[stack] residual layers must have equal widths: (4, 2, 5) below (4, 2, 2)", Error);
+  CHECK_THROWS_WITH_AS(
+      run(three_layers<RnnCell>({H, 2}, {.skip_input = true}), tape.constant(zeros({T, N}, DType::i32))),
+      "[stack] indices cannot skip to the layers above: embed them, or take one_hot of them, in stack", Error);
+  Rng rng(1);
+  std::vector<RnnCell> narrow;
+  narrow.emplace_back(I, H, rng);
+  narrow.emplace_back(H, H, rng);
+  CHECK_THROWS_WITH_AS(run(Stack<RnnCell>(std::move(narrow), {.skip_input = true}), x),
+                       "[matmul] inner dimensions differ: (4, 2, 8) x (5, 5), in stack/layer1", Error);
+  CHECK_THROWS_WITH_AS(Stack<RnnCell>(std::vector<RnnCell>()), "stack: there are no layers", Error);
 }

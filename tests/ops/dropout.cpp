@@ -69,6 +69,23 @@ TEST_CASE("the draws of a program are the same each time, and differ from each o
   CHECK_FALSE(masks({}, 1)[0] == once[1]);
 }
 
+TEST_CASE("a mask with a key is the same all over a step, whatever is drawn in between, and counts as no draw") {
+  Tape tape;
+  const auto keyed = [&](std::uint64_t key) { return dropout_mask(tape, Shape{100}, 0.5, key).array(); };
+  const Array once = keyed(1);
+  const Array drawn = dropout_mask(tape, Shape{100}, 0.5).array();
+  CHECK(keyed(1) == once);
+  CHECK_FALSE(keyed(2) == once);
+  CHECK_FALSE(keyed(0) == drawn);
+  tape.clear();
+  CHECK(dropout_mask(tape, Shape{100}, 0.5).array() == drawn);
+  CHECK(keyed(1) == once);
+  tape.set_step(1);
+  tape.clear();
+  CHECK_FALSE(keyed(1) == once);
+  CHECK_THROWS_AS(dropout_mask(tape, Shape{2}, 1, 1), Error);
+}
+
 TEST_CASE("recording anew after clear or rewind draws the same") {
   Tape tape;
   const Array first = dropout_mask(tape, Shape{64}, 0.5).array();

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include <doctest/doctest.h>
@@ -72,6 +74,25 @@ TEST_CASE("one_hot") {
         return y;
       },
       {.shapes = {{{4}}, {{2, 2}}, {{}}, {{0}}}, .domains = {{.classes = 3}}, .gradient = false}));
+}
+
+TEST_CASE("hardmax") {
+  CHECK(check_op(
+      "hardmax", [](Tensor x) { return hardmax(x); },
+      [](const Array& x) {
+        Array y(x.shape(), DType::f64);
+        const Index n = x.shape().cols();
+        for (Index r = 0; n > 0 && r < x.shape().rows(); ++r) {
+          const auto row = x.span<double>().subspan(at(r * n), at(n));
+          y.span<double>()[at(r * n) + at(std::max_element(row.begin(), row.end()) - row.begin())] = 1;
+        }
+        return y;
+      },
+      {.shapes = {{{4, 3}}, {{5}}, {{2, 3, 1}}, {{0, 3}}, {{3, 0}}}, .bad = {{{}}}, .gradient = false}));
+  Tape tape;
+  const double nan = std::nan("");
+  const Tensor x = tape.constant(Array({1.0, 2.0, 2.0, nan, 3.0, nan, 0.0, nan, 5.0}, Shape{3, 3}));
+  CHECK(hardmax(x).array() == Array({0., 1., 0., 1., 0., 0., 0., 1., 0.}, {3, 3}).to(DType::f32));
 }
 
 TEST_CASE("an index out of range is named, and nothing is recorded") {

@@ -153,7 +153,14 @@ TEST_CASE("options that make no sense are named") {
   CHECK(c.train("text.txt --sequence 0").refused("--sequence is 0"));
   CHECK(c.train("text.txt --clip nan").refused("--clip is nan"));
   CHECK(c.train("text.txt --decay 2").refused("--decay is 2"));
-  CHECK(c.train("text.txt --cell lstn").refused("--cell is lstn: it must be one of lstm, gru"));
+  CHECK(c.train("text.txt --cell lstn").refused("--cell is lstn: no cell 'lstn'; there are: lstm, gru"));
+  CHECK(c.train("text.txt --cell gru+coupled")
+            .refused(
+                "--cell is gru+coupled: cell 'gru+coupled': there is no option 'coupled'; of its own gru has before, "
+                "takes"));
+  CHECK(c.train("text.txt --cell lstm+1997+coupled").refused("lstm: coupled gates need a forget gate"));
+  CHECK(c.train("text.txt --cell lstm+learned").refused("--cell is lstm+learned: learned is for many short sequences"));
+  CHECK(c.train("text.txt --cell lstm+drop-x=0.5 --embedding 0").refused("look indices up first (see Embedding)"));
   CHECK(c.train("text.txt --optimizer adan").refused("--optimizer is adan"));
   CHECK(c.train("text.txt --init best").refused("--init is best"));
   CHECK(c.train("text.txt --epochs 0 --steps 0 --seconds -1").refused("--seconds is -1"));

@@ -59,7 +59,7 @@ TEST_CASE("files are read one after the other, and a text is known by its charac
 TEST_CASE("a run that is saved and restored at any step goes on to the same bits") {
   for (const char* optimizer : {"momentum", "rmsprop", "adam"}) {
     for (const bool eager : {false, true}) {
-      const char* cell = optimizer[0] == 'a' ? "gru" : "lstm";
+      const char* cell = optimizer[0] == 'a' ? "gru+zoneout=0.2+drop-h=0.2" : "lstm";
       CAPTURE(optimizer);
       CAPTURE(eager);
       TrainOptions options = small();
@@ -115,15 +115,19 @@ TEST_CASE("the number of threads changes no bit") {
 }
 
 TEST_CASE("a compiled run and an eager one learn the same, dropout and all") {
-  TrainOptions options = small();
-  options.optimizer = "sgd";
-  options.schedule = "constant";
-  options.rate = 0.5;
-  Trainer compiled(options, {.steps = 8}, corpus());
-  options.eager = true;
-  Trainer eager(options, {.steps = 8}, corpus());
-  for (int i = 0; i < 8; ++i) CHECK(compiled.step() == doctest::Approx(eager.step()).epsilon(1e-5));
-  CHECK(compiled.held_out_loss() == doctest::Approx(eager.held_out_loss()).epsilon(1e-5));
+  for (const char* cell : {"lstm", "lstm+norm+zoneout=0.05/0.5+drop-x=0.2+drop-h=0.2"}) {
+    CAPTURE(cell);
+    TrainOptions options = small();
+    options.cell = cell;
+    options.optimizer = "sgd";
+    options.schedule = "constant";
+    options.rate = 0.5;
+    Trainer compiled(options, {.steps = 8}, corpus());
+    options.eager = true;
+    Trainer eager(options, {.steps = 8}, corpus());
+    for (int i = 0; i < 8; ++i) CHECK(compiled.step() == doctest::Approx(eager.step()).epsilon(1e-5));
+    CHECK(compiled.held_out_loss() == doctest::Approx(eager.held_out_loss()).epsilon(1e-5));
+  }
 }
 
 TEST_CASE("shards share the batch: their gradients add up to the whole batch's") {

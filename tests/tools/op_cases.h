@@ -214,6 +214,10 @@ inline void add_indexing(std::vector<OpCase>& out) {
                    const Tensor x = p.ranked(r, 2, 2);
                    return x * one_hot(p.indices(r, {x.size(0)}, x.size(1)), x.size(1)) + x;
                  }});
+  out.push_back({"hardmax", [](Pool& p, Rng& r) {
+                   const Tensor x = p.ranked(r, 1);
+                   return x * hardmax(x) + x;
+                 }});
   out.push_back({"clear_padding", [](Pool& p, Rng& r) {
                    const Tensor x = p.ranked(r, 2, 3), lengths = p.indices(r, {x.size(1)}, x.size(0) + 1);
                    return clear_padding(x, lengths) + x * sequence_mask(lengths, x.size(0), x.shape().rank());

@@ -1,77 +1,100 @@
 #pragma once
 
-// Contenders side by side: run in turn, A B C A B C ..., so that a machine that slows down slows all of them.
+// Contests: the same work done by several contenders, who run in turn, A B C A B C ..., so that a machine that slows
+// down slows all of them.
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
-
-#include <fmt/format.h>
 
 namespace rw::bench {
 
+/// A part of what a contender computed, compared with the same part of the others.
+struct Part {
+  std::string name;
+  std::vector<double> values;
+};
+using Result = std::vector<Part>;
+
 struct Contender {
   std::string name;
-  /// One step; returns a number that must be the same for all contenders: what was computed.
-  std::function<double()> step;
+  /// One unit of work, timed.
+  std::function<void()> run;
+  /// What a run computed; called after the first one. Without it the contender is a yardstick, such as a copy of
+  /// memory, whose work is not the same.
+  std::function<Result()> result = {};
+  /// Called before each turn, not timed.
+  std::function<void()> prepare = {};
+  /// Measures something other than time, in the contest's unit, in place of `run`.
+  std::function<double()> measure = {};
 };
 
-struct Timing {
+/// What a contest is run with.
+struct Setting {
+  int threads = 1;
+  bool quick = false;
+  /// A text to train on; empty: the project's own sources.
+  std::string text = {};
+  /// This program, to be started again.
+  std::string program = {};
+};
+
+/// Who takes part, and why others do not.
+struct Field {
+  std::vector<Contender> contenders;
+  std::vector<std::string> absent;
+};
+
+struct Contest {
+  /// "train/lstm/T50 N1 I16 H16": the part before the first slash is its group.
   std::string name;
-  double best = 0, median = 0, worst = 0;  // seconds a step
+  /// What a row of the table says: "ms", or a rate such as "GFLOP/s".
+  std::string unit = "ms";
+  /// The number of the unit that a second makes (1e3 for ms), or, for a rate, how many of it one run does.
+  double scale = 1e3;
+  bool rate = false;
+  /// What the table says about the work.
+  std::string note = {};
+  double tolerance = 1e-3;
+  /// FLOPs of one run, roughly: what does not fit into the time that is left is not begun.
+  double work = 0;
+  /// Run with all cores too, or with them only; part of `--quick`; in a series of growing sizes, the number on its x
+  /// axis.
+  bool all_cores = false, only_all_cores = false, quick = false;
+  double size = 0;
+  std::function<Field(const Setting&)> make;
 };
 
-/// Runs each contender `rounds` times in turn, every round long enough to be timed, after one round that is not
-/// counted. Throws std::runtime_error when two contenders compute different things. With `rest`, every round begins
-/// after a pause: threads of OpenMP spin for a while when their work is done, and would slow the next contender.
-inline std::vector<Timing> contest(const std::vector<Contender>& contenders, int rounds = 9,
-                                   double seconds_a_round = 0.02, double tolerance = 1e-3,
-                                   std::chrono::milliseconds rest = {}) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
-  std::vector<int> repeats;
-  const double expected = contenders.front().step();
-  for (const Contender& c : contenders) {
-    const double computed = c.step();
-    if (std::abs(computed - expected) > tolerance * (1 + std::abs(expected)))
-      throw std::runtime_error(fmt::format("{} computes {}, but {} computes {}: not the same work", c.name, computed,
-                                           contenders.front().name, expected));
-    const auto start = Clock::now();
-    c.step();
-    repeats.push_back(std::clamp(static_cast<int>(seconds_a_round / seconds(Clock::now() - start)), 1, 10000));
-  }
-  std::vector<std::vector<double>> times(contenders.size());
-  for (int round = 0; round < rounds; ++round) {
-    for (std::size_t i = 0; i < contenders.size(); ++i) {
-      if (rest.count() > 0) {
-        std::this_thread::sleep_for(rest);
-        contenders[i].step();
-      }
-      const auto start = Clock::now();
-      for (int r = 0; r < repeats[i]; ++r) contenders[i].step();
-      times[i].push_back(seconds(Clock::now() - start) / repeats[i]);
-    }
-  }
-  std::vector<Timing> out;
-  for (std::size_t i = 0; i < contenders.size(); ++i) {
-    std::vector<double>& t = times[i];
-    std::sort(t.begin(), t.end());
-    out.push_back({contenders[i].name, t.front(), t[t.size() / 2], t.back()});
-  }
-  return out;
-}
+/// One contender's rounds: seconds a run, or what it measured.
+struct Row {
+  std::string name;
+  bool yardstick = false, measured = false;
+  std::vector<double> rounds;
 
-/// Prints a table: median, spread, and the first contender's median over each one's.
-inline void print(const std::string& title, const std::vector<Timing>& timings, double scale, const char* unit) {
-  fmt::print("{}\n", title);
-  std::fflush(stdout);
-  for (const Timing& t : timings)
-    fmt::print("  {:<28} {:>10.3f} {}   ({:.3f} to {:.3f})   {} / this: {:.3f}\n", t.name, t.median * scale, unit,
-               t.best * scale, t.worst * scale, timings.front().name, timings.front().median / t.median);
-}
+  double median() const;
+  double least() const;
+  double most() const;
+};
+
+struct Outcome {
+  const Contest* contest = nullptr;
+  int threads = 1;
+  std::vector<Row> rows;
+  std::vector<std::string> absent;
+  /// Why there are no rows.
+  std::string error;
+
+  /// A time or measurement in the contest's unit.
+  double shown(const Row& row, double value) const;
+};
+
+/// Throws std::runtime_error, naming both contenders and the part, when two results are not the same: a part's largest
+/// difference may be `tolerance` of its largest value.
+void compare(const std::string& a, const Result& expected, const std::string& b, const Result& computed,
+             double tolerance);
+
+/// Runs a contest for about `seconds`: every contender once for its result, then in turn, 3 to 15 rounds (1 when
+/// quick), each long enough to be timed. What goes wrong is in `error`.
+Outcome run(const Contest& contest, const Setting& setting, double seconds);
 
 }  // namespace rw::bench

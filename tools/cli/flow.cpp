@@ -46,6 +46,7 @@ FlowReport measure(const FlowCommand& c, const std::string& text) {
   AnyCellOptions options;
   options.forget_bias = c.forget_bias;
   AnyCell cell = make_cell(name, c.in, c.hidden, rng, options);
+  cell.eval();  // the same step whenever it is measured
   for (const NamedParameter& p : cell.parameters()) {
     if (p.parameter->name() != "R") continue;
     Array R = p.parameter->value();
@@ -106,10 +107,9 @@ void run(const FlowCommand& c) {
 void add_flow(CLI::App& rewind) {
   CLI::App* app = rewind.add_subcommand("flow", "Measure how gradients flow through cells over time");
   const auto c = std::make_shared<FlowCommand>();
-  std::string names;
-  for (std::string_view name : cell_names()) names += (names.empty() ? "" : ", ") + std::string(name);
-  app->add_option("--cell", c->cells,
-                  "Cells to compare, by commas, of " + names + "; rnn:1.5 scales the recurrent matrix by 1.5")
+  app->add_option(
+         "--cell", c->cells,
+         "Cells to compare, by commas, of " + cells_with_options() + "; rnn:1.5 scales the recurrent matrix by 1.5")
       ->delimiter(',');
   app->add_option("--steps", c->steps, "Time steps");
   app->add_option("--in", c->in, "Features of the input, which is random");

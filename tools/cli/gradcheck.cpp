@@ -49,10 +49,8 @@ void add_gradcheck(CLI::App& rewind) {
   c->model.hidden = 4;
   c->model.in = 3;
   c->model.batch = 2;
-  std::string names;
-  for (std::string_view name : cell_names()) names += (names.empty() ? "" : ", ") + std::string(name);
   app->add_option("MODEL", c->model.file, "What rewind train made; without it, a new cell is checked");
-  app->add_option("--cell", c->model.cell, "One of " + names);
+  app->add_option("--cell", c->model.cell, "One of " + cells_with_options());
   app->add_option("--steps", c->model.steps, "Time steps");
   app->add_option("--layers", c->model.layers, "Layers, one above the other");
   app->add_flag("--bidirectional", c->model.bidirectional, "Each layer reads in both directions");

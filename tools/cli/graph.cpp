@@ -89,10 +89,8 @@ void graph(const GraphCommand& c) {
 void add_graph(CLI::App& rewind) {
   CLI::App* app = rewind.add_subcommand("graph", "Draw the graph that a cell or a saved model records");
   const auto c = std::make_shared<GraphCommand>();
-  std::string names;
-  for (std::string_view name : cell_names()) names += (names.empty() ? "" : ", ") + std::string(name);
   app->add_option("MODEL", c->model.file, "What rewind train made; without it, a new cell is drawn");
-  app->add_option("--cell", c->model.cell, "One of " + names);
+  app->add_option("--cell", c->model.cell, "One of " + cells_with_options());
   app->add_option("--steps", c->model.steps, "Time steps");
   app->add_option("--layers", c->model.layers, "Layers, one above the other");
   app->add_flag("--bidirectional", c->model.bidirectional, "Each layer reads in both directions");

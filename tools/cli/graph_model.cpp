@@ -1,10 +1,12 @@
 #include <algorithm>
 
 #include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
+#include <rewind/models/bidirectional.h>
 #include <rewind/models/char_model.h>
+#include <rewind/models/recurrent.h>
 #include <rewind/models/stack.h>
 #include <rewind/ops/loss.h>
-#include <rewind/ops/view.h>
 #include <rewind/tools/cli/graph_model.h>
 
 namespace rw::cli {
@@ -22,52 +24,21 @@ Array random_indices(const Shape& shape, Index below, Rng& rng) {
   return a;
 }
 
-/// Layers of cells, there or there and back.
-class Layers : public Module {
- public:
-  Layers(const GraphModel& what, Rng& rng) : Module(what.cell), bidirectional_(what.bidirectional) {
-    Index in = what.in;
-    for (Index i = 0; i < what.layers; ++i) {
-      const std::string name = "layer" + std::to_string(i);
-      cells_.push_back(&child(name, make_cell(what.cell, in, what.hidden, rng)));
-      if (bidirectional_) cells_.push_back(&child(name + "_back", make_cell(what.cell, in, what.hidden, rng)));
-      in = bidirectional_ ? 2 * what.hidden : what.hidden;
-    }
-  }
+/// The top layer's output after the last step: x [T, N, in] -> [N, out].
+template <Layer L>
+using LastOutput = Recurrent<Stack<L>>;
 
-  /// x [T, N, in] -> the top layer's output after the last step.
-  Tensor operator()(Tensor x) const {
-    const std::size_t directions = bidirectional_ ? 2 : 1;
-    for (std::size_t i = 0;; i += directions) {
-      std::vector<Tensor> there = run(*cells_[i], x, false), back;
-      const bool last = i + directions == cells_.size();
-      if (bidirectional_) back = run(*cells_[i + 1], x, true);
-      if (last) return back.empty() ? there.back() : concat({there.back(), back.front()}, 1);
-      for (std::size_t t = 0; t < back.size(); ++t) there[t] = concat({there[t], back[t]}, 1);
-      x = stack_steps(there);
-    }
-  }
+AnyCell make_layer(std::type_identity<AnyCell>, const GraphModel& what, Index in, Rng& rng) {
+  return make_cell(what.cell, in, what.hidden, rng);
+}
+Bidirectional<AnyCell> make_layer(std::type_identity<Bidirectional<AnyCell>>, const GraphModel& what, Index in,
+                                  Rng& rng) {
+  return Bidirectional<AnyCell>{make_cell(what.cell, in, what.hidden, rng), make_cell(what.cell, in, what.hidden, rng)};
+}
 
- private:
-  /// The outputs, in the order of time.
-  static std::vector<Tensor> run(const AnyCell& cell, Tensor x, bool reversed) {
-    const Scope layer(x.tape(), cell.name());
-    const Index steps = x.size(0);
-    std::vector<Tensor> out(static_cast<std::size_t>(steps));
-    AnyCell::State state = cell.zero_state(x.tape(), x.size(1));
-    x = cell.project(x);
-    for (Index i = 0; i < steps; ++i) {
-      const Index t = reversed ? steps - 1 - i : i;
-      const Scope step(x.tape(), "t", t);
-      state = cell.step_projected(at_step(x, t), state);
-      out[static_cast<std::size_t>(t)] = cell.output(state);
-    }
-    return out;
-  }
-
-  bool bidirectional_;
-  std::vector<const AnyCell*> cells_;
-};
+Index output_width(const Bidirectional<AnyCell>& layer) {
+  return output_width(layer.forward()) + output_width(layer.backward());
+}
 
 void check_sizes(const GraphModel& what) {
   const std::pair<const char*, Index> sizes[] = {{"--steps", what.steps},
@@ -92,12 +63,19 @@ BuiltModel build_from_file(const GraphModel& what, Rng& rng) {
   return {std::move(model), loss};
 }
 
+template <Layer L>
 BuiltModel build_layers(const GraphModel& what, Rng& rng) {
-  auto layers = std::make_unique<Layers>(what, rng);
-  const Array x = random_array({what.steps, what.batch, what.in}, rng);
-  const Array y = random_array({what.batch, (what.bidirectional ? 2 : 1) * what.hidden}, rng);
-  const auto loss = [&layers = *layers, x, y](Tape& tape) { return mse(layers(tape.variable(x)), tape.constant(y)); };
-  return {std::move(layers), loss};
+  std::vector<L> layers;
+  Index width = what.in;
+  for (Index i = 0; i < what.layers; ++i) {
+    layers.push_back(make_layer(std::type_identity<L>(), what, width, rng));
+    width = output_width(layers.back());
+  }
+  auto model =
+      std::make_unique<LastOutput<L>>(Stack<L>(std::move(layers)), RecurrentOptions{.return_sequences = false});
+  const Array x = random_array({what.steps, what.batch, what.in}, rng), y = random_array({what.batch, width}, rng);
+  const auto loss = [&layers = *model, x, y](Tape& tape) { return mse(layers(tape.variable(x)), tape.constant(y)); };
+  return {std::move(model), loss};
 }
 
 }  // namespace
@@ -112,7 +90,8 @@ std::string GraphModel::name() const {
 BuiltModel build_model(const GraphModel& what) {
   check_sizes(what);
   Rng rng(what.seed);
-  return what.file.empty() ? build_layers(what, rng) : build_from_file(what, rng);
+  if (!what.file.empty()) return build_from_file(what, rng);
+  return what.bidirectional ? build_layers<Bidirectional<AnyCell>>(what, rng) : build_layers<AnyCell>(what, rng);
 }
 
 RecordedModel record_model(const GraphModel& what) {

@@ -5,6 +5,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/models/any_cell.h>
+#include <rewind/models/cell_choices.h>
 #include <rewind/tools/cli/train_options.h>
 
 namespace rw::cli {
@@ -30,6 +31,17 @@ void need_one_of(const char* option, const std::string& value, std::span<const s
   throw Error(fmt::format("{} is {}: it must be one of {}", option, value, list));
 }
 
+void check_cell(const std::string& name) {
+  try {
+    check_cell_name(name);
+  } catch (const Error& error) {
+    throw Error(fmt::format("--cell is {}: {}", name, error.what()));
+  }
+  if (detail::CellChoices(name).has("learned"))
+    throw Error(fmt::format(
+        "--cell is {}: learned is for many short sequences, and a text is one, which begins once an epoch", name));
+}
+
 bool positive(double x) { return std::isfinite(x) && x > 0; }
 bool not_negative(double x) { return std::isfinite(x) && x >= 0; }
 
@@ -38,7 +50,7 @@ void need_one_of(const char* option, const std::string& value, std::initializer_
 }
 
 template <class T>
-CLI::Option* add(CLI::App& app, const char* name, T& value, const char* help) {
+CLI::Option* add(CLI::App& app, const char* name, T& value, const std::string& help) {
   if constexpr (std::is_same_v<T, bool>)
     return app.add_flag(name, value, help);
   else
@@ -47,7 +59,7 @@ CLI::Option* add(CLI::App& app, const char* name, T& value, const char* help) {
 
 template <class T>
 void option(CLI::App& app, TrainCommand& command, const char* group, const char* name, T TrainOptions::*field,
-            const char* help) {
+            const std::string& help) {
   CLI::Option* added = add(app, name, command.options.*field, help)->group(group);
   command.given.push_back(
       {name, added, [field](const TrainOptions& from, TrainOptions& to) { to.*field = from.*field; }});
@@ -55,7 +67,7 @@ void option(CLI::App& app, TrainCommand& command, const char* group, const char*
 
 void add_model_options(CLI::App& app, TrainCommand& c) {
   using O = TrainOptions;
-  option(app, c, "Model", "--cell", &O::cell, "lstm, gru, gru-before, rnn or rnn-relu");
+  option(app, c, "Model", "--cell", &O::cell, cells_with_options());
   option(app, c, "Model", "--layers", &O::layers, "Layers of cells");
   option(app, c, "Model", "--hidden", &O::hidden, "Numbers in a layer's state");
   option(app, c, "Model", "--embedding", &O::embedding, "Length of the vector for a character; 0: one-hot");
@@ -122,7 +134,7 @@ void check_rest(const TrainCommand& c) {
 }  // namespace
 
 void check(const TrainOptions& o) {
-  need_one_of("--cell", o.cell, cell_names());
+  check_cell(o.cell);
   need_count("--layers", o.layers);
   need_count("--hidden", o.hidden);
   need_count("--embedding", o.embedding, 0);

@@ -185,6 +185,42 @@ TEST_CASE("a plan keeps its parameters alive; freezing one makes a new plan") {
   CHECK(data->grad.item() == 18);
 }
 
+TEST_CASE("a parameter converted to another type makes a new plan") {
+  Parameter w("w", Array({2.0f, 1.0f}, Shape{2, 1}));
+  const Array x({3.0f, 4.0f}, Shape{1, 2});
+  auto f = compile(
+      [&](Tape&, Tensor in) {
+        const Tensor y = total(matmul(in, w));
+        backward(y);
+        return y;
+      },
+      x);
+  CHECK(f(x).item() == 10);
+  w.convert(DType::f64);
+  CHECK_THROWS_WITH_AS(f.profile(), doctest::Contains("has changed its type"), Error);
+  CHECK(f(x).item() == 10);
+  CHECK(w.grad() == Array({6.0, 8.0}, Shape{2, 1}));
+  CHECK(f.plans() == 2);
+}
+
+TEST_CASE("16 plans are kept: those used last, and the one whose results may be looked at") {
+  auto f = compile([](Tape&, Tensor x) { return total(x); }, Array(Shape{1}));
+  const auto ones = [](Index n) {
+    Array x(Shape{n});
+    x.fill(1);
+    return x;
+  };
+  for (Index n = 1; n <= 20; ++n) CHECK(f(ones(n)).item() == n);
+  CHECK(f.plans() == 16);
+  f(ones(20));
+  CHECK(f.plans() == 16);
+  const Tensor last = f(ones(1));  // forgotten: traced again
+  for (Index n = 100; n < 130; ++n) f.prepare(ones(n));
+  CHECK(last.item() == 1);
+  f(ones(129));
+  CHECK_THROWS_WITH_AS(last.item(), doctest::Contains("stale"), Error);
+}
+
 TEST_CASE("results that are an argument, a parameter or a constant are copies") {
   Parameter w("w", Array({2.0f, 3.0f}, Shape{2}));
   Array x({5.0f, 6.0f}, Shape{2});

@@ -1,0 +1,68 @@
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/models/gru_cell.h>
+#include <rewind/models/learned_start.h>
+#include <rewind/models/truncated_bptt.h>
+
+#include "cell_checks.h"
+#include "sequence.h"
+
+using namespace rw;
+using namespace rw::test;
+
+namespace {
+
+// A state whose tensor has no axis for the batch.
+class Counter : public Module {
+ public:
+  struct State {
+    Tensor h;
+  };
+  State zero_state(Tape& tape, Index) const { return {tape.constant(0.0)}; }
+  State step(Tensor, const State& s) const { return {s.h + 1}; }
+};
+
+}  // namespace
+
+TEST_CASE("learned start: parameters in the place of the cell's constants, with which they start") {
+  Rng rng(1);
+  const LearnedStart cell(LstmCell(I, H, rng, {.projection = 2}));
+  CHECK(cell.parameter("start0").shape() == Shape{2});
+  CHECK(cell.parameter("start1").shape() == Shape{H});
+  Tape tape;
+  const Tensor x = tape.constant(sequence());
+  CHECK(unroll(cell, x, cell.zero_state(tape, N)).back().h.array() ==
+        unroll(cell.cell(), x, cell.cell().zero_state(tape, N)).back().h.array());
+  cell.parameter("start1").set(full({H}, 0.5));
+  tape.clear();
+  CHECK(cell.zero_state(tape, 3).c.array() == full({3, H}, 0.5));
+  const auto copy = cell.clone();
+  CHECK(copy.parameter("start1").value() == full({H}, 0.5));
+}
+
+TEST_CASE("learned start: derivatives reach it, the sum over the batch") {
+  Rng rng(1);
+  const LearnedStart cell(GruCell(I, H, rng));
+  randomise(cell);
+  const auto loss = [&](Tape& tape) {
+    return asymmetric(outputs(unroll(cell, tape.constant(sequence()), cell.zero_state(tape, N))));
+  };
+  CHECK(first_order_error(cell, loss) < 1e-8);
+  CHECK(second_order_error(cell, loss) < 1e-7);
+  for (const double g : cell.parameter("start0").grad().to_vector<double>()) CHECK(g != 0);
+}
+
+TEST_CASE("learned start: around a stack, and within one; a state without batch is refused") {
+  Rng rng(1);
+  const LearnedStart around(two_layers(rng));
+  CHECK(around.parameter("start3").shape() == Shape{H + 1});
+  std::vector<LearnedStart<GruCell>> layers;
+  layers.emplace_back(GruCell(I, H, rng));
+  layers.emplace_back(GruCell(H, H, rng));
+  const Stack<LearnedStart<GruCell>> within(std::move(layers));
+  CHECK(within.parameter("layer1.start0").shape() == Shape{H});
+  CHECK_THROWS_WITH_AS(
+      LearnedStart{Counter()},
+      "learned start: a state for one sequence has a tensor (): the batch, here 1, must be its first axis", Error);
+}

@@ -1,0 +1,160 @@
+#include "contest.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <numeric>
+#include <stdexcept>
+#include <thread>
+
+#include <fmt/format.h>
+
+namespace rw::bench {
+
+namespace {
+
+// With one thread, the processor time of the process, so that other programs count as little as they can; with more,
+// the time that passes.
+double now(int threads) {
+  timespec t{};
+  clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double seconds_of(const Contender& c, int repeats, int threads) {
+  const double start = now(threads);
+  for (int i = 0; i < repeats; ++i) c.run();
+  return (now(threads) - start) / repeats;
+}
+
+class Race {
+ public:
+  Race(const Contest& contest, const Setting& setting, double seconds)
+      : threads_(setting.threads),
+        quick_(setting.quick),
+        seconds_(seconds),
+        round_(setting.quick ? 0.002 : 0.02),
+        contest_(contest) {}
+
+  void run(const Field& field, Outcome& out) {
+    const std::vector<Contender> contenders = first_runs(field.contenders, out.absent);
+    for (const Contender& c : contenders) out.rows.push_back({c.name, !c.result && !c.measure, bool(c.measure), {}});
+    const int rounds = this->rounds();
+    for (int round = 0; round < rounds; ++round)
+      for (std::size_t i = 0; i < contenders.size(); ++i) out.rows[i].rounds.push_back(timed(contenders[i], i));
+  }
+
+ private:
+  // Compares results, and finds out how long a run takes. Gives those who are not too slow.
+  std::vector<Contender> first_runs(const std::vector<Contender>& contenders, std::vector<std::string>& absent) {
+    std::vector<Contender> in_time;
+    const Contender* first = nullptr;
+    Result expected;
+    for (const Contender& c : contenders) {
+      double once = c.measure ? 0 : first_run(c);
+      if (c.result && first == nullptr)
+        expected = c.result(), first = &c;
+      else if (c.result)
+        compare(first->name, expected, c.name, c.result(), contest_.tolerance);
+      if (once > std::max(seconds_ / 3, patience)) {
+        absent.push_back(fmt::format("{}: over the budget, one run takes {:.1f} s", c.name, once));
+        continue;
+      }
+      if (!c.measure && once < seconds_ / 20) once = std::min(once, seconds_of(c, 1, threads_));  // it built plans
+      in_time.push_back(c);
+      repeats_.push_back(c.measure ? 1 : std::clamp(static_cast<int>(round_ / std::max(once, 1e-9)), 1, 100000));
+      turn_ += c.measure ? seconds_ : once * (repeats_.back() + 1);
+    }
+    return in_time;
+  }
+
+  double first_run(const Contender& c) const {
+    begin_turn(c);
+    return seconds_of(c, 1, threads_);
+  }
+
+  int rounds() const {
+    if (quick_) return 1;
+    return std::clamp(static_cast<int>(seconds_ / std::max(turn_, 1e-9)), 3, 15);
+  }
+
+  double timed(const Contender& c, std::size_t i) const {
+    if (c.measure) return c.measure();
+    begin_turn(c);
+    if (!quick_ && repeats_[i] > 1) c.run();  // caches and pools are somebody else's
+    return seconds_of(c, repeats_[i], threads_);
+  }
+
+  void begin_turn(const Contender& c) const {
+    // Threads of the one before may still be spinning.
+    if (threads_ > 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (c.prepare) c.prepare();
+  }
+
+  static constexpr double patience = 4;  // seconds
+  int threads_;
+  bool quick_;
+  double seconds_, round_, turn_ = 0;
+  const Contest& contest_;
+  std::vector<int> repeats_;
+};
+
+std::vector<double> sorted(std::vector<double> x) {
+  std::sort(x.begin(), x.end());
+  return x;
+}
+
+}  // namespace
+
+double Row::median() const {
+  const std::vector<double> x = sorted(rounds);
+  return (x[(x.size() - 1) / 2] + x[x.size() / 2]) / 2;
+}
+double Row::least() const { return *std::min_element(rounds.begin(), rounds.end()); }
+double Row::most() const { return *std::max_element(rounds.begin(), rounds.end()); }
+
+double Outcome::shown(const Row& row, double value) const {
+  if (row.measured) return value;
+  return contest->rate ? contest->scale / value : contest->scale * value;
+}
+
+void compare(const std::string& a, const Result& expected, const std::string& b, const Result& computed,
+             double tolerance) {
+  if (expected.size() != computed.size())
+    throw std::runtime_error(fmt::format("{} gives {} results, {} gives {}", a, expected.size(), b, computed.size()));
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const std::vector<double>&x = expected[i].values, &y = computed[i].values;
+    if (x.size() != y.size() || expected[i].name != computed[i].name)
+      throw std::runtime_error(fmt::format("{}'s {} ({} numbers) is not {}'s {} ({})", a, expected[i].name, x.size(), b,
+                                           computed[i].name, y.size()));
+    double largest = 0, difference = 0;
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      largest = std::max(largest, std::abs(x[j]));
+      const double d = std::abs(x[j] - y[j]);
+      if (!(d <= difference)) difference = d;  // nan stays
+    }
+    if (!(difference <= tolerance * largest))
+      throw std::runtime_error(
+          fmt::format("not the same work: {} of {} differs from {}'s by {:.2g}, where the largest is {:.2g}",
+                      expected[i].name, b, a, difference, largest));
+  }
+}
+
+Outcome run(const Contest& contest, const Setting& setting, double seconds) {
+  Outcome out;
+  out.contest = &contest;
+  out.threads = setting.threads;
+  try {
+    const Field field = contest.make(setting);
+    out.absent = field.absent;
+    if (field.contenders.empty()) throw std::runtime_error("nobody takes part");
+    Race(contest, setting, seconds).run(field, out);
+  } catch (const std::exception& e) {
+    out.error = e.what();
+    out.rows.clear();
+  }
+  return out;
+}
+
+}  // namespace rw::bench

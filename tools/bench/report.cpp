@@ -1,0 +1,128 @@
+#include "report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace rw::bench {
+
+namespace {
+
+bool is_ours(const Row& row) { return row.name.starts_with("Rewind"); }
+
+// More is better for a rate that was timed; a ratio is always of times, or of what was measured.
+std::string ratios(const Outcome& o, const Row& row) {
+  std::string out;
+  for (const Row& ours : o.rows)
+    if (is_ours(ours)) out += fmt::format("{:>10.3f}", ours.median() / row.median());
+  return out;
+}
+
+std::string number(double x) {
+  if (x == 0) return "0";
+  const int digits = std::clamp(3 - static_cast<int>(std::floor(std::log10(std::abs(x)))), 0, 6);
+  return fmt::format("{:.{}f}", x, digits);
+}
+
+std::string spread(const Outcome& o, const Row& row) {
+  const double a = o.shown(row, row.least()), b = o.shown(row, row.most());
+  return number(std::min(a, b)) + " to " + number(std::max(a, b));
+}
+
+std::string utc() {
+  const std::time_t t = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&t));
+  return text;
+}
+
+nlohmann::json json_of(const Outcome& o) {
+  nlohmann::json out{{"name", o.contest->name}, {"threads", o.threads}, {"unit", o.contest->unit}};
+  if (!o.contest->note.empty()) out["note"] = o.contest->note;
+  if (!o.error.empty()) out["error"] = o.error;
+  if (!o.absent.empty()) out["absent"] = o.absent;
+  for (const Row& row : o.rows) {
+    nlohmann::json r{{"contender", row.name}, {"median", o.shown(row, row.median())}, {"rounds", row.rounds}};
+    r["least"] = o.shown(row, row.least());
+    r["most"] = o.shown(row, row.most());
+    if (row.yardstick) r["yardstick"] = true;
+    out["rows"].push_back(std::move(r));
+  }
+  return out;
+}
+
+}  // namespace
+
+void print(const Outcome& o) {
+  fmt::print("{} [{} thread{}]{}{}\n", o.contest->name, o.threads, o.threads == 1 ? "" : "s",
+             o.contest->note.empty() ? "" : ": ", o.contest->note);
+  if (!o.error.empty()) fmt::print("  NOT RUN: {}\n", o.error);
+  if (!o.rows.empty()) {
+    std::string ours;
+    for (const Row& row : o.rows)
+      if (is_ours(row))
+        ours += fmt::format("{:>10}", row.name.substr(std::min<std::size_t>(7, row.name.size())).substr(0, 9));
+    fmt::print("  {:<34} {:>10}  {:>21}  {}\n", "", o.contest->unit, "least to most",
+               ours.empty() ? "" : "ratio:" + ours);
+  }
+  for (const Row& row : o.rows)
+    fmt::print("  {:<34} {:>10}  {:>21}        {}\n", row.name + (row.yardstick ? " (yardstick)" : ""),
+               number(o.shown(row, row.median())), spread(o, row), ratios(o, row));
+  for (const std::string& why : o.absent) fmt::print("  not run: {}\n", why);
+  std::fflush(stdout);
+}
+
+double fitted_slope(const std::vector<double>& x, const std::vector<double>& y) {
+  double mean_x = 0, mean_y = 0, xy = 0, xx = 0;
+  const auto n = static_cast<double>(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) mean_x += std::log(x[i]) / n, mean_y += std::log(y[i]) / n;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double dx = std::log(x[i]) - mean_x;
+    xy += dx * (std::log(y[i]) - mean_y);
+    xx += dx * dx;
+  }
+  return xy / xx;
+}
+
+std::vector<Series> series(const std::vector<Outcome>& outcomes) {
+  std::vector<Series> out;
+  for (const Outcome& o : outcomes) {
+    if (o.contest->size <= 0) continue;
+    const std::string name = fmt::format("{} [{}]", o.contest->name.substr(0, o.contest->name.rfind('/')), o.threads);
+    auto at = std::find_if(out.begin(), out.end(), [&](const Series& s) { return s.name == name; });
+    if (at == out.end()) at = out.insert(out.end(), Series{name, o.contest->unit, {}});
+    for (const Row& row : o.rows) {
+      auto curve =
+          std::find_if(at->curves.begin(), at->curves.end(), [&](const Curve& c) { return c.name == row.name; });
+      if (curve == at->curves.end()) curve = at->curves.insert(curve, Curve{row.name, {}, {}});
+      curve->x.push_back(o.contest->size);
+      curve->y.push_back(o.shown(row, row.median()));
+    }
+  }
+  return out;
+}
+
+void print(const Series& s) {
+  const auto is_curve = [](const Curve& c) { return c.x.size() > 1; };
+  if (std::none_of(s.curves.begin(), s.curves.end(), is_curve)) return;
+  fmt::print("{}, {}: slope of the fitted power law, over all sizes and over the upper half\n", s.name, s.unit);
+  for (const Curve& c : s.curves) {
+    if (!is_curve(c)) continue;
+    const auto half = static_cast<std::ptrdiff_t>(c.x.size() / 2);
+    const std::vector<double> x(c.x.begin() + half, c.x.end()), y(c.y.begin() + half, c.y.end());
+    fmt::print("  {:<34} {:.2f}  {:.2f}\n", c.name, fitted_slope(c.x, c.y), x.size() < 2 ? 0 : fitted_slope(x, y));
+  }
+}
+
+std::string json(const std::vector<Outcome>& outcomes, const Machine& m, const std::string& commit) {
+  nlohmann::json out{{"date", utc()},          {"commit", commit}, {"processor", m.processor}, {"cores", m.cores},
+                     {"compiler", m.compiler}, {"onednn", m.dnnl}, {"torch", m.torch},         {"blas", m.blas}};
+  out["contests"] = nlohmann::json::array();
+  for (const Outcome& o : outcomes) out["contests"].push_back(json_of(o));
+  return out.dump(1);
+}
+
+}  // namespace rw::bench

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+namespace rw::bench {
+
+/// Threads of everybody: Rewind's pool, OpenMP's (oneDNN, libtorch), OpenBLAS's and libtorch's own. The caller and
+/// OpenMP's threads are pinned, one to a core.
+void use_threads(int n);
+int cores();
+int last_core();
+
+/// The best settings of the peers that are read when a program starts, so it starts itself anew with them: OpenBLAS
+/// before 0.3.22 takes processors that came after it for a Prescott of 2004, and its products are then 4 times slower.
+/// Returns when nothing was to be set.
+void take_best_settings(char** argv);
+
+/// What was measured where: processor, compiler, libraries and settings.
+struct Machine {
+  std::string processor, compiler, dnnl, torch, blas;
+  int cores = 1;
+};
+Machine machine();
+
+}  // namespace rw::bench
