@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -109,6 +110,23 @@ std::vector<typename L::State> unroll(const L& layer, Tensor x, const typename L
   std::vector<typename L::State> states;
   unroll(layer, x, state, states, options);
   return states;
+}
+
+/// The same states, recorded `block` steps at a time: what `project` computes, and a stack's layers, take each block by
+/// itself, where `unroll` takes all steps at once. It is another order of sums, so the last bits of values and
+/// gradients may differ; with a block of 1 it is the cell's `step`, step by step. Throws Error for a block below 1.
+template <Cell C>
+std::vector<typename C::State> unroll_in_blocks(const C& cell, Tensor x, typename C::State state, Index block) {
+  if (block < 1) throw Error("unroll: a block of " + std::to_string(block) + " steps: it must be 1 or more");
+  detail::check_sequence(x);
+  const Index steps = x.size(0);
+  std::vector<typename C::State> all, some;
+  for (Index t = 0; t < steps; t += block) {
+    unroll(cell, record(Slice{.axis = 0, .start = t, .length = std::min(block, steps - t)}, {x}), state, some);
+    state = some.back();
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
 }
 
 /// The state at the end of a run: of each sequence, at its own length. `options` are those of the run. Throws Error for

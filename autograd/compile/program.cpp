@@ -42,8 +42,7 @@ class Writer {
 
   Program run() {
     p_.dtype = g_.nodes[begin_].dtype;
-    p_.rows = g_.nodes[begin_].shape.rows();
-    p_.cols = g_.nodes[begin_].shape.cols();
+    find_space();
     registers_.assign(end_ - begin_, none);
     combine();
     put_in_order();
@@ -65,6 +64,30 @@ class Writer {
   }
   std::size_t base() const { return p_.operands.size() + p_.constants.size(); }
 
+  // The rows and columns of the widest value; with sums of rows there are values of one column, too.
+  void find_space() {
+    p_.rows = g_.nodes[begin_].shape.rows();
+    for (NodeId i = begin_; i < end_; ++i) {
+      p_.cols = std::max(p_.cols, g_.nodes[i].shape.cols());
+      if (sums_rows(g_, i)) p_.cols = std::max(p_.cols, g_.nodes[g_.in(i, 0)].shape.cols());
+    }
+    for (NodeId i = begin_; i < end_; ++i) p_.by_rows = p_.by_rows || g_.nodes[i].shape.cols() != p_.cols;
+  }
+  // One number a row, in a kernel of wider rows.
+  bool is_column(NodeId i) const { return p_.by_rows && g_.nodes[i].shape.cols() == 1; }
+  Over over(NodeId i) const {
+    if (sums_rows(g_, i)) return Over::sum;
+    return is_column(i) ? Over::rows : Over::elements;
+  }
+  bool kind_of(NodeId in, NodeId reader, OperandKind& kind) const {
+    const Shape& shape = g_.nodes[in].shape;
+    if (p_.by_rows && shape.size() == p_.rows && shape.rows() == p_.rows && p_.rows > 1) {
+      kind = OperandKind::column;
+      return true;
+    }
+    return sums_rows(g_, reader) ? (kind = OperandKind::full, true) : operand_kind(shape, g_.nodes[reader].shape, kind);
+  }
+
   Arithmetic arithmetic(NodeId i) const {
     const Node& n = g_.nodes[i];
     if (n.info->elementwise != nullptr) return n.info->elementwise->arithmetic;
@@ -84,7 +107,8 @@ class Writer {
       if (!combines(arithmetic(i)) || part_of_[i - begin_] != no_node) continue;
       for (NodeId in : g_.in(i)) {
         const NodeId x = through_views(in);
-        if (inside(x) && !used_outside_[x] && uses[x - begin_] == 1 && combines(arithmetic(x)))
+        if (inside(x) && !used_outside_[x] && uses[x - begin_] == 1 && combines(arithmetic(x)) &&
+            is_column(x) == is_column(i))
           part_of_[x - begin_] = i;
       }
     }
@@ -144,7 +168,7 @@ class Writer {
         last = std::max(last, position_[reader - begin_]);
       } else if (!known_.contains(in) && !g_.is<Fill>(in)) {
         OperandKind kind{};
-        if (!operand_kind(g_.nodes[in].shape, g_.nodes[reader].shape, kind))
+        if (!kind_of(in, reader, kind))
           throw Error("compile: " + g_.describe(in) + " cannot be an operand of a kernel");
         known_.emplace(in, p_.operands.size());
         p_.operands.push_back(kind);
@@ -154,7 +178,7 @@ class Writer {
     for (NodeId i = begin_; i < end_; ++i)
       if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) {
         const auto output = static_cast<std::uint32_t>(p_.operands.size());
-        p_.operands.push_back(OperandKind::output);
+        p_.operands.push_back(is_column(i) ? OperandKind::output_column : OperandKind::output);
         operands_.push_back(i);
         if (std::find(copied_.begin(), copied_.end(), i) == copied_.end()) {
           registers_[i - begin_] = output;
@@ -174,6 +198,23 @@ class Writer {
         return static_cast<std::uint32_t>(p_.operands.size() + c);
     p_.constants.push_back(value);
     return static_cast<std::uint32_t>(base() - 1);
+  }
+
+  // Where an instruction of node `reader` finds a value: numbers of rows are stretched for whole rows.
+  std::uint16_t register_for(NodeId reader, NodeId raw) {
+    const NodeId in = through_views(raw);
+    if (!inside(in) || !is_column(in) || over(reader) != Over::elements) return register_of(raw);
+    const auto [known, fresh] = stretched_.emplace(in, temporary);
+    if (fresh) {
+      known->second = static_cast<std::uint16_t>(temporary | temporaries_++);
+      Program::Instruction instruction = instruction_of(in, same_loop());
+      instruction.over = Over::stretch;
+      instruction.arity = 1;
+      std::fill_n(instruction.in, Program::most_inputs, register_of(in));
+      instruction.out = known->second;
+      p_.instructions.push_back(instruction);
+    }
+    return known->second;
   }
 
   std::uint16_t register_of(NodeId raw) {
@@ -202,6 +243,7 @@ class Writer {
   void write(NodeId i) {
     const Node& n = g_.nodes[i];
     if (combines(arithmetic(i)) && write_combined(i)) return;
+    if (g_.is<SumTo>(i) || g_.is<BroadcastTo>(i)) return emit(instruction_of(i, same_loop()), i, g_.in(i));
     if (n.info->elementwise == nullptr) return write_sum(i);
     Program::Instruction instruction = instruction_of(i, n.info->elementwise->value);
     instruction.fn = n.op;
@@ -213,6 +255,7 @@ class Writer {
     Program::Instruction instruction;
     instruction.node = i;
     instruction.loop = &loop;
+    instruction.over = over(i);
     instruction.fn = &no_attributes;
     return instruction;
   }
@@ -221,7 +264,7 @@ class Writer {
   void emit(Program::Instruction instruction, NodeId i, std::span<const NodeId> in) {
     instruction.arity = static_cast<std::uint16_t>(in.size());
     for (std::size_t k = 0; k < Program::most_inputs; ++k)
-      instruction.in[k] = k < in.size() ? register_of(in[k]) : instruction.in[0];
+      instruction.in[k] = k < in.size() ? register_for(i, in[k]) : instruction.in[0];
     for (NodeId x : in) release(x, i);
     std::uint32_t& to = registers_[i - begin_];
     if (to == none) to = take();
@@ -255,6 +298,7 @@ class Writer {
 
   void write_late(NodeId value, std::uint32_t output) {
     Program::Instruction instruction = instruction_of(value, same_loop());
+    if (instruction.over == Over::sum) instruction.over = Over::rows;
     instruction.arity = 1;
     std::fill_n(instruction.in, Program::most_inputs, static_cast<std::uint16_t>(registers_[value - begin_]));
     instruction.out = static_cast<std::uint16_t>(output);
@@ -268,7 +312,7 @@ class Writer {
     std::uint32_t& to = registers_[i - begin_];
     if (to == none) to = take();
     const auto out = static_cast<std::uint16_t>(to);
-    std::uint16_t total = register_of(in[0]);
+    std::uint16_t total = register_for(i, in[0]);
     const auto add = [&](const VectorLoop& loop, std::uint16_t arity, std::uint16_t b, std::uint16_t c) {
       Program::Instruction instruction = instruction_of(i, loop);
       instruction.arity = arity;
@@ -280,8 +324,8 @@ class Writer {
     if (in.size() == 1) add(same_loop(), 1, total, total);
     std::size_t k = 1;
     for (; k + 1 < in.size(); k += 2)
-      add(chained_loop(Arithmetic::add, Arithmetic::add, false), 3, register_of(in[k]), register_of(in[k + 1]));
-    if (k < in.size()) add(plus, 2, register_of(in[k]), total);
+      add(chained_loop(Arithmetic::add, Arithmetic::add, false), 3, register_for(i, in[k]), register_for(i, in[k + 1]));
+    if (k < in.size()) add(plus, 2, register_for(i, in[k]), total);
     for (NodeId x : in) release(x, i);
   }
 
@@ -308,6 +352,7 @@ class Writer {
   std::vector<NodeId> part_of_;  // the node whose instruction computes this one too
   std::vector<std::uint32_t> registers_;
   std::unordered_map<NodeId, std::size_t> known_;
+  std::unordered_map<NodeId, std::uint16_t> stretched_;
   std::vector<std::uint32_t> free_;
   std::uint32_t temporaries_ = 0;
   Program p_;
@@ -342,9 +387,20 @@ bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {
   return false;
 }
 
+bool sums_rows(const Graph& g, NodeId id) {
+  constexpr Index least = 32, most = 8192;  // columns: fewer are not worth it, and rows of more leave the cache
+  if (!g.is<SumTo>(id)) return false;
+  const Shape &from = g.nodes[g.in(id, 0)].shape, &to = g.nodes[id].shape;
+  return from.rank() == to.rank() && to.rank() > 0 && from.rows() == to.rows() && to.cols() == 1 &&
+         to.size() == to.rows() && from.cols() >= least && from.cols() <= most && is_real(g.nodes[id].dtype) &&
+         g.nodes[g.in(id, 0)].dtype == g.nodes[id].dtype;
+}
+
 bool fusible(const Graph& g, NodeId id) {
   const Node& n = g.nodes[id];
-  if (!is_real(n.dtype) || (n.info->elementwise == nullptr && !g.is<AddN>(id)) || n.shape.size() == 0) return false;
+  if (sums_rows(g, id)) return true;
+  const bool op = n.info->elementwise != nullptr || g.is<AddN>(id) || g.is<BroadcastTo>(id);
+  if (!is_real(n.dtype) || !op || n.shape.size() == 0) return false;
   for (NodeId in : g.in(id)) {
     OperandKind kind{};
     if (g.is<Fill>(in)) continue;
