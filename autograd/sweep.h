@@ -2,6 +2,9 @@
 
 // The reverse sweep. Internal to autograd/: use backward and grad.
 
+#include <memory>
+#include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include <rewind/autograd/tape_data.h>
@@ -35,6 +38,18 @@ void check_gradient(const Parameter::Data& parameter, ConstView grad);
 
 /// Adds dy/dp to `into`, or to Parameter::grad when it is null.
 void plain_backward(TapeData& tape, NodeId root, Gradients* into, const BackwardOptions& options);
+
+/// Gradients of parameters, of the tape's type, that go on growing from tape to tape.
+using LeafSums = std::unordered_map<std::shared_ptr<Parameter::Data>, Array>;
+
+/// A node and its cotangent; without it the node has one element, and 1 is taken.
+struct Seed {
+  NodeId node = no_node;
+  std::optional<ConstView> cotangent;
+};
+
+/// The sweep from several nodes at once. Parameters' gradients go on from those in `sums`, and stay there.
+void split_backward(TapeData& tape, std::span<const Seed> seeds, LeafSums& sums);
 
 /// Records dy/dx for the nodes `x`; no_node where y does not depend on x.
 std::vector<NodeId> recorded_backward(TapeData& tape, NodeId root, std::span<const NodeId> x,

@@ -29,7 +29,8 @@ void* Arena::grow(std::size_t bytes) {
   std::size_t next = chunks_.empty() ? 0 : chunk_ + 1;
   for (; next < chunks_.size() && chunks_[next].size < bytes; ++next) chunks_[next].used = 0;
   if (next == chunks_.size()) {
-    const std::size_t wanted = std::clamp(reserved_, smallest_chunk, largest_chunk);
+    // A quarter more at a time: few chunks, and little that is held in vain.
+    const std::size_t wanted = std::clamp(reserved_ / 4, smallest_chunk, largest_chunk);
     const std::size_t size = (std::max(wanted, bytes) + 63) / 64 * 64;
     auto* p = static_cast<std::byte*>(std::aligned_alloc(64, size));
     if (p == nullptr) throw Error("no memory for " + std::to_string(bytes) + " bytes more on the tape");

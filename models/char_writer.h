@@ -1,10 +1,8 @@
 #pragma once
 
-#include <functional>
-
 #include <rewind/models/char_model.h>
 #include <rewind/models/sampler.h>
-#include <rewind/models/state.h>
+#include <rewind/models/token_decoder.h>
 
 namespace rw {
 
@@ -21,22 +19,16 @@ class CharWriter {
   void read(std::u32string_view text);
   /// Writes the next character. If nothing was read so far, reads a line break first (or the model's first character).
   char32_t next();
+  /// Writes the best text of this length that beam search finds, or up to its stop character, in place of drawing one
+  /// by one. Throws Error for options that make no sense.
+  std::u32string write_best(const BeamOptions& options);
 
  private:
-  /// Reads one character: changes the state, and sets the logits.
-  using Step = std::function<void(std::int32_t, SavedState& state, std::vector<float>& logits)>;
-  void read(std::span<const std::int32_t> numbers);
-  void read_eagerly(std::span<const std::int32_t> numbers);
-  Step compiled_step() const;
+  void begin();
 
   const CharModel& model_;
   SamplerOptions options_;
-  Rng rng_;
-  bool eager_;
-  Tape tape_;
-  Step step_;
-  SavedState state_;
-  std::vector<float> logits_;
+  TokenDecoder<CharModel> decoder_;
 };
 
 }  // namespace rw

@@ -9,7 +9,10 @@
 #include <rewind/models/cell_wrapper.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
+#include <rewind/models/checkpoint_schedule.h>
+#include <rewind/models/checkpointed_bptt.h>
 #include <rewind/models/clip.h>
+#include <rewind/models/clipped.h>
 #include <rewind/models/context_cell.h>
 #include <rewind/models/early_stopping.h>
 #include <rewind/models/embedding.h>
@@ -42,6 +45,7 @@
 #include <rewind/models/text.h>
 #include <rewind/models/text_bigram.h>
 #include <rewind/models/text_data.h>
+#include <rewind/models/token_decoder.h>
 #include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -90,7 +91,8 @@ void run_layer(const L& layer, Tensor x, const typename L::State& state, const U
 
 /// The same for any layer, giving the states at all T positions (none for T = 0); every op is recorded in the scope
 /// "name/t=3". `states` is filled anew. Throws Error for x of another rank, for x or lengths of a shape that does not
-/// fit the layer or the state, for a state of another batch, and for a length that is negative or over T.
+/// fit the layer or the state, for a state of another batch (axis 0 of its tensors of rank 2 or more; 1 broadcasts),
+/// and for a length that is negative or over T.
 template <Layer L>
 void unroll(const L& layer, Tensor x, const typename L::State& state, std::vector<typename L::State>& states,
             const UnrollOptions& options = {}) {
@@ -109,6 +111,23 @@ std::vector<typename L::State> unroll(const L& layer, Tensor x, const typename L
   std::vector<typename L::State> states;
   unroll(layer, x, state, states, options);
   return states;
+}
+
+/// The same states, recorded `block` steps at a time: what `project` computes, and a stack's layers, take each block by
+/// itself, where `unroll` takes all steps at once. It is another order of sums, so the last bits of values and
+/// gradients may differ; with a block of 1 it is the cell's `step`, step by step. Throws Error for a block below 1.
+template <Cell C>
+std::vector<typename C::State> unroll_in_blocks(const C& cell, Tensor x, typename C::State state, Index block) {
+  if (block < 1) throw Error("unroll: a block of " + std::to_string(block) + " steps: it must be 1 or more");
+  detail::check_sequence(x);
+  const Index steps = x.size(0);
+  std::vector<typename C::State> all, some;
+  for (Index t = 0; t < steps; t += block) {
+    unroll(cell, record(Slice{.axis = 0, .start = t, .length = std::min(block, steps - t)}, {x}), state, some);
+    state = some.back();
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
 }
 
 /// The state at the end of a run: of each sequence, at its own length. `options` are those of the run. Throws Error for

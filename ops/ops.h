@@ -3,6 +3,7 @@
 // All ops.
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/clip_gradient.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/dropout.h>
 #include <rewind/ops/functions.h>

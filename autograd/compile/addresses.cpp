@@ -34,13 +34,9 @@ FreeBlocks::iterator best_fit(FreeBlocks& free, std::size_t size) {
   return best;
 }
 
-}  // namespace
-
 // One sweep over the times at which buffers begin, with the free blocks sorted by address.
-void assign_addresses(Layout& layout, bool reuse) {
-  std::vector<std::uint32_t> by_first(layout.buffers.size()), by_last;
-  for (std::uint32_t i = 0; i < by_first.size(); ++i) by_first[i] = i;
-  by_last = by_first;
+void assign(Layout& layout, std::vector<std::uint32_t> by_first, bool reuse) {
+  std::vector<std::uint32_t> by_last = by_first;
   const auto& buffers = layout.buffers;
   std::sort(by_first.begin(), by_first.end(),
             [&](auto a, auto b) { return std::pair(buffers[a].first, a) < std::pair(buffers[b].first, b); });
@@ -64,6 +60,15 @@ void assign_addresses(Layout& layout, bool reuse) {
     free.erase(best);
     if (rest > 0) free.emplace(b.address + size, rest);
   }
+}
+
+}  // namespace
+
+// Branches have addresses of their own.
+void assign_addresses(Layout& layout, bool reuse) {
+  std::vector<std::vector<std::uint32_t>> by_branch(16);
+  for (std::uint32_t i = 0; i < layout.buffers.size(); ++i) by_branch[layout.buffers[i].branch].push_back(i);
+  for (auto& buffers : by_branch) assign(layout, std::move(buffers), reuse);
 }
 
 }  // namespace rw::ir

@@ -16,6 +16,7 @@ class Fuser {
 
   Graph run() {
     for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i) && g_.nodes[i].inputs <= 16;
+    find_widths();
     as_soon_as_possible();
     as_late_as_free();
     connect();
@@ -46,10 +47,30 @@ class Fuser {
     return i;
   }
 
+  // The columns of the kernel that a node belongs to: a number for each row goes with the rows that it comes from, or
+  // else with those that it is for.
+  void find_widths() {
+    width_.resize(n_);
+    const auto is_column = [&](NodeId i) { return member_[i] && g_.nodes[i].shape.cols() == 1; };
+    const auto adopt = [&](NodeId i, NodeId from) {
+      if (width_[i] == 1 && member_[from] && g_.nodes[i].shape.rows() == g_.nodes[from].shape.rows())
+        width_[i] = width_[from];
+    };
+    for (NodeId i = 0; i < n_; ++i) {
+      width_[i] = sums_rows(g_, i) ? g_.nodes[g_.in(i, 0)].shape.cols() : g_.nodes[i].shape.cols();
+      if (is_column(i) && !sums_rows(g_, i))
+        for (NodeId in : g_.in(i))
+          if (is_column(in)) adopt(i, in);
+    }
+    for (NodeId i = n_; i-- > 0;)
+      for (NodeId in : g_.in(i))
+        if (is_column(in) && is_column(i) && width_[i] > 1) adopt(in, i);
+  }
+
   // Reshapes that keep rows and columns do not come between nodes of a kernel.
   bool same_space(NodeId a, NodeId b) const {
-    const Shape &x = g_.nodes[a].shape, &y = g_.nodes[b].shape;
-    return x.rows() == y.rows() && x.cols() == y.cols() && g_.nodes[a].dtype == g_.nodes[b].dtype;
+    const Node &x = g_.nodes[a], &y = g_.nodes[b];
+    return x.shape.rows() == y.shape.rows() && width_[a] == width_[b] && x.dtype == y.dtype;
   }
   bool joins(NodeId from, NodeId to) const { return member_[from] && member_[to] && same_space(from, to); }
 
@@ -116,6 +137,7 @@ class Fuser {
   NodeId n_;
   std::vector<std::uint32_t> stage_;
   std::vector<bool> member_;
+  std::vector<Index> width_;
   std::vector<NodeId> parent_;
 };
 

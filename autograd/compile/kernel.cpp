@@ -1,14 +1,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include <rewind/autograd/compile/copy_rows.h>
 #include <rewind/autograd/compile/kernel.h>
 #include <rewind/core/error.h>
+#include <rewind/core/reduce.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace rw::ir {
 namespace {
@@ -34,50 +32,11 @@ auto loop_of(const VectorLoop& loop) {
     return loop.f32;
 }
 
-// Copies rows of any distance from each other; a distance of 0 repeats one row. (A memcpy a row takes longer than many
-// a kernel's instruction.) `fill` copies few elements and zeros up to the end of their last vector.
-struct Copiers {
-  void (*rows)(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to, Index to_step);
-  void (*fill)(Index bytes, const std::byte* from, std::byte* to);
-};
-
-void copy_rows_baseline(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to, Index to_step) {
-  for (; rows > 0; --rows, from += from_step, to += to_step) std::memcpy(to, from, static_cast<std::size_t>(bytes));
-}
-void fill_baseline(Index bytes, const std::byte* from, std::byte* to) {
-  std::memcpy(to, from, static_cast<std::size_t>(bytes));
-  std::memset(to + bytes, 0, static_cast<std::size_t>((64 - bytes % 64) % 64));
-}
-#if defined(__x86_64__)
-[[gnu::target("avx512f,avx512bw")]] void copy_rows_avx512(Index rows, Index bytes, const std::byte* from,
-                                                          Index from_step, std::byte* to, Index to_step) {
-  const auto tail = static_cast<__mmask64>((std::uint64_t{1} << (bytes % 64)) - 1);
-  const Index whole = bytes / 64 * 64;
-  for (; rows > 0; --rows, from += from_step, to += to_step) {
-    for (Index i = 0; i < whole; i += 64) _mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
-    if (tail != 0) _mm512_mask_storeu_epi8(to + whole, tail, _mm512_maskz_loadu_epi8(tail, from + whole));
-  }
-}
-[[gnu::target("avx512f,avx512bw")]] void fill_avx512(Index bytes, const std::byte* from, std::byte* to) {
-  const auto tail = static_cast<__mmask64>((std::uint64_t{1} << (bytes % 64)) - 1);
-  const Index whole = bytes / 64 * 64;
-  for (Index i = 0; i < whole; i += 64) _mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
-  if (tail != 0) _mm512_storeu_si512(to + whole, _mm512_maskz_loadu_epi8(tail, from + whole));
-}
-#endif
-Copiers best_copiers() {
-#if defined(__x86_64__)
-  if (active_isa() == Isa::avx512) return {copy_rows_avx512, fill_avx512};
-#endif
-  return {copy_rows_baseline, fill_baseline};
-}
-const Copiers copiers = best_copiers();
-
 template <class T>
 void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, Index to_stride) {
   constexpr auto size = static_cast<Index>(sizeof(T));
-  copiers.rows(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
-               reinterpret_cast<std::byte*>(to), to_stride * size);
+  row_copies.rows(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
+                  reinterpret_cast<std::byte*>(to), to_stride * size);
 }
 
 // Elements times instructions; below, one thread is faster.
@@ -134,10 +93,10 @@ struct Program::Runner {
   void padded(Index n) {
     const Index whole = (n + rw::detail::lanes<T> - 1) / rw::detail::lanes<T> * rw::detail::lanes<T>;
     const Index bytes = n * static_cast<Index>(sizeof(T));
-    std::copy_n(reinterpret_cast<T* const*>(pointers), p.operands.size(), reg);
+    for (std::size_t i = 0; i < p.operands.size(); ++i) reg[i] = data(i);
     fill_scalars(whole);
     for (const std::size_t i : p.copied_in_)
-      copiers.fill(bytes, static_cast<const std::byte*>(pointers[i]), reinterpret_cast<std::byte*>(reg[i] = own(i)));
+      row_copies.fill(bytes, static_cast<const std::byte*>(pointers[i]), reinterpret_cast<std::byte*>(reg[i] = own(i)));
     for (const std::size_t i : p.copied_out_) reg[i] = own(i);
     execute(whole);
     for (const std::size_t i : p.copied_out_) copy_rows(1, n, reg[i], 0, data(i), 0);
@@ -158,6 +117,31 @@ struct Program::Runner {
         }
         execute(std::min(p.block_, p.cols - c));
       }
+    }
+  }
+
+  // A row at once: what is one number of it stands in the first element of its register.
+  void by_rows(Index begin, Index end) {
+    fill_scalars(p.cols);
+    for (Index r = begin; r < end; ++r) {
+      for (std::size_t i = 0; i < p.operands.size(); ++i) {
+        const OperandKind kind = p.operands[i];
+        if (kind == OperandKind::column) std::fill_n(reg[i] = own(i), p.cols, data(i)[r * strides[i]]);
+        if (kind == OperandKind::row) reg[i] = data(i);
+        if (kind == OperandKind::full || kind == OperandKind::output || kind == OperandKind::output_column)
+          reg[i] = data(i) + r * strides[i];
+      }
+      for (const Instruction& i : p.instructions) execute_over(i);
+    }
+  }
+
+  void execute_over(const Instruction& i) const {
+    const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
+    switch (i.over) {
+      case Over::elements: loop_of<T> (*i.loop)(i.fn, p.cols, x, reg[i.out]); break;
+      case Over::rows: loop_of<T> (*i.loop)(i.fn, 1, x, reg[i.out]); break;
+      case Over::sum: *reg[i.out] = static_cast<T>(T(0) + sum(x[0], p.cols)); break;
+      case Over::stretch: std::fill_n(reg[i.out], p.cols, *x[0]); break;
     }
   }
 
@@ -203,14 +187,17 @@ void Program::run(void* const* pointers, const Index* strides) const {
   for (std::size_t i = 0; i < operands.size(); ++i) {
     const OperandKind kind = operands[i];
     if (kind == OperandKind::scalar) continue;
-    is_flat = is_flat && (rows == 1 || (strides[i] == cols && kind != OperandKind::row && kind != OperandKind::column));
+    is_flat = is_flat && !by_rows &&
+              (rows == 1 || (strides[i] == cols && kind != OperandKind::row && kind != OperandKind::column));
     if (kind == OperandKind::column && rows == 1 && cols > 1) is_flat = false;
   }
   visit_real(dtype, [&]<class T>() {
     const Index units = is_flat ? rows * cols : rows;
     const auto part = [&](Index begin, Index end) {
       Runner<T> runner(*this, pointers, strides);
-      if (is_flat && fills_vectors())
+      if (by_rows)
+        runner.by_rows(begin, end);
+      else if (is_flat && fills_vectors())
         runner.padded(units);
       else if (is_flat)
         runner.flat(begin, end);
@@ -231,14 +218,14 @@ void Program::run(void* const* pointers, const Index* strides) const {
 
 bool Program::fills_vectors() const {
   const Index n = rows * cols, lanes = 64 / static_cast<Index>(size_of(dtype));
-  return n <= few && n % lanes != 0;
+  return !by_rows && n <= few && n % lanes != 0;
 }
 
 void Program::finish() {
   if (registers > most_registers) throw Error("compile: a kernel of too many registers");
   const Index bytes = 24 * 1024;  // half of the first-level cache
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
-  block_ = std::clamp<Index>(each / 64 * 64, 256, 512);
+  block_ = by_rows ? (cols + 63) / 64 * 64 : std::clamp<Index>(each / 64 * 64, 256, 512);
   for (std::size_t i = 0; i < operands.size(); ++i) {
     if (operands[i] == OperandKind::scalar)
       scalars_.push_back(i);
@@ -266,20 +253,21 @@ std::uint64_t Program::hash() const {
     h = detail::mix(h, reinterpret_cast<std::uintptr_t>(i.loop));
     h = detail::mix(h, static_cast<std::uint64_t>(i.in[0]) | static_cast<std::uint64_t>(i.in[1]) << 16 |
                            static_cast<std::uint64_t>(i.in[2]) << 32 | static_cast<std::uint64_t>(i.in[3]) << 48);
-    h = detail::mix(h, i.out);
+    h = detail::mix(h, static_cast<std::uint64_t>(i.out) | static_cast<std::uint64_t>(i.over) << 16);
   }
   return h;
 }
 
 bool Program::same(const Program& o) const {
-  if (dtype != o.dtype || rows != o.rows || cols != o.cols || operands != o.operands || room != o.room ||
-      registers != o.registers || constants.size() != o.constants.size() ||
+  if (dtype != o.dtype || rows != o.rows || cols != o.cols || by_rows != o.by_rows || operands != o.operands ||
+      room != o.room || registers != o.registers || constants.size() != o.constants.size() ||
       instructions.size() != o.instructions.size())
     return false;
   if (!constants.empty() && std::memcmp(constants.data(), o.constants.data(), constants.size() * 8) != 0) return false;
   for (std::size_t k = 0; k < instructions.size(); ++k) {
     const Instruction &a = instructions[k], &b = o.instructions[k];
-    if (a.loop != b.loop || a.out != b.out || !std::equal(a.in, a.in + most_inputs, b.in)) return false;
+    if (a.loop != b.loop || a.out != b.out || a.over != b.over || !std::equal(a.in, a.in + most_inputs, b.in))
+      return false;
     if (a.fn != b.fn && !(a.equal != nullptr && a.equal(a.fn, b.fn))) return false;
   }
   return true;

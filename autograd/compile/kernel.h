@@ -10,11 +10,20 @@ struct Place;
 
 /// What an operand of a kernel is to its rows x cols elements.
 enum class OperandKind : std::uint8_t {
-  full,    // an element for each
-  row,     // one row, the same for all
-  column,  // one number a row
-  scalar,  // one number
-  output   // written, an element for each
+  full,          // an element for each
+  row,           // one row, the same for all
+  column,        // one number a row
+  scalar,        // one number
+  output,        // written, an element for each
+  output_column  // written, one number a row
+};
+
+/// What an instruction runs over.
+enum class Over : std::uint8_t {
+  elements,
+  rows,    // the one number of a row
+  sum,     // adds up a row: its result is one number
+  stretch  // makes a row of its one number
 };
 
 /// A short register program: elementwise loops over blocks that stay in the first-level cache. Programs hold no
@@ -29,12 +38,14 @@ class Program {
     std::uint16_t in[most_inputs] = {};
     std::uint16_t out = 0;
     std::uint16_t arity = 0;
+    Over over = Over::elements;
     bool (*equal)(const void* a, const void* b) = nullptr;  // of the attributes `fn`
     NodeId node = no_node;                                  // of the graph in which it was made first
   };
 
   DType dtype = DType::f32;
   Index rows = 1, cols = 1;
+  bool by_rows = false;               // it has numbers of rows: each row is computed at once
   std::vector<OperandKind> operands;  // register i is operand i
   std::vector<bool> room;             // by operand: its memory goes on to the end of its last vector, for nobody else
   std::vector<double> constants;      // the registers after the operands
@@ -69,7 +80,10 @@ struct KernelCall {
 Program make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
                      const std::vector<bool>& used_outside, std::vector<NodeId>& operands);
 
-/// Whether a node may be part of a kernel: elementwise or add_n, real, and each input one of the operand kinds.
+/// Whether a node sums rows, each to one number that stays in its row.
+bool sums_rows(const Graph& g, NodeId id);
+/// Whether a node may be part of a kernel: elementwise, a sum, stretched or the sums of rows; real, and each input one
+/// of the operand kinds.
 bool fusible(const Graph& g, NodeId id);
 /// The kind of an input of shape `in` to a kernel of shape `out`; false when it has none.
 bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind);

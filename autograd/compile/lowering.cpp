@@ -11,11 +11,24 @@ void Lowering::run() {
   find_direct_gradients();
   find_shared_matrices();
   for (NodeId i = 0; i < g_.size();) {
-    if (g_.nodes[i].kernel != no_kernel) {
+    const std::uint32_t branch = g_.nodes[i].branch;
+    if (branch != 0 && (i == 0 || g_.nodes[i - 1].branch / 16 != branch / 16)) pack_before(i);
+    const std::size_t before = p_.steps_.size();
+    if (g_.nodes[i].kernel != no_kernel)
       i = lower_kernel(i);
-      continue;
-    }
-    lower(i++);
+    else
+      lower(i++);
+    for (std::size_t s = before; s < p_.steps_.size(); ++s) p_.steps_[s].branch = branch;
+  }
+}
+
+// Packs what branches of a stretch share before any of them runs.
+void Lowering::pack_before(NodeId begin) {
+  for (NodeId i = begin; i < g_.size() && g_.nodes[i].branch / 16 == g_.nodes[begin].branch / 16; ++i) {
+    if (!is_product(i)) continue;
+    NodeId b = g_.in(i, 1);
+    while (g_.nodes[b].info->alias != nullptr) b = g_.in(b, 0);
+    if (b < begin) packed(i, shape_of(i));
   }
 }
 

@@ -20,6 +20,7 @@ class Lowering {
 
  private:
   void lower(NodeId i);
+  void pack_before(NodeId begin);
   NodeId lower_kernel(NodeId begin);
   void lower_product(NodeId i);
   detail::Bf16Product* bf16_product(NodeId i, const Plan::Product& shape, bool add);

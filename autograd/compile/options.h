@@ -9,20 +9,21 @@ namespace rw {
 
 /// The passes of `compile`. Dead code is always left out.
 enum class Pass : std::uint32_t {
-  simplify = 1,    // common subexpressions, constants, views of views: keeps bits
-  batch = 2,       // products and sums of many time steps become one: does not keep bits
-  fuse = 4,        // elementwise trees become kernels: keeps bits
-  place = 8,       // pieces are computed where their concatenation wants them: keeps bits
-  reuse = 16,      // values that are not alive together share memory: keeps bits
-  pack = 64,       // matrices of many products are packed once a replay: does not keep bits
-  accumulate = 32  // products add into the gradients of parameters: does not keep bits
+  simplify = 1,     // common subexpressions, constants, views of views: keeps bits
+  batch = 2,        // products and sums of many time steps become one: does not keep bits
+  fuse = 4,         // elementwise trees become kernels: keeps bits
+  place = 8,        // pieces are computed where their concatenation wants them: keeps bits
+  reuse = 16,       // values that are not alive together share memory: keeps bits
+  pack = 64,        // matrices of many products are packed once a replay: does not keep bits
+  accumulate = 32,  // products add into the gradients of parameters: does not keep bits
+  branch = 128      // parts that do not depend on each other run on a thread each: keeps bits
 };
 
 /// A set of passes.
 class Passes {
  public:
   constexpr Passes(Pass pass) : bits_(static_cast<std::uint32_t>(pass)) {}
-  static constexpr Passes all() { return Passes(127); }
+  static constexpr Passes all() { return Passes(255); }
   static constexpr Passes none() { return Passes(0); }
   /// All whose results have the bits of the eager run (with gradients taken by `grad`).
   static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate - Pass::pack; }
@@ -53,6 +54,8 @@ struct CompileOptions {
   /// Parameters, their gradients and the optimizer stay f32. Faster than f32 where the processor has AMX.
   Precision matmul = Precision::full;
   bool force_bf16 = false;
+  /// With Pass::branch: parts of a stretch run side by side when it takes at least so long, estimated in microseconds.
+  double branch_from = 60;
 };
 
 }  // namespace rw

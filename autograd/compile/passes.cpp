@@ -1,4 +1,6 @@
 #include <rewind/autograd/compile/passes.h>
+#include <rewind/core/gemm_bf16.h>
+#include <rewind/core/threads.h>
 
 namespace rw::ir {
 namespace {
@@ -30,11 +32,17 @@ Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
   if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
   if (options.passes.has(Pass::fuse)) g = checked(push_slices(g));
   if (options.matmul == Precision::bf16) g = checked(round_products(g));
-  if (options.passes.has(Pass::batch)) g = checked(batch(g, notes));
+  if (options.passes.has(Pass::batch)) {
+    g = checked(batch(g, notes));
+    if (options.passes.has(Pass::simplify)) g = checked(widen(simplify(g), notes));
+  }
   if (options.passes.has(Pass::simplify) && (options.passes.has(Pass::fuse) || options.passes.has(Pass::batch)))
     g = checked(simplify(g));
   g = checked(sorted(own_outputs(std::move(g))));
   if (options.passes.has(Pass::fuse)) g = checked(fuse(checked(split_sums(g))));
+  const bool one_at_a_time = options.matmul == Precision::bf16 && rw::detail::bf16_is_faster();
+  if (options.passes.has(Pass::branch) && !one_at_a_time)
+    g = checked(branches(g, threads(), options.branch_from, notes));
   return g;
 }
 

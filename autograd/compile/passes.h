@@ -10,7 +10,8 @@ namespace rw::ir {
 
 /// What the passes did, for `explain`.
 struct Notes {
-  std::vector<std::string> lines;
+  std::vector<std::string> lines;         // of batch
+  std::vector<std::string> side_by_side;  // of branches
 };
 
 /// Leaves out common subexpressions, computes what is constant, and looks through views of views. Keeps bits.
@@ -19,6 +20,11 @@ Graph simplify(const Graph& g);
 /// A slice of an elementwise op becomes the op of slices, where only slices are read: the gates of a cell then have one
 /// shape. Keeps bits.
 Graph push_slices(const Graph& g);
+
+/// Products of one value by several matrices become one by the matrices side by side, and so do sums of products by
+/// such matrices, and the gradients of the matrices. After `batch`, whose pass it is part of. Does
+/// not keep bits.
+Graph widen(const Graph& g, Notes& notes);
 
 /// Products that share their second operand and do not depend on each other become one over stacked rows; sums of
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
@@ -35,6 +41,10 @@ Graph fuse(const Graph& g);
 Graph round_products(const Graph& g);
 /// Throws Error when a function of this real type cannot have the precision that is asked for.
 void check_precision(const CompileOptions& options, DType real, bool has_bf16);
+
+/// Marks parts that do not depend on each other, to be run by a thread each (Node::branch), where that is quicker than
+/// sharing each kernel among `threads`; and makes them neighbours. Keeps bits.
+Graph branches(const Graph& g, int threads, double from_microseconds, Notes& notes);
 
 /// A value of its own, equal to the input: for results that would otherwise be the caller's memory, and for pieces
 /// that must be neighbours.

@@ -36,6 +36,7 @@ class Plan {
     std::uint32_t index = 0;    // in the list of its kind
     std::uint32_t pointer = 0;  // inputs, then the output
     NodeId node = no_node;
+    std::uint32_t branch = 0;  // see Node::branch
   };
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
@@ -82,6 +83,8 @@ class Plan {
   void bind_parameter(std::size_t i);
   bool in_arena(const void* p) const;
   void run(const Step& step);
+  void run_all();
+  void find_stretches();
   void run_generic(const Step& step);
   void commit();
   ConstView value_of(NodeId id) const;
@@ -93,6 +96,11 @@ class Plan {
   };
   std::unique_ptr<std::byte[], Free> arena_;
   std::vector<Step> steps_;
+  /// Steps [begin, end), of branches of one stretch if there are several, or none's.
+  struct Run {
+    std::uint32_t begin, end, branch;
+  };
+  std::vector<Run> runs_;
   std::vector<void*> pointers_;
   std::vector<Index> strides_;  // by pointer
   std::vector<Generic> generics_;

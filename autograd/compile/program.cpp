@@ -4,7 +4,7 @@
 
 #include <rewind/autograd/compile/combine.h>
 #include <rewind/autograd/compile/kernel.h>
-#include <rewind/autograd/compile/layout.h>
+#include <rewind/autograd/compile/kernel_order.h>
 #include <rewind/core/error.h>
 
 namespace rw::ir {
@@ -27,26 +27,16 @@ struct Same {
 constexpr char no_attributes = 0;
 
 /// Writes a program: operands first, then numbers, then temporaries that are used again once they are dead.
-class Writer {
+class Writer : KernelOrder {
  public:
   Writer(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
          const std::vector<bool>& used_outside, std::vector<NodeId>& operands)
-      : g_(g),
-        places_(places),
-        begin_(begin),
-        end_(end),
-        used_outside_(used_outside),
-        operands_(operands),
-        last_use_(end - begin, 0),
-        part_of_(end - begin, no_node) {}
+      : KernelOrder(g, places, begin, end, used_outside), operands_(operands), last_use_(end - begin, 0) {}
 
   Program run() {
     p_.dtype = g_.nodes[begin_].dtype;
-    p_.rows = g_.nodes[begin_].shape.rows();
-    p_.cols = g_.nodes[begin_].shape.cols();
+    find_space();
     registers_.assign(end_ - begin_, none);
-    combine();
-    put_in_order();
     collect();
     for (NodeId i : order_) write(i);
     for (const auto& [value, output] : late_) write_late(value, output);
@@ -57,83 +47,30 @@ class Writer {
 
  private:
   static constexpr std::uint32_t none = 0xffffffffu, temporary = 0x8000u;
-  bool inside(NodeId i) const { return i >= begin_ && i < end_; }
-  // Shapes that differ in axes of one only: the same elements.
-  NodeId through_views(NodeId i) const {
-    while (inside(i) && g_.nodes[i].info->alias != nullptr) i = g_.in(i, 0);
-    return i;
-  }
   std::size_t base() const { return p_.operands.size() + p_.constants.size(); }
 
-  Arithmetic arithmetic(NodeId i) const {
-    const Node& n = g_.nodes[i];
-    if (n.info->elementwise != nullptr) return n.info->elementwise->arithmetic;
-    return g_.is<AddN>(i) && n.inputs == 2 ? Arithmetic::add : Arithmetic::none;
-  }
-  // The node whose instruction computes node i.
-  NodeId writer_of(NodeId i) const { return part_of_[i - begin_] == no_node ? i : part_of_[i - begin_]; }
-
-  // What only a sum or product reads is computed in the same loop.
-  void combine() {
-    std::vector<std::uint32_t> uses(end_ - begin_);
-    for (NodeId i = begin_; i < end_; ++i)
-      if (g_.nodes[i].info->alias == nullptr)
-        for (NodeId in : g_.in(i))
-          if (const NodeId x = through_views(in); inside(x)) ++uses[x - begin_];
-    for (NodeId i = end_; i-- > begin_;) {
-      if (!combines(arithmetic(i)) || part_of_[i - begin_] != no_node) continue;
-      for (NodeId in : g_.in(i)) {
-        const NodeId x = through_views(in);
-        if (inside(x) && !used_outside_[x] && uses[x - begin_] == 1 && combines(arithmetic(x)))
-          part_of_[x - begin_] = i;
-      }
-    }
-  }
-
-  // Calls f(the node whose instruction reads, what it reads) for all inputs.
-  template <class F>
-  void for_each_read(F&& f) const {
-    for (NodeId i = begin_; i < end_; ++i)
-      if (g_.nodes[i].info->alias == nullptr)
-        for (NodeId in : g_.in(i)) f(writer_of(i), through_views(in));
-  }
-  bool same_place(NodeId a, NodeId b) const {
-    const Place &p = places_[a], &q = places_[b];
-    return p.base == Base::buffer && q.base == Base::buffer && p.id == q.id && p.offset == q.offset;
-  }
-
-  // A result that has the place of an operand is written after the last read of it: at the end, if nothing here reads
-  // the result, or by a copy.
-  void put_in_order() {
-    std::vector<NodeId> results, last;
-    for (NodeId i = begin_; i < end_; ++i)
-      if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) results.push_back(i);
-    std::vector<std::pair<NodeId, NodeId>> over;  // result, reader of what it is written over
-    std::vector<bool> read(end_ - begin_);
-    for_each_read([&](NodeId reader, NodeId x) {
-      if (inside(x)) read[x - begin_] = true;
-      for (NodeId i : results)
-        if (!inside(x) && same_place(i, x) && (i != reader || g_.is<AddN>(i))) over.emplace_back(i, reader);
-    });
-    std::vector<bool> at_end(end_ - begin_), copied(end_ - begin_);
-    for (bool changed = !over.empty(); changed;) {
-      changed = false;
-      for (const auto& [i, reader] : over) {
-        if ((reader < i && !at_end[reader - begin_]) || copied[i - begin_]) continue;
-        const bool both_at_end = at_end[i - begin_] && at_end[reader - begin_] && reader >= i;
-        if (at_end[i - begin_] && !both_at_end) continue;
-        changed = true;
-        (read[i - begin_] || both_at_end ? copied : at_end)[i - begin_] = true;
-      }
-    }
+  // The rows and columns of the widest value; with sums of rows there are values of one column, too.
+  void find_space() {
+    p_.rows = g_.nodes[begin_].shape.rows();
     for (NodeId i = begin_; i < end_; ++i) {
-      if (g_.nodes[i].info->alias != nullptr || part_of_[i - begin_] != no_node) continue;
-      (at_end[i - begin_] ? last : order_).push_back(i);
-      if (copied[i - begin_]) copied_.push_back(i);
+      p_.cols = std::max(p_.cols, g_.nodes[i].shape.cols());
+      if (sums_rows(g_, i)) p_.cols = std::max(p_.cols, g_.nodes[g_.in(i, 0)].shape.cols());
     }
-    order_.insert(order_.end(), last.begin(), last.end());
-    position_.assign(end_ - begin_, 0);
-    for (std::size_t k = 0; k < order_.size(); ++k) position_[order_[k] - begin_] = static_cast<std::uint32_t>(k);
+    for (NodeId i = begin_; i < end_; ++i) p_.by_rows = p_.by_rows || g_.nodes[i].shape.cols() != p_.cols;
+  }
+  // One number a row, in a kernel of wider rows.
+  bool is_column(NodeId i) const { return p_.by_rows && g_.nodes[i].shape.cols() == 1; }
+  Over over(NodeId i) const {
+    if (sums_rows(g_, i)) return Over::sum;
+    return is_column(i) ? Over::rows : Over::elements;
+  }
+  bool kind_of(NodeId in, NodeId reader, OperandKind& kind) const {
+    const Shape& shape = g_.nodes[in].shape;
+    if (p_.by_rows && shape.size() == p_.rows && shape.rows() == p_.rows && p_.rows > 1) {
+      kind = OperandKind::column;
+      return true;
+    }
+    return sums_rows(g_, reader) ? (kind = OperandKind::full, true) : operand_kind(shape, g_.nodes[reader].shape, kind);
   }
 
   // Operands get the first registers, so they are collected first.
@@ -144,7 +81,7 @@ class Writer {
         last = std::max(last, position_[reader - begin_]);
       } else if (!known_.contains(in) && !g_.is<Fill>(in)) {
         OperandKind kind{};
-        if (!operand_kind(g_.nodes[in].shape, g_.nodes[reader].shape, kind))
+        if (!kind_of(in, reader, kind))
           throw Error("compile: " + g_.describe(in) + " cannot be an operand of a kernel");
         known_.emplace(in, p_.operands.size());
         p_.operands.push_back(kind);
@@ -154,7 +91,7 @@ class Writer {
     for (NodeId i = begin_; i < end_; ++i)
       if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) {
         const auto output = static_cast<std::uint32_t>(p_.operands.size());
-        p_.operands.push_back(OperandKind::output);
+        p_.operands.push_back(is_column(i) ? OperandKind::output_column : OperandKind::output);
         operands_.push_back(i);
         if (std::find(copied_.begin(), copied_.end(), i) == copied_.end()) {
           registers_[i - begin_] = output;
@@ -174,6 +111,23 @@ class Writer {
         return static_cast<std::uint32_t>(p_.operands.size() + c);
     p_.constants.push_back(value);
     return static_cast<std::uint32_t>(base() - 1);
+  }
+
+  // Where an instruction of node `reader` finds a value: numbers of rows are stretched for whole rows.
+  std::uint16_t register_for(NodeId reader, NodeId raw) {
+    const NodeId in = through_views(raw);
+    if (!inside(in) || !is_column(in) || over(reader) != Over::elements) return register_of(raw);
+    const auto [known, fresh] = stretched_.emplace(in, temporary);
+    if (fresh) {
+      known->second = static_cast<std::uint16_t>(temporary | temporaries_++);
+      Program::Instruction instruction = instruction_of(in, same_loop());
+      instruction.over = Over::stretch;
+      instruction.arity = 1;
+      std::fill_n(instruction.in, Program::most_inputs, register_of(in));
+      instruction.out = known->second;
+      p_.instructions.push_back(instruction);
+    }
+    return known->second;
   }
 
   std::uint16_t register_of(NodeId raw) {
@@ -202,6 +156,7 @@ class Writer {
   void write(NodeId i) {
     const Node& n = g_.nodes[i];
     if (combines(arithmetic(i)) && write_combined(i)) return;
+    if (g_.is<SumTo>(i) || g_.is<BroadcastTo>(i)) return emit(instruction_of(i, same_loop()), i, g_.in(i));
     if (n.info->elementwise == nullptr) return write_sum(i);
     Program::Instruction instruction = instruction_of(i, n.info->elementwise->value);
     instruction.fn = n.op;
@@ -213,6 +168,7 @@ class Writer {
     Program::Instruction instruction;
     instruction.node = i;
     instruction.loop = &loop;
+    instruction.over = over(i);
     instruction.fn = &no_attributes;
     return instruction;
   }
@@ -221,7 +177,7 @@ class Writer {
   void emit(Program::Instruction instruction, NodeId i, std::span<const NodeId> in) {
     instruction.arity = static_cast<std::uint16_t>(in.size());
     for (std::size_t k = 0; k < Program::most_inputs; ++k)
-      instruction.in[k] = k < in.size() ? register_of(in[k]) : instruction.in[0];
+      instruction.in[k] = k < in.size() ? register_for(i, in[k]) : instruction.in[0];
     for (NodeId x : in) release(x, i);
     std::uint32_t& to = registers_[i - begin_];
     if (to == none) to = take();
@@ -255,6 +211,7 @@ class Writer {
 
   void write_late(NodeId value, std::uint32_t output) {
     Program::Instruction instruction = instruction_of(value, same_loop());
+    if (instruction.over == Over::sum) instruction.over = Over::rows;
     instruction.arity = 1;
     std::fill_n(instruction.in, Program::most_inputs, static_cast<std::uint16_t>(registers_[value - begin_]));
     instruction.out = static_cast<std::uint16_t>(output);
@@ -268,7 +225,7 @@ class Writer {
     std::uint32_t& to = registers_[i - begin_];
     if (to == none) to = take();
     const auto out = static_cast<std::uint16_t>(to);
-    std::uint16_t total = register_of(in[0]);
+    std::uint16_t total = register_for(i, in[0]);
     const auto add = [&](const VectorLoop& loop, std::uint16_t arity, std::uint16_t b, std::uint16_t c) {
       Program::Instruction instruction = instruction_of(i, loop);
       instruction.arity = arity;
@@ -280,8 +237,8 @@ class Writer {
     if (in.size() == 1) add(same_loop(), 1, total, total);
     std::size_t k = 1;
     for (; k + 1 < in.size(); k += 2)
-      add(chained_loop(Arithmetic::add, Arithmetic::add, false), 3, register_of(in[k]), register_of(in[k + 1]));
-    if (k < in.size()) add(plus, 2, register_of(in[k]), total);
+      add(chained_loop(Arithmetic::add, Arithmetic::add, false), 3, register_for(i, in[k]), register_for(i, in[k + 1]));
+    if (k < in.size()) add(plus, 2, register_for(i, in[k]), total);
     for (NodeId x : in) release(x, i);
   }
 
@@ -295,19 +252,12 @@ class Writer {
     }
   }
 
-  const Graph& g_;
-  const std::vector<Place>& places_;
-  NodeId begin_, end_;
-  const std::vector<bool>& used_outside_;
   std::vector<NodeId>& operands_;
-  std::vector<NodeId> order_;            // the nodes that have an instruction
-  std::vector<std::uint32_t> position_;  // of a node there
-  std::vector<NodeId> copied_;           // results that are copied to their places at the end
   std::vector<std::pair<NodeId, std::uint32_t>> late_;
   std::vector<std::uint32_t> last_use_;
-  std::vector<NodeId> part_of_;  // the node whose instruction computes this one too
   std::vector<std::uint32_t> registers_;
   std::unordered_map<NodeId, std::size_t> known_;
+  std::unordered_map<NodeId, std::uint16_t> stretched_;
   std::vector<std::uint32_t> free_;
   std::uint32_t temporaries_ = 0;
   Program p_;
@@ -319,38 +269,6 @@ Program make_program(const Graph& g, const std::vector<Place>& places, NodeId be
                      const std::vector<bool>& used_outside, std::vector<NodeId>& operands) {
   operands.clear();
   return Writer(g, places, begin, end, used_outside, operands).run();
-}
-
-bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {
-  if (in.rows() == out.rows() && in.cols() == out.cols()) {
-    kind = OperandKind::full;
-    return true;
-  }
-  if (in.size() == 1) {
-    kind = OperandKind::scalar;
-    return true;
-  }
-  if (in.rows() == 1 && in.cols() == out.cols()) {
-    kind = OperandKind::row;
-    return true;
-  }
-  // One number a row: every axis but the last is that of the output.
-  if (in.rank() == out.rank() && in.cols() == 1 && in.rows() == out.rows()) {
-    kind = OperandKind::column;
-    return true;
-  }
-  return false;
-}
-
-bool fusible(const Graph& g, NodeId id) {
-  const Node& n = g.nodes[id];
-  if (!is_real(n.dtype) || (n.info->elementwise == nullptr && !g.is<AddN>(id)) || n.shape.size() == 0) return false;
-  for (NodeId in : g.in(id)) {
-    OperandKind kind{};
-    if (g.is<Fill>(in)) continue;
-    if (g.nodes[in].dtype != n.dtype || !operand_kind(g.nodes[in].shape, n.shape, kind)) return false;
-  }
-  return true;
 }
 
 }  // namespace rw::ir

@@ -74,3 +74,16 @@ TEST_CASE("characters that the model never saw are listed, and the writer goes o
   CHECK(writer.next() == other.next());
   CHECK_THROWS_AS(CharWriter(model, {.temperature = -1}, 1), Error);
 }
+
+TEST_CASE("the best text is greedy for a beam of 1, and the writer goes on from it") {
+  const CharModel model = some_model(U"\nabcd");
+  CharWriter greedy(model, {.greedy = true}, 1), beam(model, {.greedy = true}, 1);
+  greedy.read(U"ab");
+  beam.read(U"ab");
+  std::u32string text;
+  for (int i = 0; i < 10; ++i) text.push_back(greedy.next());
+  CHECK(beam.write_best({.width = 1, .length = 10}) == text);
+  CHECK(beam.next() == greedy.next());
+  CHECK(CharWriter(model, {}, 1).write_best({.width = 3, .length = 5}).size() == 5);
+  CHECK_THROWS_AS(beam.write_best({.width = 0}), Error);
+}

@@ -37,6 +37,20 @@ TEST_CASE("symbols come as often as their probability says") {
   CHECK(frequencies(logits, {.top_k = 100}) == plain);
 }
 
+TEST_CASE("the nucleus is the fewest likeliest symbols of the given probability") {
+  const std::vector<float> logits{std::log(1.f), std::log(2.f), std::log(5.f), std::log(2.f)};
+  const auto half = frequencies(logits, {.top_p = 0.45});
+  CHECK(half[2] == doctest::Approx(1));
+  const auto most = frequencies(logits, {.top_p = 0.75});  // 0.5 and 0.2 are not enough
+  CHECK(most[0] == 0);
+  CHECK(most[1] == doctest::Approx(2 / 9.0).epsilon(0.05));
+  CHECK(most[3] == doctest::Approx(2 / 9.0).epsilon(0.05));
+  CHECK(frequencies(logits, {.top_p = 1}) == frequencies(logits, {}));
+  const auto both = frequencies(logits, {.top_k = 2, .top_p = 0.75});  // of the two, 5 / 7 is not enough
+  CHECK(both[1] == doctest::Approx(2 / 7.0).epsilon(0.05));
+  CHECK(frequencies(logits, {.top_p = 1e-9})[2] == doctest::Approx(1));
+}
+
 TEST_CASE("greedy, temperature 0 and top 1 take the likeliest") {
   Rng rng(1);
   const std::vector<float> logits{1, 5, 5, -2};
@@ -67,6 +81,9 @@ TEST_CASE("options and logits that make no sense are refused") {
                        "the temperature is nan: it must be a number of 0 or more", Error);
   CHECK_THROWS_AS(choose(logits, {.temperature = -1}, rng), Error);
   CHECK_THROWS_AS(choose(logits, {.top_k = -1}, rng), Error);
+  CHECK_THROWS_WITH_AS(choose(logits, {.top_p = 1.5}, rng), "top-p is 1.5: it must be above 0 and at most 1", Error);
+  CHECK_THROWS_AS(choose(logits, {.top_p = 0}, rng), Error);
+  CHECK_THROWS_AS(choose(logits, {.top_p = nan}, rng), Error);
   CHECK_THROWS_AS(choose({}, {}, rng), Error);
   CHECK_THROWS_AS(choose(std::vector<float>{0, static_cast<float>(nan)}, {}, rng), Error);
 }

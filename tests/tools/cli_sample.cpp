@@ -39,6 +39,19 @@ TEST_CASE("rewind sample writes prompt, length characters and a line break, the 
   CHECK(c.sample("m --prompt 'é ab' --length 30 --seed 5 --eager").out == result.out);
 }
 
+TEST_CASE("rewind sample searches, chooses from the nucleus, and stops") {
+  const Case c;
+  CHECK(c.sample("m --beam 1 --length 20").out == c.sample("m --greedy --length 20").out);
+  CHECK(rw::decode_utf8(c.sample("m --prompt ab --beam 4 --length 20").out).size() == 2 + 20 + 1);
+  CHECK(c.sample("m --top-p 1e-9 --length 20").out == c.sample("m --greedy --length 20").out);
+  CHECK(c.sample("m --top-p 0.5 --length 20 --seed 3").code == 0);
+  for (const char* how : {"--seed 4", "--beam 3 --length-penalty 0.6"}) {
+    const std::u32string text = rw::decode_utf8(c.sample("m --prompt b --stop é --length 400 " + std::string(how)).out);
+    const std::size_t end = text.find(U'é');
+    CHECK((end == std::u32string::npos ? text.size() == 402 : end == text.size() - 2));
+  }
+}
+
 TEST_CASE("a prompt with characters that the model never saw") {
   const Case c;
   CHECK(c.sample("m --prompt 'abXÿ'").refused("prompt: the vocabulary of 7 characters lacks 'X', 'ÿ'"));
@@ -75,6 +88,12 @@ TEST_CASE("options of rewind sample that make no sense") {
   CHECK(c.sample("m --temperature nan").refused("the temperature is nan"));
   CHECK(c.sample("m --temperature -1").refused("the temperature is -1"));
   CHECK(c.sample("m --top-k -1").refused("top-k is -1"));
+  CHECK(c.sample("m --top-p 0").refused("top-p is 0: it must be above 0 and at most 1"));
+  CHECK(c.sample("m --beam 0").refused("a beam of 0: its width must be 1 or more"));
+  CHECK(c.sample("m --beam 2 --length-penalty -1").refused("the length penalty is -1"));
+  CHECK(c.sample("m --beam 2 --top-p 0.5").refused("--top-p excludes --beam"));
+  CHECK(c.sample("m --stop ab").refused("--stop has 2 characters: it must be one"));
+  CHECK(c.sample("m --stop X").refused("--stop: the vocabulary of 7 characters lacks 'X'"));
   CHECK(c.sample("m --length -1").refused("--length is -1"));
   CHECK(c.sample("m >/dev/full").code == 1);
 }

@@ -95,6 +95,7 @@ inline void add_unary(std::vector<OpCase>& out) {
   unary("sin", [](Tensor x) { return sin(x); });
   unary("cos", [](Tensor x) { return cos(x); });
   unary("clamp", [](Tensor x) { return clamp(x, -0.8, 0.9); });
+  unary("clip_gradient", [](Tensor x) { return clip_gradient(x, 1e6); });
   unary("tanh", [](Tensor x) { return tanh(x); });
   unary("sigmoid", [](Tensor x) { return sigmoid(x); });
   unary("relu", [](Tensor x) { return relu(x); });

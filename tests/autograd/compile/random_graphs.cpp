@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/core/random.h>
+#include <rewind/core/threads.h>
 #include <rewind/ops/ops.h>
 
 #include "agree.h"
@@ -71,6 +72,10 @@ void check_random_graphs(Index N, Index H, DType dtype, double tolerance, std::u
     const Pass one = all_passes[seed % all_passes.size()];
     CHECK(disagreement(f, inputs, f.parameters, {.passes = one}) < tolerance);
     CHECK(disagreement(f, inputs, f.parameters, {.passes = Passes::all() - one}) < tolerance);
+    const int before = threads();
+    set_threads(3);
+    CHECK(disagreement(f, inputs, f.parameters, {.branch_from = 0}) < tolerance);
+    set_threads(before);
     f.recorded = true;
     CHECK(disagreement(f, inputs, {}, {.passes = Passes::exact()}) == 0);
   }
