@@ -75,7 +75,7 @@ struct Outcome {
 /// Trains until the criterion is met, for `updates` at most, and tests.
 template <class Cell>
 Outcome learn(Task& task, Cell cell, Rng& rng, Index updates) {
-  const Index length = task.count("length");
+  const Index length = task.count("length", 20);
   const std::string name = cell.name();
   const Readout network{std::move(cell), Linear(hidden, 1, rng), {.return_sequences = false}};
   const auto parameters = network.parameters();

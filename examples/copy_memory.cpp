@@ -39,7 +39,7 @@ Batch draw(Rng& rng, Index length, Index n) {
 }
 
 int copy_memory(Task& task) {
-  const Index length = task.count("length"), updates = task.count("steps"), hidden = task.count("hidden");
+  const Index length = task.count("length", 10), updates = task.count("steps"), hidden = task.count("hidden");
   const double baseline = word * std::log(kinds) / static_cast<double>(length + 2 * word);
   Rng rng(task.seed());
   Rng data = rng.split(1), fresh = rng.split(2);
@@ -59,13 +59,14 @@ int copy_memory(Task& task) {
       CompileOptions{.dtype = DType::f32}, example.x, example.y);
   auto logits = compile([&](Tape&, Tensor x) { return network(x); }, CompileOptions{.dtype = DType::f32}, example.x);
 
-  for (Index i = 1; i <= updates; ++i) {
-    const Batch b = draw(data, length, batch);
+  for (Index i = 0; i < updates; ++i) {
+    const Index tenth = std::min<Index>(20 * i / updates, 9);  // ten lengths: ten plans
+    const Batch b = draw(data, length * (tenth + 1) / 10, batch);
     const double loss = update(b.x, b.y).item();
     clip_grad_norm(parameters, 1);
     adam.set_rate(rate(i));
     adam.step();
-    task.progress("lstm", i, updates, "cross entropy ", loss, " (no memory: ", baseline, ")");
+    task.progress("lstm", i + 1, updates, "T ", b.x.shape()[0] - 2 * word, "  cross entropy ", loss);
   }
   Score all, written;
   for (Index i = 0; i < test_sequences; i += 100) {
@@ -83,10 +84,10 @@ int copy_memory(Task& task) {
 
 int main(int argc, char** argv) {
   return run_task(argc, argv,
-                  {{"steps", "5000", "400"},
-                   {"length", "50", "5"},
+                  {{"steps", "3000", "400"},
+                   {"length", "50", "10"},
                    {"hidden", "128", "64"},
                    {"forget", "4", "2"},
-                   {"rate", "0.002", "0.005"}},
+                   {"rate", "0.008", "0.008"}},
                   copy_memory);
 }

@@ -21,7 +21,8 @@ Exercise draw(Rng& rng, Index length, Index tricks) {
 }
 
 int memorisation(Task& task) {
-  const Index length = task.count("length"), updates = task.count("steps"), tricks = task.count("tricks");
+  const Index length = task.count("length", 1, 1000), updates = task.count("steps"),
+              tricks = task.count("tricks", 0, 2);
   Rng rng(task.seed());
   Rng data = rng.split(1), fresh = rng.split(2);
   Pupil pupil("abcdefghijklmnopqrstuvwxyz=.", rng,
@@ -46,9 +47,9 @@ int memorisation(Task& task) {
 int main(int argc, char** argv) {
   return run_task(argc, argv,
                   {{"steps", "12000", "300"},
-                   {"length", "10", "2"},
+                   {"length", "8", "2"},
                    {"hidden", "128", "64"},
                    {"tricks", "0", "0"},
-                   {"rate", "0.005", "0.01"}},
+                   {"rate", "0.008", "0.01"}},
                   memorisation);
 }

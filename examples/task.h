@@ -3,12 +3,14 @@
 // What the tasks of this folder share: options, a progress line, and the line that ends them.
 
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <initializer_list>
 #include <iostream>
 #include <map>
+#include <mutex>
 #include <sstream>
 #include <string>
 
@@ -23,7 +25,8 @@ struct TaskOption {
   std::string name, value, quick;
 };
 
-/// One run of a task. Every task has `--quick` (a few seconds, for the tests), `--seed` (1) and `--threads` (1).
+/// One run of a task. Every task has `--quick` (a few seconds, for the tests), `--seed` (1) and `--threads` (1, unless
+/// it has a default of its own).
 class Task {
  public:
   /// Throws Error, listing the options, for one that is not there or has no value.
@@ -38,12 +41,12 @@ class Task {
       if (option == values_.end() || ++i == argc) throw Error(name + ": the options are --quick" + listed());
       option->second = argv[i];
     }
-    set_threads(static_cast<int>(count("threads")));
+    set_threads(static_cast<int>(count("threads", 1, 1000)));
   }
 
   bool quick() const { return quick_; }
   std::uint64_t seed() const { return static_cast<std::uint64_t>(count("seed")); }
-  /// The value of an option: as text, as a number, or as a whole number from 0 on. Throws Error when it is none.
+  /// The value of an option: as text, as a number, or as a whole number in a range. Throws Error when it is none.
   const std::string& text(const std::string& name) const { return values_.at(name); }
   double number(const std::string& name) const {
     char* end = nullptr;
@@ -51,16 +54,17 @@ class Task {
     if (text(name).empty() || *end != 0) throw Error("--" + name + " takes a number, not '" + text(name) + "'");
     return value;
   }
-  Index count(const std::string& name) const {
+  Index count(const std::string& name, Index least = 0, Index most = 1'000'000'000) const {
     const double value = number(name);
-    if (!(value >= 0 && value < 1e15) || value != static_cast<double>(static_cast<Index>(value)))
-      throw Error("--" + name + " takes a whole number, not '" + text(name) + "'");
+    if (!(value >= static_cast<double>(least) && value <= static_cast<double>(most)) || value != std::floor(value))
+      throw Error(joined("--", name, " takes a whole number from ", least, " to ", most, ", not '", text(name), "'"));
     return static_cast<Index>(value);
   }
 
-  /// "label  update 300 of 4000  loss 0.0123", once in five seconds and at the last update.
+  /// "label  update 300 of 4000  loss 0.0123", once in five seconds and at the last update. Threads may call it.
   template <class... Parts>
   void progress(const std::string& label, Index update, Index updates, const Parts&... parts) {
+    const std::lock_guard lock(mutex_);
     const auto now = Clock::now();
     if (update < updates && now - shown_ < std::chrono::seconds(5)) return;
     shown_ = now;
@@ -92,6 +96,7 @@ class Task {
     return text;
   }
 
+  std::mutex mutex_;
   bool quick_ = false;
   std::map<std::string, std::string> values_;
   Clock::time_point start_ = Clock::now(), shown_ = start_;

@@ -49,7 +49,7 @@ Batch draw(Rng& rng, const std::vector<Range>& places, Index length, Index n) {
 }
 
 int temporal_order(Task& task) {
-  const Index length = task.count("length"), updates = task.count("steps"), marks = task.count("marks");
+  const Index length = task.count("length", 10), updates = task.count("steps"), marks = task.count("marks");
   const auto where = places(marks);
   Rng rng(task.seed());
   Rng data = rng.split(1), fresh = rng.split(2);

@@ -1,11 +1,11 @@
 #pragma once
 
-// Beam search's choices, apart from the model. Internal to models/: use Decoder::beam.
+// Beam search's choices, apart from the model. Internal to models/: use TokenDecoder::beam.
 
 #include <span>
 #include <vector>
 
-#include <rewind/models/decoder.h>
+#include <rewind/models/token_decoder.h>
 
 namespace rw::detail {
 

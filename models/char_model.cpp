@@ -49,7 +49,11 @@ CharModel::CharModel(Vocabulary vocabulary, const CharModelOptions& options, Rng
                  ? &param("embedding", make_table(options, vocabulary_.size(), rng))
                  : nullptr),
       cells_(child("cells", make_cells(options, vocabulary_.size(), rng))),
-      output_(child("output", Linear(output_width(cells_), vocabulary_.size(), rng, output_options(options)))) {}
+      output_(child("output", Linear(output_width(cells_), vocabulary_.size(), rng, output_options(options)))) {
+  if (table_ != nullptr) return;
+  Tape tape;  // a cell that cannot take characters as they are says so before anything begins
+  step(tape.constant(Array(Shape{1}, DType::i32)), cells_.zero_state(tape, 1));
+}
 
 Tensor CharModel::embedded(Tensor inputs) const { return table_ != nullptr ? lookup(*table_, inputs) : inputs; }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <rewind/models/char_model.h>
-#include <rewind/models/decoder.h>
 #include <rewind/models/sampler.h>
+#include <rewind/models/token_decoder.h>
 
 namespace rw {
 
@@ -28,7 +28,7 @@ class CharWriter {
 
   const CharModel& model_;
   SamplerOptions options_;
-  Decoder<CharModel> decoder_;
+  TokenDecoder<CharModel> decoder_;
 };
 
 }  // namespace rw

@@ -14,7 +14,6 @@
 #include <rewind/models/clip.h>
 #include <rewind/models/clipped.h>
 #include <rewind/models/context_cell.h>
-#include <rewind/models/decoder.h>
 #include <rewind/models/early_stopping.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/feed_back.h>
@@ -46,6 +45,7 @@
 #include <rewind/models/text.h>
 #include <rewind/models/text_bigram.h>
 #include <rewind/models/text_data.h>
+#include <rewind/models/token_decoder.h>
 #include <rewind/models/torch_weights.h>
 #include <rewind/models/truncated_bptt.h>
 #include <rewind/models/unroll.h>

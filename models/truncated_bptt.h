@@ -68,8 +68,6 @@ class TruncatedBptt {
   /// The cell must outlive this object. The first chunk begins at the cell's zero_state.
   TruncatedBptt(const C& cell, Index batch, const TapeOptions& options = {})
       : cell_(&cell), tape_(options), batch_(batch) {
-    save_state(cell.zero_state(tape_, batch), initial_);
-    tape_.clear();
     reset();
   }
   /// The same with a window. Throws Error for a k1 or k2 below 1.
@@ -98,9 +96,9 @@ class TruncatedBptt {
     return states_;
   }
 
-  /// One chunk of any form: f(tape, state) gets the cleared tape and the carried state as constants, and returns the
-  /// state to carry on, or a pair of a result and that state; then the result is returned. Throws Error when there is a
-  /// window.
+  /// One chunk of any form: f(tape, state) gets the cleared tape and the carried state as constants (in the first one
+  /// after a reset of all streams the cell's zero_state itself, which may be learned), and returns the state to carry
+  /// on, or a pair of a result and that state; then the result is returned. Throws Error when there is a window.
   template <class F>
   auto chunk(F&& f) {
     if (window_.has_value())
@@ -110,6 +108,8 @@ class TruncatedBptt {
 
   /// Begins new sequences: all streams of the batch, or one of them (axis 0 of every tensor of the state is the batch).
   void reset() {
+    read_initial();
+    at_start_ = true;
     carried_ = initial_;
     history_ = {.start = initial_};
   }
@@ -117,6 +117,7 @@ class TruncatedBptt {
     if (stream < 0 || stream >= batch_)
       throw Error("truncated bptt: there is no stream " + std::to_string(stream) + " in a batch of " +
                   std::to_string(batch_));
+    read_initial();
     detail::check_streams(initial_, batch_);
     for (std::size_t i = 0; i < carried_.size(); ++i) detail::copy_row(initial_[i], carried_[i].view(), stream);
     history_.resets.push_back({history_.steps, stream});
@@ -129,6 +130,7 @@ class TruncatedBptt {
   void set_carried(SavedState state) {
     detail::check_same_shapes(initial_, state);
     carried_ = std::move(state);
+    at_start_ = false;
     history_ = {.start = carried_};
   }
 
@@ -136,21 +138,35 @@ class TruncatedBptt {
   template <class F>
   auto run_chunk(F&& f) {
     tape_.clear();
-    const State start = restore_state(tape_, carried_, cell_->zero_state(tape_, batch_));
+    const State start = start_from(carried_);
     if constexpr (std::is_same_v<std::invoke_result_t<F&, Tape&, const State&>, State>) {
       save_state(f(tape_, start), carried_);
+      at_start_ = false;
     } else {
       auto result = f(tape_, start);
       save_state(result.second, carried_);
+      at_start_ = false;
       return std::move(result.first);
     }
+  }
+
+  /// At the start the cell's own state, through which it can be learned.
+  State start_from(const SavedState& saved) {
+    const State zero = cell_->zero_state(tape_, batch_);
+    return at_start_ ? zero : restore_state(tape_, saved, zero);
+  }
+
+  /// What sequences begin with, which changes while it is learned.
+  void read_initial() {
+    Tape tape(tape_.dtype());
+    save_state(cell_->zero_state(tape, batch_), initial_);
   }
 
   void unroll_window(ConstView x) {
     detail::check_chunk(x, *window_);
     tape_.clear();
     old_states_.clear();
-    State state = restore_state(tape_, history_.start, cell_->zero_state(tape_, batch_));
+    State state = start_from(history_.start);
     if (history_.steps > 0) state = again(tape_.constant(history_.inputs), state);
     const Index steps = x.shape[0], cut = std::max<Index>(0, steps - window_->k2);
     const Tensor in = tape_.constant(x);
@@ -192,6 +208,7 @@ class TruncatedBptt {
     detail::BpttHistory next = history_;
     const Index gone = next.push(x, std::max<Index>(0, window_->k2 - window_->k1));
     if (gone > 0) {
+      at_start_ = false;
       const Index old = history_.steps;
       const State& state = gone <= old ? old_states_[static_cast<std::size_t>(gone - 1)]
                                        : states_[static_cast<std::size_t>(gone - old - 1)];
@@ -207,6 +224,7 @@ class TruncatedBptt {
   Index batch_;
   std::optional<BpttWindow> window_;
   SavedState initial_, carried_;
+  bool at_start_ = true;  // where the chunk, or the window, begins
   detail::BpttHistory history_;
   std::vector<State> states_, old_states_;
 };

@@ -91,7 +91,8 @@ void run_layer(const L& layer, Tensor x, const typename L::State& state, const U
 
 /// The same for any layer, giving the states at all T positions (none for T = 0); every op is recorded in the scope
 /// "name/t=3". `states` is filled anew. Throws Error for x of another rank, for x or lengths of a shape that does not
-/// fit the layer or the state, for a state of another batch, and for a length that is negative or over T.
+/// fit the layer or the state, for a state of another batch (axis 0 of its tensors of rank 2 or more; 1 broadcasts),
+/// and for a length that is negative or over T.
 template <Layer L>
 void unroll(const L& layer, Tensor x, const typename L::State& state, std::vector<typename L::State>& states,
             const UnrollOptions& options = {}) {

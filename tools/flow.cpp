@@ -121,8 +121,16 @@ class Flow {
     }
     const State& last = states_.back();
     const auto at = std::find_if(last.begin(), last.end(), [&](const Tensor& t) { return t.same(outputs_.back()); });
-    first_ = at == last.end() ? 0 : static_cast<std::size_t>(at - last.begin());
-    count_ = at == last.end() ? last.size() : 1;
+    const bool hands_on_output = at != last.end() && is_used(states_[0][static_cast<std::size_t>(at - last.begin())]);
+    first_ = hands_on_output ? static_cast<std::size_t>(at - last.begin()) : 0;
+    count_ = hands_on_output ? 1 : last.size();
+  }
+
+  bool is_used(const Tensor& t) const {
+    for (NodeId i = tape_.id(t) + 1; i < tape_.size(); ++i)
+      for (NodeId in : tape_.node(i).in())
+        if (in == tape_.id(t)) return true;
+    return false;
   }
 
   /// The part of state t that is h_t.
@@ -272,6 +280,12 @@ class Flow {
   }
 
   /// Matrices that meet something which depends on the state.
+  /// What this is a part of: a cell may multiply with some columns of a matrix.
+  NodeId whole(NodeId part) const {
+    while (one_.node(part).info == &op_info<Slice>()) part = one_.node(part).input[0];
+    return part;
+  }
+
   void recurrent_matrices(NodeId first, NodeId end, const State& before) {
     std::vector<bool> depends(end);
     for (const Tensor& s : before) depends[one_.id(s)] = true;
@@ -280,7 +294,7 @@ class Flow {
       for (NodeId in : n.in()) depends[i] = depends[i] || depends[in];
       if (!depends[i]) continue;
       for (NodeId in : n.in()) {
-        const Node& p = one_.node(in);
+        const Node& p = one_.node(whole(in));
         if (p.role == Role::parameter && p.shape.rank() == 2) report_.recurrent[label(p)] = spectral_norm(p.value());
       }
     }

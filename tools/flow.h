@@ -86,9 +86,9 @@ struct FlowReport {
   std::string verdict() const;
 };
 
-/// Runs the cell over x [T, N, in] and measures. Where the output is a tensor of the state, h_t means that one; else
-/// the whole state. Throws Error for no steps, a loss that is no scalar or that needs no gradient, and a parameter that
-/// the step does not use.
+/// Runs the cell over x [T, N, in] and measures. Where the output is a tensor of the state that the next step uses, h_t
+/// means that one; else the whole state. Throws Error for no steps, a loss that is no scalar or that needs no gradient,
+/// and a parameter that the step does not use.
 FlowReport flow(const FlowCell& cell, ConstView x, const FlowOptions& options = {});
 template <Cell C>
 FlowReport flow(const C& cell, ConstView x, const FlowOptions& options = {}) {

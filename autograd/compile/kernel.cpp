@@ -1,15 +1,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include <rewind/autograd/compile/copy_rows.h>
 #include <rewind/autograd/compile/kernel.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace rw::ir {
 namespace {
@@ -35,50 +32,11 @@ auto loop_of(const VectorLoop& loop) {
     return loop.f32;
 }
 
-// Copies rows of any distance from each other; a distance of 0 repeats one row. (A memcpy a row takes longer than many
-// a kernel's instruction.) `fill` copies few elements and zeros up to the end of their last vector.
-struct Copiers {
-  void (*rows)(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to, Index to_step);
-  void (*fill)(Index bytes, const std::byte* from, std::byte* to);
-};
-
-void copy_rows_baseline(Index rows, Index bytes, const std::byte* from, Index from_step, std::byte* to, Index to_step) {
-  for (; rows > 0; --rows, from += from_step, to += to_step) std::memcpy(to, from, static_cast<std::size_t>(bytes));
-}
-void fill_baseline(Index bytes, const std::byte* from, std::byte* to) {
-  std::memcpy(to, from, static_cast<std::size_t>(bytes));
-  std::memset(to + bytes, 0, static_cast<std::size_t>((64 - bytes % 64) % 64));
-}
-#if defined(__x86_64__)
-[[gnu::target("avx512f,avx512bw")]] void copy_rows_avx512(Index rows, Index bytes, const std::byte* from,
-                                                          Index from_step, std::byte* to, Index to_step) {
-  const auto tail = static_cast<__mmask64>((std::uint64_t{1} << (bytes % 64)) - 1);
-  const Index whole = bytes / 64 * 64;
-  for (; rows > 0; --rows, from += from_step, to += to_step) {
-    for (Index i = 0; i < whole; i += 64) _mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
-    if (tail != 0) _mm512_mask_storeu_epi8(to + whole, tail, _mm512_maskz_loadu_epi8(tail, from + whole));
-  }
-}
-[[gnu::target("avx512f,avx512bw")]] void fill_avx512(Index bytes, const std::byte* from, std::byte* to) {
-  const auto tail = static_cast<__mmask64>((std::uint64_t{1} << (bytes % 64)) - 1);
-  const Index whole = bytes / 64 * 64;
-  for (Index i = 0; i < whole; i += 64) _mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
-  if (tail != 0) _mm512_storeu_si512(to + whole, _mm512_maskz_loadu_epi8(tail, from + whole));
-}
-#endif
-Copiers best_copiers() {
-#if defined(__x86_64__)
-  if (active_isa() == Isa::avx512) return {copy_rows_avx512, fill_avx512};
-#endif
-  return {copy_rows_baseline, fill_baseline};
-}
-const Copiers copiers = best_copiers();
-
 template <class T>
 void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, Index to_stride) {
   constexpr auto size = static_cast<Index>(sizeof(T));
-  copiers.rows(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
-               reinterpret_cast<std::byte*>(to), to_stride * size);
+  row_copies.rows(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
+                  reinterpret_cast<std::byte*>(to), to_stride * size);
 }
 
 // Elements times instructions; below, one thread is faster.
@@ -135,10 +93,10 @@ struct Program::Runner {
   void padded(Index n) {
     const Index whole = (n + rw::detail::lanes<T> - 1) / rw::detail::lanes<T> * rw::detail::lanes<T>;
     const Index bytes = n * static_cast<Index>(sizeof(T));
-    std::copy_n(reinterpret_cast<T* const*>(pointers), p.operands.size(), reg);
+    for (std::size_t i = 0; i < p.operands.size(); ++i) reg[i] = data(i);
     fill_scalars(whole);
     for (const std::size_t i : p.copied_in_)
-      copiers.fill(bytes, static_cast<const std::byte*>(pointers[i]), reinterpret_cast<std::byte*>(reg[i] = own(i)));
+      row_copies.fill(bytes, static_cast<const std::byte*>(pointers[i]), reinterpret_cast<std::byte*>(reg[i] = own(i)));
     for (const std::size_t i : p.copied_out_) reg[i] = own(i);
     execute(whole);
     for (const std::size_t i : p.copied_out_) copy_rows(1, n, reg[i], 0, data(i), 0);

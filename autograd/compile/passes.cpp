@@ -32,7 +32,10 @@ Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
   if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
   if (options.passes.has(Pass::fuse)) g = checked(push_slices(g));
   if (options.matmul == Precision::bf16) g = checked(round_products(g));
-  if (options.passes.has(Pass::batch)) g = checked(batch(g, notes));
+  if (options.passes.has(Pass::batch)) {
+    g = checked(batch(g, notes));
+    if (options.passes.has(Pass::simplify)) g = checked(widen(simplify(g), notes));
+  }
   if (options.passes.has(Pass::simplify) && (options.passes.has(Pass::fuse) || options.passes.has(Pass::batch)))
     g = checked(simplify(g));
   g = checked(sorted(own_outputs(std::move(g))));

@@ -21,6 +21,11 @@ Graph simplify(const Graph& g);
 /// shape. Keeps bits.
 Graph push_slices(const Graph& g);
 
+/// Products of one value by several matrices become one by the matrices side by side, and so do sums of products by
+/// such matrices, and the gradients of the matrices. After `batch`, whose pass it is part of. Does
+/// not keep bits.
+Graph widen(const Graph& g, Notes& notes);
+
 /// Products that share their second operand and do not depend on each other become one over stacked rows; sums of
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
 Graph batch(const Graph& g, Notes& notes);

@@ -4,7 +4,7 @@
 
 #include <rewind/autograd/compile/combine.h>
 #include <rewind/autograd/compile/kernel.h>
-#include <rewind/autograd/compile/layout.h>
+#include <rewind/autograd/compile/kernel_order.h>
 #include <rewind/core/error.h>
 
 namespace rw::ir {
@@ -27,25 +27,16 @@ struct Same {
 constexpr char no_attributes = 0;
 
 /// Writes a program: operands first, then numbers, then temporaries that are used again once they are dead.
-class Writer {
+class Writer : KernelOrder {
  public:
   Writer(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
          const std::vector<bool>& used_outside, std::vector<NodeId>& operands)
-      : g_(g),
-        places_(places),
-        begin_(begin),
-        end_(end),
-        used_outside_(used_outside),
-        operands_(operands),
-        last_use_(end - begin, 0),
-        part_of_(end - begin, no_node) {}
+      : KernelOrder(g, places, begin, end, used_outside), operands_(operands), last_use_(end - begin, 0) {}
 
   Program run() {
     p_.dtype = g_.nodes[begin_].dtype;
     find_space();
     registers_.assign(end_ - begin_, none);
-    combine();
-    put_in_order();
     collect();
     for (NodeId i : order_) write(i);
     for (const auto& [value, output] : late_) write_late(value, output);
@@ -56,12 +47,6 @@ class Writer {
 
  private:
   static constexpr std::uint32_t none = 0xffffffffu, temporary = 0x8000u;
-  bool inside(NodeId i) const { return i >= begin_ && i < end_; }
-  // Shapes that differ in axes of one only: the same elements.
-  NodeId through_views(NodeId i) const {
-    while (inside(i) && g_.nodes[i].info->alias != nullptr) i = g_.in(i, 0);
-    return i;
-  }
   std::size_t base() const { return p_.operands.size() + p_.constants.size(); }
 
   // The rows and columns of the widest value; with sums of rows there are values of one column, too.
@@ -86,78 +71,6 @@ class Writer {
       return true;
     }
     return sums_rows(g_, reader) ? (kind = OperandKind::full, true) : operand_kind(shape, g_.nodes[reader].shape, kind);
-  }
-
-  Arithmetic arithmetic(NodeId i) const {
-    const Node& n = g_.nodes[i];
-    if (n.info->elementwise != nullptr) return n.info->elementwise->arithmetic;
-    return g_.is<AddN>(i) && n.inputs == 2 ? Arithmetic::add : Arithmetic::none;
-  }
-  // The node whose instruction computes node i.
-  NodeId writer_of(NodeId i) const { return part_of_[i - begin_] == no_node ? i : part_of_[i - begin_]; }
-
-  // What only a sum or product reads is computed in the same loop.
-  void combine() {
-    std::vector<std::uint32_t> uses(end_ - begin_);
-    for (NodeId i = begin_; i < end_; ++i)
-      if (g_.nodes[i].info->alias == nullptr)
-        for (NodeId in : g_.in(i))
-          if (const NodeId x = through_views(in); inside(x)) ++uses[x - begin_];
-    for (NodeId i = end_; i-- > begin_;) {
-      if (!combines(arithmetic(i)) || part_of_[i - begin_] != no_node) continue;
-      for (NodeId in : g_.in(i)) {
-        const NodeId x = through_views(in);
-        if (inside(x) && !used_outside_[x] && uses[x - begin_] == 1 && combines(arithmetic(x)) &&
-            is_column(x) == is_column(i))
-          part_of_[x - begin_] = i;
-      }
-    }
-  }
-
-  // Calls f(the node whose instruction reads, what it reads) for all inputs.
-  template <class F>
-  void for_each_read(F&& f) const {
-    for (NodeId i = begin_; i < end_; ++i)
-      if (g_.nodes[i].info->alias == nullptr)
-        for (NodeId in : g_.in(i)) f(writer_of(i), through_views(in));
-  }
-  bool same_place(NodeId a, NodeId b) const {
-    const Place &p = places_[a], &q = places_[b];
-    return p.base == Base::buffer && q.base == Base::buffer && p.id == q.id && p.offset == q.offset;
-  }
-
-  // A result that has the place of an operand is written after the last read of it: at the end, if nothing here reads
-  // the result, or by a copy.
-  void put_in_order() {
-    std::vector<NodeId> results, last;
-    for (NodeId i = begin_; i < end_; ++i)
-      if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) results.push_back(i);
-    std::vector<std::pair<NodeId, NodeId>> over;  // result, reader of what it is written over
-    std::vector<bool> read(end_ - begin_);
-    for_each_read([&](NodeId reader, NodeId x) {
-      if (inside(x)) read[x - begin_] = true;
-      for (NodeId i : results)
-        if (!inside(x) && same_place(i, x) && (i != reader || g_.is<AddN>(i))) over.emplace_back(i, reader);
-    });
-    std::vector<bool> at_end(end_ - begin_), copied(end_ - begin_);
-    for (bool changed = !over.empty(); changed;) {
-      changed = false;
-      for (const auto& [i, reader] : over) {
-        if ((reader < i && !at_end[reader - begin_]) || copied[i - begin_]) continue;
-        const bool both_at_end = at_end[i - begin_] && at_end[reader - begin_] && reader >= i;
-        if (at_end[i - begin_] && !both_at_end) continue;
-        changed = true;
-        (read[i - begin_] || both_at_end ? copied : at_end)[i - begin_] = true;
-      }
-    }
-    for (NodeId i = begin_; i < end_; ++i) {
-      if (g_.nodes[i].info->alias != nullptr || part_of_[i - begin_] != no_node) continue;
-      (at_end[i - begin_] ? last : order_).push_back(i);
-      if (copied[i - begin_]) copied_.push_back(i);
-    }
-    order_.insert(order_.end(), last.begin(), last.end());
-    position_.assign(end_ - begin_, 0);
-    for (std::size_t k = 0; k < order_.size(); ++k) position_[order_[k] - begin_] = static_cast<std::uint32_t>(k);
   }
 
   // Operands get the first registers, so they are collected first.
@@ -339,17 +252,9 @@ class Writer {
     }
   }
 
-  const Graph& g_;
-  const std::vector<Place>& places_;
-  NodeId begin_, end_;
-  const std::vector<bool>& used_outside_;
   std::vector<NodeId>& operands_;
-  std::vector<NodeId> order_;            // the nodes that have an instruction
-  std::vector<std::uint32_t> position_;  // of a node there
-  std::vector<NodeId> copied_;           // results that are copied to their places at the end
   std::vector<std::pair<NodeId, std::uint32_t>> late_;
   std::vector<std::uint32_t> last_use_;
-  std::vector<NodeId> part_of_;  // the node whose instruction computes this one too
   std::vector<std::uint32_t> registers_;
   std::unordered_map<NodeId, std::size_t> known_;
   std::unordered_map<NodeId, std::uint16_t> stretched_;
@@ -364,49 +269,6 @@ Program make_program(const Graph& g, const std::vector<Place>& places, NodeId be
                      const std::vector<bool>& used_outside, std::vector<NodeId>& operands) {
   operands.clear();
   return Writer(g, places, begin, end, used_outside, operands).run();
-}
-
-bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {
-  if (in.rows() == out.rows() && in.cols() == out.cols()) {
-    kind = OperandKind::full;
-    return true;
-  }
-  if (in.size() == 1) {
-    kind = OperandKind::scalar;
-    return true;
-  }
-  if (in.rows() == 1 && in.cols() == out.cols()) {
-    kind = OperandKind::row;
-    return true;
-  }
-  // One number a row: every axis but the last is that of the output.
-  if (in.rank() == out.rank() && in.cols() == 1 && in.rows() == out.rows()) {
-    kind = OperandKind::column;
-    return true;
-  }
-  return false;
-}
-
-bool sums_rows(const Graph& g, NodeId id) {
-  constexpr Index least = 32, most = 8192;  // columns: fewer are not worth it, and rows of more leave the cache
-  if (!g.is<SumTo>(id)) return false;
-  const Shape &from = g.nodes[g.in(id, 0)].shape, &to = g.nodes[id].shape;
-  return from.rank() == to.rank() && to.rank() > 0 && from.rows() == to.rows() && to.cols() == 1 &&
-         to.size() == to.rows() && from.cols() >= least && from.cols() <= most && is_real(g.nodes[id].dtype) &&
-         g.nodes[g.in(id, 0)].dtype == g.nodes[id].dtype;
-}
-
-bool fusible(const Graph& g, NodeId id) {
-  const Node& n = g.nodes[id];
-  if (sums_rows(g, id)) return true;
-  const bool op = n.info->elementwise != nullptr || g.is<AddN>(id) || g.is<BroadcastTo>(id);
-  if (!is_real(n.dtype) || !op || n.shape.size() == 0) return false;
-  for (NodeId in : g.in(id)) {
-    OperandKind kind{};
-    if (g.is<Fill>(in)) continue;
-    if (g.nodes[in].dtype != n.dtype || !operand_kind(g.nodes[in].shape, n.shape, kind)) return false;
-  }
-  return true;
 }
 
 }  // namespace rw::ir

@@ -259,7 +259,10 @@ class Simplifier {
       for (NodeId y : in) shapes_.push_back(out_.nodes[y].shape);
       if (!(n.info->infer(n.op, shapes_) == n.shape)) x = before;
     }
-    if (!constant) return unique(n, in);
+    if (!constant) {
+      const NodeId same = neutral(n, in);
+      return same != no_node ? same : unique(n, in);
+    }
     double value = 0;
     visit_real(n.dtype, [&]<class T>() {
       T x[max_elementwise_inputs] = {}, y = 0;
@@ -272,6 +275,20 @@ class Simplifier {
       value = static_cast<double>(y);
     });
     return fill(value, n.shape, n);
+  }
+
+  // x * 1, x / 1, x - 0 and x + -0 are x, bit for bit. (x + 0 is not: it makes 0 of -0.)
+  NodeId neutral(const Node& n, const std::vector<NodeId>& in) const {
+    const Arithmetic op = n.info->elementwise->arithmetic;
+    const auto is = [&](NodeId x, double value) {
+      return out_.is<Fill>(x) && detail::equal_attributes(value_of(x), value);
+    };
+    const auto left_over = [&](NodeId x) { return out_.nodes[x].shape == n.shape ? x : no_node; };
+    const bool product = op == Arithmetic::mul, sum = op == Arithmetic::add;
+    if ((product || op == Arithmetic::div) && is(in[1], 1)) return left_over(in[0]);
+    if ((op == Arithmetic::sub && is(in[1], 0)) || (sum && is(in[1], -0.0))) return left_over(in[0]);
+    if ((product && is(in[0], 1)) || (sum && is(in[0], -0.0))) return left_over(in[1]);
+    return no_node;
   }
 
   const Graph& g_;

@@ -8,6 +8,7 @@
 #include <rewind/models/attention_cell.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/feed_back.h>
+#include <rewind/models/token_decoder.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/loss.h>
@@ -69,6 +70,22 @@ void for_each_translator(F&& check) {
     }
   });
 }
+
+// A translator's decoder as a model of symbols; its state says what is translated.
+template <class Net>
+struct Decoding {
+  using State = decltype(std::declval<const Net&>().start(Tensor(), Tensor()));
+  const Net& net;
+  State zero_state(Tape& tape, Index batch) const {
+    const auto nothing = net.decoder.attention().remember(tape.constant(0, {source.shape()[0], batch, 2 * width}));
+    return net.decoder.start(net.decoder.cell().zero_state(tape, batch), nothing);
+  }
+  Tensor logits(Tensor tokens, State& state) const {
+    const auto states = unroll(net.decoder, lookup(net.table, tokens), state);
+    state = states.back();
+    return net.head(outputs(net.decoder, states));
+  }
+};
 
 Tensor column(Tensor x, Index n) { return slice(x, 1, n, 1); }
 
@@ -165,7 +182,28 @@ TEST_CASE("it compiles, forced and free, and is drawn") {
   });
 }
 
-TEST_CASE("a state begins with a source; targets are shifted by one") {
+TEST_CASE("beam search moves the source along with its hypotheses") {
+  for_each_translator([](const auto& net) {
+    net.to(DType::f32);
+    Tape tape;
+    const Tensor s = tape.constant(source), n = tape.constant(lengths);
+    const Array greedy = hardmax(net.free_running(s, n, 3)).array();
+    const Decoding<std::decay_t<decltype(net)>> model{net};
+    TokenDecoder decoder(model, 3);
+    decoder.set_state(save_state(net.start(s, n)));
+    decoder.read(std::vector<std::int32_t>{1});
+    const auto one = decoder.beam({.width = 1, .length = 3}), all = decoder.beam({.width = 64, .length = 3});
+    for (std::size_t i = 0; i < 3; ++i) {
+      REQUIRE(one[i][0].tokens.size() == 3);
+      for (std::size_t t = 0; t < 3; ++t)
+        CHECK(greedy.at({static_cast<Index>(t), static_cast<Index>(i), one[i][0].tokens[t]}) == 1);
+      CHECK(all[i].size() == 64);
+      CHECK(all[i][0].log_probability >= one[i][0].log_probability - 1e-6);
+    }
+  });
+}
+
+TEST_CASE("a state begins with a source, which it carries along") {
   Rng rng(1);
   const AttentionCell cell(LstmCell(4, 2, rng), DotAttention());
   static_assert(Cell<AttentionCell<LstmCell, DotAttention>>);
@@ -184,31 +222,4 @@ TEST_CASE("a state begins with a source; targets are shifted by one") {
   const auto copy = cell.clone();
   const Tensor x = tape.constant(randoms({5, 2, 2}, 2));
   CHECK(distance(outputs(copy, unroll(copy, x, start)), outputs(cell, unroll(cell, x, start))) == 0);
-
-  CHECK(shifted(tape.constant(Array({1, 2, 3, 4, 5, 6}, {3, 2})), 9).array() == Array({9, 9, 1, 2, 3, 4}, {3, 2}));
-  CHECK(shifted(tape.constant(Array({1.0, 2.0}, Shape{2})), 0.5).array() == Array({0.5, 1.0}, Shape{2}).to(DType::f32));
-  CHECK_THROWS_WITH_AS(shifted(tape.constant(zeros(0, 2))),
-                       "shifted: targets are [T, ...] of one step or more, not (0, 2)", Error);
-  CHECK_THROWS_WITH_AS(feed_back(cell.cell(), tape.constant(zeros(2, 4)), cell.cell().zero_state(tape, 2), -1,
-                                 [](Tensor y) { return y; }),
-                       "feed_back: there cannot be -1 steps", Error);
-}
-
-TEST_CASE("feed_back is a loop whose gradient flows through the feedback") {
-  for_each_cell(3, 3, [](auto cell, auto) {
-    const Array first = randoms({2, 3}, 1);
-    const auto loss = [&](Tape& tape) {
-      return asymmetric(outputs(cell, feed_back(cell, tape.constant(first), cell.zero_state(tape, 2), 3,
-                                                [](Tensor y) { return tanh(y * 2); })));
-    };
-    CHECK(test::first_order_error(cell, loss) < 1e-8);
-    CHECK(test::second_order_error(cell, loss) < 1e-7);
-    Tape tape(DType::f64);
-    auto state = cell.zero_state(tape, 2);
-    const auto states = feed_back(cell, tape.constant(first), state, 3, [](Tensor y) { return y; });
-    Tensor x = tape.constant(first);
-    for (int t = 0; t < 3; ++t) state = cell.step(x, state), x = output(cell, state);
-    CHECK(distance(states.back().h, state.h) == 0);
-    CHECK(tape.scope_path(tape.node(states[1].h.index()).scope) == cell.name() + "/t=1");
-  });
 }

@@ -7,7 +7,10 @@
 #include <rewind/core/error.h>
 #include <rewind/models/any_cell.h>
 #include <rewind/models/checkpointed_bptt.h>
+#include <rewind/models/clipped.h>
 #include <rewind/models/gru_cell.h>
+#include <rewind/models/variational_dropout.h>
+#include <rewind/models/zoneout.h>
 #include <rewind/ops/dropout.h>
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/reduce.h>
@@ -197,6 +200,8 @@ TEST_CASE("so they are with dropout, in stacks, and for states of every kind") {
   const Array x = sequence(L);
   check_cell(two_layers(rng, 0.4), x);
   check_cell(OddCell(rng), x, false);
+  check_cell(Zoneout(LstmCell(I, H, rng), {0.1, 0.5}), x);
+  check_cell(Clipped(VariationalDropout(GruCell(I, H, rng), {.input = 0.2, .recurrent = 0.4}), 0.3), x);
 }
 
 TEST_CASE("so they are for larger products, in f64, and for indices") {
@@ -215,16 +220,25 @@ TEST_CASE("so they are for larger products, in f64, and for indices") {
   check_same(checkpointed(cell, indices, {}, {.states = 2, .block = 4}, {}), plain(cell, indices, {}, 4, {}));
 }
 
-TEST_CASE("a cell without project gives the bits of plain unroll") {
-  Rng rng(1);
-  const UgrnnCell cell(I, H, rng);
+namespace {
+
+template <class C>
+void check_beside_unroll(const C& cell, const CheckpointOptions& options) {
   Tape tape;
   backward(loss_of(unroll(cell, tape.constant(sequence(L)), cell.zero_state(tape, N)).back()));
   const auto expected = take_gradients(cell);
-  CheckpointedBptt bptt(cell, N, {.states = 2});
+  CheckpointedBptt bptt(cell, N, options);
   bptt.backward(sequence(L), [](const auto& last) { return loss_of(last); });
   const auto found = take_gradients(cell);
   for (std::size_t i = 0; i < found.size(); ++i) CHECK(same_bits(found[i], expected[i]));
+}
+
+}  // namespace
+
+TEST_CASE("a cell without project gives the bits of plain unroll, and so does one block for the others") {
+  Rng rng(1);
+  check_beside_unroll(UgrnnCell(I, H, rng), {.states = 2});
+  check_beside_unroll(LstmCell(I, H, rng), {.states = 2, .block = L});
 }
 
 TEST_CASE("gradients add to what is there; frozen parameters get none") {

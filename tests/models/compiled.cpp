@@ -120,6 +120,23 @@ TEST_CASE("layers with unequal lengths and in both directions compile") {
   });
 }
 
+TEST_CASE("lengths cost no product: T steps, compiled with their backward, run at most 2T + 4") {
+  Rng rng(1);
+  const LstmCell cell(I, H, rng);
+  const Index steps = 12;
+  auto plan = compile(
+      [&](Tape& tape, Tensor x, Tensor lengths) {
+        const auto states = unroll(cell, x, cell.zero_state(tape, N), {.lengths = lengths});
+        backward(asymmetric(outputs(cell, states)));
+      },
+      sequence(steps), indices_of({3, 12}));
+  const Tape graph = plan.graph();
+  Index products = 0;
+  for (NodeId i = 0; i < graph.size(); ++i) products += graph.node(i).info->product != nullptr ? 1 : 0;
+  CHECK(products <= 2 * steps + 4);
+  CHECK(products >= 2 * steps);
+}
+
 TEST_CASE("they are drawn, folded to one step") {
   const auto layer = two_bidirectional<LstmCell>(I, H);
   Tape tape;

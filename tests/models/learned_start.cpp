@@ -66,3 +66,47 @@ TEST_CASE("learned start: around a stack, and within one; a state without batch 
       LearnedStart{Counter()},
       "learned start: a state for one sequence has a tensor (): the batch, here 1, must be its first axis", Error);
 }
+
+TEST_CASE("learned start: truncated back-propagation learns it in the first chunk, and resets to what was learned") {
+  Rng rng(1);
+  const LearnedStart cell(GruCell(I, H, rng));
+  TruncatedBptt bptt(cell, N);
+  Parameter& start = cell.parameter("start0");
+  const auto learn = [&] {
+    cell.zero_grad();
+    backward(asymmetric(outputs(bptt.unroll(sequence()))));
+    double most = 0;
+    for (const double g : start.grad().to_vector<double>()) most = std::max(most, std::abs(g));
+    return most;
+  };
+  CHECK(learn() > 0);
+  CHECK(learn() == 0);  // the second chunk begins where the first ended
+  start.set(full({H}, 0.5));
+  const SavedState before = bptt.carried();
+  bptt.reset(1);
+  CHECK(bptt.carried()[0].at({0, 0}) == before[0].at({0, 0}));
+  CHECK(bptt.carried()[0].at({1, 0}) == 0.5);
+  bptt.reset();
+  CHECK(bptt.carried()[0] == full({N, H}, 0.5));
+  CHECK(learn() > 0);
+  bptt.set_carried(before);
+  CHECK(learn() == 0);
+}
+
+TEST_CASE("learned start: a window learns it for as long as it reaches back to the start") {
+  Rng rng(1);
+  const LearnedStart cell(GruCell(I, H, rng));
+  TruncatedBptt bptt(cell, N, BpttWindow{.k1 = 2, .k2 = 4});
+  const auto is_learned = [&] {
+    cell.zero_grad();
+    backward(asymmetric(bptt.unroll(sequence(2)).back().h));
+    for (const double g : cell.parameter("start0").grad().to_vector<double>())
+      if (g != 0) return true;
+    return false;
+  };
+  CHECK(is_learned());
+  CHECK(is_learned());
+  CHECK_FALSE(is_learned());
+  bptt.reset();
+  CHECK(is_learned());
+}

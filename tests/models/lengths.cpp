@@ -18,6 +18,24 @@ TEST_CASE("a padded batch is its sequences alone, values and gradients, in both 
   check_lengths(two_layers(rng), I, {.reverse = true});
 }
 
+TEST_CASE("so it is for every cell that has a name, and in both directions of it") {
+  std::vector<std::string> names;
+  for (const std::string_view name : cell_names()) names.emplace_back(name);
+  for (const char* name : {"lstm+1997", "lstm+all-peepholes+norm+projection=2", "gru+zoneout=0.3",
+                           "gru+drop-x=0.2+drop-h=0.3", "mgu+learned", "context+decay=0.5"})
+    names.emplace_back(name);
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    Rng rng(1);
+    AnyCell cell = make_cell(name, I, H, rng);
+    cell.eval();
+    check_lengths(cell, I, {});
+    auto both = both_directions(std::move(cell), make_cell(name, I, H, rng));
+    both.eval();
+    check_lengths(both, I, {});
+  }
+}
+
 TEST_CASE("gradients of a padded batch pass the check, of both orders") {
   for_each_cell(2, 2, [](auto cell, auto) {
     const Array x = randoms({3, 3, 2}, 1), lengths = indices_of({1, 3, 0});

@@ -160,7 +160,8 @@ TEST_CASE("options that make no sense are named") {
                 "takes"));
   CHECK(c.train("text.txt --cell lstm+1997+coupled").refused("lstm: coupled gates need a forget gate"));
   CHECK(c.train("text.txt --cell lstm+learned").refused("--cell is lstm+learned: learned is for many short sequences"));
-  CHECK(c.train("text.txt --cell lstm+drop-x=0.5 --embedding 0").refused("look indices up first (see Embedding)"));
+  CHECK(c.train("text.txt --cell lstm+drop-x=0.5 --embedding 0")
+            .refused("a one-hot character has no features to drop; give --embedding"));
   CHECK(c.train("text.txt --optimizer adan").refused("--optimizer is adan"));
   CHECK(c.train("text.txt --init best").refused("--init is best"));
   CHECK(c.train("text.txt --epochs 0 --steps 0 --seconds -1").refused("--seconds is -1"));

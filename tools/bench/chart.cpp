@@ -99,7 +99,7 @@ std::vector<Line> lines(const std::vector<Outcome>& outcomes) {
   std::vector<Line> out;
   for (const Outcome& o : outcomes) {
     const Row* base = ours(o);
-    if (base == nullptr || o.rows.size() < 2 || o.contest->size > 0) continue;
+    if (base == nullptr || o.rows.size() < 2 || o.contest->size > 0 || o.contest->pairs) continue;
     Line l{fmt::format("{} [{}]", o.contest->name, o.threads), {}};
     for (const Row& row : o.rows)
       if (!row.yardstick) l.marks.push_back({row.name, row.median() / base->median()});

@@ -62,6 +62,8 @@ struct Contest {
   /// axis.
   bool all_cores = false, only_all_cores = false, quick = false;
   double size = 0;
+  /// Contenders come in pairs, with one thread and with all cores: a row's ratio is to its own with one thread.
+  bool pairs = false;
   std::function<Field(const Setting&)> make;
 };
 

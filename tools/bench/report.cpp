@@ -13,11 +13,21 @@ namespace {
 
 bool is_ours(const Row& row) { return row.name.starts_with("Rewind"); }
 
-// More is better for a rate that was timed; a ratio is always of times, or of what was measured.
-std::string ratios(const Outcome& o, const Row& row) {
+// What a row's time is compared with: Rewind's; of pairs, its own with one thread, the other way round.
+std::string ratios(const Outcome& o, std::size_t i) {
+  const Row& row = o.rows[i];
+  if (o.contest->pairs) return i % 2 == 0 ? "" : fmt::format("{:>10.3f}", row.median() / o.rows[i - 1].median());
   std::string out;
   for (const Row& ours : o.rows)
     if (is_ours(ours)) out += fmt::format("{:>10.3f}", ours.median() / row.median());
+  return out;
+}
+
+std::string ratio_heads(const Outcome& o) {
+  if (o.contest->pairs) return "to its own with 1 thread";
+  std::string out;
+  for (const Row& row : o.rows)
+    if (is_ours(row)) out += fmt::format("{:>10}", row.name.substr(std::min<std::size_t>(7, row.name.size())) + "/");
   return out;
 }
 
@@ -60,17 +70,13 @@ void print(const Outcome& o) {
   fmt::print("{} [{} thread{}]{}{}\n", o.contest->name, o.threads, o.threads == 1 ? "" : "s",
              o.contest->note.empty() ? "" : ": ", o.contest->note);
   if (!o.error.empty()) fmt::print("  NOT RUN: {}\n", o.error);
-  if (!o.rows.empty()) {
-    std::string ours;
-    for (const Row& row : o.rows)
-      if (is_ours(row))
-        ours += fmt::format("{:>10}", row.name.substr(std::min<std::size_t>(7, row.name.size())).substr(0, 9));
-    fmt::print("  {:<34} {:>10}  {:>21}  {}\n", "", o.contest->unit, "least to most",
-               ours.empty() ? "" : "ratio:" + ours);
+  if (!o.rows.empty())
+    fmt::print("  {:<42} {:>12}  {:>21}  {}\n", "", o.contest->unit, "least to most", ratio_heads(o));
+  for (std::size_t i = 0; i < o.rows.size(); ++i) {
+    const Row& row = o.rows[i];
+    fmt::print("  {:<42} {:>12}  {:>21}  {}\n", row.name + (row.yardstick ? " (yardstick)" : ""),
+               number(o.shown(row, row.median())), spread(o, row), ratios(o, i));
   }
-  for (const Row& row : o.rows)
-    fmt::print("  {:<34} {:>10}  {:>21}        {}\n", row.name + (row.yardstick ? " (yardstick)" : ""),
-               number(o.shown(row, row.median())), spread(o, row), ratios(o, row));
   for (const std::string& why : o.absent) fmt::print("  not run: {}\n", why);
   std::fflush(stdout);
 }

@@ -73,7 +73,7 @@ std::vector<Contest> thread_contests() {
       c.note = busy ? "LSTM training step, the last core kept busy by another program" : "LSTM training step";
       c.note += ", everybody computes the gradient of x too";
       c.work = 2 * p.work();
-      c.only_all_cores = true;
+      c.only_all_cores = c.pairs = true;
       c.make = [p, busy](const Setting& setting) { return field(p, setting, busy); };
       all.push_back(std::move(c));
     }

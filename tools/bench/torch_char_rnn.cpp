@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include "char_rnn.h"
+#include "torch_threads.h"
 
 namespace rw::bench {
 
@@ -29,6 +30,7 @@ class TorchCharRnn : public Network {
     optimizer_ = std::make_unique<torch::optim::RMSprop>(parameters_, settings);
   }
   void run() override {
+    const BlasThreadsAlone threads;
     losses_.clear();
     for (Index i = 0; i < char_rnn_updates; ++i) losses_.push_back(update());
   }

@@ -4,6 +4,7 @@
 
 #include "cells.h"
 #include "peers.h"
+#include "torch_threads.h"
 
 namespace rw::bench {
 
@@ -26,6 +27,7 @@ class TorchNetwork : public Network {
     x_.requires_grad_(p.train && p.gradient_of_x);
   }
   void run() override {
+    const BlasThreadsAlone threads;
     if (!p_.train) {
       const torch::InferenceMode guard;
       out_ = outputs();

@@ -31,15 +31,19 @@ void need_one_of(const char* option, const std::string& value, std::span<const s
   throw Error(fmt::format("{} is {}: it must be one of {}", option, value, list));
 }
 
-void check_cell(const std::string& name) {
+void check_cell(const std::string& name, Index embedding) {
   try {
     check_cell_name(name);
   } catch (const Error& error) {
     throw Error(fmt::format("--cell is {}: {}", name, error.what()));
   }
-  if (detail::CellChoices(name).has("learned"))
+  const detail::CellChoices choices(name);
+  if (choices.has("learned"))
     throw Error(fmt::format(
         "--cell is {}: learned is for many short sequences, and a text is one, which begins once an epoch", name));
+  if (embedding == 0 && choices.number("drop-x") != 0)
+    throw Error(fmt::format(
+        "--cell is {}: a one-hot character has no features to drop; give --embedding, or leave drop-x out", name));
 }
 
 bool positive(double x) { return std::isfinite(x) && x > 0; }
@@ -134,7 +138,7 @@ void check_rest(const TrainCommand& c) {
 }  // namespace
 
 void check(const TrainOptions& o) {
-  check_cell(o.cell);
+  check_cell(o.cell, o.embedding);
   need_count("--layers", o.layers);
   need_count("--hidden", o.hidden);
   need_count("--embedding", o.embedding, 0);

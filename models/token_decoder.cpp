@@ -5,7 +5,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/models/beam.h>
-#include <rewind/models/decoder.h>
+#include <rewind/models/token_decoder.h>
 
 namespace rw::detail {
 namespace {

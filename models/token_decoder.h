@@ -129,7 +129,7 @@ class DecoderCore {
 
 }  // namespace detail
 
-struct DecoderOptions {
+struct TokenDecoderOptions {
   std::uint64_t seed = 0;
   /// Of the tape; logits are f32 in any case.
   DType dtype = DType::f32;
@@ -140,15 +140,15 @@ struct DecoderOptions {
 /// Decodes with any model of symbols, a batch of streams at a time: greedily, by draws (temperature, top-k, nucleus) or
 /// by beam search. States are kept from call to call: a prompt is read once, and what was chosen is read too.
 ///
-///     Decoder decoder(model, 2);
+///     TokenDecoder decoder(model, 2);
 ///     decoder.read({{5, 1, 3}, {2}});
 ///     auto drawn = decoder.sample({.choice = {.top_p = 0.9}, .length = 50, .stop = 0});
 ///     auto best = decoder.beam({.width = 8, .stop = 0, .length_penalty = 0.6})[0][0].tokens;
 template <TokenModel M>
-class Decoder : public detail::DecoderCore {
+class TokenDecoder : public detail::DecoderCore {
  public:
   /// The model must outlive the decoder; it should be in `eval()` mode. Throws Error for a batch below 1.
-  explicit Decoder(const M& model, Index batch = 1, const DecoderOptions& options = {})
+  explicit TokenDecoder(const M& model, Index batch = 1, const TokenDecoderOptions& options = {})
       : DecoderCore(batch, options.seed), model_(&model), options_(options), tape_(options.dtype) {
     tape_.set_recording_gradients(false);
   }
@@ -201,7 +201,7 @@ class Decoder : public detail::DecoderCore {
   }
 
   const M* model_;
-  DecoderOptions options_;
+  TokenDecoderOptions options_;
   Tape tape_;
   Step step_;
 };

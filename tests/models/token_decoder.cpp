@@ -6,9 +6,9 @@
 
 #include <rewind/core/error.h>
 #include <rewind/models/char_model.h>
-#include <rewind/models/decoder.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/linear.h>
+#include <rewind/models/token_decoder.h>
 #include <rewind/models/unroll.h>
 
 using namespace rw;
@@ -75,7 +75,7 @@ TEST_CASE("a beam of 1 is greedy choice") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
     const Tiny model(7, seed);
-    Decoder decoder(model, 2);
+    TokenDecoder decoder(model, 2);
     decoder.read(Prompts{{1, 2}, {3}});
     const auto beams = decoder.beam({.width = 1, .length = 12, .stop = 0});
     const auto greedy = decoder.sample({.choice = {.greedy = true}, .length = 12, .stop = 0});
@@ -96,7 +96,7 @@ TEST_CASE("a beam of full width is exhaustive search") {
   for (const double penalty : {0.0, 0.6, 3.0}) {
     CAPTURE(penalty);
     const Tiny model(V, 11, 1.0);
-    Decoder decoder(model);
+    TokenDecoder decoder(model);
     decoder.read(Prompts{{1, 3}});
     const auto found = decoder.beam({.width = 256, .length = length, .stop = stop, .length_penalty = penalty})[0];
     REQUIRE(found.size() == all.size());
@@ -123,7 +123,7 @@ TEST_CASE("a wider beam finds what greedy choice misses, and its scores are the 
   int better = 0;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Tiny model(6, seed);
-    Decoder decoder(model);
+    TokenDecoder decoder(model);
     decoder.read(Prompts{{1}});
     const auto greedy = decoder.beam({.width = 1, .length = 6})[0], wide = decoder.beam({.width = 20, .length = 6})[0];
     CHECK(wide.size() == 20);
@@ -136,12 +136,12 @@ TEST_CASE("a wider beam finds what greedy choice misses, and its scores are the 
 TEST_CASE("streams of a batch, with prompts of any lengths, are as each alone") {
   const Tiny model(9, 3);
   const Prompts prompts{{1, 2, 3, 4, 5}, {6}, {7, 8, 1}, {2, 2, 2}};
-  Decoder batch(model, 4, {.seed = 5});
+  TokenDecoder batch(model, 4, {.seed = 5});
   batch.read(prompts);
   const auto beams = batch.beam({.width = 3, .length = 6, .stop = 0});
   const auto greedy = batch.sample({.choice = {.greedy = true}, .length = 8, .stop = 0});
   for (std::size_t n = 0; n < 4; ++n) {
-    Decoder alone(model);
+    TokenDecoder alone(model);
     alone.read(Prompts{prompts[n]});
     const auto own = alone.beam({.width = 3, .length = 6, .stop = 0})[0];
     REQUIRE(own.size() == beams[n].size());
@@ -159,7 +159,7 @@ TEST_CASE("streams of a batch, with prompts of any lengths, are as each alone") 
 
 TEST_CASE("a stream's draws do not depend on the others, and come as often as they should") {
   const Tiny model(5, 4, 1.0);
-  Decoder two(model, 2, {.seed = 9}), three(model, 3, {.seed = 9});
+  TokenDecoder two(model, 2, {.seed = 9}), three(model, 3, {.seed = 9});
   two.read(Prompts{{1}, {2}});
   three.read(Prompts{{1}, {2}, {3}});
   const auto a = two.sample({.length = 30}), b = three.sample({.length = 30});
@@ -175,7 +175,7 @@ TEST_CASE("a stream's draws do not depend on the others, and come as often as th
 
 TEST_CASE("states go on from call to call") {
   const Tiny model(8, 6);
-  Decoder once(model), parts(model);
+  TokenDecoder once(model), parts(model);
   once.read(Prompts{{1, 2, 3, 4}});
   parts.read(Prompts{{1, 2}});
   parts.read(std::vector<std::int32_t>{3, 4});
@@ -186,7 +186,7 @@ TEST_CASE("states go on from call to call") {
   begun.insert(begun.end(), rest.begin(), rest.end());
   CHECK(begun == text);
 
-  Decoder other(model);
+  TokenDecoder other(model);
   other.set_state(once.state());
   CHECK(other.state() == once.state());
   other.read(std::vector<std::int32_t>{5});
@@ -196,7 +196,7 @@ TEST_CASE("states go on from call to call") {
   other.sample({.length = 0});
   CHECK(other.sample(greedy) == once.sample(greedy));
 
-  Decoder whole(model), single(model);  // longer than what is read at once
+  TokenDecoder whole(model), single(model);  // longer than what is read at once
   const Tokens prompt(700, 3);
   whole.read(prompt);
   for (const std::int32_t t : prompt) single.read(std::span(&t, 1));
@@ -205,7 +205,7 @@ TEST_CASE("states go on from call to call") {
 
 TEST_CASE("a compiled step chooses the same") {
   const Tiny model(8, 6);
-  Decoder eager(model, 2, {.seed = 3}), compiled(model, 2, {.seed = 3, .compiled = true});
+  TokenDecoder eager(model, 2, {.seed = 3}), compiled(model, 2, {.seed = 3, .compiled = true});
   for (auto* decoder : {&eager, &compiled}) decoder->read(Prompts{{1, 2}, {3}});
   CHECK(eager.sample({.length = 20}) == compiled.sample({.length = 20}));
   CHECK(eager.beam({.width = 2, .length = 5})[1][0].tokens == compiled.beam({.width = 2, .length = 5})[1][0].tokens);
@@ -213,7 +213,7 @@ TEST_CASE("a compiled step chooses the same") {
 
 TEST_CASE("a stop symbol ends a stream, and is its last") {
   const Tiny model(5, 8, 0.5);
-  Decoder decoder(model, 3, {.seed = 2});
+  TokenDecoder decoder(model, 3, {.seed = 2});
   decoder.read(std::vector<std::int32_t>{1});
   const auto drawn = decoder.sample({.length = 400, .stop = 3});
   for (const Tokens& tokens : drawn) {
@@ -224,8 +224,8 @@ TEST_CASE("a stop symbol ends a stream, and is its last") {
 
 TEST_CASE("decoding that makes no sense is refused, and leaves the decoder as it was") {
   const Tiny model(5, 1);
-  CHECK_THROWS_WITH_AS(Decoder(model, 0), "decoder: a batch of 0: it must be 1 or more", Error);
-  Decoder decoder(model, 2);
+  CHECK_THROWS_WITH_AS(TokenDecoder(model, 0), "decoder: a batch of 0: it must be 1 or more", Error);
+  TokenDecoder decoder(model, 2);
   const char* unread = "decoder: nothing was read: read a prompt, or a first symbol, to begin with";
   CHECK_THROWS_WITH_AS(decoder.sample({}), unread, Error);
   CHECK_THROWS_WITH_AS(decoder.beam({}), unread, Error);
