@@ -178,10 +178,9 @@ int forecasting(Task& task) {
   double persistence = 0;
   for (Index i = 0; i < test.count(); ++i)
     persistence += std::pow(test.inputs(i)[window - 1] - test.target(i), 2) / static_cast<double>(test.count());
-  return task.result(lstm <= 0.9 * linear, "error ", lstm, " (rms, deviations of the series) ",
-                     ahead, " ahead, ", lstm / linear, " of the autoregressive model's ", linear,
-                     "; the last value as forecast has ", std::sqrt(persistence), ", over ", test.count(),
-                     " forecasts");
+  return task.result(lstm <= 0.9 * linear, "error ", lstm, " (rms, deviations of the series) ", ahead, " ahead, ",
+                     lstm / linear, " of the autoregressive model's ", linear, "; the last value as forecast has ",
+                     std::sqrt(persistence), ", over ", test.count(), " forecasts");
 }
 
 }  // namespace

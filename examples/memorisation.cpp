@@ -46,7 +46,7 @@ int memorisation(Task& task) {
 
 int main(int argc, char** argv) {
   return run_task(argc, argv,
-                  {{"steps", "12000", "300"},
+                  {{"steps", "10000", "300"},
                    {"length", "8", "2"},
                    {"hidden", "128", "64"},
                    {"tricks", "0", "0"},
