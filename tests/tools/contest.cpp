@@ -102,6 +102,9 @@ TEST_CASE("report and chart: a series has a curve for each contender, a contest 
   const std::string chart = ratio_chart(outcomes);
   CHECK(chart.find("train/a &lt;b&gt; [1]") != std::string::npos);
   CHECK(chart.find("growth") == std::string::npos);
+  const std::string table = markdown(outcomes);
+  CHECK(table.find("### growth, ms") != std::string::npos);
+  CHECK(table.find("| T/20 [1] | 20000 (20000 to 20000) | 40000 (40000 to 40000) | 0.500 |") != std::string::npos);
   CHECK(ratio_chart({}).empty());
   CHECK(growth_chart({}).empty());
   const std::string text = json(outcomes, {}, "abc");

@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* usage =
     "usage: benchmark [--filter RE] [--budget SECONDS] [--threads N] [--quick] [--list] [--text FILE]\n"
-    "                 [--json FILE] [--svg FILE] [--commit TEXT]\n"
+    "                 [--json FILE] [--svg FILE] [--markdown FILE] [--commit TEXT]\n"
     "  --filter RE       contests whose names contain a match, e.g. 'train/lstm' or '^gemm'\n"
     "  --budget SECONDS  about how long it may take (1800); what does not fit is said\n"
     "  --threads N       only with N threads; otherwise with one, and with all cores where that may pay\n"
@@ -34,12 +34,13 @@ constexpr const char* usage =
     "  --list            the names of the contests\n"
     "  --text FILE       the text for char-rnn; otherwise the project's own sources\n"
     "  --json FILE       everything, with every round\n"
+    "  --markdown FILE   tables, one for each group of contests\n"
     "  --svg FILE        ratios, a row a contest; curves of growth go into FILE-growth.svg\n";
 
 constexpr const char* any = ".";
 
 struct Options {
-  std::string filter = any, json, svg, text, commit;
+  std::string filter = any, json, svg, markdown, text, commit;
   double budget = 1800;
   int threads = 0;
   bool quick = false, list = false;
@@ -69,6 +70,8 @@ Options parsed(int argc, char** argv) {
       o.json = value();
     else if (arg == "--svg")
       o.svg = value();
+    else if (arg == "--markdown")
+      o.markdown = value();
     else if (arg == "--commit")
       o.commit = value();
     else
@@ -174,6 +177,7 @@ int run_all(const Options& o) {
   const std::vector<Series> all_series = series(outcomes);
   for (const Series& s : all_series) print(s);
   write(o.json, json(outcomes, machine(), o.commit));
+  write(o.markdown, markdown(outcomes));
   write(o.svg, ratio_chart(outcomes));
   write(growth_path(o.svg), growth_chart(all_series));
   fmt::print("{} contests, {} over the budget, {} failed; {:.0f} s\n", entries.size(), left_out, wrong,

@@ -64,7 +64,59 @@ nlohmann::json json_of(const Outcome& o) {
   return out;
 }
 
+std::string group_of(const Outcome& o) { return o.contest->name.substr(0, o.contest->name.find('/')); }
+
+std::vector<std::string> contenders_of(const std::vector<const Outcome*>& group) {
+  std::vector<std::string> out;
+  for (const Outcome* o : group)
+    for (const Row& row : o->rows)
+      if (std::find(out.begin(), out.end(), row.name) == out.end()) out.push_back(row.name);
+  return out;
+}
+
+// Rewind's best over the best peer's, in time or what was measured.
+std::string best_ratio(const Outcome& o) {
+  double ours = 0, peers = 0;
+  for (const Row& row : o.rows) {
+    double& best = is_ours(row) ? ours : peers;
+    if (!row.yardstick && (best == 0 || row.median() < best)) best = row.median();
+  }
+  return ours == 0 || peers == 0 ? "" : fmt::format("{:.3f}", ours / peers);
+}
+
+std::string markdown_table(const std::vector<const Outcome*>& group) {
+  const std::vector<std::string> names = contenders_of(group);
+  std::string out = fmt::format("### {}, {}\n\n| contest [threads] |", group_of(*group[0]), group[0]->contest->unit);
+  for (const std::string& name : names) out += " " + name + " |";
+  out += " Rewind / best peer |\n|---|---|";
+  for (std::size_t i = 0; i < names.size(); ++i) out += "---|";
+  for (const Outcome* o : group) {
+    out += fmt::format("\n| {} [{}] |", o->contest->name.substr(group_of(*o).size() + 1), o->threads);
+    for (const std::string& name : names) {
+      const auto row = std::find_if(o->rows.begin(), o->rows.end(), [&](const Row& r) { return r.name == name; });
+      out += row == o->rows.end() ? " |"
+                                  : fmt::format(" {} ({}) |", number(o->shown(*row, row->median())), spread(*o, *row));
+    }
+    out += " " + best_ratio(*o) + " |";
+  }
+  return out + "\n\n";
+}
+
 }  // namespace
+
+std::string markdown(const std::vector<Outcome>& outcomes) {
+  std::vector<std::vector<const Outcome*>> groups;
+  for (const Outcome& o : outcomes) {
+    if (o.rows.empty()) continue;
+    auto group =
+        std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return group_of(*g[0]) == group_of(o); });
+    if (group == groups.end()) group = groups.insert(group, std::vector<const Outcome*>());
+    group->push_back(&o);
+  }
+  std::string out;
+  for (const auto& group : groups) out += markdown_table(group);
+  return out;
+}
 
 void print(const Outcome& o) {
   fmt::print("{} [{} thread{}]{}{}\n", o.contest->name, o.threads, o.threads == 1 ? "" : "s",

@@ -29,6 +29,10 @@ std::vector<Series> series(const std::vector<Outcome>& outcomes);
 /// Prints a table: a line a size, the slope last.
 void print(const Series& series);
 
+/// A table in Markdown for each group: a line a contest, a column a contender, the median with the least and the most;
+/// last, Rewind's best as a part of the best peer's time.
+std::string markdown(const std::vector<Outcome>& outcomes);
+
 /// Everything, with every round, as a JSON text. `commit` says which sources.
 std::string json(const std::vector<Outcome>& outcomes, const Machine& machine, const std::string& commit);
 
