@@ -84,7 +84,7 @@ int copy_memory(Task& task) {
 
 int main(int argc, char** argv) {
   return run_task(argc, argv,
-                  {{"steps", "3000", "400"},
+                  {{"steps", "2500", "400"},
                    {"length", "50", "10"},
                    {"hidden", "128", "64"},
                    {"forget", "4", "2"},

@@ -190,11 +190,11 @@ int learning_to_execute(Task& task) {
 
 int main(int argc, char** argv) {
   return run_task(argc, argv,
-                  {{"steps", "20000", "1000"},
+                  {{"steps", "60000", "500"},
                    {"length", "2", "1"},
                    {"nesting", "1", "1"},
                    {"show", "0", "0"},
-                   {"layers", "1", "1"},
+                   {"layers", "2", "2"},
                    {"only", "all", "combined"},
                    {"hidden", "64", "64"},
                    {"threads", "2", "1"},

@@ -99,6 +99,12 @@ void link_bias(WeightMap& map, const CellWeights& cell, Index gate, BiasPlace in
     link(*recurrent, cell.b, gate == cell.apart ? Way::zero : Way::load);
 }
 
+void require_plain(const StackOptions& options, const char* function) {
+  if (options.skip_input || options.skip_output || options.residual)
+    throw Error(std::string(function) +
+                ": the other library's stacks have no skips and no residuals: ask for the weights of each layer");
+}
+
 WeightMap dense_layer(const Linear& linear, const char* weights, const char* bias, bool transposed) {
   const Index in = linear.in(), out = linear.out();
   WeightMap map;

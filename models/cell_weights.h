@@ -11,6 +11,7 @@
 #include <rewind/models/linear.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/rnn_cell.h>
+#include <rewind/models/stack.h>
 #include <rewind/models/weight_map.h>
 
 // The library's layers as `torch_weights`, `keras_weights` and `onednn_weights` look at them.
@@ -61,6 +62,10 @@ struct BiasPlace {
 /// gets 0 for its second, and gives away their sum; where the other library has two and the cell one, it is the other
 /// way round.
 void link_bias(WeightMap& map, const CellWeights& cell, Index gate, BiasPlace input, const BiasPlace* recurrent);
+
+/// Throws Error for a stack with skips or residuals, which other libraries' stacks do not have: its layers can be asked
+/// for one by one.
+void require_plain(const StackOptions& options, const char* function);
 
 /// A Linear by the names of its weights, [out, in] if `transposed`, and of its bias.
 WeightMap dense_layer(const Linear& linear, const char* weights, const char* bias, bool transposed);

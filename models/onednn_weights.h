@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rewind/models/bidirectional.h>
+#include <rewind/models/cell_weights.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/rnn_cell.h>
@@ -36,9 +37,10 @@ WeightMap onednn_weights(std::span<const RnnCell* const> cells, Index directions
 WeightMap onednn_weights(std::span<const LstmCell* const> cells, Index directions, OnednnLayout layout);
 WeightMap onednn_weights(std::span<const GruCell* const> cells, Index directions, OnednnLayout layout);
 
-/// The layers of a stack.
+/// The layers of a stack. Throws Error for one with skips or residuals, too.
 template <class C>
 WeightMap onednn_weights(const Stack<C>& stack, OnednnLayout layout = OnednnLayout::ldigo) {
+  detail::require_plain(stack.options(), "onednn_weights");
   std::vector<const C*> cells;
   for (std::size_t i = 0; i < stack.depth(); ++i) cells.push_back(&stack.layer(i));
   return onednn_weights(cells, 1, layout);

@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include <rewind/core/error.h>
 #include <rewind/models/bidirectional.h>
+#include <rewind/models/cell_weights.h>
 #include <rewind/models/embedding.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/linear.h>
@@ -40,15 +42,19 @@ WeightMap torch_weights(const Linear& linear);
 /// "weight".
 WeightMap torch_weights(const Embedding& embedding);
 
-/// bidirectional=True: a layer in both directions (PyTorch gives their outputs end to end, as Merge::concat does).
+/// bidirectional=True: a layer in both directions. Throws Error for one that adds their outputs, since PyTorch gives
+/// them end to end.
 template <class C>
 WeightMap torch_weights(const Bidirectional<C>& both, const TorchPlace& place = {}) {
+  if (both.options().merge != BidirectionalOptions::Merge::concat)
+    throw Error("torch_weights: PyTorch gives both directions end to end, this layer adds them: use Merge::concat");
   WeightMap map = torch_weights(both.forward(), {.layer = place.layer});
   return map.add("", torch_weights(both.backward(), {.layer = place.layer, .reverse = true}));
 }
-/// num_layers cells, or pairs of them.
+/// num_layers cells, or pairs of them. Throws Error for a stack with skips or residuals.
 template <class C>
 WeightMap torch_weights(const Stack<C>& stack) {
+  detail::require_plain(stack.options(), "torch_weights");
   WeightMap map;
   for (std::size_t i = 0; i < stack.depth(); ++i)
     map.add("", torch_weights(stack.layer(i), {.layer = static_cast<int>(i)}));

@@ -14,8 +14,9 @@ namespace rw {
 /// them as its state dict is:
 ///
 ///     WeightMap map;
-///     map.add("embedding.", torch_weights(embedding)).add("lstm.", torch_weights(stack)).add("out.",
-///     torch_weights(out)); map.load("model.safetensors");
+///     map.add("embedding.", torch_weights(embedding));
+///     map.add("lstm.", torch_weights(stack)).add("out.", torch_weights(out));
+///     map.load("model.safetensors");
 ///
 /// The modules must outlive the map; they may be moved.
 class WeightMap {

@@ -223,6 +223,18 @@ TEST_CASE("keys that are unknown, missing or of another shape are all listed, an
                        "lstm: the other library's has nothing like the parameter 'pi'", Error);
   CHECK_THROWS_WITH_AS(torch_weights(LstmCell(2, 3, rng, {.coupled = true})),
                        "lstm: the other library's has 4 gates, this one W (2, 9)", Error);
+  std::vector<LstmCell> layers;
+  layers.emplace_back(3, 3, rng);
+  CHECK_THROWS_WITH_AS(
+      torch_weights(Stack<LstmCell>(std::move(layers), {.residual = true})),
+      "torch_weights: the other library's stacks have no skips and no residuals: ask for the weights of "
+      "each layer",
+      Error);
+  const Bidirectional<RnnCell> added(RnnCell(2, 3, rng), RnnCell(2, 3, rng),
+                                     {.merge = BidirectionalOptions::Merge::sum});
+  CHECK_THROWS_WITH_AS(
+      torch_weights(added),
+      "torch_weights: PyTorch gives both directions end to end, this layer adds them: use Merge::concat", Error);
   const GruCell other(2, 3, rng, {.reset = GruOptions::Reset::before});
   CHECK_THROWS_WITH_AS(torch_weights(other),
                        "torch_weights: PyTorch's GRU resets after the product, this one before: use Reset::after",

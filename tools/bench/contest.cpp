@@ -34,7 +34,9 @@ class Race {
       : threads_(setting.threads),
         quick_(setting.quick),
         seconds_(seconds),
-        round_(setting.quick ? 0.002 : 0.02),
+        round_(setting.quick         ? 0.002
+               : setting.threads > 1 ? 0.06
+                                     : 0.02),
         contest_(contest) {}
 
   void run(const Field& field, Outcome& out) {
@@ -82,7 +84,8 @@ class Race {
   double timed(const Contender& c, std::size_t i) const {
     if (c.measure) return c.measure();
     begin_turn(c);
-    if (!quick_ && repeats_[i] > 1) c.run();  // caches and pools are somebody else's
+    // Caches and pools are somebody else's.
+    if (!quick_ && (repeats_[i] > 1 || threads_ > 1)) c.run();
     return seconds_of(c, repeats_[i], threads_);
   }
 

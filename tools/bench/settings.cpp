@@ -79,7 +79,7 @@ void use_threads(int n) {
 #ifdef _OPENMP
   omp_set_num_threads(n);
 #pragma omp parallel num_threads(n)
-  pin(omp_get_thread_num());
+  if (n == 1 || omp_get_thread_num() > 0) pin(omp_get_thread_num());
 #endif
 }
 
