@@ -50,6 +50,9 @@ struct Layout {
 /// buffers share addresses when they are not alive together (`Pass::reuse`).
 Layout layout(const Graph& g, Passes passes);
 
+/// Finds when, and by which branch alone, each buffer is used.
+void find_lifetimes(const Graph& g, Layout& layout);
+
 /// Gives every buffer an address; with `reuse`, buffers that are not alive together may share them.
 void assign_addresses(Layout& layout, bool reuse);
 
