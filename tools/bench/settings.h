@@ -4,8 +4,8 @@
 
 namespace rw::bench {
 
-/// Threads of everybody: Rewind's pool, OpenMP's (oneDNN, libtorch), OpenBLAS's and libtorch's own. OpenMP's are pinned,
-/// one to a core; the caller only when it is alone, since it is one of all these teams.
+/// Threads of everybody: Rewind's pool, OpenMP's (oneDNN, libtorch), OpenBLAS's and libtorch's own. OpenMP's are
+/// pinned, one to a core; the caller only when it is alone, since it is one of all these teams.
 void use_threads(int n);
 int cores();
 int last_core();
