@@ -5,13 +5,6 @@
 #include <rewind/autograd/tape_data.h>
 
 namespace rw::detail {
-namespace {
-
-std::size_t bytes_of(const Shape& shape, DType dtype) {
-  return static_cast<std::size_t>(shape.size()) * size_of(dtype);
-}
-
-}  // namespace
 
 NodeId TapeData::leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad) {
   const NodeId id = append(info, nullptr, {}, shape, dtype);

@@ -6,7 +6,7 @@
 
 namespace rw::detail {
 
-inline std::size_t bytes_of(const Node& n) { return static_cast<std::size_t>(n.shape.size()) * size_of(n.dtype); }
+inline std::size_t bytes_of(const Node& n) { return bytes_of(n.shape, n.dtype); }
 
 /// Gradients as numbers: each node's lives from its first contribution until its own rule has run. Elementwise rules
 /// are one loop an input; other rules record their ops lazily, and only what is added is computed, straight into the

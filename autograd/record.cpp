@@ -12,10 +12,6 @@
 namespace rw::detail {
 namespace {
 
-std::size_t bytes_of(const Shape& shape, DType dtype) {
-  return static_cast<std::size_t>(shape.size()) * size_of(dtype);
-}
-
 constexpr char no_attributes = 0;  // what an op without attributes points to
 
 DType output_dtype(const OpInfo& info, const std::vector<Node>& nodes, std::span<const NodeId> in, DType real) {
@@ -94,7 +90,7 @@ Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, st
     Node& n = nodes[id];
     if (!lazy && !options.trace) {
       const Index size = n.shape.size();
-      n.data = allocate_value(static_cast<std::size_t>(size) * size_of(n.dtype));
+      n.data = allocate_value(bytes_of(n.shape, n.dtype));
       n.owns_data = true;
       const void* x[max_elementwise_inputs];
       for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].data;

@@ -23,8 +23,7 @@ TapeMark TapeData::mark() const {
 
 void TapeData::forget_gradients(NodeId from) {
   for (std::size_t i = from; i < gradients.size(); ++i)
-    if (gradients[i] != nullptr)
-      blocks.give(gradients[i], static_cast<std::size_t>(nodes[i].shape.size()) * size_of(nodes[i].dtype));
+    if (gradients[i] != nullptr) blocks.give(gradients[i], bytes_of(nodes[i].shape, nodes[i].dtype));
   if (gradients.size() > from) gradients.resize(from);
 }
 
@@ -93,7 +92,7 @@ NodeId copied_leaf(TapeData& d, const OpInfo& info, ConstView array, bool needs_
   const DType dtype = is_real(array.dtype) ? d.options.dtype : DType::i32;
   const NodeId id = d.leaf(info, needs_grad ? Role::input : Role::constant, array.shape, dtype, needs_grad);
   Node& n = d.nodes[id];
-  n.data = d.values.allocate(static_cast<std::size_t>(array.size()) * size_of(dtype));
+  n.data = d.values.allocate(detail::bytes_of(array.shape, dtype));
   n.owns_data = true;
   copy(array, contiguous_view(n.data, n.shape, n.dtype));
   return id;

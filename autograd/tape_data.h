@@ -16,6 +16,10 @@
 
 namespace rw::detail {
 
+inline std::size_t bytes_of(const Shape& shape, DType dtype) {
+  return static_cast<std::size_t>(shape.size()) * size_of(dtype);
+}
+
 /// Where handles find their tape. Slots are made with tapes, recycled and never freed, so that a handle that outlives
 /// its tape can still be told so; stamps go on counting when a slot is used again. A handle has the slot's number: 16
 /// bytes travel in two registers.

@@ -99,10 +99,10 @@ NodeId TapeData::id(const Tensor& t) const {
 
 using detail::TapeData;
 
-const Shape& Tensor::shape() const { return TapeData::of(*this).nodes[index_].shape; }
+Shape Tensor::shape() const { return TapeData::of(*this).nodes[index_].shape; }
 DType Tensor::dtype() const { return TapeData::of(*this).nodes[index_].dtype; }
 Index Tensor::size(int axis) const {
-  const Shape& s = shape();
+  const Shape s = shape();
   return s[s.axis(axis)];
 }
 bool Tensor::needs_grad() const { return TapeData::of(*this).nodes[index_].needs_grad; }

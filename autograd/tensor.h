@@ -31,7 +31,8 @@ class Tensor {
   /// A handle to nothing; using it throws Error.
   Tensor() = default;
 
-  const Shape& shape() const;
+  /// By value: a reference would dangle when recording moves the tape's nodes.
+  Shape shape() const;
   DType dtype() const;
   /// Length of an axis (negative: from the end).
   Index size(int axis) const;

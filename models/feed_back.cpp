@@ -4,7 +4,7 @@
 namespace rw {
 
 Tensor shifted(Tensor targets, double begin) {
-  const Shape shape = targets.shape();  // a copy: the tape may move its nodes when something is recorded
+  const Shape shape = targets.shape();
   if (shape.rank() == 0 || shape[0] == 0)
     throw Error("shifted: targets are [T, ...] of one step or more, not " + shape.str());
   const Array first = full(shape.with(0, 1), begin, targets.dtype());

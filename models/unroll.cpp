@@ -36,7 +36,7 @@ void check_sequence(const Tensor& x) {
 }
 
 void check_batch(const Tensor& x, const Tensor& state) {
-  const Shape& shape = state.shape();
+  const Shape shape = state.shape();
   if (shape.rank() < 2 || shape[0] == x.size(1) || shape[0] == 1) return;
   throw x.tape().error("unroll", "a state " + shape.str() + " of batch " + std::to_string(shape[0]) +
                                      " does not fit a sequence " + x.shape().str() + " of batch " +

@@ -20,7 +20,7 @@ Axes Axes::all() {
 }
 
 int checked_axis(std::string_view op, const Tensor& x, int axis) {
-  const Shape& shape = x.shape();
+  const Shape shape = x.shape();
   const int a = axis < 0 ? axis + shape.rank() : axis;
   if (a < 0 || a >= shape.rank()) throw x.tape().error(op, fmt::format("no axis {} in shape {}", axis, shape.str()));
   return a;

@@ -88,7 +88,7 @@ TEST_CASE("transpose and permute") {
         return permute(x, {2, 0, -2});
       },
       [](const Array& x) {
-        const Shape& s = x.shape();
+        const Shape s = x.shape();
         return gather(x, Shape{s[2], s[0], s[1]}, [](Position p) { return Position{p[1], p[2], p[0]}; });
       },
       {.shapes = {{{2, 3, 4}}, {{1, 3, 1}}, {{2, 0, 3}}}, .bad = {{{2, 3}}, {{2, 3, 1, 2}}}}));
@@ -98,7 +98,7 @@ TEST_CASE("transpose and permute") {
         return permute(x, {1, 0, 2});
       },
       [](const Array& x) {
-        const Shape& s = x.shape();
+        const Shape s = x.shape();
         return gather(x, Shape{s[1], s[0], s[2]}, [](Position p) { return Position{p[1], p[0], p[2]}; });
       },
       {.shapes = {{{2, 3, 4}}}}));
