@@ -198,10 +198,9 @@ class Scheduler {
   std::size_t first_of(const Stretch& s) const { return s.begin == 0 ? 0 : windows_[s.begin - 1].end; }
 
   bool explain() const {
-    double work = 0, total = 0, alone = 0;
+    double work = 0, alone = 0;
     int in_lanes = 0;
     for (const Stretch& s : stretches_) {
-      total += s.time;
       alone += s.other;
       in_lanes += s.in_lanes ? 1 : 0;
       if (!s.in_lanes) continue;
