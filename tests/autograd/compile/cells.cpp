@@ -165,6 +165,21 @@ TEST_CASE("products of many steps become few") {
   CHECK(count(PeepholeNormLstm(I, H, rng), 2) <= 4);
 }
 
+TEST_CASE("a bias on the products of many steps is added in the kernels of the gates") {
+  constexpr Index steps = 40;
+  Rng rng(4);
+  const auto kernels = [&](const auto& cell) {
+    const Array x = random_array(Shape{steps, N, I}, 3);
+    return compile(
+               [&](Tape& tape, Tensor in) { return sum(outputs(cell, unroll(cell, in, cell.zero_state(tape, N)))); }, x)
+        .kernels();
+  };
+  CHECK(kernels(LstmCell(I, H, rng)) == steps);
+  CHECK(kernels(RnnCell(I, H, rng)) == steps);
+  CHECK(kernels(GruCell(I, H, rng)) == 2 * steps);
+  CHECK(kernels(Mgu(I, H, rng)) == 2 * steps);
+}
+
 TEST_CASE("results do not depend on the number of threads") {
   Rng rng(5);
   const LstmCell cell(64, 128, rng);
