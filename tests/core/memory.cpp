@@ -1,13 +1,15 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include <doctest/doctest.h>
 
 #include <rewind/core/memory.h>
 
 TEST_CASE("allocate_vectors: aligned, and all of it can be written, whatever the size") {
-  for (const std::size_t bytes : {0, 1, 64, 65, 4096, (1 << 21) - 1, 1 << 21, (5 << 20) + 3}) {
+  for (const std::size_t bytes :
+       std::initializer_list<std::size_t>{0, 1, 64, 65, 4096, (1 << 21) - 1, 1 << 21, (5 << 20) + 3}) {
     CAPTURE(bytes);
     void* p = rw::detail::allocate_vectors(bytes);
     REQUIRE(p != nullptr);
