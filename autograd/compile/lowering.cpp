@@ -3,6 +3,7 @@
 #include <rewind/autograd/compile/lowering.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/memory.h>
 
 namespace rw::ir {
 
@@ -225,7 +226,7 @@ const float* Lowering::packed(NodeId i, const Plan::Product& p) {
   const auto [known, fresh] = packed_.emplace(key, nullptr);
   if (!fresh) return known->second;
   const std::size_t bytes = static_cast<std::size_t>(detail::packed_size(p.k, p.n)) * sizeof(float);
-  auto* to = static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+  auto* to = static_cast<std::byte*>(rw::detail::aligned_memory(bytes));
   if (to == nullptr) throw Error("compile: no memory for packed matrices");
   p_.packed_.emplace_back(to);
   p_.packed_bytes_ += bytes;

@@ -8,6 +8,7 @@
 #include <rewind/core/error.h>
 #include <rewind/core/gemm.h>
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/memory.h>
 #include <rewind/core/reduce.h>
 #include <rewind/core/threads.h>
 
@@ -27,7 +28,7 @@ void Plan::Free::operator()(std::byte* p) const { std::free(p); }
 
 Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layout_(layout(graph_, options.passes)) {
   // At least one byte: values without elements have an address too.
-  arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, layout_.arena / 64 * 64 + 64)));
+  arena_.reset(static_cast<std::byte*>(rw::detail::aligned_memory(layout_.arena / 64 * 64 + 64)));
   if (arena_ == nullptr)
     throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
   // What fills up a last vector is computed too, and numbers that nobody wrote may be slow ones.
