@@ -90,6 +90,10 @@ TEST_CASE("random graphs of values large enough to stand in each other's place d
   check_random_graphs(6, 64, DType::f64, 1e-12, 60);
 }
 
+TEST_CASE("random graphs of rows that are computed block by block do the same compiled") {
+  check_random_graphs(2, 640, DType::f64, 1e-12, 12);
+}
+
 /// A cell made at random: some products of h and x, and elementwise ops between them.
 struct RandomCell {
   std::uint64_t seed;
