@@ -32,6 +32,7 @@ class PlainSweep final : public Sweep {
   void add_slice(NodeId to, Tensor g, int axis, Index start) override;
 
  private:
+  void fetch_ahead(NodeId id) const;
   void generic_rule(NodeId id);
   bool plain_elementwise_rule(NodeId id);
   std::size_t heir_of(NodeId id) const;

@@ -40,9 +40,6 @@ struct Maker {
   const char* why_not;
 };
 
-// Plain loops beyond this many FLOPs are not waited for.
-constexpr double most_plain_work = 2e10;
-
 std::vector<Maker> makers(const Problem& p) {
   std::vector<Maker> out{{"Rewind eager", p.carry ? rewind_eager_step : rewind_eager, ""},
                          {"Rewind compiled", p.carry ? rewind_compiled_step : rewind_compiled, ""}};

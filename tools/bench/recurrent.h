@@ -70,6 +70,9 @@ std::unique_ptr<Network> dnnl_primitive(const Problem&, const Inputs&);
 /// Loops in plain C++, the gradient by hand: one layer of LSTM, GRU or tanh RNN.
 std::unique_ptr<Network> plain_loops(const Problem&, const Inputs&);
 
+/// Plain loops beyond this many FLOPs are not waited for.
+constexpr double most_plain_work = 2e10;
+
 /// The contenders of a problem, each with its own copy of the inputs' shared numbers.
 Field recurrent_field(const Problem& problem, const Setting& setting);
 

@@ -18,11 +18,21 @@ const Problem sizes[] = {
     {.T = 50, .N = 64, .I = 512, .H = 512}, {.T = 25, .N = 128, .I = 1024, .H = 1024},
 };
 
+bool has_primitive(Cell cell) { return cell == Cell::lstm || cell == Cell::gru || cell == Cell::rnn; }
+
+// Turns are not shorter than 20 ms; libtorch takes 80 us for a small step of training; plain loops are slow.
+double least_seconds(const Problem& p) {
+  const double steps = static_cast<double>(p.T * p.layers * (p.both_ways ? 2 : 1) * (p.train ? 3 : 1));
+  const bool plain = has_primitive(p.cell) && p.work() < most_plain_work && !p.gradient_of_x && p.layers == 1;
+  return 0.8 + 5 * 80e-6 * steps + (plain ? 5 * p.work() / 3e10 : 0);
+}
+
 Contest contest(const char* group, const Problem& p, const char* note) {
   Contest c;
   c.name = fmt::format("{}/{}/{}", group, name_of(p.cell), p.shape());
   c.note = note;
   c.work = p.work();
+  c.seconds = least_seconds(p);
   c.all_cores = true;
   c.make = [p](const Setting& setting) { return recurrent_field(p, setting); };
   return c;
@@ -40,8 +50,6 @@ Contest inference(const char* group, Problem p) {
   p.train = p.gradient_of_x = false;
   return contest(group, p, "inference");
 }
-
-bool has_primitive(Cell cell) { return cell == Cell::lstm || cell == Cell::gru || cell == Cell::rnn; }
 
 void add_six_sizes(std::vector<Contest>& all) {
   for (Cell cell : all_cells)
@@ -122,6 +130,7 @@ std::vector<Contest> growth_contests() {
     c.name = fmt::format("growth/{}/{}", letter, size);
     c.note = "LSTM training step, " + p.shape();
     c.size = static_cast<double>(size), c.all_cores = false;
+    c.series = fmt::format("ms of an LSTM training step against {}", letter);
   };
   for (Index T : {10, 30, 100, 300, 1000, 3000, 10000}) add("T", T, {.T = T, .N = 16, .I = 32, .H = 32});
   for (Index H : {16, 32, 64, 128, 256, 512, 1024, 2048}) add("H", H, {.T = 10, .N = 16, .I = H, .H = H});
