@@ -37,6 +37,7 @@ class Lowering {
   void find_direct_gradients();
   void find_shared_matrices();
   const float* packed(NodeId product, const Plan::Product& shape);
+  const Parameter::Data* parameter_of(NodeId value) const;  // null when it is none
 
   Plan& p_;
   const Graph& g_;
