@@ -30,6 +30,10 @@ Graph widen(const Graph& g, Notes& notes);
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
 Graph batch(const Graph& g, Notes& notes);
 
+/// A stack of rows whose pieces stand side by side with others in the rows of another stack becomes a slice of that:
+/// products read it where it stands, and nothing is copied. After `batch`, which makes such stacks.
+Graph share_stacks(const Graph& g);
+
 /// Long sums become running sums, from left to right, that take up each term as soon as it is there: they can then be
 /// part of the kernel that computes the term. Keeps bits.
 Graph split_sums(const Graph& g);
