@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
 
@@ -31,7 +32,7 @@ class Room {
  public:
   float* floats(Index n) {
     if (n > size_) {
-      data_.reset(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>((n + 15) / 16 * 64))));
+      data_.reset(static_cast<float*>(allocate_vectors(static_cast<std::size_t>(n) * sizeof(float))));
       size_ = n;
     }
     return data_.get();

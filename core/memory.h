@@ -4,8 +4,9 @@
 
 namespace rw::detail {
 
-/// At least `bytes` bytes at a multiple of 64, for std::free; null when there are none. Large ones ask the system for
-/// large pages, where it has them on request: a walk through many small ones waits for the table of pages.
-void* aligned_memory(std::size_t bytes);
+/// Memory for whole vectors, at least `bytes` and one of them, aligned to 64 bytes; null when there is none. Freed by
+/// std::free. The system is asked for large pages where they fit: products of large matrices read from so many pages at
+/// once that looking them up took a twentieth of the time.
+void* allocate_vectors(std::size_t bytes);
 
 }  // namespace rw::detail

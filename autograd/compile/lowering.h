@@ -21,6 +21,7 @@ class Lowering {
  private:
   void lower(NodeId i);
   void pack_before(NodeId begin);
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> uses_of_packed(std::span<const LaneUnit> units) const;
   NodeId lower_kernel(NodeId begin);
   void lower_product(NodeId i);
   detail::Bf16Product* bf16_product(NodeId i, const Plan::Product& shape, bool add);

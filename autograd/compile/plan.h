@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <rewind/autograd/compile/kernel.h>
+#include <rewind/autograd/compile/lanes.h>
 #include <rewind/autograd/compile/layout.h>
 #include <rewind/core/gemm_bf16.h>
 
@@ -36,7 +37,7 @@ class Plan {
     std::uint32_t index = 0;    // in the list of its kind
     std::uint32_t pointer = 0;  // inputs, then the output
     NodeId node = no_node;
-    std::uint32_t branch = 0;  // see Node::branch
+    std::uint32_t lane = 0;  // see Node::lane
   };
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
@@ -84,7 +85,6 @@ class Plan {
   bool in_arena(const void* p) const;
   void run(const Step& step);
   void run_all();
-  void find_stretches();
   void run_generic(const Step& step);
   void commit();
   ConstView value_of(NodeId id) const;
@@ -96,9 +96,10 @@ class Plan {
   };
   std::unique_ptr<std::byte[], Free> arena_;
   std::vector<Step> steps_;
-  /// Steps [begin, end), of branches of one stretch if there are several, or none's.
+  /// Steps [begin, end), in lanes or, without any, one by one.
   struct Run {
-    std::uint32_t begin, end, branch;
+    std::uint32_t begin, end;
+    std::unique_ptr<Lanes> lanes;
   };
   std::vector<Run> runs_;
   std::vector<void*> pointers_;

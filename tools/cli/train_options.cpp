@@ -6,6 +6,7 @@
 #include <rewind/core/error.h>
 #include <rewind/models/any_cell.h>
 #include <rewind/models/cell_choices.h>
+#include <rewind/tools/cli/numbers.h>
 #include <rewind/tools/cli/train_options.h>
 
 namespace rw::cli {
@@ -14,12 +15,6 @@ namespace {
 
 void need(bool good, const char* option, double value, const char* what) {
   if (!good) throw Error(fmt::format("{} is {}: it must be {}", option, value, what));
-}
-
-void need_count(const char* option, Index value, Index least = 1) {
-  constexpr Index most = 1 << 24;  // products of two of them do not overflow
-  if (value < least) throw Error(fmt::format("{} is {}: it must be at least {}", option, value, least));
-  if (value > most) throw Error(fmt::format("{} is {}: it must be at most {}", option, value, most));
 }
 
 void need_one_of(const char* option, const std::string& value, std::span<const std::string_view> names) {

@@ -64,6 +64,23 @@ struct RandomFunction {
   }
 };
 
+// Kernels side by side wherever it can be done.
+void check_threads(const RandomFunction& f, const std::vector<Array>& inputs) {
+  const int before = threads();
+  std::vector<Array> one;
+  for (const int n : {1, 2, 3}) {
+    set_threads(n);
+    for (Parameter* p : f.parameters) p->zero_grad();
+    auto step = compile(f, CompileOptions{.branch_from = 0}, inputs);
+    std::vector<Array> found;
+    for (const Tensor& t : step(inputs)) found.push_back(t.array());
+    for (Parameter* p : f.parameters) found.push_back(p->grad());
+    if (n == 1) one = found;
+    for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == one[i]);
+  }
+  set_threads(before);
+}
+
 void check_random_graphs(Index N, Index H, DType dtype, double tolerance, std::uint64_t graphs) {
   Parameter A("A", random_array(Shape{H, H}, 1, 1.4 / std::sqrt(H), dtype)),
       B("B", random_array(Shape{H, H}, 2, 1.4 / std::sqrt(H), dtype)), v("v", random_array(Shape{H}, 3, 1, dtype));
@@ -79,6 +96,7 @@ void check_random_graphs(Index N, Index H, DType dtype, double tolerance, std::u
     set_threads(3);
     CHECK(disagreement(f, inputs, f.parameters, {.branch_from = 0}) < tolerance);
     set_threads(before);
+    check_threads(f, inputs);
     f.recorded = true;
     CHECK(disagreement(f, inputs, {}, {.passes = Passes::exact()}) == 0);
   }
