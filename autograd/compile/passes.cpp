@@ -37,6 +37,7 @@ Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
   if (options.passes.has(Pass::batch)) {
     g = checked(batch(g, notes));
     if (options.passes.has(Pass::simplify)) g = checked(widen(simplify(g), notes));
+    if (options.passes.has(Pass::place)) g = checked(share_stacks(g));
   }
   if (options.passes.has(Pass::simplify) && (options.passes.has(Pass::fuse) || options.passes.has(Pass::batch)))
     g = checked(simplify(g));

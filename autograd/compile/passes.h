@@ -30,6 +30,10 @@ Graph widen(const Graph& g, Notes& notes);
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
 Graph batch(const Graph& g, Notes& notes);
 
+/// A stack of rows whose pieces stand side by side with others in the rows of another stack becomes a slice of that:
+/// products read it where it stands, and nothing is copied. After `batch`, which makes such stacks.
+Graph share_stacks(const Graph& g);
+
 /// Products over the rows of many steps are cut into chunks of steps, where what needs the first rows could begin at
 /// least `from_microseconds` earlier: two layers can then run as a pipeline. Decided by estimated costs alone, whatever
 /// the number of threads. Does not keep bits.

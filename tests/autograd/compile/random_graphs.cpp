@@ -17,7 +17,7 @@ namespace {
 
 using namespace rw::test;
 
-constexpr Index N = 3, H = 4;
+constexpr Index N = 3;
 
 /// A function made at random: ops of every kind over values of a few shapes.
 struct RandomFunction {
