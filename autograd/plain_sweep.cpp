@@ -35,9 +35,10 @@ void PlainSweep::seed(NodeId root) {
   }
 }
 
-// A long tape has left the caches when its sweep comes back to it, and what a rule reads is a few nodes behind.
+// A long tape has left the caches when its sweep comes back to it. What a rule reads is often a time step behind: some
+// tens of nodes.
 void PlainSweep::fetch_ahead(NodeId id) const {
-  constexpr NodeId node_distance = 24, value_distance = 12;
+  constexpr NodeId node_distance = 128, value_distance = 112;
   if (id < node_distance) return;
   const char* node = reinterpret_cast<const char*>(&tape_.nodes[id - node_distance]);
   __builtin_prefetch(node);

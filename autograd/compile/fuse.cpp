@@ -91,22 +91,42 @@ class Fuser {
     return computes(*g_.nodes[i].info) && !g_.is<Fill>(i);
   }
 
+  // What reads but one value of its size, which is there without a kernel's work, as a product with a bias: and what
+  // alone reads such a thing, and nothing else.
+  std::vector<bool> of_one_value() const {
+    const std::vector<std::uint32_t> uses = use_counts(g_);
+    std::vector<bool> out(n_);
+    for (NodeId i = 0; i < n_; ++i) {
+      int full = 0;
+      for (NodeId in : g_.in(i)) {
+        if (!runs(in) && g_.nodes[in].shape.size() < g_.nodes[i].shape.size()) continue;
+        full += joins(in, i) && !(out[in] && uses[in] == 1) ? 2 : 1;
+      }
+      out[i] = member_[i] && !g_.is<AddN>(i) && full <= 1;
+    }
+    return out;
+  }
+
   // What a gradient rule computes from forward values alone could run in the forward kernel already, but then its
   // result would have to be stored: it runs with the first that needs it. So does what needs arguments and parameters
-  // alone, as the first step's use of the initial state.
+  // alone, as the first step's use of the initial state, and what reads no more than it would store.
   void as_late_as_free() {
-    std::vector<std::uint32_t> latest(n_, 0xffffffffu);
-    std::vector<bool> fused_use(n_);
+    constexpr std::uint32_t never = 0xffffffffu;
+    std::vector<std::uint32_t> kernel_use(n_, never), other_use(n_, never);  // the first stage that needs it
+    const std::vector<bool> cheap = of_one_value();
+    for (NodeId o : g_.outputs) other_use[o] = never - 1;
+    for (const Effect& e : g_.effects) other_use[e.value] = never - 1;
     for (NodeId i = n_; i-- > 0;) {
-      const bool movable = member_[i] && (g_.nodes[i].backward || stage_[i] == 0) && !g_.is<AddN>(i);
-      if (movable && fused_use[i] && latest[i] > stage_[i]) stage_[i] = latest[i];
+      const bool free = g_.nodes[i].backward || stage_[i] == 0 || (cheap[i] && other_use[i] == never);
+      if (member_[i] && !g_.is<AddN>(i) && free && kernel_use[i] != never && kernel_use[i] <= other_use[i])
+        stage_[i] = std::max(stage_[i], kernel_use[i]);
       const bool view = g_.nodes[i].info->alias != nullptr;
       for (NodeId in : g_.in(i)) {
         const bool same = joins(in, i);
         std::uint32_t until = same ? stage_[i] : stage_[i] - std::min(stage_[i], 1u);
-        if (view) until = latest[i];
-        latest[in] = std::min(latest[in], until);
-        if (same) fused_use[in] = true;
+        if (view) until = std::min(kernel_use[i], other_use[i]);
+        std::uint32_t& first = (same ? kernel_use : other_use)[in];
+        first = std::min(first, until);
       }
     }
   }

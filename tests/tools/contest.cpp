@@ -6,7 +6,11 @@
 
 #include <rewind/tools/bench/chart.h>
 #include <rewind/tools/bench/contest.h>
+#include <rewind/tools/bench/publish.h>
 #include <rewind/tools/bench/report.h>
+#include <rewind/tools/bench/results.h>
+#include <rewind/tools/bench/schedule.h>
+#include <rewind/tools/bench/tables.h>
 
 using namespace rw::bench;
 
@@ -98,16 +102,114 @@ TEST_CASE("report and chart: a series has a curve for each contender, a contest 
   REQUIRE(all[0].curves.size() == 2);
   CHECK(all[0].curves[1].x == std::vector<double>{10, 20});
   CHECK(all[0].curves[1].y == std::vector<double>{20e3, 40e3});
-  CHECK(growth_chart(all).find("peer: slope 1.00") != std::string::npos);
+  CHECK(all[0].title() == "growth/T [1], ms");
+  CHECK(growth_chart(all).find(">peer</text>") != std::string::npos);
   const std::string chart = ratio_chart(outcomes);
-  CHECK(chart.find("train/a &lt;b&gt; [1]") != std::string::npos);
+  CHECK(chart.find(">train, 1 thread</text>") != std::string::npos);
+  CHECK(chart.find(">a &lt;b&gt;</text>") != std::string::npos);
   CHECK(chart.find("growth") == std::string::npos);
   const std::string table = markdown(outcomes);
-  CHECK(table.find("### growth, ms") != std::string::npos);
-  CHECK(table.find("| T/20 [1] | 20000 (20000 to 20000) | 40000 (40000 to 40000) | 0.500 |") != std::string::npos);
+  CHECK(table.find("### growth, 1 thread, ms") != std::string::npos);
+  CHECK(table.find("| T/20 | 20000 (20000 to 20000) | 40000 (40000 to 40000) |\n") != std::string::npos);
   CHECK(ratio_chart({}).empty());
   CHECK(growth_chart({}).empty());
-  const std::string text = json(outcomes, {}, "abc");
-  CHECK(text.find("\"commit\": \"abc\"") != std::string::npos);
-  CHECK(text.find("growth/T/20") != std::string::npos);
+}
+
+TEST_CASE("tables: ratios, pairs and slopes") {
+  std::vector<Contest> contests(5);
+  contests[0].name = "train/a", contests[0].note = "one step";
+  contests[1].name = "threads/b", contests[1].pairs = true;
+  for (std::size_t i = 2; i < 5; ++i) {
+    contests[i].size = std::pow(10.0, static_cast<double>(i)), contests[i].series = "ms against T";
+    contests[i].name = "growth/T/" + std::to_string(i);
+  }
+  std::vector<Outcome> outcomes{
+      {&contests[0], 1, {{"Rewind eager", false, false, {0.3}}, {"libtorch composed", false, false, {0.4}}}, {}, {}},
+      {&contests[1], 2, {{"x, 1 thread", false, false, {0.3}}, {"x, 2 threads", false, false, {0.2}}}, {}, {}}};
+  for (std::size_t i = 2; i < 5; ++i)
+    outcomes.push_back({&contests[i], 1, {{"x", false, false, {std::pow(contests[i].size, 2)}}}, {}, {}});
+  const std::string table = markdown(outcomes);
+  CHECK(table.find("### train, 1 thread, ms\n\nOne step.\n") != std::string::npos);
+  CHECK(table.find("eager / libtorch composed |\n") != std::string::npos);
+  CHECK(table.find("(400.0 to 400.0) | 0.750 |\n") != std::string::npos);
+  CHECK(table.find("| b | 300.0 to 200.0: 0.67 |\n") != std::string::npos);
+  CHECK(table.find("| ms against T | x | 2.00 | 2.00 |\n") != std::string::npos);
+}
+
+TEST_CASE("results: what was written is read again") {
+  Contest c;
+  c.name = "gemm/a", c.unit = "GFLOP/s", c.scale = 2, c.rate = true, c.note = "n";
+  Contest wrong;
+  wrong.name = "train/b";
+  Results results;
+  results.date = "2026-01-02T03:04:05Z", results.commit = "abc", results.machine.processor = "p";
+  results.outcomes = {{&c, 2, {{"A", true, false, {0.5, 0.25, 1}}}, {"B: absent"}, {}, 3},
+                      {&wrong, 1, {}, {}, "not the same work"}};
+  const Results again = from_json(json(results));
+  CHECK(json(again) == json(results));
+  REQUIRE(again.outcomes.size() == 2);
+  const Outcome& o = again.outcomes[0];
+  CHECK(o.contest->rate);
+  CHECK(o.shown(o.rows[0], o.rows[0].median()) == 4);
+  CHECK(o.rows[0].yardstick);
+  CHECK(again.outcomes[1].error == "not the same work");
+  CHECK_THROWS_AS(from_json("{}"), std::runtime_error);
+  CHECK_THROWS_AS(from_json("x"), std::runtime_error);
+}
+
+TEST_CASE("publish: what stands between two lines is replaced") {
+  const std::string page = "a\n<!-- t -->\nold\n<!-- end of t -->\nb";
+  CHECK(replaced(page, "t", "new\n") == "a\n<!-- t -->\nnew\n<!-- end of t -->\nb");
+  CHECK_THROWS_AS(replaced(page, "u", ""), std::runtime_error);
+  CHECK_THROWS_WITH(publish(Results(), "/nowhere"), "cannot publish: overhead/backward was not run");
+}
+
+TEST_CASE("schedule: what matters most comes first, and leaves the others what they need") {
+  std::vector<Contest> contests(5);
+  const char* names[] = {"elementwise/tanh", "train/gru/T50", "train/lstm/T50", "threads/idle", "new/thing"};
+  for (std::size_t i = 0; i < 5; ++i) contests[i].name = names[i];
+  contests[3].only_all_cores = true;
+  std::vector<Entry> entries;
+  for (const Contest& c : contests) entries.push_back({&c, c.only_all_cores ? 2 : 1});
+  entries.push_back({&contests[2], 2});
+  sort_by_importance(entries);
+  std::string order;
+  for (const Entry& e : entries) order += e.contest->name + std::to_string(e.threads) + " ";
+  CHECK(order == "train/lstm/T501 threads/idle2 elementwise/tanh1 train/gru/T501 new/thing1 train/lstm/T502 ");
+  CHECK(share(std::vector<double>{2}, 1.5) == 0);
+  CHECK(share(std::vector<double>{2, 5, 5}, 10) > 2);    // the last is left out later
+  CHECK(share(std::vector<double>{5, 5, 5}, 10) == 0);   // smaller ones may follow
+  CHECK(share(std::vector<double>{2, 1, 1}, 8) == 3);    // a quarter of the 4 that are over
+  CHECK(share(std::vector<double>{2, 1, 1}, 100) > 30);  // more than it can use
+  CHECK(share(std::vector<double>{1}, 60) == 60);
+}
+
+TEST_CASE("contest: stopped between turns, whole rounds stay") {
+  auto turns = std::make_shared<int>(0);
+  const auto measuring = [&](const char* name) {
+    Contender c{name, {}};
+    c.measure = [turns] { return static_cast<double>(++*turns); };
+    return c;
+  };
+  const Contest c = contest_of({measuring("A"), measuring("B")});
+  Setting setting;
+  setting.stopped = [turns] { return *turns >= 3; };
+  const Outcome out = run(c, setting, 1);
+  REQUIRE(out.rows.size() == 2);
+  CHECK(out.rows[0].rounds == std::vector<double>{1});
+  setting.stopped = [] { return true; };
+  const Outcome none = run(c, setting, 1);
+  CHECK(none.rows.empty());
+  CHECK(none.error.empty());
+  CHECK(none.absent == std::vector<std::string>{"everybody: stopped"});
+}
+
+TEST_CASE("contest: contenders are picked by their names") {
+  const Contest c =
+      contest_of({computing("Rewind compiled", {1}), computing("oneDNN", {1}), computing("libtorch", {2})});
+  Setting setting{.quick = true};
+  setting.contenders = "compiled|oneDNN";
+  const Outcome out = run(c, setting, 1);
+  CHECK(out.error.empty());
+  CHECK(out.rows.size() == 2);
 }

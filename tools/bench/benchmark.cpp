@@ -2,83 +2,42 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <regex>
+#include <sstream>
 #include <stdexcept>
 
 #include <fmt/format.h>
 
 #include "chart.h"
 #include "contests.h"
+#include "options.h"
 #include "peers.h"
+#include "publish.h"
 #include "report.h"
+#include "results.h"
+#include "schedule.h"
 #include "settings.h"
+#include "tables.h"
 
 namespace rw::bench {
 
 namespace {
 
-constexpr const char* usage =
-    "usage: benchmark [--filter RE] [--budget SECONDS] [--threads N] [--quick] [--list] [--text FILE]\n"
-    "                 [--json FILE] [--svg FILE] [--markdown FILE] [--commit TEXT]\n"
-    "  --filter RE       contests whose names contain a match, e.g. 'train/lstm' or '^gemm'\n"
-    "  --budget SECONDS  about how long it may take (1800); what does not fit is said\n"
-    "  --threads N       only with N threads; otherwise with one, and with all cores where that may pay\n"
-    "  --quick           one round of each contest that matches the filter, without one of a few small ones: shows "
-    "that\n"
-    "                    everything works, not how fast it is\n"
-    "  --list            the names of the contests\n"
-    "  --text FILE       the text for char-rnn; otherwise the project's own sources\n"
-    "  --json FILE       everything, with every round\n"
-    "  --markdown FILE   tables, one for each group of contests\n"
-    "  --svg FILE        ratios, a row a contest; curves of growth go into FILE-growth.svg\n";
+volatile std::sig_atomic_t stop = 0;
 
-constexpr const char* any = ".";
-
-struct Options {
-  std::string filter = any, json, svg, markdown, text, commit;
-  double budget = 1800;
-  int threads = 0;
-  bool quick = false, list = false;
-};
-
-Options parsed(int argc, char** argv) {
-  Options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string arg = argv[i];
-    const auto value = [&]() -> std::string {
-      if (i + 1 == argc) throw std::invalid_argument(arg + " takes a value");
-      return argv[++i];
-    };
-    if (arg == "--filter")
-      o.filter = value();
-    else if (arg == "--budget")
-      o.budget = std::stod(value());
-    else if (arg == "--threads")
-      o.threads = std::stoi(value());
-    else if (arg == "--quick")
-      o.quick = true;
-    else if (arg == "--list")
-      o.list = true;
-    else if (arg == "--text")
-      o.text = value();
-    else if (arg == "--json")
-      o.json = value();
-    else if (arg == "--svg")
-      o.svg = value();
-    else if (arg == "--markdown")
-      o.markdown = value();
-    else if (arg == "--commit")
-      o.commit = value();
-    else
-      throw std::invalid_argument("there is no option " + arg);
-  }
-  if (o.threads < 0) throw std::invalid_argument("--threads must be at least 1");
-  return o;
+// The first time: an end after this turn, with files. Then it is the system's again.
+void stop_at_a_signal() {
+  for (int signal : {SIGINT, SIGTERM})
+    std::signal(signal, [](int which) {
+      stop = 1;
+      std::signal(which, SIG_DFL);
+    });
 }
 
 std::vector<Contest> all_contests() {
@@ -90,11 +49,6 @@ std::vector<Contest> all_contests() {
   }
   return all;
 }
-
-struct Entry {
-  const Contest* contest;
-  int threads;
-};
 
 std::vector<Entry> chosen(const std::vector<Contest>& all, const Options& o) {
   const std::regex filter(o.filter);
@@ -109,23 +63,17 @@ std::vector<Entry> chosen(const std::vector<Contest>& all, const Options& o) {
     if (!c.only_all_cores) out.push_back({&c, 1});
     if ((c.only_all_cores || (c.all_cores && !o.quick)) && most > 1) out.push_back({&c, most});
   }
+  if (out.empty()) throw std::invalid_argument("no contest's name matches " + o.filter);
+  sort_by_importance(out);
   return out;
 }
 
-/// Gives each contest a part of the time that is left.
-class Budget {
+class Stopwatch {
  public:
-  explicit Budget(double seconds) : end_(now() + seconds) {}
-  double left() const { return end_ - now(); }
-  double share(std::size_t contests) const { return left() / static_cast<double>(contests); }
-  /// Whether five runs by half a dozen contenders fit, at 60 GFLOP/s.
-  bool has_room_for(const Contest& c) const { return left() > 0 && c.work * 5 * 6 / 6e10 < left(); }
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
  private:
-  static double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  }
-  double end_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 void write(const std::string& path, const std::string& text) {
@@ -142,46 +90,82 @@ std::string growth_path(const std::string& svg) {
   return svg.ends_with(".svg") ? svg.substr(0, svg.size() - 4) + "-growth.svg" : svg + "-growth.svg";
 }
 
-void print_machine() {
-  const Machine m = machine();
+void write_files(const Options& o, const Results& r) {
+  if (o.from.empty()) write(o.json, json(r));
+  write(o.markdown, markdown(r.outcomes));
+  write(o.svg, ratio_chart(r.outcomes));
+  write(growth_path(o.svg), growth_chart(series(r.outcomes)));
+  if (o.publish) publish(r, REWIND_SOURCE_DIR);
+}
+
+void print(const Machine& m) {
   fmt::print("{}, {} cores; g++ {}; {}; {}; {}\n\n", m.processor, m.cores, m.compiler, m.dnnl,
              m.torch.empty() ? "libtorch was not found (tools/setup bench)" : m.torch,
              m.blas.empty() ? "no OpenBLAS" : m.blas);
 }
 
+Outcome not_run(const Entry& e, const char* why) {
+  return {e.contest, e.threads, {}, {std::string("everybody: ") + why}, {}};
+}
+
+/// Runs what fits, the most important first; the outcomes are in the order in which the contests are in memory.
+std::vector<Outcome> raced(const std::vector<Entry>& entries, const Options& o) {
+  const Stopwatch watch;
+  std::vector<double> least;
+  for (const Entry& e : entries) least.push_back(o.quick ? 0 : least_seconds(e));
+  std::vector<Outcome> out;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const double seconds = share(std::span(least).subspan(i), o.budget - watch.seconds());
+    if (stop || seconds <= 0) {
+      out.push_back(not_run(entries[i], stop ? "stopped" : "over the budget"));
+    } else {
+      const Setting setting{entries[i].threads,
+                            o.quick,
+                            o.text,
+                            std::filesystem::read_symlink("/proc/self/exe").string(),
+                            o.contenders,
+                            [] { return stop != 0; }};
+      use_threads(setting.threads);
+      out.push_back(run(*entries[i].contest, setting, seconds));
+    }
+    if (!stop) print(out.back());
+  }
+  std::stable_sort(out.begin(), out.end(), [&](const Outcome& a, const Outcome& b) { return a.contest < b.contest; });
+  const auto left_out = std::count_if(out.begin(), out.end(), [](const Outcome& r) { return r.rows.empty(); });
+  fmt::print("{} of {} contests were run{}; {:.0f} s\n", std::ssize(out) - left_out, out.size(),
+             stop ? ", then it was stopped" : "", watch.seconds());
+  return out;
+}
+
+Results read(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) throw std::runtime_error("cannot read " + path);
+  return from_json(text.str());
+}
+
 int run_all(const Options& o) {
-  const std::vector<Contest> all = all_contests();
-  const std::vector<Entry> entries = chosen(all, o);
-  if (entries.empty()) throw std::invalid_argument("no contest's name matches " + o.filter);
-  if (o.list) {
-    for (const Entry& e : entries) fmt::print("{} [{}]\n", e.contest->name, e.threads);
+  if (!o.from.empty()) {
+    write_files(o, read(o.from));
     return 0;
   }
-  print_machine();
-  const Budget budget(o.budget);
-  std::vector<Outcome> outcomes;
-  int wrong = 0, left_out = 0;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const Setting setting{entries[i].threads, o.quick, o.text,
-                          std::filesystem::read_symlink("/proc/self/exe").string()};
-    if (budget.has_room_for(*entries[i].contest)) {
-      use_threads(setting.threads);
-      outcomes.push_back(run(*entries[i].contest, setting, budget.share(entries.size() - i)));
-    } else {
-      outcomes.push_back({entries[i].contest, setting.threads, {}, {"everybody: over the budget"}, {}});
-      ++left_out;
-    }
-    print(outcomes.back());
-    if (!outcomes.back().error.empty()) ++wrong;
+  const std::vector<Contest> all = all_contests();
+  const std::vector<Entry> entries = chosen(all, o);
+  if (o.list) {
+    for (const Entry& e : entries) fmt::print("{} [{}] {:.1f} s\n", e.contest->name, e.threads, least_seconds(e));
+    return 0;
   }
-  const std::vector<Series> all_series = series(outcomes);
-  for (const Series& s : all_series) print(s);
-  write(o.json, json(outcomes, machine(), o.commit));
-  write(o.markdown, markdown(outcomes));
-  write(o.svg, ratio_chart(outcomes));
-  write(growth_path(o.svg), growth_chart(all_series));
-  fmt::print("{} contests, {} over the budget, {} failed; {:.0f} s\n", entries.size(), left_out, wrong,
-             o.budget - budget.left());
+  Results results;
+  results.date = utc_now(), results.commit = o.commit, results.machine = machine();
+  print(results.machine);
+  stop_at_a_signal();
+  results.outcomes = raced(entries, o);
+  for (const Series& s : series(results.outcomes)) print(s);
+  write_files(o, results);
+  const auto wrong = std::count_if(results.outcomes.begin(), results.outcomes.end(),
+                                   [](const Outcome& r) { return !r.error.empty(); });
+  if (wrong > 0) fmt::print("{} FAILED\n", wrong);
   return wrong == 0 ? 0 : 1;
 }
 
@@ -201,6 +185,9 @@ int main(int argc, char** argv) {
     return run_all(parsed(argc, argv));
   } catch (const std::invalid_argument& e) {
     fmt::print(stderr, "benchmark: {}\n{}", e.what(), usage);
+    return 2;
+  } catch (const std::regex_error& e) {
+    fmt::print(stderr, "benchmark: not a regular expression: {}\n", e.what());
     return 2;
   } catch (const std::exception& e) {
     fmt::print(stderr, "benchmark: {}\n", e.what());

@@ -11,8 +11,8 @@ namespace {
 
 // Readable on white and on black, as the paper stays transparent.
 constexpr const char* ink = "#767676";
-constexpr const char* colours[] = {"#3b82d6", "#d9730d", "#2f9e62", "#b8479e",
-                                   "#c9352b", "#8a6fd1", "#8c7a2b", "#2a9aa8"};
+constexpr const char* colours[] = {"#3b82d6", "#2f9e62", "#d9730d", "#b8479e", "#c9352b", "#8a6fd1",
+                                   "#8c7a2b", "#2a9aa8", "#e0a100", "#6b8f2f", "#a65a3a", "#5c6f9c"};
 
 std::string escaped(const std::string& text) {
   std::string out;
@@ -20,16 +20,25 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-std::string words(double x, double y, const std::string& text, const char* anchor = "start", const char* colour = ink) {
-  return fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='{}' fill='{}'>{}</text>\n", x, y, anchor, colour,
-                     escaped(text));
+std::string words(double x, double y, const std::string& text, const char* anchor = "start", const char* colour = ink,
+                  int size = 12) {
+  return fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='{}' fill='{}' font-size='{}'>{}</text>\n", x, y, anchor,
+                     colour, size, escaped(text));
 }
 std::string line(double x0, double y0, double x1, double y1, const char* colour, double width) {
   return fmt::format("<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' stroke='{}' stroke-width='{}'/>\n", x0, y0,
                      x1, y1, colour, width);
 }
+std::string dashed(double x0, double y0, double x1, double y1) {
+  return fmt::format("<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' stroke='{}' stroke-dasharray='5 4'/>\n", x0,
+                     y0, x1, y1, ink);
+}
 std::string dot(double x, double y, const char* colour) {
-  return fmt::format("<circle cx='{:.1f}' cy='{:.1f}' r='4.5' fill='{}'/>\n", x, y, colour);
+  return fmt::format("<circle cx='{:.1f}' cy='{:.1f}' r='3.5' fill='{}'/>\n", x, y, colour);
+}
+std::string bar(double x0, double x1, double y, double height, const char* colour, bool faint = false) {
+  return fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.1f}' height='{:.1f}' fill='{}' opacity='{}'/>\n",
+                     std::min(x0, x1), y, std::max(std::abs(x1 - x0), 1.0), height, colour, faint ? 0.45 : 1);
 }
 std::string page(double width, double height, const std::string& body) {
   return fmt::format(
@@ -65,15 +74,16 @@ class Names {
     if (at == names_.end()) at = names_.insert(at, name);
     return colours[static_cast<std::size_t>(at - names_.begin()) % std::size(colours)];
   }
-  std::string legend(double x, double y) {
-    std::string out;
-    for (const std::string& name : names_) {
-      out += dot(x, y - 4, colour(name)) + words(x + 9, y, name);
-      y += 17;
+  // In columns below one another, `across` pixels wide. Gives where it ends.
+  double legend(double x, double y, double across, std::string& out) {
+    constexpr double width = 240;
+    const auto columns = std::max<std::size_t>(1, static_cast<std::size_t>(across / width));
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      const double left = x + width * static_cast<double>(i % columns), at = y + 17 * static_cast<double>(i / columns);
+      out += bar(left, left + 12, at - 9, 9, colour(names_[i])) + words(left + 17, at, names_[i]);
     }
-    return out;
+    return y + 17 * static_cast<double>((names_.size() + columns - 1) / columns);
   }
-  std::size_t size() const { return names_.size(); }
 
  private:
   std::vector<std::string> names_;
@@ -82,16 +92,17 @@ class Names {
 const Row* ours(const Outcome& o) {
   const Row* found = nullptr;
   for (const Row& row : o.rows)
-    if (row.name.starts_with("Rewind") && (found == nullptr || row.name == "Rewind compiled")) found = &row;
+    if (row.name.starts_with("Rewind") && (found == nullptr || row.name.starts_with("Rewind compiled"))) found = &row;
   return found;
 }
 
 struct Mark {
   std::string contender;
   double times;
+  bool yardstick;
 };
 struct Line {
-  std::string label;
+  std::string group, label;
   std::vector<Mark> marks;
 };
 
@@ -100,41 +111,65 @@ std::vector<Line> lines(const std::vector<Outcome>& outcomes) {
   for (const Outcome& o : outcomes) {
     const Row* base = ours(o);
     if (base == nullptr || o.rows.size() < 2 || o.contest->size > 0 || o.contest->pairs) continue;
-    Line l{fmt::format("{} [{}]", o.contest->name, o.threads), {}};
+    const std::string& name = o.contest->name;
+    const std::size_t slash = name.find('/');
+    Line l{fmt::format("{}, {} thread{}{}{}", name.substr(0, slash), o.threads, o.threads == 1 ? "" : "s",
+                       o.contest->note.empty() ? "" : ": ", o.contest->note),
+           name.substr(slash + 1),
+           {}};
     for (const Row& row : o.rows)
-      if (!row.yardstick) l.marks.push_back({row.name, row.median() / base->median()});
+      if (&row != base) l.marks.push_back({row.name, row.median() / base->median(), row.yardstick});
     out.push_back(std::move(l));
   }
+  // Groups stay together, in the order of their first.
+  std::vector<std::string> groups;
+  for (const Line& l : out)
+    if (std::find(groups.begin(), groups.end(), l.group) == groups.end()) groups.push_back(l.group);
+  std::stable_sort(out.begin(), out.end(), [&](const Line& a, const Line& b) {
+    return std::find(groups.begin(), groups.end(), a.group) < std::find(groups.begin(), groups.end(), b.group);
+  });
   return out;
 }
 
-std::string panel(const Series& s, double left, double top, double width, double height) {
-  Axis x{1e300, 0, left + 60, left + width - 20}, y{1e300, 0, top + height - 40, top + 30};
-  for (const Curve& c : s.curves) {
-    for (double v : c.x) x.low = std::min(x.low, v), x.high = std::max(x.high, v);
-    for (double v : c.y) y.low = std::min(y.low, v), y.high = std::max(y.high, v);
-  }
-  std::string out = words(left + 60, top + 16, fmt::format("{}, {}", s.name, s.unit));
+// Grid, and a dashed line of slope 1 through the first curve's last point.
+std::string grid(const Axis& x, const Axis& y, const Series& s) {
+  std::string out;
   for (double v : ticks(x))
     out +=
         line(x.at(v), y.from, x.at(v), y.to, ink, 0.2) + words(x.at(v), y.from + 16, fmt::format("{:g}", v), "middle");
   for (double v : ticks(y))
     out +=
         line(x.from, y.at(v), x.to, y.at(v), ink, 0.2) + words(x.from - 6, y.at(v) + 4, fmt::format("{:g}", v), "end");
-  double legend = y.to + 14;
-  std::size_t colour = 0;
+  if (s.curves.empty() || s.curves[0].x.size() < 2) return out;
+  const double end_x = s.curves[0].x.back(), end_y = s.curves[0].y.back();
+  const double start_x = std::max(x.low, end_x * y.low / end_y);
+  return out + dashed(x.at(start_x), y.at(end_y * start_x / end_x), x.at(end_x), y.at(end_y));
+}
+
+constexpr double panel_width = 560, plot_height = 270;
+
+double panel_height(const Series& s) { return plot_height + 66 + 16 * static_cast<double>((s.curves.size() + 1) / 2); }
+
+std::string panel(const Series& s, double left, double top) {
+  Axis x{1e300, 0, left + 60, left + panel_width - 20}, y{1e300, 0, top + plot_height, top + 30};
   for (const Curve& c : s.curves) {
-    const char* paint = colours[colour++ % std::size(colours)];
+    for (double v : c.x) x.low = std::min(x.low, v), x.high = std::max(x.high, v);
+    for (double v : c.y) y.low = std::min(y.low, v / 1.1), y.high = std::max(y.high, v * 1.1);
+  }
+  std::string out = words(left + 60, top + 16, s.title(), "start", ink, 13) + grid(x, y, s);
+  for (std::size_t i = 0; i < s.curves.size(); ++i) {
+    const Curve& c = s.curves[i];
+    const char* paint = colours[i % std::size(colours)];
     std::string points;
-    for (std::size_t i = 0; i < c.x.size(); ++i) {
-      points += fmt::format("{:.1f},{:.1f} ", x.at(c.x[i]), y.at(c.y[i]));
-      out += dot(x.at(c.x[i]), y.at(c.y[i]), paint);
+    for (std::size_t k = 0; k < c.x.size(); ++k) {
+      points += fmt::format("{:.1f},{:.1f} ", x.at(c.x[k]), y.at(c.y[k]));
+      out += dot(x.at(c.x[k]), y.at(c.y[k]), paint);
     }
     out += fmt::format("<polyline points='{}' fill='none' stroke='{}' stroke-width='1.5'/>\n", points, paint);
-    out += words(x.from + 8, legend,
-                 c.x.size() < 2 ? c.name : fmt::format("{}: slope {:.2f}", c.name, fitted_slope(c.x, c.y)), "start",
-                 paint);
-    legend += 15;
+    out += words(
+        x.from + 240 * static_cast<double>(i % 2), y.from + 38 + 16 * static_cast<double>(i / 2),
+        c.x.size() < 3 ? c.name : fmt::format("{}: {:.2f}, {:.2f}", c.name, fitted_slope(c.x, c.y), upper_slope(c)),
+        "start", paint);
   }
   return out;
 }
@@ -148,32 +183,52 @@ std::string ratio_chart(const std::vector<Outcome>& outcomes) {
   std::size_t longest = 0;
   for (const Line& l : all) {
     longest = std::max(longest, l.label.size());
-    for (const Mark& m : l.marks) low = std::min(low, m.times / 1.1), high = std::max(high, m.times * 1.1);
+    for (const Mark& m : l.marks) low = std::min(low, m.times / 1.1), high = std::max(high, m.times * 1.6);
   }
-  constexpr double row = 20, top = 48;
-  const double left = 7.0 * static_cast<double>(longest) + 20, bottom = top + row * static_cast<double>(all.size());
-  const Axis axis{low, high, left, left + 460};
-  std::string body = words(left, 16, "time as a multiple of Rewind's (compiled where it is); right of 1 is slower");
-  for (double v : ticks(axis))
-    body += line(axis.at(v), top - 8, axis.at(v), bottom, ink, v == 1 ? 1.5 : 0.3) +
-            words(axis.at(v), top - 13, fmt::format("{:g}", v), "middle");
+  constexpr double pitch = 11;
+  const double left = std::max(210.0, 7.0 * static_cast<double>(longest) + 20), right = left + 520;
   Names names;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const double y = top + row * (static_cast<double>(i) + 0.5);
-    body += words(left - 10, y + 4, all[i].label, "end") + line(left, y, axis.to, y, ink, 0.2);
-    for (const Mark& m : all[i].marks) body += dot(axis.at(m.times), y, names.colour(m.contender));
+  for (const Line& l : all)
+    for (const Mark& m : l.marks) names.colour(m.contender);
+  std::string head =
+      words(10, 18, "Time as a multiple of Rewind's (compiled, where it is compiled); right of 1 is slower than Rewind",
+            "start", ink, 13);
+  const double top = names.legend(10, 42, right - 10, head) + 20;
+  const Axis axis{low, high, left, right};
+  std::string body, group;
+  double y = top;
+  for (const Line& l : all) {
+    if (l.group != group) body += words(10, y + 18, group = l.group, "start", ink, 13), y += 26;
+    const double height = pitch * static_cast<double>(l.marks.size());
+    body += words(left - 10, y + height / 2 + 4, l.label, "end");
+    for (const Mark& m : l.marks) {
+      const double end = axis.at(m.times), number_at = std::max(end, axis.at(1)) + 4;
+      body += bar(axis.at(1), end, y + 1, pitch - 2, names.colour(m.contender), m.yardstick) +
+              words(number_at, y + pitch - 2,
+                    m.times < 10 ? fmt::format("{:.2f}", m.times) : fmt::format("{:.0f}", m.times), "start", ink, 9);
+      y += pitch;
+    }
+    y += 7;
   }
-  body += names.legend(axis.to + 20, top + 10);
-  return page(axis.to + 260, std::max(bottom + 12, top + 20 + 17.0 * static_cast<double>(names.size())), body);
+  for (double v : ticks(axis))
+    head += line(axis.at(v), top, axis.at(v), y, ink, v == 1 ? 1.5 : 0.3) +
+            words(axis.at(v), top - 5, fmt::format("{:g}", v), "middle");
+  return page(right + 20, y + 10, head + body);
 }
 
 std::string growth_chart(const std::vector<Series>& series) {
   if (series.empty()) return {};
-  constexpr double width = 460, height = 330;
-  std::string body;
-  for (std::size_t i = 0; i < series.size(); ++i)
-    body += panel(series[i], width * static_cast<double>(i % 2), height * static_cast<double>(i / 2), width, height);
-  return page(2 * width, height * static_cast<double>((series.size() + 1) / 2), body);
+  std::string body = words(60, 18, "Slopes over all sizes, and over the upper half; dashed: slope 1", "start", ink, 13);
+  double y = 30;
+  for (std::size_t i = 0; i < series.size(); i += 2) {
+    double height = 0;
+    for (std::size_t k = i; k < std::min(i + 2, series.size()); ++k) {
+      body += panel(series[k], panel_width * static_cast<double>(k - i), y);
+      height = std::max(height, panel_height(series[k]));
+    }
+    y += height;
+  }
+  return page(2 * panel_width, y, body);
 }
 
 }  // namespace rw::bench

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <numeric>
+#include <regex>
 #include <stdexcept>
 #include <thread>
 
@@ -22,6 +22,10 @@ double now(int threads) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+double clock_on_the_wall() { return now(2); }
+
+struct Stopped : std::exception {};
+
 double seconds_of(const Contender& c, int repeats, int threads) {
   const double start = now(threads);
   for (int i = 0; i < repeats; ++i) c.run();
@@ -34,17 +38,24 @@ class Race {
       : threads_(setting.threads),
         quick_(setting.quick),
         seconds_(seconds),
+        end_(clock_on_the_wall() + seconds),
         round_(setting.quick         ? 0.002
                : setting.threads > 1 ? 0.06
                                      : 0.02),
-        contest_(contest) {}
+        contest_(contest),
+        setting_(setting) {}
 
   void run(const Field& field, Outcome& out) {
     const std::vector<Contender> contenders = first_runs(field.contenders, out.absent);
     for (const Contender& c : contenders) out.rows.push_back({c.name, !c.result && !c.measure, bool(c.measure), {}});
     const int rounds = this->rounds();
-    for (int round = 0; round < rounds; ++round)
-      for (std::size_t i = 0; i < contenders.size(); ++i) out.rows[i].rounds.push_back(timed(contenders[i], i));
+    for (int round = 0; round < rounds; ++round) {
+      std::vector<double> turns;
+      for (std::size_t i = 0; i < contenders.size() && !stopped(); ++i) turns.push_back(timed(contenders[i], i));
+      if (turns.size() < contenders.size()) break;
+      for (std::size_t i = 0; i < turns.size(); ++i) out.rows[i].rounds.push_back(turns[i]);
+    }
+    if (!out.rows.empty() && out.rows[0].rounds.empty()) throw Stopped();
   }
 
  private:
@@ -54,6 +65,7 @@ class Race {
     const Contender* first = nullptr;
     Result expected;
     for (const Contender& c : contenders) {
+      if (stopped()) throw Stopped();
       double once = c.measure ? 0 : first_run(c);
       if (c.result && first == nullptr)
         expected = c.result(), first = &c;
@@ -78,8 +90,10 @@ class Race {
 
   int rounds() const {
     if (quick_) return 1;
-    return std::clamp(static_cast<int>(seconds_ / std::max(turn_, 1e-9)), 3, 15);
+    return std::clamp(static_cast<int>((end_ - clock_on_the_wall()) / std::max(turn_, 1e-9)), 3, 15);
   }
+
+  bool stopped() const { return setting_.stopped && setting_.stopped(); }
 
   double timed(const Contender& c, std::size_t i) const {
     if (c.measure) return c.measure();
@@ -98,8 +112,9 @@ class Race {
   static constexpr double patience = 4;  // seconds
   int threads_;
   bool quick_;
-  double seconds_, round_, turn_ = 0;
+  double seconds_, end_, round_, turn_ = 0;
   const Contest& contest_;
+  const Setting& setting_;
   std::vector<int> repeats_;
 };
 
@@ -145,18 +160,27 @@ void compare(const std::string& a, const Result& expected, const std::string& b,
 }
 
 Outcome run(const Contest& contest, const Setting& setting, double seconds) {
+  const double start = clock_on_the_wall();
   Outcome out;
   out.contest = &contest;
   out.threads = setting.threads;
   try {
-    const Field field = contest.make(setting);
+    Field field = contest.make(setting);
     out.absent = field.absent;
+    if (!setting.contenders.empty())
+      std::erase_if(field.contenders, [re = std::regex(setting.contenders)](const Contender& c) {
+        return !std::regex_search(c.name, re);
+      });
     if (field.contenders.empty()) throw std::runtime_error("nobody takes part");
     Race(contest, setting, seconds).run(field, out);
+  } catch (const Stopped&) {
+    out.absent = {"everybody: stopped"};
+    out.rows.clear();
   } catch (const std::exception& e) {
     out.error = e.what();
     out.rows.clear();
   }
+  out.took = clock_on_the_wall() - start;
   return out;
 }
 

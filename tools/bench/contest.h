@@ -37,6 +37,10 @@ struct Setting {
   std::string text = {};
   /// This program, to be started again.
   std::string program = {};
+  /// Those contenders alone whose names contain a match; empty: all.
+  std::string contenders = {};
+  /// Whether the user asked to stop.
+  std::function<bool()> stopped = {};
 };
 
 /// Who takes part, and why others do not.
@@ -56,12 +60,15 @@ struct Contest {
   /// What the table says about the work.
   std::string note = {};
   double tolerance = 1e-3;
-  /// FLOPs of one run, roughly: what does not fit into the time that is left is not begun.
-  double work = 0;
+  /// FLOPs of one run, and the seconds that the least of all runs takes besides, both roughly: what does not fit into
+  /// the time that is left is not begun.
+  double work = 0, seconds = 1;
   /// Run with all cores too, or with them only; part of `--quick`; in a series of growing sizes, the number on its x
   /// axis.
   bool all_cores = false, only_all_cores = false, quick = false;
   double size = 0;
+  /// What the panel of such a series says.
+  std::string series = {};
   /// Contenders come in pairs, with one thread and with all cores: a row's ratio is to its own with one thread.
   bool pairs = false;
   std::function<Field(const Setting&)> make;
@@ -85,6 +92,8 @@ struct Outcome {
   std::vector<std::string> absent;
   /// Why there are no rows.
   std::string error;
+  /// Seconds, all in all.
+  double took = 0;
 
   /// A time or measurement in the contest's unit.
   double shown(const Row& row, double value) const;
@@ -96,7 +105,7 @@ void compare(const std::string& a, const Result& expected, const std::string& b,
              double tolerance);
 
 /// Runs a contest for about `seconds`: every contender once for its result, then in turn, 3 to 15 rounds (1 when
-/// quick), each long enough to be timed. What goes wrong is in `error`.
+/// quick), each long enough to be timed; fewer when `stopped`. What goes wrong is in `error`.
 Outcome run(const Contest& contest, const Setting& setting, double seconds);
 
 }  // namespace rw::bench

@@ -79,6 +79,8 @@ std::vector<Contest> memory_contests() {
     c.name = fmt::format("memory/T/{}", T);
     c.note = "LSTM training step, " + problem(T).shape() + ": the most memory beyond the inputs";
     c.unit = "MB", c.size = static_cast<double>(T), c.quick = T == 10;
+    c.series = "MB that an LSTM's training step takes against T (N16 I128 H128)";
+    c.work = 1.5 * problem(T).work(), c.seconds = 3;
     c.make = [T](const Setting& setting) {
       Field field;
       for (const Maker& m : makers) {

@@ -24,6 +24,8 @@ struct Problem {
   Index T = 1, N = 1, I = 1, H = 1;
   Index layers = 1;
   bool both_ways = false, train = true, gradient_of_x = false;
+  /// Products of numbers rounded to bf16: the compiled form and the primitive's LSTM, where the processor can.
+  bool bf16 = false;
   /// The state after a run is the one before the next: the sampling loop.
   bool carry = false;
 
@@ -69,6 +71,9 @@ std::unique_ptr<Network> rewind_compiled_step(const Problem&, const Inputs&);
 std::unique_ptr<Network> dnnl_primitive(const Problem&, const Inputs&);
 /// Loops in plain C++, the gradient by hand: one layer of LSTM, GRU or tanh RNN.
 std::unique_ptr<Network> plain_loops(const Problem&, const Inputs&);
+
+/// Plain loops beyond this many FLOPs are not waited for.
+constexpr double most_plain_work = 2e10;
 
 /// The contenders of a problem, each with its own copy of the inputs' shared numbers.
 Field recurrent_field(const Problem& problem, const Setting& setting);

@@ -18,11 +18,21 @@ const Problem sizes[] = {
     {.T = 50, .N = 64, .I = 512, .H = 512}, {.T = 25, .N = 128, .I = 1024, .H = 1024},
 };
 
+bool has_primitive(Cell cell) { return cell == Cell::lstm || cell == Cell::gru || cell == Cell::rnn; }
+
+// Turns are not shorter than 20 ms; libtorch takes 80 us for a small step of training; plain loops are slow.
+double least_seconds(const Problem& p) {
+  const double steps = static_cast<double>(p.T * p.layers * (p.both_ways ? 2 : 1) * (p.train ? 3 : 1));
+  const bool plain = has_primitive(p.cell) && p.work() < most_plain_work && !p.gradient_of_x && p.layers == 1;
+  return 0.8 + 5 * 80e-6 * steps + (plain ? 5 * p.work() / 3e10 : 0);
+}
+
 Contest contest(const char* group, const Problem& p, const char* note) {
   Contest c;
   c.name = fmt::format("{}/{}/{}", group, name_of(p.cell), p.shape());
   c.note = note;
   c.work = p.work();
+  c.seconds = least_seconds(p);
   c.all_cores = true;
   c.make = [p](const Setting& setting) { return recurrent_field(p, setting); };
   return c;
@@ -41,8 +51,6 @@ Contest inference(const char* group, Problem p) {
   return contest(group, p, "inference");
 }
 
-bool has_primitive(Cell cell) { return cell == Cell::lstm || cell == Cell::gru || cell == Cell::rnn; }
-
 void add_six_sizes(std::vector<Contest>& all) {
   for (Cell cell : all_cells)
     for (Problem p : sizes) {
@@ -58,6 +66,16 @@ void add_six_sizes(std::vector<Contest>& all) {
       all.push_back(inference("infer", p));
       all.back().quick = p.H == 16;
     }
+}
+
+// Products in bf16, which differ from f32's in the third digit.
+void add_bf16(std::vector<Contest>& all) {
+  for (Problem p : sizes) {
+    p.train = p.gradient_of_x = true, p.bf16 = true;
+    all.push_back(contest("bf16", p, "training step with products in bf16; everybody computes the gradient of x too"));
+    all.back().tolerance = 3e-2;
+    all.back().quick = p.H == 32;
+  }
 }
 
 // The sampling loop: one step of one sequence at a time.
@@ -94,12 +112,15 @@ void add_stacks(std::vector<Contest>& all) {
     for (Index H : {128, 512}) {
       const Index N = H == 128 ? 32 : 64;
       for (Index layers : {2, 4}) {
-        all.push_back(training("stack", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .layers = layers}));
-        all.push_back(training_with_x("stack+dx", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .layers = layers}));
+        const Problem stack{.cell = cell, .T = 50, .N = N, .I = H, .H = H, .layers = layers};
+        all.push_back(training("stack", stack));
+        all.push_back(training_with_x("stack+dx", stack));
+        all.push_back(inference("stack-infer", stack));
       }
-      all.push_back(training("both-ways", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .both_ways = true}));
-      all.push_back(
-          training_with_x("both-ways+dx", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .both_ways = true}));
+      const Problem both_ways{.cell = cell, .T = 50, .N = N, .I = H, .H = H, .both_ways = true};
+      all.push_back(training("both-ways", both_ways));
+      all.push_back(training_with_x("both-ways+dx", both_ways));
+      all.push_back(inference("both-ways-infer", both_ways));
     }
 }
 
@@ -108,6 +129,7 @@ void add_stacks(std::vector<Contest>& all) {
 std::vector<Contest> recurrent_contests() {
   std::vector<Contest> all;
   add_six_sizes(all);
+  add_bf16(all);
   add_one_step(all);
   add_known_shapes(all);
   add_stacks(all);
@@ -122,6 +144,7 @@ std::vector<Contest> growth_contests() {
     c.name = fmt::format("growth/{}/{}", letter, size);
     c.note = "LSTM training step, " + p.shape();
     c.size = static_cast<double>(size), c.all_cores = false;
+    c.series = fmt::format("ms of an LSTM training step against {}", letter);
   };
   for (Index T : {10, 30, 100, 300, 1000, 3000, 10000}) add("T", T, {.T = T, .N = 16, .I = 32, .H = 32});
   for (Index H : {16, 32, 64, 128, 256, 512, 1024, 2048}) add("H", H, {.T = 10, .N = 16, .I = H, .H = H});

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "contest.h"
-#include "settings.h"
 
 namespace rw::bench {
 
@@ -21,19 +20,20 @@ struct Curve {
 };
 /// A group of contests that differ in size alone: "growth/lstm/T".
 struct Series {
-  std::string name, unit;
+  std::string name, unit, what;
   std::vector<Curve> curves;
+
+  std::string title() const { return what.empty() ? name + ", " + unit : what; }
 };
+/// The slope over the upper half of the sizes.
+double upper_slope(const Curve& curve);
 /// The series among the outcomes: contests with a size, whose names begin alike, up to the last slash.
 std::vector<Series> series(const std::vector<Outcome>& outcomes);
 /// Prints a table: a line a size, the slope last.
 void print(const Series& series);
 
-/// A table in Markdown for each group: a line a contest, a column a contender, the median with the least and the most;
-/// last, Rewind's best as a part of the best peer's time.
-std::string markdown(const std::vector<Outcome>& outcomes);
-
-/// Everything, with every round, as a JSON text. `commit` says which sources.
-std::string json(const std::vector<Outcome>& outcomes, const Machine& machine, const std::string& commit);
+/// With four digits or so; the least and the most of a row's rounds, in the contest's unit.
+std::string number(double x);
+std::string spread(const Outcome& outcome, const Row& row);
 
 }  // namespace rw::bench

@@ -1,0 +1,119 @@
+#include "publish.h"
+
+#include <algorithm>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "chart.h"
+#include "report.h"
+#include "tables.h"
+
+namespace rw::bench {
+
+namespace {
+
+// Of the chart on the front page: with one thread.
+constexpr const char* on_the_front_page = "^(overhead|gradbench|char-rnn|train/lstm|train\\+dx/lstm|step)";
+
+struct Highlight {
+  const char *contest, *ours, *theirs, *text;
+};
+constexpr Highlight highlights[] = {
+    {"overhead/backward", "Rewind eager", "libtorch", "an op on 16 floats with its backward, eager; libtorch"},
+    {"train/lstm/T50 N64 I256 H256", "Rewind eager", "libtorch composed",
+     "LSTM training step, T 50 N 64 H 256, eager; libtorch, the same composed"},
+    {"train+dx/lstm/T50 N64 I256 H256", "Rewind compiled", "oneDNN primitive",
+     "the same with the gradient of x, compiled; oneDNN's fused primitive"},
+};
+
+const Row& row_of(const Outcome& o, const std::string& name) {
+  for (const Row& row : o.rows)
+    if (row.name == name) return row;
+  throw std::runtime_error(fmt::format("cannot publish: {} has no row {}", o.contest->name, name));
+}
+
+std::string highlight(const Results& results, const Highlight& h) {
+  for (const Outcome& o : results.outcomes)
+    if (o.contest->name == h.contest && o.threads == 1) {
+      const Row &ours = row_of(o, h.ours), &theirs = row_of(o, h.theirs);
+      const std::string unit = o.contest->unit.substr(0, o.contest->unit.find(' '));
+      return fmt::format("| {} | {} {} | {} {} | {:.2f} |\n", h.text, number(o.shown(ours, ours.median())), unit,
+                         number(o.shown(theirs, theirs.median())), unit, ours.median() / theirs.median());
+    }
+  throw std::runtime_error(fmt::format("cannot publish: {} was not run", h.contest));
+}
+
+std::string machine_line(const Results& r) {
+  const Machine& m = r.machine;
+  return fmt::format(
+      "{}, {} cores; g++ {}; {}; {}; {}. {}, commit {}. Medians, and the least and the most in brackets.", m.processor,
+      m.cores, m.compiler, m.dnnl, m.torch.empty() ? "no libtorch" : m.torch, m.blas.empty() ? "no OpenBLAS" : m.blas,
+      r.date.substr(0, 10), r.commit);
+}
+
+// What was not run, once a reason.
+std::string left_out(const Results& r) {
+  std::vector<std::pair<std::string, std::string>> by_reason;  // and the contests
+  for (const Outcome& o : r.outcomes) {
+    if (!o.rows.empty()) continue;
+    const std::string why = !o.error.empty() ? o.error : o.absent.empty() ? "no reason" : o.absent[0];
+    auto at = std::find_if(by_reason.begin(), by_reason.end(), [&](const auto& p) { return p.first == why; });
+    if (at == by_reason.end()) at = by_reason.insert(at, {why, ""});
+    at->second += fmt::format("{}`{}` [{}]", at->second.empty() ? "" : ", ", o.contest->name, o.threads);
+  }
+  std::string out;
+  for (const auto& reason : by_reason) out += fmt::format("Not run ({}): {}.\n\n", reason.first, reason.second);
+  return out;
+}
+
+std::string read(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) throw std::runtime_error("cannot read " + path);
+  return text.str();
+}
+
+std::vector<Outcome> front_page(const Results& r) {
+  const std::regex wanted(on_the_front_page);
+  std::vector<Outcome> out;
+  for (const Outcome& o : r.outcomes)
+    if (o.threads == 1 && std::regex_search(o.contest->name, wanted)) out.push_back(o);
+  return out;
+}
+
+}  // namespace
+
+std::string replaced(const std::string& page, const std::string& name, const std::string& text) {
+  const std::string begin = "<!-- " + name + " -->\n", end = "<!-- end of " + name + " -->";
+  const std::size_t from = page.find(begin), to = page.find(end);
+  if (from == std::string::npos || to == std::string::npos || to < from)
+    throw std::runtime_error(fmt::format("the page has no lines '<!-- {0} -->' and '<!-- end of {0} -->'", name));
+  return page.substr(0, from + begin.size()) + text + page.substr(to);
+}
+
+void publish(const Results& r, const std::string& root) {
+  std::string rows = "| | Rewind | the other | ratio |\n|---|---|---|---|\n";
+  for (const Highlight& h : highlights) rows += highlight(r, h);
+  const std::string readme = root + "/README.md", page = root + "/tools/bench/README.md";
+  const std::pair<std::string, std::string> files[] = {
+      {readme, replaced(read(readme), "three rows", rows)},
+      {page, replaced(read(page), "tables", machine_line(r) + "\n\n" + left_out(r) + markdown(r.outcomes))},
+      {root + "/docs/benchmark.svg", ratio_chart(front_page(r))},
+      {root + "/docs/growth.svg", growth_chart(series(r.outcomes))}};
+  for (const auto& file : files) {
+    if (file.second.empty()) continue;
+    std::ofstream out(file.first);
+    out << file.second;
+    out.close();
+    if (!out) throw std::runtime_error("cannot write " + file.first);
+    fmt::print("wrote {}\n", file.first);
+  }
+}
+
+}  // namespace rw::bench
