@@ -186,7 +186,7 @@ detail::Bf16Product* Lowering::bf16_product(NodeId i, const Plan::Product& p, bo
   known->second = p_.bf16_products_.back().get();
   p_.packed_bytes_ += known->second->bytes();
   p_.steps_.push_back({Plan::Kind::pack, static_cast<std::uint32_t>(p_.packs_.size()), pointer(b), i});
-  p_.packs_.push_back({.bf16 = known->second});
+  p_.packs_.push_back({.bf16 = known->second, .parameter = untrained(b)});
   return known->second;
 }
 
@@ -247,9 +247,15 @@ void Lowering::find_shared_matrices() {
   }
 }
 
+const Parameter::Data* Lowering::untrained(NodeId value) const {
+  const Place& place = p_.layout_.places[value];
+  return g_.effects.empty() && place.base == Base::parameter ? g_.store->parameters[place.id].data.get() : nullptr;
+}
+
 // The panels of a product's matrix, packed before its first use; null when that does not pay.
 const float* Lowering::packed(NodeId i, const Plan::Product& p) {
-  constexpr int worth = 4;  // packing costs about as much as a product of few rows
+  // Packing costs about as much as a product of few rows; but what is not trained is packed once for all replays.
+  const int worth = untrained(g_.in(i, 1)) != nullptr ? 1 : 4;
   const std::uint64_t key = matrix_key(g_.in(i, 1), p.tb);
   const auto uses = uses_of_matrix_.find(key);
   if (uses == uses_of_matrix_.end() || uses->second < worth || p.dtype != DType::f32 ||
@@ -263,7 +269,7 @@ const float* Lowering::packed(NodeId i, const Plan::Product& p) {
   p_.packed_.emplace_back(to);
   p_.packed_bytes_ += bytes;
   p_.steps_.push_back({Plan::Kind::pack, static_cast<std::uint32_t>(p_.packs_.size()), pointer(g_.in(i, 1)), i});
-  p_.packs_.push_back({p.tb, p.k, p.n, p.ldb, reinterpret_cast<float*>(to), nullptr});
+  p_.packs_.push_back({p.tb, p.k, p.n, p.ldb, reinterpret_cast<float*>(to), nullptr, untrained(g_.in(i, 1))});
   return known->second = reinterpret_cast<float*>(to);
 }
 

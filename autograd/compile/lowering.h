@@ -38,6 +38,7 @@ class Lowering {
   void find_direct_gradients();
   void find_shared_matrices();
   const float* packed(NodeId product, const Plan::Product& shape);
+  const Parameter::Data* untrained(NodeId value) const;  // a parameter, in a plan without gradients; or null
 
   Plan& p_;
   const Graph& g_;

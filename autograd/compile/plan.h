@@ -64,6 +64,11 @@ class Plan {
     Index k = 0, n = 0, ldb = 0;
     float* to = nullptr;
     detail::Bf16Product* bf16 = nullptr;  // in place of all else
+    // What was packed last: the numbers of a parameter that nobody has edited since are packed already.
+    const Parameter::Data* parameter = nullptr;
+    const void* from = nullptr;
+    std::uint64_t version = 0;
+    bool is_known(const void* data);
   };
   // Where a pointer comes from, for those that may change from replay to replay.
   struct Patch {

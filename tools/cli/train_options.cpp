@@ -98,7 +98,7 @@ void add_training_options(CLI::App& app, TrainCommand& c) {
 void add_run_options(CLI::App& app, TrainCommand& c) {
   app.add_option("--epochs", c.budget.epochs, "End after so many passes over the text (10, when nothing else ends it)")
       ->group("Run");
-  app.add_option("--steps", c.budget.steps, "End after so many updates")->group("Run");
+  app.add_option("--steps", c.budget.steps, "End after so many updates; 0: no such limit")->group("Run");
   app.add_option("--seconds", c.budget.seconds, "End after so much time")->group("Run");
   app.add_option("--out", c.files.out, "The model, a safetensors file (model.safetensors)")->group("Run");
   app.add_option("--curve", c.files.curve, "Draw the losses into this SVG file")->group("Run");
@@ -125,7 +125,7 @@ bool was_given(const TrainCommand& command, const std::string& name) {
 
 void check_rest(const TrainCommand& c) {
   if (c.files.texts.empty()) throw Error("which TEXT to learn? (see rewind train --help)");
-  need_count("--threads", c.threads, 0);
+  need_count("--threads", c.threads, 0, 1024);
   need_count("--pause-after", c.pause_after, 0);
   check(c.budget);
 }
