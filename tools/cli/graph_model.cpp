@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <CLI/CLI.hpp>
+
 #include <rewind/core/error.h>
 #include <rewind/models/any_cell.h>
 #include <rewind/models/bidirectional.h>
@@ -85,6 +87,18 @@ std::string GraphModel::name() const {
   if (!file.empty()) return file + length;
   const std::string what = cell + (bidirectional ? ", both directions" : "");
   return (layers == 1 ? what : std::to_string(layers) + " layers of " + what) + length;
+}
+
+void add_model_options(CLI::App& app, GraphModel& what, const char* verb) {
+  app.add_option("MODEL", what.file, std::string("What rewind train made; without it, a new cell is ") + verb);
+  app.add_option("--cell", what.cell, "One of " + cells_with_options());
+  app.add_option("--steps", what.steps, "Time steps");
+  app.add_option("--layers", what.layers, "Layers, one above the other");
+  app.add_flag("--bidirectional", what.bidirectional, "Each layer reads in both directions");
+  app.add_option("--in", what.in, "Features of the input");
+  app.add_option("--hidden", what.hidden, "Features of the state");
+  app.add_option("--batch", what.batch, "Sequences side by side");
+  app.add_option("--seed", what.seed, "Seed of weights and input");
 }
 
 BuiltModel build_model(const GraphModel& what) {

@@ -7,6 +7,10 @@
 #include <rewind/autograd/tape.h>
 #include <rewind/models/module.h>
 
+namespace CLI {
+class App;
+}
+
 namespace rw::cli {
 
 /// What `rewind graph` draws and `rewind gradcheck` checks: a saved model, or a built-in cell by name.
@@ -20,6 +24,9 @@ struct GraphModel {
   /// "2 layers of lstm, 500 steps", or the file and the steps.
   std::string name() const;
 };
+
+/// Gives `app` the options that say what. Without a file, a new cell is "drawn", for example: the verb.
+void add_model_options(CLI::App& app, GraphModel& what, const char* verb);
 
 /// A model, and its scalar loss over `steps` steps of random input, recorded on any tape. The numbers are the same each
 /// time.
