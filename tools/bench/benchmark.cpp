@@ -17,6 +17,7 @@
 #include "chart.h"
 #include "contests.h"
 #include "options.h"
+#include "peak.h"
 #include "peers.h"
 #include "publish.h"
 #include "report.h"
@@ -42,8 +43,9 @@ void stop_at_a_signal() {
 
 std::vector<Contest> all_contests() {
   std::vector<Contest> all;
-  for (const auto part : {overhead_contests, gradbench_contests, char_rnn_contests, recurrent_contests, thread_contests,
-                          elementwise_contests, gemm_contests, memory_contests, growth_contests}) {
+  for (const auto part :
+       {overhead_contests, gradbench_contests, char_rnn_contests, recurrent_contests, thread_contests,
+        elementwise_contests, gemm_contests, memory_contests, growth_contests, cell_contests, checkpoint_contests}) {
     std::vector<Contest> more = part();
     std::move(more.begin(), more.end(), std::back_inserter(all));
   }
@@ -124,6 +126,7 @@ std::vector<Outcome> raced(const std::vector<Entry>& entries, const Options& o) 
                             o.text,
                             std::filesystem::read_symlink("/proc/self/exe").string(),
                             o.contenders,
+                            o.profile,
                             [] { return stop != 0; }};
       use_threads(setting.threads);
       out.push_back(run(*entries[i].contest, setting, seconds));

@@ -167,7 +167,7 @@ std::string panel(const Series& s, double left, double top) {
     }
     out += fmt::format("<polyline points='{}' fill='none' stroke='{}' stroke-width='1.5'/>\n", points, paint);
     out += words(
-        x.from + 240 * static_cast<double>(i % 2), y.from + 38 + 16 * static_cast<double>(i / 2),
+        x.from + 280 * static_cast<double>(i % 2), y.from + 38 + 16 * static_cast<double>(i / 2),
         c.x.size() < 3 ? c.name : fmt::format("{}: {:.2f}, {:.2f}", c.name, fitted_slope(c.x, c.y), upper_slope(c)),
         "start", paint);
   }
@@ -216,7 +216,10 @@ std::string ratio_chart(const std::vector<Outcome>& outcomes) {
   return page(right + 20, y + 10, head + body);
 }
 
-std::string growth_chart(const std::vector<Series>& series) {
+std::string growth_chart(const std::vector<Series>& all) {
+  std::vector<Series> series;
+  for (const Series& s : all)
+    if (!s.curves.empty()) series.push_back(s);
   if (series.empty()) return {};
   std::string body = words(60, 18, "Slopes over all sizes, and over the upper half; dashed: slope 1", "start", ink, 13);
   double y = 30;
