@@ -195,6 +195,11 @@ class CheckpointedBptt {
           std::find_if(all.begin(), all.begin() + i, [&](const Tensor& t) { return t.same(all[i]); }) - all.begin());
   }
 
+  void check_tape(const Tensor& loss) {
+    if (&loss.tape().data() != &tape_.data())
+      throw Error("checkpointed bptt: the loss is on another tape: record it on that of the state it is given");
+  }
+
   Index block_end(const Run& r, Index t) const { return std::min(t + options_.block, r.steps); }
   std::size_t block_of(Index t) const { return static_cast<std::size_t>(t / options_.block); }
 
@@ -207,6 +212,7 @@ class CheckpointedBptt {
       for (std::size_t i = 0; i < states_.size(); ++i) {
         const Tensor loss = r.losses.each(t + static_cast<Index>(i), states_[i]);
         if (loss.same(Tensor())) continue;
+        check_tape(loss);
         if (first) r.loss += loss.item();
         if (roots != nullptr) roots->push_back({loss});
       }
@@ -279,6 +285,7 @@ class CheckpointedBptt {
 
   // Where a loss of the last state alone has no gradient, `backward` says why.
   void reverse_last(Run& r, Index from, Tensor loss) {
+    check_tape(loss);
     if (!loss.needs_grad()) rw::backward(loss);
     sums_.run({{loss}});
     r.loss = loss.item();

@@ -61,6 +61,7 @@ class Layers {
     for (const LayerWeights& w : inputs.layers) cells_.push_back(make_cell<C>(p, w));
   }
   void zero_grad() {
+    if (!problem_.train) return;  // inference has no gradients, and nobody else clears any
     for (const C& cell : cells_) cell.zero_grad();
     if (leaf_) leaf_->zero_grad();
   }

@@ -49,15 +49,7 @@ void add_gradcheck(CLI::App& rewind) {
   c->model.hidden = 4;
   c->model.in = 3;
   c->model.batch = 2;
-  app->add_option("MODEL", c->model.file, "What rewind train made; without it, a new cell is checked");
-  app->add_option("--cell", c->model.cell, "One of " + cells_with_options());
-  app->add_option("--steps", c->model.steps, "Time steps");
-  app->add_option("--layers", c->model.layers, "Layers, one above the other");
-  app->add_flag("--bidirectional", c->model.bidirectional, "Each layer reads in both directions");
-  app->add_option("--in", c->model.in, "Features of the input");
-  app->add_option("--hidden", c->model.hidden, "Features of the state");
-  app->add_option("--batch", c->model.batch, "Sequences side by side");
-  app->add_option("--seed", c->model.seed, "Seed of weights and input");
+  add_model_options(*app, c->model);
   app->add_option("--order", c->options.order, "1: gradients; 2: second derivatives, too")->check(CLI::Range(1, 2));
   app->add_option("--elements", c->options.elements,
                   "Elements to check one by one; 0: what half a minute is enough for")

@@ -89,15 +89,7 @@ void graph(const GraphCommand& c) {
 void add_graph(CLI::App& rewind) {
   CLI::App* app = rewind.add_subcommand("graph", "Draw the graph that a cell or a saved model records");
   const auto c = std::make_shared<GraphCommand>();
-  app->add_option("MODEL", c->model.file, "What rewind train made; without it, a new cell is drawn");
-  app->add_option("--cell", c->model.cell, "One of " + cells_with_options());
-  app->add_option("--steps", c->model.steps, "Time steps");
-  app->add_option("--layers", c->model.layers, "Layers, one above the other");
-  app->add_flag("--bidirectional", c->model.bidirectional, "Each layer reads in both directions");
-  app->add_option("--in", c->model.in, "Features of the input");
-  app->add_option("--hidden", c->model.hidden, "Features of the state");
-  app->add_option("--batch", c->model.batch, "Sequences side by side");
-  app->add_option("--seed", c->model.seed, "Seed of weights and input");
+  add_model_options(*app, c->model);
   app->add_flag("--fold", c->fold, "Draw the repeated steps once, with z^-1 edges");
   app->add_option("--window", c->window, "Draw the first so many steps, and the last; 0: all")
       ->check(CLI::Range(0, 1000000));
