@@ -17,6 +17,7 @@
 #include "chart.h"
 #include "contests.h"
 #include "options.h"
+#include "peak.h"
 #include "peers.h"
 #include "publish.h"
 #include "report.h"
@@ -42,8 +43,9 @@ void stop_at_a_signal() {
 
 std::vector<Contest> all_contests() {
   std::vector<Contest> all;
-  for (const auto part : {overhead_contests, gradbench_contests, char_rnn_contests, recurrent_contests, thread_contests,
-                          elementwise_contests, gemm_contests, memory_contests, growth_contests}) {
+  for (const auto part :
+       {overhead_contests, gradbench_contests, char_rnn_contests, recurrent_contests, thread_contests,
+        elementwise_contests, gemm_contests, memory_contests, growth_contests, cell_contests, checkpoint_contests}) {
     std::vector<Contest> more = part();
     std::move(more.begin(), more.end(), std::back_inserter(all));
   }
@@ -108,8 +110,8 @@ Outcome not_run(const Entry& e, const char* why) {
   return {e.contest, e.threads, {}, {std::string("everybody: ") + why}, {}};
 }
 
-/// Runs what fits, the most important first; the outcomes are in the order of `all`.
-std::vector<Outcome> raced(const std::vector<Contest>& all, const std::vector<Entry>& entries, const Options& o) {
+/// Runs what fits, the most important first; the outcomes are in the order in which the contests are in memory.
+std::vector<Outcome> raced(const std::vector<Entry>& entries, const Options& o) {
   const Stopwatch watch;
   std::vector<double> least;
   for (const Entry& e : entries) least.push_back(o.quick ? 0 : least_seconds(e));
@@ -124,6 +126,7 @@ std::vector<Outcome> raced(const std::vector<Contest>& all, const std::vector<En
                             o.text,
                             std::filesystem::read_symlink("/proc/self/exe").string(),
                             o.contenders,
+                            o.profile,
                             [] { return stop != 0; }};
       use_threads(setting.threads);
       out.push_back(run(*entries[i].contest, setting, seconds));
@@ -160,7 +163,7 @@ int run_all(const Options& o) {
   results.date = utc_now(), results.commit = o.commit, results.machine = machine();
   print(results.machine);
   stop_at_a_signal();
-  results.outcomes = raced(all, entries, o);
+  results.outcomes = raced(entries, o);
   for (const Series& s : series(results.outcomes)) print(s);
   write_files(o, results);
   const auto wrong = std::count_if(results.outcomes.begin(), results.outcomes.end(),

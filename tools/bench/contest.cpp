@@ -56,6 +56,8 @@ class Race {
       for (std::size_t i = 0; i < turns.size(); ++i) out.rows[i].rounds.push_back(turns[i]);
     }
     if (!out.rows.empty() && out.rows[0].rounds.empty()) throw Stopped();
+    for (const Contender& c : contenders)
+      if (setting_.profile && c.profile) out.profiles.push_back(c.name + ":\n" + c.profile());
   }
 
  private:

@@ -27,6 +27,8 @@ struct Contender {
   std::function<void()> prepare = {};
   /// Measures something other than time, in the contest's unit, in place of `run`.
   std::function<double()> measure = {};
+  /// Where its time goes, as a text.
+  std::function<std::string()> profile = {};
 };
 
 /// What a contest is run with.
@@ -39,6 +41,8 @@ struct Setting {
   std::string program = {};
   /// Those contenders alone whose names contain a match; empty: all.
   std::string contenders = {};
+  /// Ask contenders where their time goes.
+  bool profile = false;
   /// Whether the user asked to stop.
   std::function<bool()> stopped = {};
 };
@@ -94,6 +98,8 @@ struct Outcome {
   std::string error;
   /// Seconds, all in all.
   double took = 0;
+  /// What contenders say about where their time goes.
+  std::vector<std::string> profiles = {};
 
   /// A time or measurement in the contest's unit.
   double shown(const Row& row, double value) const;

@@ -2,7 +2,6 @@
 
 // All contests, a function a file.
 
-#include <optional>
 #include <vector>
 
 #include "contest.h"
@@ -18,9 +17,7 @@ std::vector<Contest> gemm_contests();
 std::vector<Contest> elementwise_contests();
 std::vector<Contest> char_rnn_contests();
 std::vector<Contest> memory_contests();
-
-/// Memory is measured in a process of its own: this program, started with the arguments "--peak-of CONTENDER T". Does
-/// that and returns the exit code when these are its arguments.
-std::optional<int> measure_peak(int argc, char** argv);
+std::vector<Contest> cell_contests();
+std::vector<Contest> checkpoint_contests();
 
 }  // namespace rw::bench

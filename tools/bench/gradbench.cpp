@@ -17,12 +17,6 @@ namespace {
 
 constexpr Index b = 14;
 
-Array random_array(Rng& rng, const Shape& shape) {
-  Array out(shape, DType::f64);
-  for (double& x : out.span<double>()) x = rng.uniform(-1, 1);
-  return out;
-}
-
 struct Data {
   Index layers, T;
   Array h0, c0, sequence;  // [layers, b], [layers, b], [T, b]
@@ -30,9 +24,9 @@ struct Data {
   std::vector<Array> values;  // of the weights
   Data(Index l, Index t) : layers(l), T(t), sequence(Shape{t, b}, DType::f64) {
     Rng rng(1);
-    h0 = random_array(rng, {l, b}), c0 = random_array(rng, {l, b});
+    h0 = uniform(rng, {l, b}, -1, 1).to(DType::f64), c0 = uniform(rng, {l, b}, -1, 1).to(DType::f64);
     for (double& x : sequence.span<double>()) x = rng.uniform(0, 1) < 0.5 ? 0 : 1;
-    for (Index i = 0; i < 8 * l + 3; ++i) values.push_back(random_array(rng, {b}));
+    for (Index i = 0; i < 8 * l + 3; ++i) values.push_back(uniform(rng, {b}, -1, 1).to(DType::f64));
   }
 };
 
@@ -162,7 +156,7 @@ std::vector<Contest> gradbench_contests() {
     const Index layers = size.first, T = size.second;
     Contest c;
     c.name = fmt::format("gradbench/lstm/l{} T{}", layers, T);
-    c.note = "f64, one gradient to all weights";
+    c.note = "one gradient to all weights, f64";
     c.tolerance = 1e-9;
     c.quick = layers == 2;
     c.make = [layers, T](const Setting&) { return field(layers, T); };

@@ -8,7 +8,8 @@ namespace rw::bench {
 const char* const usage =
     "usage: benchmark [--filter RE] [--contenders RE] [--budget SECONDS] [--threads N] [--quick] [--list] [--text "
     "FILE]\n"
-    "                 [--json FILE] [--svg FILE] [--markdown FILE] [--publish] [--from FILE] [--commit TEXT]\n"
+    "                 [--text FILE] [--json FILE] [--svg FILE] [--markdown FILE] [--publish] [--from FILE] [--commit "
+    "TEXT]\n"
     "  --filter RE       contests whose names contain a match, e.g. 'train/lstm' or '^gemm'\n"
     "  --contenders RE   only contenders whose names contain a match, e.g. 'compiled|oneDNN'\n"
     "  --budget SECONDS  about how long it may take (1800); what matters most comes first, what does not fit is said\n"
@@ -18,6 +19,7 @@ const char* const usage =
     "                    everything works, not how fast it is\n"
     "  --list            the names of the contests, in the order in which they run, and their least seconds\n"
     "  --text FILE       the text for char-rnn; otherwise the project's own sources\n"
+    "  --profile         and where the time of the compiled ones goes\n"
     "  --json FILE       everything, with every round\n"
     "  --markdown FILE   tables, one for each group of contests and number of threads\n"
     "  --svg FILE        ratios, a row a contest; curves of growth go into FILE-growth.svg\n"
@@ -44,7 +46,8 @@ double number_of(const std::string& option, const std::string& value) {
 
 Options parsed(int argc, char** argv) {
   Options o;
-  const std::map<std::string, bool*> switches{{"--quick", &o.quick}, {"--list", &o.list}, {"--publish", &o.publish}};
+  const std::map<std::string, bool*> switches{
+      {"--quick", &o.quick}, {"--list", &o.list}, {"--publish", &o.publish}, {"--profile", &o.profile}};
   const std::map<std::string, std::string*> texts{
       {"--filter", &o.filter}, {"--contenders", &o.contenders}, {"--text", &o.text}, {"--json", &o.json},
       {"--svg", &o.svg},       {"--markdown", &o.markdown},     {"--from", &o.from}, {"--commit", &o.commit}};

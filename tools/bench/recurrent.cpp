@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include <rewind/core/random.h>
+#include <rewind/models/init.h>
 
 #include "peers.h"
 
@@ -15,22 +15,16 @@ namespace rw::bench {
 
 namespace {
 
-Array random_array(Rng& rng, const Shape& shape, double width, double middle = 0) {
-  Array a(shape);
-  for (float& v : a.span<float>()) v = static_cast<float>(rng.uniform(middle - width, middle + width));
-  return a;
-}
-
 LayerWeights random_layer(Rng& rng, const Problem& p, Index in) {
   const double width = 1 / std::sqrt(static_cast<double>(p.H));
   const Index gates = gates_of(p.cell) * p.H;
   LayerWeights w;
-  w.W = random_array(rng, {in, gates}, width);
-  w.R = random_array(rng, {p.H, gates}, width);
-  w.b = random_array(rng, {gates}, 0.1);
+  w.W = uniform(rng, {in, gates}, -width, width);
+  w.R = uniform(rng, {p.H, gates}, -width, width);
+  w.b = uniform(rng, {gates}, -0.1, 0.1);
   w.extra = Array(Shape{1});
-  if (p.cell == Cell::peephole) w.extra = random_array(rng, {3 * p.H}, 0.5);
-  if (p.cell == Cell::layer_norm) w.extra = random_array(rng, {10 * p.H}, 0.2, 1);
+  if (p.cell == Cell::peephole) w.extra = uniform(rng, {3 * p.H}, -0.5, 0.5);
+  if (p.cell == Cell::layer_norm) w.extra = uniform(rng, {10 * p.H}, 0.8, 1.2);
   return w;
 }
 
@@ -38,11 +32,24 @@ struct Maker {
   const char* name;
   NetworkMaker make;
   const char* why_not;
+  bool bf16 = false;
 };
 
-std::vector<Maker> makers(const Problem& p) {
+// Products in bf16, and the same in f32.
+std::vector<Maker> bf16_makers() {
+  const char* cannot = "the processor has no AVX512_BF16";
+  return {{"Rewind compiled, bf16", rewind_compiled, cannot, true},
+          {"oneDNN primitive, bf16", dnnl_primitive, cannot, true},
+          {"Rewind compiled", rewind_compiled, ""},
+          {"oneDNN primitive", dnnl_primitive, ""}};
+}
+
+std::vector<Maker> makers(const Problem& p, int threads) {
+  if (p.bf16) return bf16_makers();
   std::vector<Maker> out{{"Rewind eager", p.carry ? rewind_eager_step : rewind_eager, ""},
                          {"Rewind compiled", p.carry ? rewind_compiled_step : rewind_compiled, ""}};
+  if (threads > 1 && (p.layers > 1 || p.both_ways))
+    out.push_back({"Rewind compiled, one kernel at a time", rewind_one_at_a_time, ""});
   const char* other_work = "other cells, or other gradients";
   // The primitive always computes the gradient of x.
   if (!p.train || p.gradient_of_x) out.push_back({"oneDNN primitive", dnnl_primitive, other_work});
@@ -59,7 +66,9 @@ std::vector<Maker> makers(const Problem& p) {
 // Keeps the inputs alive for its network, which is made at the first run, so that at no time more are alive than
 // needed.
 Contender contender(const char* name, std::shared_ptr<Network> network, std::shared_ptr<Inputs> inputs) {
-  return {name, [network, inputs] { network->run(); }, [network] { return network->result(); }};
+  Contender out{name, [network, inputs] { network->run(); }, [network] { return network->result(); }};
+  out.profile = [network] { return network->profile(); };
+  return out;
 }
 
 }  // namespace
@@ -95,7 +104,7 @@ double Problem::work() const {
 
 Inputs::Inputs(const Problem& p) {
   Rng rng(1);
-  x = random_array(rng, {p.T, p.N, p.I}, 1);
+  x = uniform(rng, {p.T, p.N, p.I}, -1, 1);
   const Index directions = p.both_ways ? 2 : 1;
   for (Index l = 0; l < p.layers; ++l)
     for (Index d = 0; d < directions; ++d) layers.push_back(random_layer(rng, p, l == 0 ? p.I : p.H * directions));
@@ -112,14 +121,16 @@ std::vector<double> sample(const float* numbers, Index n) {
 Field recurrent_field(const Problem& p, const Setting& setting) {
   auto inputs = std::make_shared<Inputs>(p);
   Field field;
-  for (const Maker& m : makers(p)) {
+  for (const Maker& m : makers(p, setting.threads)) {
     const bool plain = m.make == plain_loops;
     if (plain && (p.work() > most_plain_work || setting.threads > 1)) {
       field.absent.push_back(
           fmt::format("{}: {}", m.name, setting.threads > 1 ? "have no threads" : "would take too long"));
       continue;
     }
-    std::shared_ptr<Network> network = m.make(p, *inputs);
+    Problem its = p;
+    its.bf16 = m.bf16;
+    std::shared_ptr<Network> network = m.make(its, *inputs);
     if (network == nullptr)
       field.absent.push_back(fmt::format("{}: {}", m.name, m.why_not));
     else

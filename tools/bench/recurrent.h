@@ -24,6 +24,8 @@ struct Problem {
   Index T = 1, N = 1, I = 1, H = 1;
   Index layers = 1;
   bool both_ways = false, train = true, gradient_of_x = false;
+  /// Products of numbers rounded to bf16: the compiled form and the primitive's LSTM, where the processor can.
+  bool bf16 = false;
   /// The state after a run is the one before the next: the sampling loop.
   bool carry = false;
 
@@ -53,6 +55,8 @@ class Network {
   virtual void run() = 0;
   /// Of the last run: the last h; the gradients of W, R and b of the first layer, and of x, as `sample` picks them.
   virtual Result result() = 0;
+  /// Where its time goes, as a text; empty for those who cannot say.
+  virtual std::string profile() { return {}; }
 };
 using NetworkMaker = std::unique_ptr<Network> (*)(const Problem&, const Inputs&);
 
@@ -62,6 +66,8 @@ std::vector<double> sample(const float* numbers, Index n);
 // Null where a contender cannot do the problem.
 std::unique_ptr<Network> rewind_eager(const Problem&, const Inputs&);
 std::unique_ptr<Network> rewind_compiled(const Problem&, const Inputs&);
+/// The same without threads of their own for branches: one kernel at a time, which all threads share.
+std::unique_ptr<Network> rewind_one_at_a_time(const Problem&, const Inputs&);
 /// For a problem that carries its state: one step.
 std::unique_ptr<Network> rewind_eager_step(const Problem&, const Inputs&);
 std::unique_ptr<Network> rewind_compiled_step(const Problem&, const Inputs&);

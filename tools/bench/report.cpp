@@ -60,6 +60,7 @@ void print(const Outcome& o) {
                number(o.shown(row, row.median())), spread(o, row), ratios(o, i));
   }
   for (const std::string& why : o.absent) fmt::print("  not run: {}\n", why);
+  for (const std::string& text : o.profiles) fmt::print("{}\n", text);
   std::fflush(stdout);
 }
 

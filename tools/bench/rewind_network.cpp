@@ -3,6 +3,7 @@
 #include <optional>
 
 #include <rewind/autograd/compile/compile.h>
+#include <rewind/core/gemm_bf16.h>
 #include <rewind/rewind.h>
 
 #include "recurrent.h"
@@ -60,6 +61,7 @@ class Layers {
     for (const LayerWeights& w : inputs.layers) cells_.push_back(make_cell<C>(p, w));
   }
   void zero_grad() {
+    if (!problem_.train) return;  // inference has no gradients, and nobody else clears any
     for (const C& cell : cells_) cell.zero_grad();
     if (leaf_) leaf_->zero_grad();
   }
@@ -127,33 +129,36 @@ class Eager : public Network {
 template <class C>
 class CompiledNetwork : public Network {
  public:
-  CompiledNetwork(const Problem& p, const Inputs& inputs) : layers_(p, inputs), step_(traced(layers_)) {}
+  CompiledNetwork(const Problem& p, const Inputs& inputs, Passes passes = Passes::all())
+      : layers_(p, inputs), step_(traced(layers_, passes)) {}
   void run() override {
     layers_.zero_grad();
     last_ = step_(layers_.x()).last;
   }
   Result result() override { return layers_.result(last_); }
+  std::string profile() override { return step_.explain() + "\n" + step_.profile(3); }
 
  private:
-  static auto traced(Layers<C>& layers) {
+  static auto traced(Layers<C>& layers, Passes passes) {
     return compile(
         [&layers](Tape& tape, Tensor x) {
           return layers.record(tape, layers.problem().gradient_of_x ? layers.leaf(tape) : x);
         },
+        CompileOptions{.passes = passes, .matmul = layers.problem().bf16 ? Precision::bf16 : Precision::full},
         layers.x());
   }
   Layers<C> layers_;
-  decltype(traced(std::declval<Layers<C>&>())) step_;
+  decltype(traced(std::declval<Layers<C>&>(), Passes::all())) step_;
   Tensor last_;
 };
 
-template <template <class> class Form>
-std::unique_ptr<Network> make(const Problem& p, const Inputs& inputs) {
+template <template <class> class Form, class... Options>
+std::unique_ptr<Network> make(const Problem& p, const Inputs& inputs, Options... options) {
   switch (p.cell) {
-    case Cell::gru: return std::make_unique<Form<GruCell>>(p, inputs);
-    case Cell::rnn: return std::make_unique<Form<RnnCell>>(p, inputs);
-    case Cell::mgu: return std::make_unique<Form<MguCell>>(p, inputs);
-    default: return std::make_unique<Form<LstmCell>>(p, inputs);  // with peepholes, or layer norm
+    case Cell::gru: return std::make_unique<Form<GruCell>>(p, inputs, options...);
+    case Cell::rnn: return std::make_unique<Form<RnnCell>>(p, inputs, options...);
+    case Cell::mgu: return std::make_unique<Form<MguCell>>(p, inputs, options...);
+    default: return std::make_unique<Form<LstmCell>>(p, inputs, options...);  // with peepholes, or layer norm
   }
 }
 
@@ -161,7 +166,12 @@ std::unique_ptr<Network> make(const Problem& p, const Inputs& inputs) {
 
 std::unique_ptr<Network> rewind_eager(const Problem& p, const Inputs& inputs) { return make<Eager>(p, inputs); }
 std::unique_ptr<Network> rewind_compiled(const Problem& p, const Inputs& inputs) {
+  if (p.bf16 && !detail::has_bf16()) return nullptr;
   return make<CompiledNetwork>(p, inputs);
+}
+
+std::unique_ptr<Network> rewind_one_at_a_time(const Problem& p, const Inputs& inputs) {
+  return make<CompiledNetwork>(p, inputs, Passes::all() - Pass::branch);
 }
 
 }  // namespace rw::bench

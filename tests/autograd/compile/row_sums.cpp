@@ -17,7 +17,7 @@ Tensor normalised(Tensor x) {
 
 TEST_CASE("sums of rows run inside kernels, bit for bit") {
   for (DType dtype : {DType::f32, DType::f64}) {
-    for (const Shape& shape : {Shape{6, 64}, Shape{2, 3, 40}, Shape{1, 33}, Shape{5, 100}}) {
+    for (const Shape& shape : {Shape{6, 64}, Shape{2, 3, 40}, Shape{1, 33}, Shape{5, 100}, Shape{2, 1100}}) {
       CAPTURE(shape.str());
       const std::vector<Array> x{random_array(shape, 1, 1, dtype), random_array(Shape{shape.cols()}, 2, 1, dtype)};
       const auto f = [](Tape&, const std::vector<Tensor>& in) {
@@ -31,6 +31,18 @@ TEST_CASE("sums of rows run inside kernels, bit for bit") {
         CHECK(disagreement(f, x, {}, {.passes = Passes::all() - p}) < (dtype == DType::f32 ? 1e-4 : 1e-12));
     }
   }
+}
+
+TEST_CASE("rows of one number are summed, too, and what is stretched to rows") {
+  const std::vector<Array> x{random_array(Shape{3, 1100}, 1), random_array(Shape{3, 1}, 2)};
+  const auto f = [](Tape& tape, const std::vector<Tensor>& in) {
+    const Tensor a = tanh(in[0] * sum(tape.constant(0.001, Shape{3, 1100}), {-1}, true));
+    const Tensor b = a + sum(broadcast_to(in[1], Shape{3, 1100}), {-1}, true);
+    return std::vector{b, grad(sum(b * a), in[0]), grad(sum(b * a), in[1])};
+  };
+  CHECK(disagreement(f, x, {}, {.passes = Passes::exact()}) == 0);
+  CHECK(disagreement(f, x, {}, {.passes = Pass::fuse}) == 0);
+  CHECK(disagreement(f, x, {}) < 1e-5);
 }
 
 TEST_CASE("layer norm is one kernel, and two with its gradient's sums for the gain") {
