@@ -62,6 +62,27 @@ TEST_CASE("rewind graph says what is wrong in one line") {
   }
 }
 
+TEST_CASE("rewind graph asks Graphviz a second time, in another way, where it fails") {
+  Command graph;
+  const fs::path dot = graph.folder / "dot";
+  const auto fake = [&](const std::string& when_new) {
+    std::ofstream(dot) << "#!/bin/sh\n"
+                          "for a; do case $a in -o*) out=${a#-o};; -Gnewrank=true) new=1;; esac; done\n"
+                          "test $new || { echo 'Error: lost' >&2; exit 1; }\n"
+                       << when_new;
+    fs::permissions(dot, fs::perms::owner_all);
+  };
+  const std::string path = "PATH=" + graph.folder.string();
+  fake("echo '<svg/>' >$out\n");
+  CHECK(graph("--svg a.svg", path) == 0);
+  CHECK(text_of(graph.folder / "a.svg") == "<svg/>\n");
+  CHECK(graph.err.find("lost") == std::string::npos);
+  fake("echo 'Error: lost again' >&2; echo more >&2; exit 3\n");
+  CHECK(graph("--svg b.svg", path) == 1);
+  CHECK(graph.err ==
+        "rewind: b.svg was not made: Graphviz failed with exit code 3: Error: lost again; the DOT file is b.svg.dot\n");
+}
+
 TEST_CASE("rewind graph writes pictures") {
   Command graph{"graph"};
   if (std::system("command -v dot >/dev/null 2>&1") != 0) {
