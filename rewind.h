@@ -16,4 +16,8 @@
 #include <rewind/ops/ops.h>
 #include <rewind/tools/check_op.h>
 #include <rewind/tools/dot.h>
+#include <rewind/tools/dot_render.h>
+#include <rewind/tools/flow.h>
+#include <rewind/tools/fold.h>
 #include <rewind/tools/gradcheck.h>
+#include <rewind/tools/html.h>

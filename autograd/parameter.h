@@ -25,7 +25,7 @@ class Parameter {
   DType dtype() const { return data_->value.dtype(); }
 
   const Array& value() const { return data_->value; }
-  /// The value, to be changed in place. A tape that has recorded the old value refuses to go backward through it.
+  /// The value, to be changed in place, at once. A tape that recorded the old one refuses to go backward through it.
   View edit() {
     ++data_->version;
     return data_->value.view();

@@ -164,7 +164,8 @@ ConstView Tape::grad(Tensor t) const {
     return contiguous_view(const_cast<const void*>(data().gradients[i]), data().nodes[i].shape, data().nodes[i].dtype);
   const char* why = !data().nodes[i].needs_grad ? "it needs no gradient (a constant, or recorded under NoGrad)"
                     : data().gradients.empty()  ? "no backward has kept one: call backward(loss, {.keep_grads = true})"
-                                                : "the last backward did not reach it, or did not keep it";
+                                                : "the last backward did not reach it, or did not keep it (call "
+                                                 "backward with {.keep_grads = true}, or tape.keep(t) before it)";
   throw Error(data().describe(i) + ": no gradient: " + why);
 }
 

@@ -3,6 +3,7 @@
 
 #include <rewind/core/arena.h>
 #include <rewind/core/error.h>
+#include <rewind/core/memory.h>
 
 namespace rw {
 namespace {
@@ -32,7 +33,7 @@ void* Arena::grow(std::size_t bytes) {
     // A quarter more at a time: few chunks, and little that is held in vain.
     const std::size_t wanted = std::clamp(reserved_ / 4, smallest_chunk, largest_chunk);
     const std::size_t size = (std::max(wanted, bytes) + 63) / 64 * 64;
-    auto* p = static_cast<std::byte*>(std::aligned_alloc(64, size));
+    auto* p = static_cast<std::byte*>(detail::allocate_vectors(size));
     if (p == nullptr) throw Error("no memory for " + std::to_string(bytes) + " bytes more on the tape");
     chunks_.push_back({std::unique_ptr<std::byte[], Free>(p), size, 0});
     reserved_ += size;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <rewind/core/array.h>
+#include <rewind/core/memory.h>
 
 namespace rw {
 namespace {
@@ -14,7 +15,7 @@ constexpr std::size_t alignment = 64;  // a cache line, and the widest vector re
 std::byte* allocate(const Shape& shape, DType dtype) {
   const auto bytes = static_cast<std::size_t>(shape.size()) * size_of(dtype);
   const auto rounded = (bytes + alignment - 1) / alignment * alignment;
-  auto* p = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded));
+  auto* p = static_cast<std::byte*>(detail::allocate_vectors(rounded));
   if (p == nullptr) throw Error(fmt::format("no memory for an array of shape {} ({} bytes)", shape.str(), bytes));
   std::memset(p + bytes, 0, rounded - bytes);  // what is left of the last vector may be computed with: no slow numbers
   return p;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
 
@@ -20,8 +21,7 @@ namespace rw::detail {
 
 namespace {
 
-constexpr Index width = 32;            // columns of a panel: two vectors
-constexpr Index depth = 256;           // of k at a time: a panel of it fits the first-level cache
+constexpr Index width = panel_width, depth = panel_depth;
 constexpr Index most_rows = 14;        // of a tile: 28 sums, two vectors of b and one of a
 constexpr Index row_gap = depth + 16;  // between the rows of a copied tile: they fall into different cache sets
 constexpr Index tiles_at_once = 24;    // of a, kept in the second-level cache
@@ -31,7 +31,7 @@ class Room {
  public:
   float* floats(Index n) {
     if (n > size_) {
-      data_.reset(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>((n + 15) / 16 * 64))));
+      data_.reset(static_cast<float*>(allocate_vectors(static_cast<std::size_t>(n) * sizeof(float))));
       size_ = n;
     }
     return data_.get();
@@ -159,36 +159,6 @@ class Pieces {
   Index ld_, rows_, each_, column_ = 0;
 };
 
-REWIND_TARGET void pack_panel(Index k, Index cols, const float* b, Index ldb, float* to) {
-  const auto left = static_cast<__mmask16>((1u << std::min<Index>(cols, 16)) - 1);
-  const auto right = static_cast<__mmask16>((1u << std::max<Index>(cols - 16, 0)) - 1);
-  for (Index p = 0; p < k; ++p, b += ldb, to += width) {
-    _mm512_store_ps(to, _mm512_maskz_loadu_ps(left, b));
-    _mm512_store_ps(to + 16, _mm512_maskz_loadu_ps(right, b + 16));
-  }
-}
-
-// The panel of rows of b: 16 x 16 blocks are turned.
-REWIND_TARGET void pack_turned(Index k, Index cols, const float* b, Index ldb, float* to) {
-  for (Index j = 0; j < width; j += 16) {
-    const Index rows = std::clamp<Index>(cols - j, 0, 16);
-    for (Index p = 0; p < k; p += 16) {
-      const Index n = std::min<Index>(16, k - p);
-      alignas(64) float block[16][16];
-      for (Index i = 0; i < 16; ++i)
-        for (Index q = 0; q < 16; ++q) block[q][i] = i < rows && q < n ? b[(j + i) * ldb + p + q] : 0.0f;
-      for (Index q = 0; q < n; ++q) _mm512_store_ps(to + (p + q) * width + j, _mm512_load_ps(block[q]));
-    }
-  }
-}
-
-void pack_one(bool tb, Index k, Index cols, const float* b, Index ldb, float* to) {
-  if (tb)
-    pack_turned(k, cols, b, ldb, to);
-  else
-    pack_panel(k, cols, b, ldb, to);
-}
-
 // Some tiles of a result, over `k` steps. `panel(j)` is the packed panel j of b, which comes from beyond the
 // second-level cache when it is `far`. `between` is called before each tile and gives a piece to bring near.
 struct Tiles {
@@ -242,21 +212,6 @@ bool suits_packed_gemm(bool tb, Index m, Index n, Index k) {
   return tb || m * n * k > (Index{1} << 18);  // small ones have kernels that need no packing
 }
 
-Index packed_size(Index k, Index n) { return panels(n) * width * k; }
-
-void pack(bool tb, Index k, Index n, const float* b, Index ldb, float* packed) {
-  const Index whole = panels(n) * width;
-  const Index each = std::max<Index>(1, (Index{1} << 16) / (k * width));
-  parallel_for((panels(n) + each - 1) / each, [&](Index part) {
-    for (Index j = part * each; j < std::min(panels(n), (part + 1) * each); ++j)
-      for (Index p = 0; p < k; p += depth) {
-        const Index steps = std::min(depth, k - p), cols = std::min(width, n - j * width);
-        const float* from = tb ? b + j * width * ldb + p : b + p * ldb + j * width;
-        pack_one(tb, steps, cols, from, ldb, packed + p * whole + j * width * steps);
-      }
-  });
-}
-
 void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, const float* packed, float* c,
                  Index ldc, bool accumulate) {
   const Index each = columns_each(m, n, k), whole = panels(n) * width;
@@ -286,8 +241,6 @@ void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, 
 
 bool has_packed_gemm() { return false; }
 bool suits_packed_gemm(bool, Index, Index, Index) { return false; }
-Index packed_size(Index, Index) { return 0; }
-void pack(bool, Index, Index, const float*, Index, float*) {}
 void packed_gemm(bool, Index, Index, Index, const float*, Index, const float*, float*, Index, bool) {}
 #endif
 

@@ -13,6 +13,8 @@ bool has_packed_gemm();
 /// Whether they are faster than `gemm` for a product whose op(b) is packed already: few rows.
 bool suits_packed_gemm(bool tb, Index m, Index n, Index k);
 
+/// Columns of a panel, two vectors, and how much of k it has: so much fits the first-level cache.
+inline constexpr Index panel_width = 32, panel_depth = 256;
 /// Floats that a packed op(b) [k, n] takes.
 Index packed_size(Index k, Index n);
 /// Packs op(b); `packed` is aligned to 64 bytes.

@@ -10,6 +10,7 @@
 
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 
 using namespace rw;
@@ -83,14 +84,16 @@ Outcome learn(Task& task, Cell cell, Rng& rng, Index updates) {
   Rng data = rng.split(1), fresh = rng.split(2);
 
   const Batch example = draw(data, length, batch);
-  auto update = compile(
+  auto update = make_step(
+      task,
       [&](Tape&, Tensor x, Tensor y) {
         const Tensor answer = network(x), loss = mse(answer, y);
         backward(loss);
         return std::pair(loss, answer);
       },
       example.x, example.y);
-  auto answer = compile([&](Tape&, Tensor x) { return network(x); }, example.x);
+  auto answer = make_step(
+      task, [&](Tape&, Tensor x) { return network(x); }, example.x);
 
   Outcome out;
   Tally train;

@@ -8,6 +8,7 @@
 
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 
 using namespace rw;
@@ -51,15 +52,17 @@ int char_lm(Task& task) {
   const CharModel::State zero = model.zero_state(tape, batch);
   const TextData::Chunk example = data.chunk(0);
   const auto loss_of = [&](Tensor x, Tensor y, CharModel::State& s) { return cross_entropy(model.logits(x, s), y); };
-  auto learn = compile(
+  auto learn = make_step(
+      task,
       [&](Tape&, Tensor x, Tensor y, CharModel::State s) {
         const Tensor loss = loss_of(x, y, s);
         backward(loss);
         return std::pair(loss, s);
       },
-      CompileOptions{.dtype = DType::f32}, example.inputs, example.targets, zero);
-  auto test = compile([&](Tape&, Tensor x, Tensor y, CharModel::State s) { return std::pair(loss_of(x, y, s), s); },
-                      CompileOptions{.dtype = DType::f32}, example.inputs, example.targets, zero);
+      example.inputs, example.targets, zero);
+  auto test = make_step(
+      task, [&](Tape&, Tensor x, Tensor y, CharModel::State s) { return std::pair(loss_of(x, y, s), s); },
+      example.inputs, example.targets, zero);
 
   CharModel::State state = zero;
   for (Index i = 0; i < updates; ++i) {

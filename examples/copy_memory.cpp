@@ -8,6 +8,7 @@
 
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 
 using namespace rw;
@@ -50,14 +51,16 @@ int copy_memory(Task& task) {
   const Schedule rate = falling(task.number("rate"), updates);
 
   const Batch example = draw(data, length, batch);
-  auto update = compile(
+  auto update = make_step(
+      task,
       [&](Tape&, Tensor x, Tensor y) {
         const Tensor loss = cross_entropy(network(x), y);
         backward(loss);
         return loss;
       },
-      CompileOptions{.dtype = DType::f32}, example.x, example.y);
-  auto logits = compile([&](Tape&, Tensor x) { return network(x); }, CompileOptions{.dtype = DType::f32}, example.x);
+      example.x, example.y);
+  auto logits = make_step(
+      task, [&](Tape&, Tensor x) { return network(x); }, example.x);
 
   for (Index i = 0; i < updates; ++i) {
     const Index tenth = std::min<Index>(20 * i / updates, 9);  // ten lengths: ten plans

@@ -8,6 +8,8 @@
 
 #include <rewind/rewind.h>
 
+#include "step.h"
+
 namespace rw {
 
 /// A text to read and the text to write after it, which ends with a mark of its own ('.').
@@ -29,6 +31,7 @@ class Pupil {
     Index layers = 1, hidden = 128;
     Schedule rate = [](Index) { return 2e-3; };  // by updates
     double clip = 1;
+    bool eager = false;  // see Step
   };
 
   /// `alphabet`: all characters that occur. A blank is read before short texts, so that the answers begin together.
@@ -40,8 +43,8 @@ class Pupil {
         adam_(parameters_),
         rate_(options.rate),
         clip_(options.clip),
-        learn_({&network_}, {.dtype = DType::f32}),
-        mark_({&network_}, {.dtype = DType::f32}) {}
+        learn_(options.eager, {&network_}),
+        mark_(options.eager, {&network_}) {}
 
   /// One update for each 32 exercises, those of similar length together; returns the mean cross entropy of a character
   /// of the answers.
@@ -159,8 +162,8 @@ class Pupil {
   Schedule rate_;
   double clip_;
   std::size_t longest_ = 0;
-  Compiled<Learn, Array, Array, Array> learn_;
-  Compiled<Mark, Array, Array, Array, Array> mark_;
+  Step<Learn, Array, Array, Array> learn_;
+  Step<Mark, Array, Array, Array, Array> mark_;
 };
 
 }  // namespace rw

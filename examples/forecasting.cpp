@@ -14,6 +14,7 @@
 
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 
 using namespace rw;
@@ -144,7 +145,8 @@ void train(Task& task, const Network& network, const Windows& data, const Window
     return data.arrays(which);
   };
   const auto example = draw();
-  auto update = compile(
+  auto update = make_step(
+      task,
       [&](Tape&, Tensor x, Tensor y) {
         const Tensor loss = mse(network(x), y);
         backward(loss);

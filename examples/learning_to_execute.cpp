@@ -142,7 +142,8 @@ Marks learn(Task& task, const std::string& curriculum, Difficulty most, Index up
   Pupil pupil("0123456789abcdefghijklmnopqrstuvwxyz()+-*=<>:\n@.", rng,
               {.layers = task.count("layers", 1),
                .hidden = task.count("hidden"),
-               .rate = falling(task.number("rate"), updates)});
+               .rate = falling(task.number("rate"), updates),
+               .eager = task.eager()});
   while (pupil.updates() < updates) {
     const double done = static_cast<double>(pupil.updates()) / static_cast<double>(updates);
     std::vector<Exercise> batch;

@@ -26,7 +26,7 @@ int memorisation(Task& task) {
   Rng rng(task.seed());
   Rng data = rng.split(1), fresh = rng.split(2);
   Pupil pupil("abcdefghijklmnopqrstuvwxyz=.", rng,
-              {.hidden = task.count("hidden"), .rate = falling(task.number("rate"), updates)});
+              {.hidden = task.count("hidden"), .rate = falling(task.number("rate"), updates), .eager = task.eager()});
 
   while (pupil.updates() < updates) {
     std::vector<Exercise> batch;

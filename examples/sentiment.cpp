@@ -7,6 +7,7 @@
 // Longer: sentiment --steps 5000 --hidden 128
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 #include "words.h"
 
@@ -124,15 +125,17 @@ double learn(Task& task, const std::string& name, const Net& net, Words& numbers
   const auto parameters = net.parameters();
   Adam adam(parameters, {.rate = rate});
   const Batch example = draw(data, numbers, false);
-  auto update = compile(
+  auto update = make_step(
+      task,
       [&](Tape&, Tensor words, Tensor lengths, Tensor good) {
         const Tensor loss = binary_cross_entropy_with_logits(net(words, {.lengths = lengths}), good);
         backward(loss);
         return loss;
       },
       example.words, example.lengths, example.good);
-  auto judge = compile([&](Tape&, Tensor words, Tensor lengths) { return net(words, {.lengths = lengths}); },
-                       example.words, example.lengths);
+  auto judge = make_step(
+      task, [&](Tape&, Tensor words, Tensor lengths) { return net(words, {.lengths = lengths}); }, example.words,
+      example.lengths);
   for (Index i = 1; i <= updates; ++i) {
     const Batch b = draw(data, numbers, false);
     const double loss = update(b.words, b.lengths, b.good).item();

@@ -7,6 +7,7 @@
 // Longer: spoken_numbers --steps 6000 --hidden 128
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 #include "words.h"
 
@@ -159,15 +160,17 @@ Index learn(Task& task, const std::string& name, const Translator<A>& net, Words
   const double rate = 4e-3;
   Adam adam(parameters, {.rate = rate});
   const Batch example = draw(data, words, false);
-  auto update = compile(
+  auto update = make_step(
+      task,
       [&](Tape&, Tensor source, Tensor source_lengths, Tensor targets, Tensor target_lengths) {
         const Tensor loss = net.loss(source, source_lengths, targets, target_lengths);
         backward(loss);
         return loss;
       },
       example.source, example.source_lengths, example.targets, example.target_lengths);
-  auto write = compile([&](Tape&, Tensor source, Tensor lengths) { return net.write(source, lengths); }, example.source,
-                       example.source_lengths);
+  auto write = make_step(
+      task, [&](Tape&, Tensor source, Tensor lengths) { return net.write(source, lengths); }, example.source,
+      example.source_lengths);
 
   const Index updates = task.count("steps");
   for (Index i = 1; i <= updates; ++i) {

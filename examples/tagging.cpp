@@ -6,6 +6,7 @@
 // Longer: tagging --steps 6000 --hidden 128
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 #include "words.h"
 
@@ -128,7 +129,8 @@ Score learn(Task& task, const std::string& name, const Net& net, Words& numbers)
   const double rate = 5e-3;
   Adam adam(parameters, {.rate = rate});
   const Batch example = draw(data, numbers, false);
-  auto update = compile(
+  auto update = make_step(
+      task,
       [&](Tape&, Tensor words, Tensor lengths, Tensor right) {
         const Tensor mask = sequence_mask(lengths, longest);
         const Tensor loss = cross_entropy(net(words, {.lengths = lengths}), right, {.weights = mask});
@@ -136,8 +138,9 @@ Score learn(Task& task, const std::string& name, const Net& net, Words& numbers)
         return loss;
       },
       example.words, example.lengths, example.tags);
-  auto choose = compile([&](Tape&, Tensor words, Tensor lengths) { return hardmax(net(words, {.lengths = lengths})); },
-                        example.words, example.lengths);
+  auto choose = make_step(
+      task, [&](Tape&, Tensor words, Tensor lengths) { return hardmax(net(words, {.lengths = lengths})); },
+      example.words, example.lengths);
   const Index updates = task.count("steps");
   for (Index i = 1; i <= updates; ++i) {
     const Batch b = draw(data, numbers, false);

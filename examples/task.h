@@ -11,8 +11,10 @@
 #include <iostream>
 #include <map>
 #include <mutex>
+#include <span>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
@@ -25,26 +27,30 @@ struct TaskOption {
   std::string name, value, quick;
 };
 
-/// One run of a task. Every task has `--quick` (a few seconds, for the tests), `--seed` (1) and `--threads` (1, unless
-/// it has a default of its own).
+/// One run of a task. Every task has `--quick` (a few seconds, for the tests), `--eager` (its steps run op by op, not
+/// compiled), `--seed` (1) and `--threads` (1, unless it has a default of its own).
 class Task {
  public:
   /// Throws Error, listing the options, for one that is not there or has no value.
   Task(int argc, char** argv, std::initializer_list<TaskOption> options) {
-    for (int i = 1; i < argc; ++i) quick_ = quick_ || std::string(argv[i]) == "--quick";
+    for (const std::string_view argument : std::span(argv, static_cast<std::size_t>(argc))) {
+      quick_ = quick_ || argument == "--quick";
+      eager_ = eager_ || argument == "--eager";
+    }
     values_ = {{"seed", "1"}, {"threads", "1"}};
     for (const TaskOption& o : options) values_[o.name] = quick_ ? o.quick : o.value;
     for (int i = 1; i < argc; ++i) {
       const std::string name = argv[i];
-      if (name == "--quick") continue;
+      if (name == "--quick" || name == "--eager") continue;
       const auto option = name.starts_with("--") ? values_.find(name.substr(2)) : values_.end();
-      if (option == values_.end() || ++i == argc) throw Error(name + ": the options are --quick" + listed());
+      if (option == values_.end() || ++i == argc) throw Error(name + ": the options are --quick, --eager" + listed());
       option->second = argv[i];
     }
     set_threads(static_cast<int>(count("threads", 1, 1000)));
   }
 
   bool quick() const { return quick_; }
+  bool eager() const { return eager_; }
   std::uint64_t seed() const { return static_cast<std::uint64_t>(count("seed")); }
   /// The value of an option: as text, as a number, or as a whole number in a range. Throws Error when it is none.
   const std::string& text(const std::string& name) const { return values_.at(name); }
@@ -97,14 +103,14 @@ class Task {
   }
 
   std::mutex mutex_;
-  bool quick_ = false;
+  bool quick_ = false, eager_ = false;
   std::map<std::string, std::string> values_;
   Clock::time_point start_ = Clock::now(), shown_ = start_;
 };
 
-/// `rate` for three quarters of the updates, then half a cosine down to 0.
-inline Schedule falling(double rate, Index updates) {
-  const Index last = updates / 4 + 1;
+/// `rate`, and over the last part of the updates half a cosine down to 0.
+inline Schedule falling(double rate, Index updates, double part = 0.25) {
+  const Index last = static_cast<Index>(part * static_cast<double>(updates)) + 1;
   return in_turn([rate](Index) { return rate; }, updates - last, CosineDecay{.rate = rate, .steps = last});
 }
 

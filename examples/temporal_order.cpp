@@ -5,6 +5,7 @@
 // Longer: temporal_order --marks 3 --steps 10000
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 
 using namespace rw;
@@ -58,14 +59,16 @@ int temporal_order(Task& task) {
   Adam adam(parameters, {.rate = 3e-3});
 
   const Batch example = draw(data, where, length, batch);
-  auto update = compile(
+  auto update = make_step(
+      task,
       [&](Tape&, Tensor x, Tensor y) {
         const Tensor loss = cross_entropy(network(x), y);
         backward(loss);
         return loss;
       },
       example.x, example.y);
-  auto logits = compile([&](Tape&, Tensor x) { return network(x); }, CompileOptions{.dtype = DType::f32}, example.x);
+  auto logits = make_step(
+      task, [&](Tape&, Tensor x) { return network(x); }, example.x);
 
   for (Index i = 1; i <= updates; ++i) {
     const Batch b = draw(data, where, length, batch);

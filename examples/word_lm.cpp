@@ -12,6 +12,7 @@
 
 #include <rewind/rewind.h>
 
+#include "step.h"
 #include "task.h"
 
 using namespace rw;
@@ -118,13 +119,14 @@ void train(Task& task, WordModel& model, WeightAverage& average, const TextData&
   Tape tape;
   const WordModel::State zero = model.zero_state(tape);
   const TextData::Chunk example = data.chunk(0);
-  auto learn = compile(
+  auto learn = make_step(
+      task,
       [&](Tape&, Tensor x, Tensor y, WordModel::State s) {
         const Tensor loss = cross_entropy(model.logits(x, s), y);
         backward(loss);
         return std::pair(loss, s);
       },
-      CompileOptions{.dtype = DType::f32}, example.inputs, example.targets, zero);
+      example.inputs, example.targets, zero);
   learn.set_seed(task.seed());
   WordModel::State state = zero;
   for (Index i = 0; i < updates; ++i) {
@@ -140,12 +142,13 @@ void train(Task& task, WordModel& model, WeightAverage& average, const TextData&
   }
 }
 
-Score evaluate(WordModel& model, const TextData& data) {
+Score evaluate(const Task& task, WordModel& model, const TextData& data) {
   model.eval();
   Tape tape;
   const WordModel::State zero = model.zero_state(tape);
-  auto predict = compile([&](Tape&, Tensor x, WordModel::State s) { return std::pair(model.logits(x, s), s); },
-                         CompileOptions{.dtype = DType::f32}, data.chunk(0).inputs, zero);
+  auto predict = make_step(
+      task, [&](Tape&, Tensor x, WordModel::State s) { return std::pair(model.logits(x, s), s); }, data.chunk(0).inputs,
+      zero);
   Score score;
   WordModel::State state = zero;
   for (Index c = data.train_chunks(); c < data.chunks(); ++c) {
@@ -177,7 +180,7 @@ int word_lm(Task& task) {
   WeightAverage average(model.parameters(), {.decay = 0.995});
   train(task, model, average, data, task.count("epochs"));
   const Averaged averaged(average);
-  const Score score = evaluate(model, data);
+  const Score score = evaluate(task, model, data);
   const double bigram = perplexity(bigram_loss(data, size)), unigram = perplexity(unigram_loss(data, size));
   return task.result(score.perplexity() < (task.quick() ? unigram : bigram), "held-out perplexity ", score.perplexity(),
                      " (a bigram model has ", bigram, ", a unigram model ", unigram, "), accuracy ",

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <rewind/autograd/split_backward.h>
+#include <rewind/core/error.h>
 #include <rewind/models/cell.h>
 #include <rewind/models/checkpoint_sequence.h>
 #include <rewind/models/checkpoint_state.h>
@@ -66,6 +67,11 @@ class CheckpointTape {
     }
     return state;
   }
+  /// Throws Error unless the loss is recorded here.
+  void check(const Tensor& loss) {
+    if (&loss.tape().data() != &tape_.data())
+      throw Error("checkpointed bptt: the loss is on another tape: record it on that of the state it is given");
+  }
   /// From now on until `begin` no loss counts.
   void stop_counting() { seen_ = sequence_->steps(); }
 
@@ -98,8 +104,10 @@ class CheckpointTape {
     const auto visit = [&](Index position, const State& s) {
       Tensor loss;
       if (*loss_ && (first || roots != nullptr)) loss = (*loss_)(sequence_->step(position), s);
-      if (first && !loss.same(Tensor())) total_ += loss.item();
-      if (roots != nullptr && !loss.same(Tensor())) roots->push_back({loss});
+      const bool counts = !loss.same(Tensor());
+      if (counts) check(loss);
+      if (counts && first) total_ += loss.item();
+      if (counts && roots != nullptr) roots->push_back({loss});
       if (first)
         draw_at(position + 1) = tape_.mark().draws;
       else

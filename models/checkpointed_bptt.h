@@ -178,6 +178,7 @@ class CheckpointedBptt {
 
   // Where a loss of the last state alone has no gradient, `backward` says why.
   void reverse_last(Run& r, Index from, Tensor loss) {
+    part_.check(loss);
     if (!loss.needs_grad()) rw::backward(loss);
     sums_.run({{loss}});
     r.loss = loss.item();

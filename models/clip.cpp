@@ -1,5 +1,7 @@
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include <rewind/core/error.h>
 #include <rewind/models/clip.h>
 
@@ -59,7 +61,7 @@ double grad_norm(std::span<const NamedParameter> parameters) {
 }
 
 double clip_grad_norm(std::span<const NamedParameter> parameters, double max_norm) {
-  if (!(max_norm > 0)) throw Error("clip_grad_norm: the largest norm must be above 0");
+  if (!(max_norm > 0)) throw Error(fmt::format("clip_grad_norm: the largest norm must be above 0, not {}", max_norm));
   const double norm = grad_norm(parameters);
   if (norm > max_norm) {
     const double scale = max_norm / norm;
@@ -71,7 +73,7 @@ double clip_grad_norm(std::span<const NamedParameter> parameters, double max_nor
 }
 
 double clip_grad_value(std::span<const NamedParameter> parameters, double limit) {
-  if (!(limit > 0)) throw Error("clip_grad_value: the limit must be above 0");
+  if (!(limit > 0)) throw Error(fmt::format("clip_grad_value: the limit must be above 0, not {}", limit));
   const double norm = grad_norm(parameters);
   for_each_gradient(parameters, [&]<class T>(const std::string&, std::span<T> g) {
     const T most = static_cast<T>(limit);

@@ -1,5 +1,7 @@
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include <rewind/core/error.h>
 #include <rewind/models/init.h>
 #include <rewind/models/layer_norm.h>
@@ -14,7 +16,7 @@ Index checked(Index width, double epsilon) {
     throw Error("layer_norm: the width must be at least 2, not " + std::to_string(width) +
                 ": a number less its own mean is 0");
   if (!(epsilon > 0 && std::isfinite(epsilon)))
-    throw Error("layer_norm: epsilon must be a positive number, not " + std::to_string(epsilon));
+    throw Error(fmt::format("layer_norm: epsilon must be a positive number, not {}", epsilon));
   return width;
 }
 

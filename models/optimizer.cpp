@@ -2,6 +2,8 @@
 #include <cmath>
 #include <map>
 
+#include <fmt/format.h>
+
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/clip.h>
@@ -29,8 +31,7 @@ std::vector<NamedParameter> all_of(const ParameterGroups& groups) {
 
 void check(double value, const char* what) {
   if (!std::isfinite(value) || value < 0)
-    throw Error("an optimizer's " + std::string(what) + " must be a finite number of 0 or more, not " +
-                std::to_string(value));
+    throw Error(fmt::format("an optimizer's {} must be a finite number of 0 or more, not {}", what, value));
 }
 
 }  // namespace
@@ -64,7 +65,7 @@ Optimizer::Optimizer(const ParameterGroups& groups, const Options& options, std:
 
 void Optimizer::set_rate(double rate) {
   if (!std::isfinite(rate) || rate < 0)
-    throw Error("the learning rate must be a finite number of 0 or more, not " + std::to_string(rate));
+    throw Error(fmt::format("the learning rate must be a finite number of 0 or more, not {}", rate));
   rate_ = rate;
 }
 

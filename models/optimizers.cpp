@@ -1,5 +1,7 @@
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include <rewind/core/error.h>
 #include <rewind/core/math.h>
 #include <rewind/models/optimizer.h>
@@ -7,7 +9,7 @@
 namespace rw {
 namespace {
 
-void require(bool holds, const char* message) {
+void require(bool holds, const std::string& message) {
   if (!holds) throw Error(message);
 }
 bool below_one(double x) { return x >= 0 && x < 1; }
@@ -39,7 +41,7 @@ Sgd::Sgd(const ParameterGroups& groups, const SgdOptions& options)
     : Optimizer(groups, {options.rate, options.weight_decay, options.l2},
                 options.momentum > 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{}),
       options_(options) {
-  require(below_one(options.momentum), "sgd: momentum must be in [0, 1)");
+  require(below_one(options.momentum), fmt::format("sgd: momentum must be in [0, 1), not {}", options.momentum));
   require(!options.nesterov || options.momentum > 0, "sgd: Nesterov's form needs a momentum above 0");
   if (options.momentum == 0) {
     passes_ = {{vector_loop<Move, 2>(), &fn_, 2, {value, gradient}, value}};

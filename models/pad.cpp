@@ -16,8 +16,8 @@ void check_sequence(const Array& first, const Array& x, std::size_t n) {
     throw Error(fmt::format("pad_sequences: sequence {} is {}, sequence 0 is {}", n, name_of(x.dtype()),
                             name_of(first.dtype())));
   if (x.shape().without(0) != first.shape().without(0))
-    throw Error(fmt::format("pad_sequences: the features of sequence {} are {}, of sequence 0 {}", n,
-                            x.shape().without(0).str(), first.shape().without(0).str()));
+    throw Error(fmt::format("pad_sequences: the features of sequence {} are {}, of sequence 0 {}: they must be equal",
+                            n, x.shape().without(0).str(), first.shape().without(0).str()));
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <rewind/models/stack.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/dropout.h>
@@ -10,7 +12,7 @@ Tensor dropped(Tensor x, double rate, bool on) { return on ? dropout(x, rate) : 
 void check_stack(std::size_t layers, const StackOptions& options) {
   if (layers == 0) throw Error("stack: there are no layers");
   if (!(options.dropout >= 0 && options.dropout < 1))
-    throw Error("stack: dropout must be in [0, 1), not " + std::to_string(options.dropout));
+    throw Error(fmt::format("stack: dropout must be in [0, 1), not {}", options.dropout));
 }
 
 Tensor stack_input(Tensor below, Tensor input, const StackOptions& options, bool training) {

@@ -44,7 +44,7 @@ void check_batch(const Tensor& x, const Tensor& state) {
   if (shape.rank() < 2 || shape[0] == x.size(1) || shape[0] == 1) return;
   throw x.tape().error("unroll", "a state " + shape.str() + " of batch " + std::to_string(shape[0]) +
                                      " does not fit a sequence " + x.shape().str() + " of batch " +
-                                     std::to_string(x.size(1)));
+                                     std::to_string(x.size(1)) + " (sequences are time-major: [T, N, features])");
 }
 
 Tensor carried(Tensor mask, Tensor after, Tensor before) {

@@ -2,6 +2,8 @@
 #include <string>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <rewind/core/error.h>
 #include <rewind/models/state_arrays.h>
 #include <rewind/models/weight_average.h>
@@ -11,7 +13,7 @@ namespace rw {
 WeightAverage::WeightAverage(std::span<const NamedParameter> parameters, const WeightAverageOptions& options)
     : parameters_(parameters), options_(options) {
   if (!(options.decay >= 0 && options.decay < 1))
-    throw Error("weight average: decay must be in [0, 1), not " + std::to_string(options.decay));
+    throw Error(fmt::format("weight average: decay must be in [0, 1), not {}", options.decay));
   for (const NamedParameter& p : parameters_.all()) averages_.push_back(p.parameter->value());
 }
 

@@ -24,13 +24,25 @@ std::string read(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+std::string first_line(const std::string& path) {
+  std::ifstream in(path);
+  std::string line;
+  std::getline(in, line);
+  return line.empty() ? "" : ": " + line;
+}
+
 void lay_out(const std::string& dot_path, const std::string& format, const std::string& path) {
   std::vector<std::string> words = {"dot", "-T" + format, "-o" + path};
   if (format == "png") words.insert(words.end(), {"-Gdpi=110", "-Gbgcolor=white"});
   words.push_back(dot_path.starts_with('-') ? "./" + dot_path : dot_path);  // a path is no option
-  const int code = detail::run_program(words);
+  const std::string messages = path + ".messages";
+  int code = detail::run_program(words, messages);
+  if (code > 0 && code < 128) {  // dot loses itself in some nested boxes, in which its other way to rank nodes does not
+    words.insert(words.end() - 1, "-Gnewrank=true");
+    code = detail::run_program(words, messages);
+  }
   if (code < 0) throw Error("Graphviz is not installed (apt-get install graphviz)");
-  if (code != 0) throw Error(fmt::format("Graphviz failed with exit code {}", code));
+  if (code != 0) throw Error(fmt::format("Graphviz failed with exit code {}{}", code, first_line(messages)));
 }
 
 }  // namespace

@@ -91,8 +91,8 @@ std::uint32_t LoopFinder::restart(std::uint32_t at, std::uint32_t begin, std::ui
     if (pa == none || pb == none) return at + 1;
     if (pa >= begin) {
       if (pb != pa + period) return at + 1;
-    } else if (pb >= begin && (pb == pa + period || pb - begin >= period)) {
-      return at + 1;  // one period apart, but the two did not fit; or a state that comes from nowhere
+    } else if (pb >= begin && pb - begin >= period) {
+      return at + 1;  // a state that comes from nowhere
     }
   }
   return begin;

@@ -64,11 +64,11 @@ void assign(Layout& layout, std::vector<std::uint32_t> by_first, bool reuse) {
 
 }  // namespace
 
-// Branches have addresses of their own.
+// Lanes have addresses of their own.
 void assign_addresses(Layout& layout, bool reuse) {
-  std::vector<std::vector<std::uint32_t>> by_branch(16);
-  for (std::uint32_t i = 0; i < layout.buffers.size(); ++i) by_branch[layout.buffers[i].branch].push_back(i);
-  for (auto& buffers : by_branch) assign(layout, std::move(buffers), reuse);
+  std::vector<std::vector<std::uint32_t>> by_lane(16);
+  for (std::uint32_t i = 0; i < layout.buffers.size(); ++i) by_lane[layout.buffers[i].lane].push_back(i);
+  for (auto& buffers : by_lane) assign(layout, std::move(buffers), reuse);
 }
 
 }  // namespace rw::ir

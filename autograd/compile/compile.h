@@ -143,7 +143,8 @@ class Compiled {
   Tape graph() const { return core_.graph(); }
   /// Number of kernels that a replay runs.
   std::size_t kernels() const { return core_.kernels(); }
-  /// What was fused and batched, and what was not and why, as text.
+  /// What was fused and batched, and what was not and why, as text; with several threads, which stretches run side by
+  /// side in lanes, and the estimated times of that and of sharing each kernel among the threads.
   std::string explain() const { return core_.explain(); }
   /// A table by kernel over some replays with the arguments of the last call, which must still be valid: time, share,
   /// FLOP/s, bytes, and the scope. Gradients are added as in a call.

@@ -28,7 +28,7 @@ struct Node {
   std::uint32_t leaf = 0;
   std::uint32_t scope = 0;
   std::uint32_t kernel = no_kernel;  // nodes of one kernel run together
-  std::uint32_t branch = 0;          // of a stretch whose branches may run at a time: 16 stretch + number; 0: none
+  std::uint32_t lane = 0;            // of a stretch whose lanes run side by side: 16 stretch + number from 1; 0: none
   DType dtype = DType::f32;
   Role role = Role::op;
   bool backward = false;  // recorded by a gradient

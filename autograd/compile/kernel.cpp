@@ -42,8 +42,6 @@ void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, 
 // Elements times instructions; below, one thread is faster.
 Index parallel_from() { return rw::detail::helpers_are_awake() ? 1 << 15 : 1 << 18; }
 constexpr Index wide_row = 512;  // bytes: a loop over one row is no slower than one over several
-constexpr Index few = 64;        // elements, fewer than a block has
-constexpr std::size_t most_registers = 512;
 
 }  // namespace
 
@@ -58,14 +56,14 @@ struct Program::Runner {
 
   Runner(const Program& program, void* const* at, const Index* stride) : p(program), pointers(at), strides(stride) {
     const std::size_t operands = p.operands.size(), constants = p.constants.size();
-    memory = scratch<T>(static_cast<std::size_t>(p.registers) * static_cast<std::size_t>(p.block_));
+    memory = scratch<T>(p.memory_);
     for (std::size_t i = 0; i < constants; ++i)
       reg[operands + i] = const_cast<T*>(reinterpret_cast<const T*>(p.constant_blocks_.data())) +
                           i * static_cast<std::size_t>(p.block_);
     for (std::size_t i = operands + constants; i < p.registers; ++i) reg[i] = own(i);
   }
 
-  T* own(std::size_t i) const { return memory + i * static_cast<std::size_t>(p.block_); }
+  T* own(std::size_t i) const { return memory + p.at_[i]; }
   T* data(std::size_t i) const { return static_cast<T*>(pointers[i]); }
 
   void execute(Index n) const {
@@ -120,28 +118,42 @@ struct Program::Runner {
     }
   }
 
-  // A row at once: what is one number of it stands in the first element of its register.
+  // Row by row, and block by block from one sum of the row to the next: what is one number of it stands in the first
+  // element of its register.
   void by_rows(Index begin, Index end) {
-    fill_scalars(p.cols);
+    const Index n = std::min(p.block_, p.cols);
+    fill_scalars(n);
     for (Index r = begin; r < end; ++r) {
       for (std::size_t i = 0; i < p.operands.size(); ++i) {
         const OperandKind kind = p.operands[i];
-        if (kind == OperandKind::column) std::fill_n(reg[i] = own(i), p.cols, data(i)[r * strides[i]]);
+        if (kind == OperandKind::column) std::fill_n(reg[i] = own(i), n, data(i)[r * strides[i]]);
         if (kind == OperandKind::row) reg[i] = data(i);
         if (kind == OperandKind::full || kind == OperandKind::output || kind == OperandKind::output_column)
           reg[i] = data(i) + r * strides[i];
       }
-      for (const Instruction& i : p.instructions) execute_over(i);
+      for (const Run& run : p.runs_) execute_run(run, n);
     }
   }
 
-  void execute_over(const Instruction& i) const {
+  void execute_run(const Run& run, Index n) const {
+    const Instruction& i = p.instructions[run.begin];
     const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
     switch (i.over) {
-      case Over::elements: loop_of<T> (*i.loop)(i.fn, p.cols, x, reg[i.out]); break;
+      case Over::elements:
+        for (Index c = 0; c < p.cols; c += n) execute_block(run, c, std::min(n, p.cols - c));
+        break;
       case Over::rows: loop_of<T> (*i.loop)(i.fn, 1, x, reg[i.out]); break;
       case Over::sum: *reg[i.out] = static_cast<T>(T(0) + sum(x[0], p.cols)); break;
-      case Over::stretch: std::fill_n(reg[i.out], p.cols, *x[0]); break;
+      case Over::stretch: std::fill_n(reg[i.out], n, *x[0]); break;
+    }
+  }
+
+  void execute_block(const Run& run, Index c, Index n) const {
+    const auto at = [&](std::uint16_t r) { return reg[r] + (c & p.moves_[r]); };
+    for (std::size_t k = run.begin; k < run.end; ++k) {
+      const Instruction& i = p.instructions[k];
+      const T* x[most_inputs] = {at(i.in[0]), at(i.in[1]), at(i.in[2]), at(i.in[3])};
+      loop_of<T> (*i.loop)(i.fn, n, x, at(i.out));
     }
   }
 
@@ -214,63 +226,6 @@ void Program::run(void* const* pointers, const Index* strides) const {
     const Index each = std::max(least, ((units + pieces - 1) / pieces + least - 1) / least * least);
     parallel_for((units + each - 1) / each, [&](Index b) { part(b * each, std::min(units, (b + 1) * each)); });
   });
-}
-
-bool Program::fills_vectors() const {
-  const Index n = rows * cols, lanes = 64 / static_cast<Index>(size_of(dtype));
-  return !by_rows && n <= few && n % lanes != 0;
-}
-
-void Program::finish() {
-  if (registers > most_registers) throw Error("compile: a kernel of too many registers");
-  const Index bytes = 24 * 1024;  // half of the first-level cache
-  const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
-  block_ = by_rows ? (cols + 63) / 64 * 64 : std::clamp<Index>(each / 64 * 64, 256, 512);
-  for (std::size_t i = 0; i < operands.size(); ++i) {
-    if (operands[i] == OperandKind::scalar)
-      scalars_.push_back(i);
-    else if (!room[i])
-      (operands[i] == OperandKind::output ? copied_out_ : copied_in_).push_back(i);
-  }
-  const std::size_t n = constants.size() * static_cast<std::size_t>(block_);
-  constant_blocks_.resize(n);
-  visit_real(dtype, [&]<class T>() {
-    T* to = reinterpret_cast<T*>(constant_blocks_.data());
-    for (double value : constants) {
-      std::fill_n(to, block_, static_cast<T>(value));
-      to += block_;
-    }
-  });
-}
-
-std::uint64_t Program::hash() const {
-  std::uint64_t h = detail::mix(static_cast<std::uint64_t>(rows) * 31 + static_cast<std::uint64_t>(dtype),
-                                static_cast<std::uint64_t>(cols));
-  for (OperandKind k : operands) h = detail::mix(h, static_cast<std::uint64_t>(k));
-  h = detail::mix(h, std::hash<std::vector<bool>>()(room));
-  for (double c : constants) h = detail::hash_attributes(c, h);
-  for (const Instruction& i : instructions) {
-    h = detail::mix(h, reinterpret_cast<std::uintptr_t>(i.loop));
-    h = detail::mix(h, static_cast<std::uint64_t>(i.in[0]) | static_cast<std::uint64_t>(i.in[1]) << 16 |
-                           static_cast<std::uint64_t>(i.in[2]) << 32 | static_cast<std::uint64_t>(i.in[3]) << 48);
-    h = detail::mix(h, static_cast<std::uint64_t>(i.out) | static_cast<std::uint64_t>(i.over) << 16);
-  }
-  return h;
-}
-
-bool Program::same(const Program& o) const {
-  if (dtype != o.dtype || rows != o.rows || cols != o.cols || by_rows != o.by_rows || operands != o.operands ||
-      room != o.room || registers != o.registers || constants.size() != o.constants.size() ||
-      instructions.size() != o.instructions.size())
-    return false;
-  if (!constants.empty() && std::memcmp(constants.data(), o.constants.data(), constants.size() * 8) != 0) return false;
-  for (std::size_t k = 0; k < instructions.size(); ++k) {
-    const Instruction &a = instructions[k], &b = o.instructions[k];
-    if (a.loop != b.loop || a.out != b.out || a.over != b.over || !std::equal(a.in, a.in + most_inputs, b.in))
-      return false;
-    if (a.fn != b.fn && !(a.equal != nullptr && a.equal(a.fn, b.fn))) return false;
-  }
-  return true;
 }
 
 }  // namespace rw::ir

@@ -32,6 +32,7 @@ class Program {
  public:
   /// Inputs of an instruction, which may be a few ops in one.
   static constexpr int most_inputs = 4;
+  static constexpr std::size_t most_registers = 512;
   struct Instruction {
     const VectorLoop* loop = nullptr;
     const void* fn = nullptr;
@@ -64,6 +65,16 @@ class Program {
  private:
   template <class T>
   struct Runner;
+  void find_runs();
+
+  /// By rows: instructions over whole rows that follow each other, computed block by block; or one of another kind.
+  struct Run {
+    std::size_t begin = 0, end = 0;
+  };
+  std::vector<Run> runs_;
+  std::vector<Index> moves_;     // by register: -1 when a block is a part of it, 0 when all blocks share it
+  std::vector<std::size_t> at_;  // by register: its own memory, in elements
+  std::size_t memory_ = 0;
   Index block_ = 512;                                          // elements
   std::vector<double> constant_blocks_;                        // a block for each constant, of T
   std::vector<std::size_t> scalars_, copied_in_, copied_out_;  // operands: numbers, and those without room

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include <rewind/autograd/compile/combine.h>
+#include <rewind/autograd/compile/kernel.h>
 #include <rewind/autograd/compile/kernel_order.h>
 
 namespace rw::ir {
@@ -9,7 +10,24 @@ KernelOrder::KernelOrder(const Graph& g, const std::vector<Place>& places, NodeI
                          const std::vector<bool>& used_outside)
     : g_(g), begin_(begin), end_(end), used_outside_(used_outside), part_of_(end - begin, no_node) {
   combine();
+  find_phases();
   put_in_order(places);
+}
+
+// Numbers of rows first, then whole rows, then their sums, which begin the next phase: a row's elements are then
+// computed block by block, from one sum to the next.
+void KernelOrder::find_phases() {
+  phase_.assign(end_ - begin_, 0);
+  bool sums = false;
+  for (NodeId i = begin_; i < end_; ++i) sums = sums || sums_rows(g_, i);
+  if (!sums) return;
+  for (NodeId i = begin_; i < end_; ++i) {
+    std::uint32_t phase = 0;
+    for (NodeId in : g_.in(i))
+      if (inside(in)) phase = std::max(phase, phase_[in - begin_] / 3 + (sums_rows(g_, in) ? 1 : 0));
+    const bool sum = sums_rows(g_, i), row = g_.nodes[i].shape.cols() > 1;
+    phase_[i - begin_] = 3 * phase + (sum ? 2 : row ? 1 : 0);
+  }
 }
 
 Arithmetic KernelOrder::arithmetic(NodeId i) const {
@@ -62,8 +80,8 @@ void KernelOrder::put_in_order(const std::vector<Place>& places) {
   for (bool changed = !over.empty(); changed;) {
     changed = false;
     for (const auto& [i, reader] : over) {
-      if ((reader < i && !at_end[reader - begin_]) || copied[i - begin_]) continue;
-      const bool both_at_end = at_end[i - begin_] && at_end[reader - begin_] && reader >= i;
+      if ((before(reader, i) && !at_end[reader - begin_]) || copied[i - begin_]) continue;
+      const bool both_at_end = at_end[i - begin_] && at_end[reader - begin_] && !before(reader, i);
       if (at_end[i - begin_] && !both_at_end) continue;
       changed = true;
       (read[i - begin_] || both_at_end ? copied : at_end)[i - begin_] = true;
@@ -74,6 +92,9 @@ void KernelOrder::put_in_order(const std::vector<Place>& places) {
     (at_end[i - begin_] ? last : order_).push_back(i);
     if (copied[i - begin_]) copied_.push_back(i);
   }
+  const auto earlier = [this](NodeId a, NodeId b) { return before(a, b); };
+  std::sort(order_.begin(), order_.end(), earlier);
+  std::sort(last.begin(), last.end(), earlier);
   order_.insert(order_.end(), last.begin(), last.end());
   position_.assign(end_ - begin_, 0);
   for (std::size_t k = 0; k < order_.size(); ++k) position_[order_[k] - begin_] = static_cast<std::uint32_t>(k);

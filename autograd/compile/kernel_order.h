@@ -37,11 +37,18 @@ class KernelOrder {
   const std::vector<bool>& used_outside_;
   std::vector<NodeId> part_of_;          // the node whose instruction computes this one too
   std::vector<NodeId> order_;            // the nodes that have an instruction
+  std::vector<std::uint32_t> phase_;     // of a node: 3 times the sums of rows before it; 1 more for rows, 2 for sums
   std::vector<std::uint32_t> position_;  // of a node there
   std::vector<NodeId> copied_;           // results that are copied to their places at the end
 
  private:
   void combine();
+  void find_phases();
+  // Whether the instruction of a comes before that of b.
+  bool before(NodeId a, NodeId b) const {
+    const std::uint32_t p = phase_[a - begin_], q = phase_[b - begin_];
+    return p != q ? p < q : a < b;
+  }
   void put_in_order(const std::vector<Place>& places);
 };
 

@@ -25,10 +25,7 @@ class Placer {
     }
     const Layout before = out_;
     for (NodeId i = 0; i < g_.size(); ++i) place(i);
-    // Whose last use comes when is known only where nothing runs side by side.
-    const bool one_at_a_time =
-        std::none_of(g_.nodes.begin(), g_.nodes.end(), [](const Node& n) { return n.branch != 0; });
-    if (passes_.has(Pass::reuse) && one_at_a_time) {
+    if (passes_.has(Pass::reuse)) {
       const std::vector<std::uint32_t> under = overlaid_buffers(g_, out_);
       lay_over(under);
       over_ = values_in_place(g_, out_, movable());

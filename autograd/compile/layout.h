@@ -23,7 +23,7 @@ struct Layout {
     std::size_t bytes = 0;
     NodeId first = no_node, last = 0;  // first and last node that uses it
     std::size_t address = 0;           // in the arena, bytes
-    std::uint32_t branch = 0;          // the only one that uses it, by its number; 0: any
+    std::uint32_t lane = 0;            // the only one that uses it, by its number; 0: several, or none
   };
   /// A piece of a concatenation that could not be computed in its place.
   struct Copy {

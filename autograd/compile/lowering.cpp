@@ -3,6 +3,7 @@
 #include <rewind/autograd/compile/lowering.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/memory.h>
 
 namespace rw::ir {
 
@@ -10,21 +11,53 @@ void Lowering::run() {
   find_uses();
   find_direct_gradients();
   find_shared_matrices();
+  std::uint32_t stretch = 0;
+  std::vector<LaneUnit> units;
+  const auto end_run = [&] {
+    const std::uint32_t begin = p_.runs_.empty() ? 0 : p_.runs_.back().end;
+    const auto end = static_cast<std::uint32_t>(p_.steps_.size());
+    if (begin == end) return;
+    p_.runs_.push_back({begin, end, nullptr});
+    if (!units.empty()) p_.runs_.back().lanes = std::make_unique<Lanes>(g_, p_.layout_, units, uses_of_packed(units));
+    units.clear();
+  };
   for (NodeId i = 0; i < g_.size();) {
-    const std::uint32_t branch = g_.nodes[i].branch;
-    if (branch != 0 && (i == 0 || g_.nodes[i - 1].branch / 16 != branch / 16)) pack_before(i);
-    const std::size_t before = p_.steps_.size();
+    const std::uint32_t lane = g_.nodes[i].lane;
+    if (lane / 16 != stretch) {
+      if (stretch != 0) end_run();
+      stretch = lane / 16;
+      if (stretch != 0) pack_before(i), end_run();
+    }
+    const NodeId begin = i;
+    const auto before = static_cast<std::uint32_t>(p_.steps_.size());
     if (g_.nodes[i].kernel != no_kernel)
       i = lower_kernel(i);
     else
       lower(i++);
-    for (std::size_t s = before; s < p_.steps_.size(); ++s) p_.steps_[s].branch = branch;
+    const auto after = static_cast<std::uint32_t>(p_.steps_.size());
+    for (std::size_t s = before; s < after; ++s) p_.steps_[s].lane = lane;
+    if (lane != 0 && before < after) units.push_back({begin, i, lane % 16 - 1, before, after});
   }
+  end_run();
 }
 
-// Packs what branches of a stretch share before any of them runs.
+// Which steps of the units use what others of them pack.
+std::vector<std::pair<std::uint32_t, std::uint32_t>> Lowering::uses_of_packed(std::span<const LaneUnit> units) const {
+  std::unordered_map<const float*, std::uint32_t> packed_at;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> out;
+  for (std::uint32_t s = units.front().first; s < units.back().last; ++s) {
+    const Plan::Step& step = p_.steps_[s];
+    if (step.kind == Plan::Kind::pack) packed_at[p_.packs_[step.index].to] = s;
+    if (step.kind != Plan::Kind::product) continue;
+    const auto at = packed_at.find(p_.products_[step.index].packed);
+    if (at != packed_at.end()) out.emplace_back(s, at->second);
+  }
+  return out;
+}
+
+// Packs what lanes of a stretch share before any of them runs.
 void Lowering::pack_before(NodeId begin) {
-  for (NodeId i = begin; i < g_.size() && g_.nodes[i].branch / 16 == g_.nodes[begin].branch / 16; ++i) {
+  for (NodeId i = begin; i < g_.size() && g_.nodes[i].lane / 16 == g_.nodes[begin].lane / 16; ++i) {
     if (!is_product(i)) continue;
     NodeId b = g_.in(i, 1);
     while (g_.nodes[b].info->alias != nullptr) b = g_.in(b, 0);
@@ -153,7 +186,7 @@ detail::Bf16Product* Lowering::bf16_product(NodeId i, const Plan::Product& p, bo
   known->second = p_.bf16_products_.back().get();
   p_.packed_bytes_ += known->second->bytes();
   p_.steps_.push_back({Plan::Kind::pack, static_cast<std::uint32_t>(p_.packs_.size()), pointer(b), i});
-  p_.packs_.push_back({.bf16 = known->second});
+  p_.packs_.push_back({.bf16 = known->second, .parameter = untrained(b)});
   return known->second;
 }
 
@@ -214,9 +247,15 @@ void Lowering::find_shared_matrices() {
   }
 }
 
+const Parameter::Data* Lowering::untrained(NodeId value) const {
+  const Place& place = p_.layout_.places[value];
+  return g_.effects.empty() && place.base == Base::parameter ? g_.store->parameters[place.id].data.get() : nullptr;
+}
+
 // The panels of a product's matrix, packed before its first use; null when that does not pay.
 const float* Lowering::packed(NodeId i, const Plan::Product& p) {
-  constexpr int worth = 4;  // packing costs about as much as a product of few rows
+  // Packing costs about as much as a product of few rows; but what is not trained is packed once for all replays.
+  const int worth = untrained(g_.in(i, 1)) != nullptr ? 1 : 4;
   const std::uint64_t key = matrix_key(g_.in(i, 1), p.tb);
   const auto uses = uses_of_matrix_.find(key);
   if (uses == uses_of_matrix_.end() || uses->second < worth || p.dtype != DType::f32 ||
@@ -225,12 +264,12 @@ const float* Lowering::packed(NodeId i, const Plan::Product& p) {
   const auto [known, fresh] = packed_.emplace(key, nullptr);
   if (!fresh) return known->second;
   const std::size_t bytes = static_cast<std::size_t>(detail::packed_size(p.k, p.n)) * sizeof(float);
-  auto* to = static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+  auto* to = static_cast<std::byte*>(detail::allocate_vectors(bytes));
   if (to == nullptr) throw Error("compile: no memory for packed matrices");
   p_.packed_.emplace_back(to);
   p_.packed_bytes_ += bytes;
   p_.steps_.push_back({Plan::Kind::pack, static_cast<std::uint32_t>(p_.packs_.size()), pointer(g_.in(i, 1)), i});
-  p_.packs_.push_back({p.tb, p.k, p.n, p.ldb, reinterpret_cast<float*>(to), nullptr});
+  p_.packs_.push_back({p.tb, p.k, p.n, p.ldb, reinterpret_cast<float*>(to), nullptr, untrained(g_.in(i, 1))});
   return known->second = reinterpret_cast<float*>(to);
 }
 

@@ -21,6 +21,7 @@ class Lowering {
  private:
   void lower(NodeId i);
   void pack_before(NodeId begin);
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> uses_of_packed(std::span<const LaneUnit> units) const;
   NodeId lower_kernel(NodeId begin);
   void lower_product(NodeId i);
   detail::Bf16Product* bf16_product(NodeId i, const Plan::Product& shape, bool add);
@@ -37,6 +38,7 @@ class Lowering {
   void find_direct_gradients();
   void find_shared_matrices();
   const float* packed(NodeId product, const Plan::Product& shape);
+  const Parameter::Data* untrained(NodeId value) const;  // a parameter, in a plan without gradients; or null
 
   Plan& p_;
   const Graph& g_;

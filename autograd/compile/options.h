@@ -16,17 +16,18 @@ enum class Pass : std::uint32_t {
   reuse = 16,       // values that are not alive together share memory: keeps bits
   pack = 64,        // matrices of many products are packed once a replay: does not keep bits
   accumulate = 32,  // products add into the gradients of parameters: does not keep bits
-  branch = 128      // parts that do not depend on each other run on a thread each: keeps bits
+  branch = 128,     // kernels that do not depend on each other run on a thread each: keeps bits
+  chunk = 256       // products of many steps are cut, so that layers of a stack overlap: does not keep bits
 };
 
 /// A set of passes.
 class Passes {
  public:
   constexpr Passes(Pass pass) : bits_(static_cast<std::uint32_t>(pass)) {}
-  static constexpr Passes all() { return Passes(255); }
+  static constexpr Passes all() { return Passes(511); }
   static constexpr Passes none() { return Passes(0); }
   /// All whose results have the bits of the eager run (with gradients taken by `grad`).
-  static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate - Pass::pack; }
+  static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate - Pass::pack - Pass::chunk; }
   constexpr bool has(Pass pass) const { return (bits_ & static_cast<std::uint32_t>(pass)) != 0; }
   constexpr Passes operator|(Passes other) const { return Passes(bits_ | other.bits_); }
   constexpr Passes operator-(Passes other) const { return Passes(bits_ & ~other.bits_); }
@@ -54,7 +55,8 @@ struct CompileOptions {
   /// Parameters, their gradients and the optimizer stay f32. Faster than f32 where the processor has AMX.
   Precision matmul = Precision::full;
   bool force_bf16 = false;
-  /// With Pass::branch: parts of a stretch run side by side when it takes at least so long, estimated in microseconds.
+  /// With Pass::branch: kernels run side by side in stretches that take at least so long, estimated in microseconds;
+  /// and with Pass::chunk: a product is cut where that lets others begin so much earlier. 0: wherever it can be done.
   double branch_from = 60;
 };
 

@@ -24,6 +24,8 @@ Graph own_outputs(Graph g) {
 }  // namespace
 
 Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
+  // oneDNN's own memory serves one bf16 product at a time.
+  const bool one_at_a_time = options.matmul == Precision::bf16 && rw::detail::bf16_is_faster();
   const auto checked = [&](Graph next) {
     if (options.verify || always_verify) verify(next);
     return next;
@@ -35,14 +37,15 @@ Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
   if (options.passes.has(Pass::batch)) {
     g = checked(batch(g, notes));
     if (options.passes.has(Pass::simplify)) g = checked(widen(simplify(g), notes));
+    if (options.passes.has(Pass::place)) g = checked(share_stacks(g));
   }
   if (options.passes.has(Pass::simplify) && (options.passes.has(Pass::fuse) || options.passes.has(Pass::batch)))
     g = checked(simplify(g));
+  if (options.passes.has(Pass::chunk) && !one_at_a_time) g = checked(chunk(g, options.branch_from, notes));
   g = checked(sorted(own_outputs(std::move(g))));
   if (options.passes.has(Pass::fuse)) g = checked(fuse(checked(split_sums(g))));
-  const bool one_at_a_time = options.matmul == Precision::bf16 && rw::detail::bf16_is_faster();
   if (options.passes.has(Pass::branch) && !one_at_a_time)
-    g = checked(branches(g, threads(), options.branch_from, notes));
+    g = checked(schedule(g, threads(), options.branch_from, notes));
   return g;
 }
 

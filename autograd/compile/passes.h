@@ -10,8 +10,8 @@ namespace rw::ir {
 
 /// What the passes did, for `explain`.
 struct Notes {
-  std::vector<std::string> lines;         // of batch
-  std::vector<std::string> side_by_side;  // of branches
+  std::vector<std::string> lines;     // of batch
+  std::vector<std::string> schedule;  // of schedule
 };
 
 /// Leaves out common subexpressions, computes what is constant, and looks through views of views. Keeps bits.
@@ -30,6 +30,15 @@ Graph widen(const Graph& g, Notes& notes);
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
 Graph batch(const Graph& g, Notes& notes);
 
+/// A stack of rows whose pieces stand side by side with others in the rows of another stack becomes a slice of that:
+/// products read it where it stands, and nothing is copied. After `batch`, which makes such stacks.
+Graph share_stacks(const Graph& g);
+
+/// Products over the rows of many steps are cut into chunks of steps, where what needs the first rows could begin at
+/// least `from_microseconds` earlier: two layers can then run as a pipeline. Decided by estimated costs alone, whatever
+/// the number of threads. Does not keep bits.
+Graph chunk(const Graph& g, double from_microseconds, Notes& notes);
+
 /// Long sums become running sums, from left to right, that take up each term as soon as it is there: they can then be
 /// part of the kernel that computes the term. Keeps bits.
 Graph split_sums(const Graph& g);
@@ -42,9 +51,11 @@ Graph round_products(const Graph& g);
 /// Throws Error when a function of this real type cannot have the precision that is asked for.
 void check_precision(const CompileOptions& options, DType real, bool has_bf16);
 
-/// Marks parts that do not depend on each other, to be run by a thread each (Node::branch), where that is quicker than
-/// sharing each kernel among `threads`; and makes them neighbours. Keeps bits.
-Graph branches(const Graph& g, int threads, double from_microseconds, Notes& notes);
+/// Shares the kernels of stretches of the graph among `threads` lanes (Node::lane), where that is estimated to be
+/// quicker than sharing each kernel among the threads, and puts the nodes in the order of their estimated begin. Keeps
+/// bits. List scheduling: the kernel that begins the longest path goes first, to the lane on which it ends first
+/// (Topcuoglu, Hariri, Wu: Performance-effective and low-complexity task scheduling, 2002).
+Graph schedule(const Graph& g, int threads, double from_microseconds, Notes& notes);
 
 /// A value of its own, equal to the input: for results that would otherwise be the caller's memory, and for pieces
 /// that must be neighbours.

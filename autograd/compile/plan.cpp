@@ -8,6 +8,7 @@
 #include <rewind/core/error.h>
 #include <rewind/core/gemm.h>
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/memory.h>
 #include <rewind/core/reduce.h>
 #include <rewind/core/threads.h>
 
@@ -27,7 +28,7 @@ void Plan::Free::operator()(std::byte* p) const { std::free(p); }
 
 Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layout_(layout(graph_, options.passes)) {
   // At least one byte: values without elements have an address too.
-  arena_.reset(static_cast<std::byte*>(std::aligned_alloc(64, layout_.arena / 64 * 64 + 64)));
+  arena_.reset(static_cast<std::byte*>(detail::allocate_vectors(layout_.arena / 64 * 64 + 64)));
   if (arena_ == nullptr)
     throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
   // What fills up a last vector is computed too, and numbers that nobody wrote may be slow ones.
@@ -40,7 +41,6 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   gradients_.resize(graph_.store->parameters.size());
   direct_.assign(graph_.effects.size(), false);
   Lowering(*this, options).run();
-  find_stretches();
   bind(key_, key_words_);
 }
 
@@ -108,25 +108,23 @@ void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::ui
   commit();
 }
 
-// Neighbours in a branch, or in none.
-void Plan::find_stretches() {
-  for (std::uint32_t i = 0; i < steps_.size(); ++i) {
-    if (runs_.empty() || runs_.back().branch != steps_[i].branch) runs_.push_back({i, i, steps_[i].branch});
-    runs_.back().end = i + 1;
+void Plan::run_all() {
+  const bool one_thread = rw::detail::runs_serially();
+  for (const Run& part : runs_) {
+    if (part.lanes != nullptr && !one_thread) {
+      part.lanes->run([this](std::uint32_t i) { run(steps_[i]); });
+      continue;
+    }
+    for (std::uint32_t i = part.begin; i < part.end; ++i) run(steps_[i]);
   }
 }
 
-void Plan::run_all() {
-  const auto run_one = [this](const Run& part) {
-    for (std::uint32_t i = part.begin; i < part.end; ++i) run(steps_[i]);
-  };
-  for (std::size_t first = 0; first < runs_.size();) {
-    std::size_t end = first + 1;
-    while (end < runs_.size() && runs_[first].branch != 0 && runs_[end].branch / 16 == runs_[first].branch / 16) ++end;
-    parallel_for(static_cast<Index>(end - first),
-                 [&](Index i) { run_one(runs_[first + static_cast<std::size_t>(i)]); });
-    first = end;
-  }
+bool Plan::Pack::is_known(const void* data) {
+  if (parameter == nullptr) return false;
+  const bool known = from == data && version == parameter->version;
+  from = data;
+  version = parameter->version;
+  return known;
 }
 
 void Plan::run(const Step& s) {
@@ -145,7 +143,8 @@ void Plan::run(const Step& s) {
       break;
     }
     case Kind::pack: {
-      const Pack& p = packs_[s.index];
+      Pack& p = packs_[s.index];
+      if (p.is_known(at[0])) break;
       if (p.bf16 != nullptr) return p.bf16->pack(static_cast<const float*>(at[0]));
       detail::pack(p.tb, p.k, p.n, static_cast<const float*>(at[0]), p.ldb, p.to);
       break;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <rewind/autograd/compile/kernel.h>
+#include <rewind/autograd/compile/lanes.h>
 #include <rewind/autograd/compile/layout.h>
 #include <rewind/core/gemm_bf16.h>
 
@@ -36,7 +37,7 @@ class Plan {
     std::uint32_t index = 0;    // in the list of its kind
     std::uint32_t pointer = 0;  // inputs, then the output
     NodeId node = no_node;
-    std::uint32_t branch = 0;  // see Node::branch
+    std::uint32_t lane = 0;  // see Node::lane
   };
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
@@ -63,6 +64,11 @@ class Plan {
     Index k = 0, n = 0, ldb = 0;
     float* to = nullptr;
     detail::Bf16Product* bf16 = nullptr;  // in place of all else
+    // What was packed last: the numbers of a parameter that nobody has edited since are packed already.
+    const Parameter::Data* parameter = nullptr;
+    const void* from = nullptr;
+    std::uint64_t version = 0;
+    bool is_known(const void* data);
   };
   // Where a pointer comes from, for those that may change from replay to replay.
   struct Patch {
@@ -84,7 +90,6 @@ class Plan {
   bool in_arena(const void* p) const;
   void run(const Step& step);
   void run_all();
-  void find_stretches();
   void run_generic(const Step& step);
   void commit();
   ConstView value_of(NodeId id) const;
@@ -96,9 +101,10 @@ class Plan {
   };
   std::unique_ptr<std::byte[], Free> arena_;
   std::vector<Step> steps_;
-  /// Steps [begin, end), of branches of one stretch if there are several, or none's.
+  /// Steps [begin, end), in lanes or, without any, one by one.
   struct Run {
-    std::uint32_t begin, end, branch;
+    std::uint32_t begin, end;
+    std::unique_ptr<Lanes> lanes;
   };
   std::vector<Run> runs_;
   std::vector<void*> pointers_;

@@ -38,7 +38,10 @@ class Writer : KernelOrder {
     find_space();
     registers_.assign(end_ - begin_, none);
     collect();
-    for (NodeId i : order_) write(i);
+    for (std::size_t k = 0; k < order_.size(); ++k) {
+      if (k == 0 || phase_[order_[k] - begin_] != phase_[order_[k - 1] - begin_]) stretch_ahead(k);
+      write(order_[k]);
+    }
     for (const auto& [value, output] : late_) write_late(value, output);
     p_.registers = static_cast<std::uint16_t>(base() + temporaries_);
     shift_temporaries();
@@ -128,6 +131,19 @@ class Writer : KernelOrder {
       p_.instructions.push_back(instruction);
     }
     return known->second;
+  }
+
+  // Numbers of rows are stretched before the first instruction of a phase, so that its instructions follow each other.
+  void stretch_ahead(std::size_t k) {
+    for (const std::uint32_t phase = phase_[order_[k] - begin_];
+         k < order_.size() && phase_[order_[k] - begin_] == phase; ++k)
+      for (NodeId in : g_.in(order_[k])) {
+        const NodeId x = through_views(in);
+        if (inside(x) && part_of_[x - begin_] == order_[k])
+          for (NodeId part : g_.in(x)) register_for(order_[k], part);
+        else
+          register_for(order_[k], in);
+      }
   }
 
   std::uint16_t register_of(NodeId raw) {

@@ -84,7 +84,7 @@ std::string explain(const Plan& plan, const Notes& notes) {
       plan.steps().size(), products, kernels, plan.programs(), copies, others,
       static_cast<double>(plan.memory()) / 1e6);
   for (const std::string& line : notes.lines) out += "batched: " + line + "\n";
-  for (const std::string& line : notes.side_by_side) out += "side by side: " + line + "\n";
+  for (const std::string& line : notes.schedule) out += line + "\n";
   std::map<std::string, int> copied;
   for (const Layout::Copy& c : plan.copies())
     ++copied[fmt::format("{} into {}: it stands elsewhere already", g.describe(c.piece), g.describe(c.concat))];

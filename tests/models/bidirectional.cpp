@@ -101,9 +101,9 @@ TEST_CASE("what does not fit is named") {
   const auto states = unroll(uneven, x, uneven.zero_state(tape, N));
   CHECK_THROWS_WITH_AS(outputs(uneven, states),
                        "[bidirectional] cannot add outputs of different widths: (4, 2, 5) and (4, 2, 6)", Error);
-  CHECK_THROWS_WITH_AS(
-      unroll(uneven, x, uneven.zero_state(tape, 3)),
-      "[unroll] a state (3, 5) of batch 3 does not fit a sequence (4, 2, 3) of batch 2, in bidirectional/forward",
-      Error);
+  CHECK_THROWS_WITH_AS(unroll(uneven, x, uneven.zero_state(tape, 3)),
+                       "[unroll] a state (3, 5) of batch 3 does not fit a sequence (4, 2, 3) of batch 2"
+                       " (sequences are time-major: [T, N, features]), in bidirectional/forward",
+                       Error);
   CHECK_THROWS_AS(unroll(uneven, tape.constant(zeros(3)), uneven.zero_state(tape, 3)), Error);
 }

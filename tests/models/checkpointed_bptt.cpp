@@ -216,6 +216,11 @@ TEST_CASE("gradients add to what is there; frozen parameters get none") {
   bptt.backward(x, loss);
   CHECK(same_bits(cell.parameter("R").grad(), once));
   CHECK(cell.parameter("W").grad() == Array(cell.parameter("W").shape()));
+  Tape other;
+  const char* elsewhere = "checkpointed bptt: the loss is on another tape: record it on that of the state it is given";
+  CHECK_THROWS_WITH_AS(bptt.backward(x, [&](const auto&) { return other.variable(Array()); }), elsewhere, Error);
+  CHECK_THROWS_WITH_AS(bptt.backward_each(x, [&](Index, const auto&) { return other.variable(Array()); }), elsewhere,
+                       Error);
   cell.freeze();
   CHECK_THROWS_WITH_AS(bptt.backward(x, loss),
                        "checkpointed bptt: no parameter that the loss depends on needs a gradient: all are frozen",

@@ -74,7 +74,8 @@ TEST_CASE("a gradient that is not finite is an error by name and changes nothing
   CHECK(m.a.grad().at({0}) == 3);
   set(m, std::numeric_limits<float>::infinity(), 1);
   CHECK_THROWS_WITH_AS(grad_norm(m.parameters()), "the gradient of 'a' is infinite", Error);
-  CHECK_THROWS_AS(clip_grad_norm(m.parameters(), 0), Error);
+  CHECK_THROWS_WITH_AS(clip_grad_norm(m.parameters(), 0), "clip_grad_norm: the largest norm must be above 0, not 0",
+                       Error);
   CHECK_THROWS_AS(clip_grad_value(m.parameters(), std::nan("")), Error);
 }
 

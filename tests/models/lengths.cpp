@@ -121,6 +121,7 @@ TEST_CASE("bad lengths and states are named") {
                        "last_state: a sequence of no steps has no states", Error);
   const Tensor one = tape.constant(sequence(2).reshaped({4, 1, 3}));
   CHECK_THROWS_WITH_AS(unroll(cell, one, cell.zero_state(tape, 3)),
-                       "[unroll] a state (3, 5) of batch 3 does not fit a sequence (4, 1, 3) of batch 1, in lstm",
+                       "[unroll] a state (3, 5) of batch 3 does not fit a sequence (4, 1, 3) of batch 1"
+                       " (sequences are time-major: [T, N, features]), in lstm",
                        Error);
 }

@@ -21,9 +21,11 @@ TEST_CASE("sequences of unequal length as a batch") {
 TEST_CASE("sequences that do not go together are named") {
   const auto pad = [](std::vector<Array> all, Index steps = 0) { return pad_sequences(all, steps); };
   CHECK_THROWS_WITH_AS(pad({zeros(2, 3), zeros(4, 3), zeros(2, 4)}),
-                       "pad_sequences: the features of sequence 2 are (4), of sequence 0 (3)", Error);
+                       "pad_sequences: the features of sequence 2 are (4), of sequence 0 (3): they must be equal",
+                       Error);
   CHECK_THROWS_WITH_AS(pad({zeros(2, 3), zeros(4)}),
-                       "pad_sequences: the features of sequence 1 are (), of sequence 0 (3)", Error);
+                       "pad_sequences: the features of sequence 1 are (), of sequence 0 (3): they must be equal",
+                       Error);
   CHECK_THROWS_WITH_AS(pad({zeros(2, 3), zeros(5, 3)}, 4), "pad_sequences: sequence 1 has 5 steps, more than 4", Error);
   CHECK_THROWS_WITH_AS(pad({zeros(2), Array(std::vector<std::int32_t>{1})}),
                        "pad_sequences: sequence 1 is i32, sequence 0 is f32", Error);

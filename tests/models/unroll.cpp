@@ -63,7 +63,8 @@ TEST_CASE("every op of a step stands in the cell's scope and the step's") {
   CHECK_THROWS_WITH_AS(unroll(cell, tape.constant(sequence(T, I + 1)), cell.zero_state(tape, N)),
                        "[matmul] inner dimensions differ: (4, 2, 4) x (3, 20), in lstm", Error);
   CHECK_THROWS_WITH_AS(unroll(cell, tape.constant(sequence()), cell.zero_state(tape, N + 1)),
-                       "[unroll] a state (3, 5) of batch 3 does not fit a sequence (4, 2, 3) of batch 2, in lstm",
+                       "[unroll] a state (3, 5) of batch 3 does not fit a sequence (4, 2, 3) of batch 2"
+                       " (sequences are time-major: [T, N, features]), in lstm",
                        Error);
 }
 

@@ -44,7 +44,11 @@ TEST_CASE("rewind graph says what is wrong in one line") {
   };
   fails("--steps 0", "--steps is 0");
   fails("--hidden -4", "--hidden is -4");
+  fails("--hidden 100000", "--hidden is 100000: it must be at most 4096");
+  fails("--steps 100000000", "--steps is 100000000: it must be at most 100000");
+  fails("--steps 50000 --layers 3", "--layers is 3: it must be at most 2");
   fails("--cell transformer", "lstm");
+  fails("some.safetensors --cell gru", "MODEL excludes --cell");
   fails("missing.safetensors", "missing.safetensors");
   fails("--dot /no/such/folder/x.dot", "cannot write /no/such/folder/x.dot");
   fails("--overlay loud", "overlay");

@@ -89,7 +89,12 @@ TEST_CASE("options of rewind sample that make no sense") {
   CHECK(c.sample("m --temperature -1").refused("the temperature is -1"));
   CHECK(c.sample("m --top-k -1").refused("top-k is -1"));
   CHECK(c.sample("m --top-p 0").refused("top-p is 0: it must be above 0 and at most 1"));
-  CHECK(c.sample("m --beam 0").refused("a beam of 0: its width must be 1 or more"));
+  CHECK(c.sample("m --beam 0").refused("--beam is 0: it must be at least 1"));
+  CHECK(c.sample("m --beam 1000000000").refused("--beam is 1000000000: it must be at most 10000"));
+  CHECK(c.sample("m --length 99999999999999999999").refused("--length: 99999999999999999999 is too large"));
+  CHECK(c.sample("m --length 010 --seed -1").refused("--seed: -1 is not a whole number of 0 or more"));
+  CHECK(c.sample("m --length 0x10").refused("--length: 0x10 is not a whole number"));
+  CHECK(c.sample("m --length 1e3").refused("--length: 1e3 is not a whole number"));
   CHECK(c.sample("m --beam 2 --length-penalty -1").refused("the length penalty is -1"));
   CHECK(c.sample("m --beam 2 --top-p 0.5").refused("--top-p excludes --beam"));
   CHECK(c.sample("m --stop ab").refused("--stop has 2 characters: it must be one"));

@@ -7,6 +7,7 @@
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/lstm_cell.h>
 #include <rewind/models/rnn_cell.h>
@@ -244,6 +245,22 @@ TEST_CASE("the recorded gradient folds too") {
   CHECK(std::any_of(folded.nodes.begin(), folded.nodes.end(), [](auto& n) {
     return n.backward && std::any_of(n.in.begin(), n.in.end(), [](auto& e) { return e.delay > 0; });
   }));
+}
+
+TEST_CASE("a gradient folds in which the first step has a sum of its own, as long as those of the others") {
+  for (const char* name : {"lstm+peepholes", "lstm+norm"}) {
+    CAPTURE(name);
+    const auto folded = [&](Index steps) {
+      Rng rng(1);
+      const AnyCell cell = make_cell(name, width, width, rng);
+      Tape tape;
+      const auto states = unroll(cell, sequence(tape, steps), cell.zero_state(tape, batch));
+      const auto named = cell.parameters();
+      grad(record(SumTo{Shape{}}, {output(cell, states.back())}), std::vector<Operand>(named.begin(), named.end()));
+      return fold_time(graph_view(tape)).nodes.size();
+    };
+    CHECK(folded(12) == folded(24));
+  }
 }
 
 TEST_CASE("folding adds up bytes and numbers, and keeps the series") {

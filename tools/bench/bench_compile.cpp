@@ -1,7 +1,10 @@
 // A composed LSTM, compiled, beside oneDNN's fused primitive: one training step (forward, the sum of all h as loss,
 // backward to all weights and to x). Rounds alternate between the two; medians and their ratio are printed.
 //
-//     bench_compile [--threads n] [--rounds n] [--only H] [--bf16] [--profile]
+//     bench_compile [--threads n] [--rounds n] [--only H] [--layers n] [--bf16] [--profile]
+//
+// With --layers, a stack of that many layers as wide as the input; with two threads and more, a third column has the
+// compiled step whose kernels run one at a time, shared among the threads.
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <memory>
 #include <string>
 #include <thread>
@@ -35,6 +39,7 @@ using namespace rw;
 
 struct Size {
   Index T, N, I, H;
+  Index layers = 1;
 };
 
 Array random_array(const Shape& shape, double scale) {
@@ -48,25 +53,33 @@ Array random_array(const Shape& shape, double scale) {
 }
 
 struct Weights {
-  Parameter x, W, R, b;
-  explicit Weights(const Size& s)
-      : x("x", random_array(Shape{s.T, s.N, s.I}, 1)),
-        W("W", random_array(Shape{s.I, 4 * s.H}, 1 / std::sqrt(static_cast<double>(s.H)))),
-        R("R", random_array(Shape{s.H, 4 * s.H}, 1 / std::sqrt(static_cast<double>(s.H)))),
-        b("b", random_array(Shape{4 * s.H}, 0.1)) {}
+  Parameter x;
+  std::deque<Parameter> W, R, b;  // by layer
+  explicit Weights(const Size& s) : x("x", random_array(Shape{s.T, s.N, s.I}, 1)) {
+    const double scale = 1 / std::sqrt(static_cast<double>(s.H));
+    for (Index layer = 0; layer < s.layers; ++layer) {
+      W.emplace_back("W", random_array(Shape{layer == 0 ? s.I : s.H, 4 * s.H}, scale));
+      R.emplace_back("R", random_array(Shape{s.H, 4 * s.H}, scale));
+      b.emplace_back("b", random_array(Shape{4 * s.H}, 0.1));
+    }
+  }
 };
 
 Tensor lstm_loss(Tape& tape, Weights& w, const Size& s) {
-  Tensor x = tape.leaf(w.x), h = tape.constant(0, Shape{s.N, s.H}), c = h;
-  std::vector<Operand> all;
-  for (Index t = 0; t < s.T; ++t) {
-    const Tensor xt = record(Reshape{Shape{s.N, s.I}}, {record(Slice{0, t, 1}, {x})});
-    const Tensor z = matmul(xt, w.W) + matmul(h, w.R) + w.b;
-    const auto gate = [&](Index k) { return record(Slice{1, k * s.H, s.H}, {z}); };
-    c = sigmoid(gate(1)) * c + sigmoid(gate(0)) * tanh(gate(2));
-    h = sigmoid(gate(3)) * tanh(c);
-    all.emplace_back(record(Reshape{Shape{1, s.N, s.H}}, {h}));
+  const Tensor x = tape.leaf(w.x), zero = tape.constant(0, Shape{s.N, s.H});
+  std::vector<Tensor> rows;
+  for (Index t = 0; t < s.T; ++t) rows.push_back(record(Reshape{Shape{s.N, s.I}}, {record(Slice{0, t, 1}, {x})}));
+  for (std::size_t layer = 0; layer < w.W.size(); ++layer) {
+    Tensor h = zero, c = zero;
+    for (Tensor& row : rows) {
+      const Tensor z = matmul(row, w.W[layer]) + matmul(h, w.R[layer]) + w.b[layer];
+      const auto gate = [&](Index k) { return record(Slice{1, k * s.H, s.H}, {z}); };
+      c = sigmoid(gate(1)) * c + sigmoid(gate(0)) * tanh(gate(2));
+      row = h = sigmoid(gate(3)) * tanh(c);
+    }
   }
+  std::vector<Operand> all;
+  for (const Tensor& h : rows) all.emplace_back(record(Reshape{Shape{1, s.N, s.H}}, {h}));
   return record(SumTo{Shape{}}, {record(Concat{0}, std::span<const Operand>(all))});
 }
 
@@ -79,8 +92,8 @@ class Fused {
     using tag = memory::format_tag;
     const auto f32 = memory::data_type::f32;
     const auto any = [&](memory::dims d, memory::data_type t) { return memory::desc(d, t, tag::any); };
-    const memory::dims layer{s.T, s.N, s.I}, out{s.T, s.N, s.H}, iter{1, 1, s.N, s.H};
-    const memory::dims wl{1, 1, s.I, 4, s.H}, wi{1, 1, s.H, 4, s.H}, bias{1, 1, 4, s.H};
+    const memory::dims layer{s.T, s.N, s.I}, out{s.T, s.N, s.H}, iter{s.layers, 1, s.N, s.H};
+    const memory::dims wl{s.layers, 1, s.I, 4, s.H}, wi{s.layers, 1, s.H, 4, s.H}, bias{s.layers, 1, 4, s.H};
     const memory::desc src(layer, type, tag::tnc), dst(out, type, tag::tnc), state(iter, type, tag::ldnc);
     const memory::desc cell(iter, f32, tag::ldnc), b(bias, f32, tag::ldgo);
     const auto direction = rnn_direction::unidirectional_left2right;
@@ -100,8 +113,8 @@ class Fused {
     };
     user_wl_ = zero({wl, f32, tag::ldigo});
     user_wi_ = zero({wi, f32, tag::ldigo});
-    std::memcpy(user_wl_.get_data_handle(), w.W.value().view().data, user_wl_.get_desc().get_size());
-    std::memcpy(user_wi_.get_data_handle(), w.R.value().view().data, user_wi_.get_desc().get_size());
+    gather(w.W, user_wl_);
+    gather(w.R, user_wi_);
     fwl_ = zero(fpd.weights_layer_desc()), fwi_ = zero(fpd.weights_iter_desc());
     bwl_ = zero(bpd.weights_layer_desc()), bwi_ = zero(bpd.weights_iter_desc());
     dwl_ = zero(bpd.diff_weights_layer_desc()), dwi_ = zero(bpd.diff_weights_iter_desc());
@@ -110,7 +123,7 @@ class Fused {
     std::memcpy(x.get_data_handle(), w.x.value().view().data, x.get_desc().get_size());
     reorder(x, xs).execute(stream_, x, xs);
     memory biases = zero(b);
-    std::memcpy(biases.get_data_handle(), w.b.value().view().data, b.get_size());
+    gather(w.b, biases);
     dst_ = zero(dst);
     memory ones = zero(ddst);
     std::fill_n(static_cast<float*>(ones.get_data_handle()), s.T * s.N * s.H, 1.0f);
@@ -149,9 +162,18 @@ class Fused {
     out_[1].execute(stream_, dwi_, user_dwi_);
     stream_.wait();
   }
+  /// Of the first layer.
   const float* weight_gradient() const { return static_cast<const float*>(user_dwi_.get_data_handle()); }
 
  private:
+  static void gather(const std::deque<Parameter>& layers, const dnnl::memory& to) {
+    auto* at = static_cast<float*>(to.get_data_handle());
+    for (const Parameter& p : layers) {
+      const ConstView v = p.value().view();
+      at = std::copy_n(v.as<float>(), v.size(), at);
+    }
+  }
+
   dnnl::engine engine_;
   dnnl::stream stream_;
   dnnl::primitive forward_, backward_;
@@ -189,13 +211,14 @@ double median(std::vector<double> x) {
 
 int main(int argc, char** argv) {
   int rounds = 15;
-  Index only = 0;
+  Index only = 0, layers = 1;
   bool profile = false, bf16 = false;
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
     if (arg == "--threads") thread_count = std::atoi(argv[++i]);
     if (arg == "--rounds") rounds = std::atoi(argv[++i]);
     if (arg == "--only") only = std::atoi(argv[++i]);
+    if (arg == "--layers") layers = std::atoi(argv[++i]);
     if (arg == "--profile") profile = true;
     if (arg == "--bf16") bf16 = true;
   }
@@ -203,36 +226,39 @@ int main(int argc, char** argv) {
 #ifdef _OPENMP
   omp_set_num_threads(thread_count);
 #endif
-  const Size sizes[] = {{50, 1, 16, 16},    {50, 16, 32, 32},   {50, 32, 128, 128},
-                        {50, 64, 256, 256}, {50, 64, 512, 512}, {25, 128, 1024, 1024}};
-  std::printf("%-22s %12s %12s %7s   (ms, %d thread%s)\n", "T,N,I,H", "compiled", "oneDNN", "ratio", thread_count,
-              thread_count == 1 ? "" : "s");
+  Size sizes[] = {{50, 1, 16, 16},    {50, 16, 32, 32},   {50, 32, 128, 128},
+                  {50, 64, 256, 256}, {50, 64, 512, 512}, {25, 128, 1024, 1024}};
+  std::printf("%-22s %12s %12s %7s   (ms, %d thread%s, %d layer%s)\n", "T,N,I,H", "compiled", "oneDNN", "ratio",
+              thread_count, thread_count == 1 ? "" : "s", static_cast<int>(layers), layers == 1 ? "" : "s");
   double product = 1;
   int count = 0;
-  for (const Size& s : sizes) {
+  for (Size& s : sizes) {
+    s.layers = layers;
     if (only != 0 && s.H != only) continue;
     Weights w(s);
-    auto step = compile(
-        [&](Tape& tape, double) {
-          const Tensor loss = lstm_loss(tape, w, s);
-          backward(loss);
-          return loss;
-        },
-        CompileOptions{.matmul = bf16 ? Precision::bf16 : Precision::full}, 0.0);
+    const auto f = [&](Tape& tape, double) {
+      const Tensor loss = lstm_loss(tape, w, s);
+      backward(loss);
+      return loss;
+    };
+    const Precision precision = bf16 ? Precision::bf16 : Precision::full;
+    auto step = compile(f, CompileOptions{.matmul = precision}, 0.0);
+    auto one_at_a_time = compile(f, CompileOptions{.passes = Passes::all() - Pass::branch, .matmul = precision}, 0.0);
     Fused fused(s, w, bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32);
     step(0.0);
     fused.step();
     double worst = 0, size = 0;
     for (Index i = 0; i < s.H * 4 * s.H; ++i) {
-      worst =
-          std::max(worst, std::abs(static_cast<double>(w.R.grad().view().as<float>()[i] - fused.weight_gradient()[i])));
+      worst = std::max(worst,
+                       std::abs(static_cast<double>(w.R[0].grad().view().as<float>()[i] - fused.weight_gradient()[i])));
       size = std::max(size, std::abs(static_cast<double>(fused.weight_gradient()[i])));
     }
     if (worst > (bf16 ? 2e-2 : 1e-3) * size) std::printf("the gradients differ: %g of %g\n", worst, size);
     const int times = std::max(1, static_cast<int>(0.01 / seconds([&] { step(0.0); }, 2)));
-    std::vector<double> ours, theirs;
+    std::vector<double> ours, theirs, shared;
     for (int r = 0; r < rounds; ++r) {
       ours.push_back(seconds([&] { step(0.0); }, times));
+      if (thread_count > 1) shared.push_back(seconds([&] { one_at_a_time(0.0); }, times));
       theirs.push_back(seconds([&] { fused.step(); }, times));
     }
     const double a = median(ours), b = median(theirs);
@@ -240,7 +266,9 @@ int main(int argc, char** argv) {
     ++count;
     const std::string name =
         std::to_string(s.T) + "," + std::to_string(s.N) + "," + std::to_string(s.I) + "," + std::to_string(s.H);
-    std::printf("%-22s %12.4f %12.4f %7.3f\n", name.c_str(), a * 1e3, b * 1e3, a / b);
+    std::printf("%-22s %12.4f %12.4f %7.3f", name.c_str(), a * 1e3, b * 1e3, a / b);
+    if (thread_count > 1) std::printf(" %12.4f", median(shared) * 1e3);
+    std::printf("\n");
     if (profile) std::printf("%s\n%s\n", step.explain().c_str(), step.profile(20).c_str());
   }
   std::printf("geometric mean of the ratios %.3f\n", std::pow(product, 1.0 / count));

@@ -108,8 +108,8 @@ Outcome not_run(const Entry& e, const char* why) {
   return {e.contest, e.threads, {}, {std::string("everybody: ") + why}, {}};
 }
 
-/// Runs what fits, the most important first; the outcomes are in the order of `all`.
-std::vector<Outcome> raced(const std::vector<Contest>& all, const std::vector<Entry>& entries, const Options& o) {
+/// Runs what fits, the most important first; the outcomes are in the order in which the contests are in memory.
+std::vector<Outcome> raced(const std::vector<Entry>& entries, const Options& o) {
   const Stopwatch watch;
   std::vector<double> least;
   for (const Entry& e : entries) least.push_back(o.quick ? 0 : least_seconds(e));
@@ -160,7 +160,7 @@ int run_all(const Options& o) {
   results.date = utc_now(), results.commit = o.commit, results.machine = machine();
   print(results.machine);
   stop_at_a_signal();
-  results.outcomes = raced(all, entries, o);
+  results.outcomes = raced(entries, o);
   for (const Series& s : series(results.outcomes)) print(s);
   write_files(o, results);
   const auto wrong = std::count_if(results.outcomes.begin(), results.outcomes.end(),

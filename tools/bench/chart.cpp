@@ -76,7 +76,7 @@ class Names {
   }
   // In columns below one another, `across` pixels wide. Gives where it ends.
   double legend(double x, double y, double across, std::string& out) {
-    constexpr double width = 200;
+    constexpr double width = 240;
     const auto columns = std::max<std::size_t>(1, static_cast<std::size_t>(across / width));
     for (std::size_t i = 0; i < names_.size(); ++i) {
       const double left = x + width * static_cast<double>(i % columns), at = y + 17 * static_cast<double>(i / columns);
@@ -113,7 +113,8 @@ std::vector<Line> lines(const std::vector<Outcome>& outcomes) {
     if (base == nullptr || o.rows.size() < 2 || o.contest->size > 0 || o.contest->pairs) continue;
     const std::string& name = o.contest->name;
     const std::size_t slash = name.find('/');
-    Line l{fmt::format("{}, {} thread{}", name.substr(0, slash), o.threads, o.threads == 1 ? "" : "s"),
+    Line l{fmt::format("{}, {} thread{}{}{}", name.substr(0, slash), o.threads, o.threads == 1 ? "" : "s",
+                       o.contest->note.empty() ? "" : ": ", o.contest->note),
            name.substr(slash + 1),
            {}};
     for (const Row& row : o.rows)
@@ -190,9 +191,7 @@ std::string ratio_chart(const std::vector<Outcome>& outcomes) {
   for (const Line& l : all)
     for (const Mark& m : l.marks) names.colour(m.contender);
   std::string head =
-      words(10, 18,
-            "Time as a multiple of Rewind's (compiled, where it is compiled), log scale: bars to the right are "
-            "slower than Rewind",
+      words(10, 18, "Time as a multiple of Rewind's (compiled, where it is compiled); right of 1 is slower than Rewind",
             "start", ink, 13);
   const double top = names.legend(10, 42, right - 10, head) + 20;
   const Axis axis{low, high, left, right};

@@ -7,6 +7,8 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include <rewind/core/gemm_bf16.h>
+
 #include "recurrent.h"
 
 namespace rw::bench {
@@ -22,16 +24,17 @@ struct Primitives {
 
 // Shapes as oneDNN writes them.
 struct Descriptions {
-  memory::desc x, out, state, wl, wi, b;  // weights in any layout
-  memory::desc user_wl, user_wi;          // and in the plain one
+  memory::desc x, out, state, c, wl, wi, b;  // weights in any layout
+  memory::desc dx, dout, dstate, dwl, dwi;   // gradients
+  memory::desc user_wl, user_wi;             // weights in the plain layout
   explicit Descriptions(const Problem& p) {
     const Index D = p.both_ways ? 2 : 1, L = p.layers, G = gates_of(p.cell);
-    const auto f32 = memory::data_type::f32;
-    x = {{p.T, p.N, p.I}, f32, tag::tnc};
-    out = {{p.T, p.N, D * p.H}, f32, tag::tnc};
-    state = {{L, D, p.N, p.H}, f32, tag::ldnc};
-    wl = {{L, D, p.I, G, p.H}, f32, tag::any};
-    wi = {{L, D, p.H, G, p.H}, f32, tag::any};
+    const auto f32 = memory::data_type::f32, type = p.bf16 ? memory::data_type::bf16 : f32;
+    x = {{p.T, p.N, p.I}, type, tag::tnc}, dx = {x.dims(), f32, tag::tnc};
+    out = {{p.T, p.N, D * p.H}, type, tag::tnc}, dout = {out.dims(), f32, tag::tnc};
+    state = {{L, D, p.N, p.H}, type, tag::ldnc}, c = dstate = {state.dims(), f32, tag::ldnc};
+    wl = {{L, D, p.I, G, p.H}, type, tag::any}, dwl = {wl.dims(), f32, tag::any};
+    wi = {{L, D, p.H, G, p.H}, type, tag::any}, dwi = {wi.dims(), f32, tag::any};
     b = {{L, D, p.cell == Cell::gru ? 4 : G, p.H}, f32, tag::ldgo};
     user_wl = {{L, D, p.I, G, p.H}, f32, tag::ldigo};
     user_wi = {{L, D, p.H, G, p.H}, f32, tag::ldigo};
@@ -46,17 +49,17 @@ Primitives simple(const Problem& p, const Descriptions& d, const dnnl::engine& e
   const typename Forward::primitive_desc forward(fd, engine);
   if (!p.train) return {forward, {}};
   const typename Backward::desc bd(dnnl::prop_kind::backward, first..., way, d.x, d.state, d.wl, d.wi, d.b, d.out,
-                                   d.state, d.x, d.state, d.wl, d.wi, d.b, d.out, d.state);
+                                   d.state, d.dx, d.dstate, d.dwl, d.dwi, d.b, d.dout, d.dstate);
   return {forward, typename Backward::primitive_desc(bd, engine, forward)};
 }
 
 Primitives lstm(const Problem& p, const Descriptions& d, const dnnl::engine& engine, dnnl::rnn_direction way) {
   const auto kind = p.train ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
-  const dnnl::lstm_forward::desc fd(kind, way, d.x, d.state, d.state, d.wl, d.wi, d.b, d.out, d.state, d.state);
+  const dnnl::lstm_forward::desc fd(kind, way, d.x, d.state, d.c, d.wl, d.wi, d.b, d.out, d.state, d.c);
   const dnnl::lstm_forward::primitive_desc forward(fd, engine);
   if (!p.train) return {forward, {}};
-  const dnnl::lstm_backward::desc bd(dnnl::prop_kind::backward, way, d.x, d.state, d.state, d.wl, d.wi, d.b, d.out,
-                                     d.state, d.state, d.x, d.state, d.state, d.wl, d.wi, d.b, d.out, d.state, d.state);
+  const dnnl::lstm_backward::desc bd(dnnl::prop_kind::backward, way, d.x, d.state, d.c, d.wl, d.wi, d.b, d.out, d.state,
+                                     d.c, d.dx, d.dstate, d.c, d.dwl, d.dwi, d.b, d.dout, d.dstate, d.c);
   return {forward, dnnl::lstm_backward::primitive_desc(bd, engine, forward)};
 }
 
@@ -83,8 +86,11 @@ class Primitive : public Network {
     forward_ = dnnl::primitive(made.forward);
     user_wl_ = zeros(d.user_wl), user_wi_ = zeros(d.user_wi);
     take_weights(inputs, zeros(d.b));
+    memory x = zeros(d.dx);
+    std::memcpy(x.get_data_handle(), inputs.x.span<float>().data(), d.dx.get_size());
     fargs_[DNNL_ARG_SRC_LAYER] = zeros(d.x);
-    std::memcpy(fargs_[DNNL_ARG_SRC_LAYER].get_data_handle(), inputs.x.span<float>().data(), d.x.get_size());
+    move(x, fargs_[DNNL_ARG_SRC_LAYER]);
+    outputs_ = d.dout;
     // Real zeros: without src_iter, oneDNN 2.6 gave wrong gradients of the recurrent weights.
     give(fargs_, made.forward,
          {DNNL_ARG_SRC_ITER, DNNL_ARG_WEIGHTS_LAYER, DNNL_ARG_WEIGHTS_ITER, DNNL_ARG_DST_LAYER, DNNL_ARG_DST_ITER});
@@ -115,7 +121,10 @@ class Primitive : public Network {
 
   Result result() override {
     const Index width = p_.H * (p_.both_ways ? 2 : 1);
-    Result out{{"h", sample(data(fargs_[DNNL_ARG_DST_LAYER]) + (p_.T - 1) * p_.N * width, p_.N * width)}};
+    memory h = zeros(outputs_);  // in f32
+    move(fargs_[DNNL_ARG_DST_LAYER], h);
+    stream_.wait();
+    Result out{{"h", sample(data(h) + (p_.T - 1) * p_.N * width, p_.N * width)}};
     if (!p_.train) return out;
     const Index gates = gates_of(p_.cell) * p_.H;
     for (const auto& [name, m, rows] : {std::tuple{"gradient of W", user_dwl_, p_.I},
@@ -169,7 +178,7 @@ class Primitive : public Network {
           DNNL_ARG_DIFF_WEIGHTS_LAYER, DNNL_ARG_DIFF_WEIGHTS_ITER, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST_LAYER,
           DNNL_ARG_DIFF_DST_ITER});
     if (p_.cell == Cell::lstm) give(bargs_, made.backward, {DNNL_ARG_DIFF_SRC_ITER_C, DNNL_ARG_DIFF_DST_ITER_C});
-    std::fill_n(data(bargs_[DNNL_ARG_DIFF_DST_LAYER]), d.out.get_size() / sizeof(float), 1.0f);
+    std::fill_n(data(bargs_[DNNL_ARG_DIFF_DST_LAYER]), d.dout.get_size() / sizeof(float), 1.0f);
     user_dwl_ = zeros(d.user_wl), user_dwi_ = zeros(d.user_wi);
   }
 
@@ -177,6 +186,7 @@ class Primitive : public Network {
   dnnl::engine engine_;
   dnnl::stream stream_;
   dnnl::primitive forward_, backward_;
+  memory::desc outputs_;
   memory user_wl_, user_wi_, user_dwl_, user_dwi_;
   Args fargs_, bargs_;
 };
@@ -185,6 +195,7 @@ class Primitive : public Network {
 
 std::unique_ptr<Network> dnnl_primitive(const Problem& p, const Inputs& inputs) {
   if (p.cell != Cell::lstm && p.cell != Cell::gru && p.cell != Cell::rnn) return nullptr;
+  if (p.bf16 && (p.cell != Cell::lstm || !rw::detail::has_bf16())) return nullptr;
   if (p.layers > 1 && (p.I != p.H || p.both_ways)) return nullptr;  // the primitive's layers are all alike
   if (p.train != p.gradient_of_x || (p.carry && p.cell != Cell::lstm)) return nullptr;
   return std::make_unique<Primitive>(p, inputs);

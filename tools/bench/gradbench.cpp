@@ -162,7 +162,7 @@ std::vector<Contest> gradbench_contests() {
     const Index layers = size.first, T = size.second;
     Contest c;
     c.name = fmt::format("gradbench/lstm/l{} T{}", layers, T);
-    c.note = "f64, one gradient to all weights";
+    c.note = "one gradient to all weights, f64";
     c.tolerance = 1e-9;
     c.quick = layers == 2;
     c.make = [layers, T](const Setting&) { return field(layers, T); };

@@ -60,8 +60,8 @@ Contest contest(const char* name, const char* note, bool with_backward) {
 }  // namespace
 
 std::vector<Contest> overhead_contests() {
-  return {contest("overhead/forward", "chain of 10,000 ops on 16 numbers; Rewind records, libtorch does not", false),
-          contest("overhead/backward", "the same recorded by both, with its backward", true)};
+  return {contest("overhead/forward", "10,000 ops on 16 numbers; Rewind records, libtorch does not", false),
+          contest("overhead/backward", "10,000 ops on 16 numbers, recorded by both, with their backward", true)};
 }
 
 }  // namespace rw::bench

@@ -38,9 +38,20 @@ struct Maker {
   const char* name;
   NetworkMaker make;
   const char* why_not;
+  bool bf16 = false;
 };
 
+// Products in bf16, and the same in f32.
+std::vector<Maker> bf16_makers() {
+  const char* cannot = "the processor has no AVX512_BF16";
+  return {{"Rewind compiled, bf16", rewind_compiled, cannot, true},
+          {"oneDNN primitive, bf16", dnnl_primitive, cannot, true},
+          {"Rewind compiled", rewind_compiled, ""},
+          {"oneDNN primitive", dnnl_primitive, ""}};
+}
+
 std::vector<Maker> makers(const Problem& p) {
+  if (p.bf16) return bf16_makers();
   std::vector<Maker> out{{"Rewind eager", p.carry ? rewind_eager_step : rewind_eager, ""},
                          {"Rewind compiled", p.carry ? rewind_compiled_step : rewind_compiled, ""}};
   const char* other_work = "other cells, or other gradients";
@@ -119,7 +130,9 @@ Field recurrent_field(const Problem& p, const Setting& setting) {
           fmt::format("{}: {}", m.name, setting.threads > 1 ? "have no threads" : "would take too long"));
       continue;
     }
-    std::shared_ptr<Network> network = m.make(p, *inputs);
+    Problem its = p;
+    its.bf16 = m.bf16;
+    std::shared_ptr<Network> network = m.make(its, *inputs);
     if (network == nullptr)
       field.absent.push_back(fmt::format("{}: {}", m.name, m.why_not));
     else

@@ -24,6 +24,8 @@ struct Problem {
   Index T = 1, N = 1, I = 1, H = 1;
   Index layers = 1;
   bool both_ways = false, train = true, gradient_of_x = false;
+  /// Products of numbers rounded to bf16: the compiled form and the primitive's LSTM, where the processor can.
+  bool bf16 = false;
   /// The state after a run is the one before the next: the sampling loop.
   bool carry = false;
 

@@ -68,6 +68,16 @@ void add_six_sizes(std::vector<Contest>& all) {
     }
 }
 
+// Products in bf16, which differ from f32's in the third digit.
+void add_bf16(std::vector<Contest>& all) {
+  for (Problem p : sizes) {
+    p.train = p.gradient_of_x = true, p.bf16 = true;
+    all.push_back(contest("bf16", p, "training step with products in bf16; everybody computes the gradient of x too"));
+    all.back().tolerance = 3e-2;
+    all.back().quick = p.H == 32;
+  }
+}
+
 // The sampling loop: one step of one sequence at a time.
 void add_one_step(std::vector<Contest>& all) {
   for (Index H : {128, 512, 1024}) {
@@ -102,12 +112,15 @@ void add_stacks(std::vector<Contest>& all) {
     for (Index H : {128, 512}) {
       const Index N = H == 128 ? 32 : 64;
       for (Index layers : {2, 4}) {
-        all.push_back(training("stack", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .layers = layers}));
-        all.push_back(training_with_x("stack+dx", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .layers = layers}));
+        const Problem stack{.cell = cell, .T = 50, .N = N, .I = H, .H = H, .layers = layers};
+        all.push_back(training("stack", stack));
+        all.push_back(training_with_x("stack+dx", stack));
+        all.push_back(inference("stack-infer", stack));
       }
-      all.push_back(training("both-ways", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .both_ways = true}));
-      all.push_back(
-          training_with_x("both-ways+dx", {.cell = cell, .T = 50, .N = N, .I = H, .H = H, .both_ways = true}));
+      const Problem both_ways{.cell = cell, .T = 50, .N = N, .I = H, .H = H, .both_ways = true};
+      all.push_back(training("both-ways", both_ways));
+      all.push_back(training_with_x("both-ways+dx", both_ways));
+      all.push_back(inference("both-ways-infer", both_ways));
     }
 }
 
@@ -116,6 +129,7 @@ void add_stacks(std::vector<Contest>& all) {
 std::vector<Contest> recurrent_contests() {
   std::vector<Contest> all;
   add_six_sizes(all);
+  add_bf16(all);
   add_one_step(all);
   add_known_shapes(all);
   add_stacks(all);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include <rewind/autograd/compile/compile.h>
+#include <rewind/core/gemm_bf16.h>
 #include <rewind/rewind.h>
 
 #include "recurrent.h"
@@ -60,6 +61,7 @@ class Layers {
     for (const LayerWeights& w : inputs.layers) cells_.push_back(make_cell<C>(p, w));
   }
   void zero_grad() {
+    if (!problem_.train) return;  // inference has no gradients, and nobody else clears any
     for (const C& cell : cells_) cell.zero_grad();
     if (leaf_) leaf_->zero_grad();
   }
@@ -140,7 +142,7 @@ class CompiledNetwork : public Network {
         [&layers](Tape& tape, Tensor x) {
           return layers.record(tape, layers.problem().gradient_of_x ? layers.leaf(tape) : x);
         },
-        layers.x());
+        CompileOptions{.matmul = layers.problem().bf16 ? Precision::bf16 : Precision::full}, layers.x());
   }
   Layers<C> layers_;
   decltype(traced(std::declval<Layers<C>&>())) step_;
@@ -161,6 +163,7 @@ std::unique_ptr<Network> make(const Problem& p, const Inputs& inputs) {
 
 std::unique_ptr<Network> rewind_eager(const Problem& p, const Inputs& inputs) { return make<Eager>(p, inputs); }
 std::unique_ptr<Network> rewind_compiled(const Problem& p, const Inputs& inputs) {
+  if (p.bf16 && !detail::has_bf16()) return nullptr;
   return make<CompiledNetwork>(p, inputs);
 }
 

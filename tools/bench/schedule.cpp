@@ -33,8 +33,8 @@ double least_seconds(const Entry& e) {
 }
 
 double share(std::span<const double> least, double left) {
-  if (least[0] > left) return 0;
   const double over = std::max(0.0, left - std::accumulate(least.begin(), least.end(), 0.0));
+  if (least[0] > (over > 0 ? left : left / 4)) return 0;
   return std::max(left / static_cast<double>(least.size()), least[0] + std::min(3 * least[0], over / 4));
 }
 

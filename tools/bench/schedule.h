@@ -23,7 +23,8 @@ void sort_by_importance(std::vector<Entry>& entries);
 double least_seconds(const Entry& entry);
 
 /// The seconds for the first of those that are left, the most important first, which need `least` each: what it needs
-/// and a part of what would be over if everybody had just that. 0 when it does not fit into `left`.
+/// and a part of what would be over if everybody had just that. 0 when it does not fit into `left`, or would take more
+/// than a quarter of it from others.
 double share(std::span<const double> least, double left);
 
 }  // namespace rw::bench

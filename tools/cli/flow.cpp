@@ -10,6 +10,7 @@
 #include <rewind/core/error.h>
 #include <rewind/models/any_cell.h>
 #include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/numbers.h>
 #include <rewind/tools/dot_render.h>
 #include <rewind/tools/flow.h>
 #include <rewind/tools/process.h>
@@ -89,9 +90,9 @@ void print(const std::vector<FlowReport>& reports) {
 }
 
 void run(const FlowCommand& c) {
-  for (const auto& [name, n] :
-       {std::pair("--steps", c.steps), {"--in", c.in}, {"--hidden", c.hidden}, {"--batch", c.batch}})
-    if (n < 1) throw Error(fmt::format("{} is {}: it must be 1 or more", name, n));
+  need_count("--steps", c.steps, 1, 100000);
+  for (const auto& [name, n] : {std::pair("--in", c.in), {"--hidden", c.hidden}, {"--batch", c.batch}})
+    need_count(name, n, 1, 4096);
   std::vector<FlowReport> reports;
   for (const std::string& cell : c.cells) reports.push_back(measure(c, cell));
   std::ostringstream csv;
@@ -111,12 +112,12 @@ void add_flow(CLI::App& rewind) {
          "--cell", c->cells,
          "Cells to compare, by commas, of " + cells_with_options() + "; rnn:1.5 scales the recurrent matrix by 1.5")
       ->delimiter(',');
-  app->add_option("--steps", c->steps, "Time steps");
-  app->add_option("--in", c->in, "Features of the input, which is random");
-  app->add_option("--hidden", c->hidden, "Features of the state");
-  app->add_option("--batch", c->batch, "Sequences, over which norms are averaged");
-  app->add_option("--forget-bias", c->forget_bias, "Start of an LSTM's forget bias");
-  app->add_option("--seed", c->seed, "Seed of weights and input");
+  app->add_option("--steps", c->steps, "Time steps")->capture_default_str();
+  app->add_option("--in", c->in, "Features of the input, which is random")->capture_default_str();
+  app->add_option("--hidden", c->hidden, "Features of the state")->capture_default_str();
+  app->add_option("--batch", c->batch, "Sequences, over which norms are averaged")->capture_default_str();
+  app->add_option("--forget-bias", c->forget_bias, "Start of an LSTM's forget bias")->capture_default_str();
+  app->add_option("--seed", c->seed, "Seed of weights and input")->capture_default_str();
   app->add_option("--csv", c->csv, "Write all numbers here");
   app->add_option("--svg", c->svg, "Write the plot here (gnuplot)");
   app->callback([c] { run(*c); });

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/graph_model.h>
 #include <rewind/tools/gradcheck.h>
@@ -48,7 +49,7 @@ void add_gradcheck(CLI::App& rewind) {
   c->model.hidden = 4;
   c->model.in = 3;
   c->model.batch = 2;
-  add_model_options(*app, c->model, "checked");
+  add_model_options(*app, c->model);
   app->add_option("--order", c->options.order, "1: gradients; 2: second derivatives, too")->check(CLI::Range(1, 2));
   app->add_option("--elements", c->options.elements,
                   "Elements to check one by one; 0: what half a minute is enough for")

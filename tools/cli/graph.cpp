@@ -7,6 +7,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/graph_model.h>
 #include <rewind/tools/dot_render.h>
@@ -88,7 +89,7 @@ void graph(const GraphCommand& c) {
 void add_graph(CLI::App& rewind) {
   CLI::App* app = rewind.add_subcommand("graph", "Draw the graph that a cell or a saved model records");
   const auto c = std::make_shared<GraphCommand>();
-  add_model_options(*app, c->model, "drawn");
+  add_model_options(*app, c->model);
   app->add_flag("--fold", c->fold, "Draw the repeated steps once, with z^-1 edges");
   app->add_option("--window", c->window, "Draw the first so many steps, and the last; 0: all")
       ->check(CLI::Range(0, 1000000));

@@ -10,6 +10,7 @@
 #include <rewind/models/stack.h>
 #include <rewind/ops/loss.h>
 #include <rewind/tools/cli/graph_model.h>
+#include <rewind/tools/cli/numbers.h>
 
 namespace rw::cli {
 namespace {
@@ -42,14 +43,15 @@ Index output_width(const Bidirectional<AnyCell>& layer) {
   return output_width(layer.forward()) + output_width(layer.backward());
 }
 
+// Beyond these a picture or a check would take hours, or more memory than there is.
+constexpr Index most_steps = 100000, most_features = 4096;
+
 void check_sizes(const GraphModel& what) {
-  const std::pair<const char*, Index> sizes[] = {{"--steps", what.steps},
-                                                 {"--layers", what.layers},
-                                                 {"--in", what.in},
-                                                 {"--hidden", what.hidden},
-                                                 {"--batch", what.batch}};
-  for (const auto& [name, n] : sizes)
-    if (n < 1) throw Error(std::string(name) + " is " + std::to_string(n) + ": it must be 1 or more");
+  need_count("--steps", what.steps, 1, most_steps);
+  need_count("--layers", what.layers, 1, most_steps / what.steps);
+  need_count("--in", what.in, 1, most_features);
+  need_count("--hidden", what.hidden, 1, most_features);
+  need_count("--batch", what.batch, 1, most_features);
 }
 
 BuiltModel build_from_file(const GraphModel& what, Rng& rng) {
@@ -89,16 +91,16 @@ std::string GraphModel::name() const {
   return (layers == 1 ? what : std::to_string(layers) + " layers of " + what) + length;
 }
 
-void add_model_options(CLI::App& app, GraphModel& what, const char* verb) {
-  app.add_option("MODEL", what.file, std::string("What rewind train made; without it, a new cell is ") + verb);
-  app.add_option("--cell", what.cell, "One of " + cells_with_options());
-  app.add_option("--steps", what.steps, "Time steps");
-  app.add_option("--layers", what.layers, "Layers, one above the other");
-  app.add_flag("--bidirectional", what.bidirectional, "Each layer reads in both directions");
-  app.add_option("--in", what.in, "Features of the input");
-  app.add_option("--hidden", what.hidden, "Features of the state");
-  app.add_option("--batch", what.batch, "Sequences side by side");
-  app.add_option("--seed", what.seed, "Seed of weights and input");
+void add_model_options(CLI::App& app, GraphModel& model) {
+  CLI::Option* file = app.add_option("MODEL", model.file, "What rewind train made; without it, a new cell is made");
+  app.add_option("--steps", model.steps, "Time steps")->capture_default_str();
+  app.add_option("--batch", model.batch, "Sequences side by side")->capture_default_str();
+  app.add_option("--seed", model.seed, "Seed of weights and input")->capture_default_str();
+  app.add_option("--cell", model.cell, "One of " + cells_with_options())->capture_default_str()->excludes(file);
+  app.add_option("--layers", model.layers, "Layers, one above the other")->capture_default_str()->excludes(file);
+  app.add_flag("--bidirectional", model.bidirectional, "Each layer reads in both directions")->excludes(file);
+  app.add_option("--in", model.in, "Features of the input")->capture_default_str()->excludes(file);
+  app.add_option("--hidden", model.hidden, "Features of the state")->capture_default_str()->excludes(file);
 }
 
 BuiltModel build_model(const GraphModel& what) {

@@ -9,7 +9,7 @@
 
 namespace CLI {
 class App;
-}
+}  // namespace CLI
 
 namespace rw::cli {
 
@@ -25,8 +25,8 @@ struct GraphModel {
   std::string name() const;
 };
 
-/// Gives `app` the options that say what. Without a file, a new cell is "drawn", for example: the verb.
-void add_model_options(CLI::App& app, GraphModel& what, const char* verb);
+/// Adds MODEL and the options that say what there is without one to a subcommand; what `model` holds is the default.
+void add_model_options(CLI::App& app, GraphModel& model);
 
 /// A model, and its scalar loss over `steps` steps of random input, recorded on any tape. The numbers are the same each
 /// time.
@@ -35,7 +35,7 @@ struct BuiltModel {
   std::function<Tensor(Tape&)> loss;
 };
 
-/// Throws Error for sizes below 1, a cell that does not exist, and a file that is no model.
+/// Throws Error for sizes below 1 or beyond reason, a cell that does not exist, and a file that is no model.
 BuiltModel build_model(const GraphModel& what);
 
 /// A recorded model: the tape's last forward node is a scalar loss.

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/numbers.h>
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
   rw::cli::add_graph(app);
   rw::cli::add_gradcheck(app);
   rw::cli::add_flow(app);
+  rw::cli::check_whole_numbers(app);
   try {
     app.parse(argc, argv);
     std::cout.flush();

@@ -7,6 +7,7 @@
 #include <rewind/core/error.h>
 #include <rewind/models/char_writer.h>
 #include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/numbers.h>
 
 namespace rw::cli {
 
@@ -37,6 +38,7 @@ void write(char32_t character) {
 
 void sample(const SampleCommand& c) {
   if (c.length < 0) throw Error("--length is " + std::to_string(c.length) + ": it must be 0 or more");
+  if (c.use_beam) need_count("--beam", c.beam, 1, 10000);
   CharModel model = CharModel::load(c.model);
   model.eval();
   const auto stop = stop_character(c, model.vocabulary());

@@ -6,6 +6,7 @@
 #include <rewind/core/error.h>
 #include <rewind/models/any_cell.h>
 #include <rewind/models/cell_choices.h>
+#include <rewind/tools/cli/numbers.h>
 #include <rewind/tools/cli/train_options.h>
 
 namespace rw::cli {
@@ -14,12 +15,6 @@ namespace {
 
 void need(bool good, const char* option, double value, const char* what) {
   if (!good) throw Error(fmt::format("{} is {}: it must be {}", option, value, what));
-}
-
-void need_count(const char* option, Index value, Index least = 1) {
-  constexpr Index most = 1 << 24;  // products of two of them do not overflow
-  if (value < least) throw Error(fmt::format("{} is {}: it must be at least {}", option, value, least));
-  if (value > most) throw Error(fmt::format("{} is {}: it must be at most {}", option, value, most));
 }
 
 void need_one_of(const char* option, const std::string& value, std::span<const std::string_view> names) {
@@ -109,7 +104,7 @@ void add_training_options(CLI::App& app, TrainCommand& c) {
 void add_run_options(CLI::App& app, TrainCommand& c) {
   app.add_option("--epochs", c.budget.epochs, "End after so many passes over the text (10, when nothing else ends it)")
       ->group("Run");
-  app.add_option("--steps", c.budget.steps, "End after so many updates")->group("Run");
+  app.add_option("--steps", c.budget.steps, "End after so many updates; 0: no such limit")->group("Run");
   app.add_option("--seconds", c.budget.seconds, "End after so much time")->group("Run");
   app.add_option("--out", c.files.out, "The model, a safetensors file (model.safetensors)")->group("Run");
   app.add_option("--curve", c.files.curve, "Draw the losses into this SVG file")->group("Run");
@@ -138,7 +133,7 @@ bool was_given(const TrainCommand& command, const std::string& name) {
 
 void check_rest(const TrainCommand& c) {
   if (c.files.texts.empty()) throw Error("which TEXT to learn? (see rewind train --help)");
-  need_count("--threads", c.threads, 0);
+  need_count("--threads", c.threads, 0, 1024);
   need_count("--pause-after", c.pause_after, 0);
   check(c.budget);
 }

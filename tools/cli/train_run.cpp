@@ -23,7 +23,11 @@ void require_writable(const std::string& path) {
   if (fs::is_directory(path, ignored)) throw Error(path + ": cannot write: it is a folder");
   if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) return;  // a device: opened when written
   const std::string probe = path + ".probe";
-  write_file(probe, "");
+  try {
+    write_file(probe, "");
+  } catch (const Error& e) {
+    throw Error(path + std::string(e.what()).substr(probe.size()));  // the user knows of no probe
+  }
   fs::remove(probe, ignored);
 }
 

@@ -62,7 +62,7 @@ int products_of(const C& compiled) {
   return count;
 }
 
-inline const std::vector<Pass> all_passes{Pass::simplify, Pass::batch, Pass::fuse,       Pass::place,
-                                          Pass::reuse,    Pass::pack,  Pass::accumulate, Pass::branch};
+inline const std::vector<Pass> all_passes{Pass::simplify, Pass::batch,      Pass::fuse,   Pass::place, Pass::reuse,
+                                          Pass::pack,     Pass::accumulate, Pass::branch, Pass::chunk};
 
 }  // namespace rw::test

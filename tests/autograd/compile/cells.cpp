@@ -1,3 +1,5 @@
+#include <string>
+
 #include <doctest/doctest.h>
 
 #include <rewind/core/threads.h>
@@ -163,6 +165,26 @@ TEST_CASE("products of many steps become few") {
   CHECK(count(Mgu(I, H, rng), 4) <= 5);
   CHECK(count(GruCell(I, H, rng, {.reset = GruOptions::Reset::before}), 4) <= 5);
   CHECK(count(PeepholeNormLstm(I, H, rng), 2) <= 4);
+}
+
+TEST_CASE("gradients that one product wants side by side, and others each by itself, stand in one place") {
+  Rng rng(4);
+  const auto check = [&](const auto& cell) {
+    const Array x = random_array(Shape{T, N, I}, 3);
+    auto step = compile(
+        [&](Tape& tape, Tensor in) {
+          const Tensor loss = sum(outputs(cell, unroll(cell, in, cell.zero_state(tape, N))));
+          backward(loss);
+          return std::pair(loss, grad(loss, in));
+        },
+        x);
+    const std::string said = step.explain();
+    CAPTURE(said);
+    CHECK(said.find(" 0 copies") != std::string::npos);
+    CHECK(said.find("concat") == std::string::npos);
+  };
+  check(Mgu(I, H, rng));
+  check(GruCell(I, H, rng, {.reset = GruOptions::Reset::before}));
 }
 
 TEST_CASE("a bias on the products of many steps is added in the kernels of the gates") {

@@ -162,6 +162,25 @@ TEST_CASE("parameters may change between replays, and numbers are part of the ke
   CHECK(f.plans() == 2);
 }
 
+TEST_CASE("a matrix packed for all replays is packed anew when its parameter changes or moves") {
+  const Array x = random_array(Shape{32, 64}, 1, 1, DType::f32);
+  Parameter w("w", random_array(Shape{64, 256}, 2, 1, DType::f32));
+  auto f = compile([&](Tape&, Tensor x) { return matmul(x, w); }, x);
+  const auto check = [&] {
+    Tape tape;
+    check_close(f(x).array(), matmul(tape.constant(x), w).array(), 1e-6);
+  };
+  check();
+  check();
+  w.set(random_array(Shape{64, 256}, 3, 1, DType::f32));
+  check();
+  w.edit().as<float>()[5] = 100;
+  check();
+  w.convert(DType::f64);
+  w.convert(DType::f32);
+  check();
+}
+
 TEST_CASE("a plan keeps its parameters alive; freezing one makes a new plan") {
   auto w = std::make_unique<Parameter>("w", Array({2.0f}, Shape{1}));
   const auto data = w->data();

@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/compile/compile.h>
+#include <rewind/core/error.h>
 #include <rewind/core/threads.h>
+#include <rewind/ops/ops.h>
 
 #include "hand_lstm.h"
 
@@ -85,6 +87,39 @@ TEST_CASE("a plan made for two threads runs on one") {
   set_threads(before);
 }
 
+TEST_CASE("an error in one lane ends all of them, and the next replay is right") {
+  const int before = threads();
+  set_threads(2);
+  BothWays model;
+  Parameter table("table", random_array(Shape{5, I}, 3));
+  const auto f = [&](Tape& tape, Tensor x, Tensor index) {
+    const Tensor row = lookup(table, index);  // [N, I]
+    return model(tape, x * reshape(row, {1, N, I}));
+  };
+  const Array x = random_array(Shape{T, N, I}, 7), good(std::vector<std::int32_t>{0, 1, 2, 3, 4, 0}),
+              bad(std::vector<std::int32_t>{0, 1, 2, 3, 9, 0});
+  auto step = compile(f, CompileOptions{.branch_from = 0}, x, good);
+  const Array right = step(x, good)[1].array();
+  CHECK_THROWS_AS(step(x, bad), Error);
+  CHECK(step(x, good)[1].array() == right);
+  set_threads(before);
+}
+
+TEST_CASE("values stand in each other's place in lanes too") {
+  const int before = threads();
+  set_threads(2);
+  BothWays model;
+  const auto memory = [&](Passes passes) {
+    const Array x = random_array(Shape{T, N, I}, 7);
+    auto step = compile([&](Tape& tape, Tensor in) { return model(tape, in); },
+                        CompileOptions{.passes = passes, .branch_from = 0}, x);
+    CHECK(step.explain().find("side by side: ") != std::string::npos);
+    return step.memory();
+  };
+  CHECK(memory(Passes::all()) < 0.8 * static_cast<double>(memory(Passes::all() - Pass::reuse)));
+  set_threads(before);
+}
+
 TEST_CASE("one chain of steps stays as it is") {
   const int before = threads();
   set_threads(2);
@@ -96,6 +131,7 @@ TEST_CASE("one chain of steps stays as it is") {
       },
       x, zero, zero);
   CHECK(step.explain().find("side by side") == std::string::npos);
+  CHECK(step.explain().find("one kernel at a time, shared among threads, about") != std::string::npos);
   set_threads(before);
 }
 

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstddef>
+
+namespace rw::detail {
+
+/// Memory for whole vectors, at least `bytes` and one of them, aligned to 64 bytes; null when there is none. Freed by
+/// std::free. The system is asked for large pages where they fit: products of large matrices read from so many pages at
+/// once that looking them up took a twentieth of the time.
+void* allocate_vectors(std::size_t bytes);
+
+}  // namespace rw::detail

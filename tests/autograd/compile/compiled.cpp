@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/compile/compile.h>
+#include <rewind/models/linear.h>
+#include <rewind/models/serialize.h>
+#include <rewind/ops/ops.h>
+
+#include "agree.h"
+#include "hand_lstm.h"
+
+namespace rw {
+namespace {
+
+using namespace rw::test;
+
+TEST_CASE("a throw while a new shape is compiled leaves plans, results, gradients and state as they were") {
+  HandLstm lstm(3, 4);
+  const auto f = [&](Tape& tape, Tensor x) {
+    const Tensor zero = tape.constant(0, Shape{x.size(1), 4});
+    const auto states = lstm.unroll(x, {zero, zero});
+    const Tensor loss = sum_of_h(states);
+    backward(loss);
+    if (x.size(0) == 3) throw Error("no three steps");
+    if (x.size(0) == 4) return std::pair(loss, tape.constant(loss.item(), Shape{1}));
+    return std::pair(loss, states.back().h);
+  };
+  const Array two = random_array(Shape{2, 2, 3}, 5);
+  auto step = compile(f, two);
+  const auto [loss, h] = step(two);
+  const Array expected = h.array(), gradient = lstm.W.grad();
+  const std::string said = step.explain();
+
+  CHECK_THROWS_WITH_AS(step(random_array(Shape{3, 2, 3}, 5)), "no three steps", Error);
+  CHECK_THROWS_WITH_AS(step(random_array(Shape{4, 2, 3}, 5)), doctest::Contains("while compile traces"), Error);
+  CHECK_THROWS_AS(step(random_array(Shape{2, 2, 5}, 5)), Error);  // does not fit the weights
+
+  CHECK(step.plans() == 1);
+  CHECK(step.explain() == said);
+  CHECK(h.array() == expected);
+  CHECK(lstm.W.grad() == gradient);
+  lstm.W.zero_grad();
+  CHECK(step(two).second.array() == expected);
+  CHECK(lstm.W.grad() == gradient);
+}
+
+TEST_CASE("weights that are loaded again are seen") {
+  const std::string path = "compiled_weights_" + std::to_string(getpid()) + ".safetensors";
+  Rng rng(1);
+  const Linear layer(3, 2, rng);
+  save_model(path, layer);
+  const Array x = random_array(Shape{4, 3}, 2);
+  auto f = compile([&](Tape&, Tensor in) { return layer(in); }, x);
+  const Array before = f(x).array();
+  for (const NamedParameter& p : layer.parameters()) p.parameter->set(random_array(p.parameter->shape(), 7));
+  CHECK(difference(f(x).array(), before) > 0.1);
+  load_model(path, layer);
+  CHECK(f(x).array() == before);
+  CHECK(f.plans() == 1);
+  std::remove(path.c_str());
+}
+
+// What `f` writes to the standard error.
+template <class F>
+std::string complaints(F f) {
+  std::FILE* file = std::tmpfile();
+  REQUIRE(file != nullptr);
+  std::fflush(stderr);
+  const int kept = dup(2);
+  dup2(fileno(file), 2);
+  f();
+  std::fflush(stderr);
+  dup2(kept, 2);
+  close(kept);
+  std::rewind(file);
+  std::string text(2000, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::fclose(file);
+  return text;
+}
+
+TEST_CASE("a seventeenth shape is a warning, once, that names the way out; buckets avoid it") {
+  const auto steps = [](auto shape_of) {
+    auto f = compile([](Tape&, Tensor x) { return sum(x); }, Array(Shape{1}));
+    for (Index n = 1; n <= 32; ++n) f.prepare(Array(Shape{shape_of(n)}));
+    return f.plans();
+  };
+  std::size_t plans = 0;
+  const std::string said = complaints([&] { plans = steps([](Index n) { return n; }); });
+  CHECK(plans == 16);
+  CHECK(said.find("rw::bucket") != std::string::npos);
+  CHECK(std::count(said.begin(), said.end(), '\n') == 1);
+  CHECK(complaints([&] { plans = steps([](Index n) { return bucket(n); }); }).empty());
+  CHECK(plans <= 16);
+}
+
+}  // namespace
+}  // namespace rw

@@ -1,0 +1,20 @@
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+
+#include <doctest/doctest.h>
+
+#include <rewind/core/memory.h>
+
+TEST_CASE("allocate_vectors: aligned, and all of it can be written, whatever the size") {
+  for (const std::size_t bytes :
+       std::initializer_list<std::size_t>{0, 1, 64, 65, 4096, (1 << 21) - 1, 1 << 21, (5 << 20) + 3}) {
+    CAPTURE(bytes);
+    void* p = rw::detail::allocate_vectors(bytes);
+    REQUIRE(p != nullptr);
+    CHECK(reinterpret_cast<std::uintptr_t>(p) % 64 == 0);
+    std::memset(p, 1, bytes);  // under AddressSanitizer: it is ours
+    std::free(p);
+  }
+}
