@@ -67,6 +67,11 @@ class CheckpointTape {
     }
     return state;
   }
+  /// Throws Error unless the loss is recorded here.
+  void check(const Tensor& loss) {
+    if (&loss.tape().data() != &tape_.data())
+      throw Error("checkpointed bptt: the loss is on another tape: record it on that of the state it is given");
+  }
   /// From now on until `begin` no loss counts.
   void stop_counting() { seen_ = sequence_->steps(); }
 
@@ -74,12 +79,6 @@ class CheckpointTape {
   std::vector<SplitBackward::Root>& roots() { return roots_; }
   const std::vector<Tensor>& variables() const { return variables_; }
   const std::vector<Tensor>& inputs() const { return inputs_; }
-
-  /// Throws Error for a loss that was recorded on another tape.
-  void check(const Tensor& loss) const {
-    if (&loss.tape() != &tape_)
-      throw Error("checkpointed bptt: the loss is on another tape: record it on that of the state it is given");
-  }
 
   /// The sum of losses so far.
   double total() const { return total_; }
@@ -105,9 +104,10 @@ class CheckpointTape {
     const auto visit = [&](Index position, const State& s) {
       Tensor loss;
       if (*loss_ && (first || roots != nullptr)) loss = (*loss_)(sequence_->step(position), s);
-      if (!loss.same(Tensor())) check(loss);
-      if (first && !loss.same(Tensor())) total_ += loss.item();
-      if (roots != nullptr && !loss.same(Tensor())) roots->push_back({loss});
+      const bool counts = !loss.same(Tensor());
+      if (counts) check(loss);
+      if (counts && first) total_ += loss.item();
+      if (counts && roots != nullptr) roots->push_back({loss});
       if (first)
         draw_at(position + 1) = tape_.mark().draws;
       else

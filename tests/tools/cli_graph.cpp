@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -63,19 +64,18 @@ TEST_CASE("rewind graph says what is wrong in one line") {
 }
 
 TEST_CASE("rewind graph asks Graphviz a second time, in another way, where it fails") {
-  Command graph;
-  const fs::path dot = graph.folder / "dot";
+  Command graph{"graph"};
   const auto fake = [&](const std::string& when_new) {
-    std::ofstream(dot) << "#!/bin/sh\n"
-                          "for a; do case $a in -o*) out=${a#-o};; -Gnewrank=true) new=1;; esac; done\n"
-                          "test $new || { echo 'Error: lost' >&2; exit 1; }\n"
-                       << when_new;
-    fs::permissions(dot, fs::perms::owner_all);
+    const std::string begin =
+        "#!/bin/sh\n"
+        "for a; do case $a in -o*) out=${a#-o};; -Gnewrank=true) new=1;; esac; done\n"
+        "test $new || { echo 'Error: lost' >&2; exit 1; }\n";
+    std::filesystem::permissions(graph.scratch.write("dot", begin + when_new), std::filesystem::perms::owner_all);
   };
-  const std::string path = "PATH=" + graph.folder.string();
+  const std::string path = "PATH=" + graph.scratch.path.string();
   fake("echo '<svg/>' >$out\n");
   CHECK(graph("--svg a.svg", path) == 0);
-  CHECK(text_of(graph.folder / "a.svg") == "<svg/>\n");
+  CHECK(graph.scratch.read("a.svg") == "<svg/>\n");
   CHECK(graph.err.find("lost") == std::string::npos);
   fake("echo 'Error: lost again' >&2; echo more >&2; exit 3\n");
   CHECK(graph("--svg b.svg", path) == 1);
