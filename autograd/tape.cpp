@@ -165,7 +165,7 @@ ConstView Tape::grad(Tensor t) const {
   const char* why = !data().nodes[i].needs_grad ? "it needs no gradient (a constant, or recorded under NoGrad)"
                     : data().gradients.empty()  ? "no backward has kept one: call backward(loss, {.keep_grads = true})"
                                                 : "the last backward did not reach it, or did not keep it (call "
-                                                 "backward with {.keep_grads = true}, or tape.keep(t) before it)";
+                                                  "backward with {.keep_grads = true}, or tape.keep(t) before it)";
   throw Error(data().describe(i) + ": no gradient: " + why);
 }
 
