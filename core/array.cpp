@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <ostream>
@@ -45,7 +46,10 @@ void print_number(fmt::memory_buffer& out, const Array& a, Index at) {
   if (a.dtype() == DType::i32) {
     fmt::format_to(std::back_inserter(out), "{}", a.span<std::int32_t>()[i]);
   } else {
-    visit_real(a.dtype(), [&]<class T>() { fmt::format_to(std::back_inserter(out), "{:.6g}", a.span<T>()[i]); });
+    visit_real(a.dtype(), [&]<class T>() {
+      const T x = a.span<T>()[i];
+      fmt::format_to(std::back_inserter(out), "{:.6g}", std::isnan(x) ? std::abs(x) : x);  // not "-nan"
+    });
   }
 }
 

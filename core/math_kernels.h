@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 // What core/math.h is made of: reductions of the argument and polynomials, without branches and calls. The coefficients
@@ -238,6 +239,7 @@ struct Quarter {
 };
 REWIND_INLINE Quarter quarter(double x) {
   using F = Format<double>;
+  x = __builtin_fabs(x) <= 0x1p49 ? x : std::numeric_limits<double>::quiet_NaN();  // beyond, n would be wrong
   const double shifted = fma(x, 0x1.45f306dc9c883p-1, F::to_integer);
   const double n = shifted - F::to_integer;
   double r = fma(-n, 0x1.921fb54442d18p+0, x);

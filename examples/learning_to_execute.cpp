@@ -2,10 +2,14 @@
 // prints. Programs are made as in their algorithm 1, from --nesting operations (+, -, small *, if-else, assignment,
 // for) on numbers of up to --length digits. A quarter of all programs, chosen by hash, is for tests and never trained
 // on. Four curricula with as many updates each: baseline (only the hardest programs), naive (from the easiest on), mix
-// (any difficulty), combined (half naive, half mix). Accuracy is on 2,000 programs of the hardest kind: by character,
-// given the right ones before it, as in the paper; and whole.
+// (any difficulty), combined (naive, but one in five of any difficulty, as in the authors' program). Accuracy is on
+// 2,000 programs of the hardest kind: by character, given the right ones before it, as in the paper; and whole.
 //
-// Longer: learning_to_execute --length 4 --nesting 2 --layers 2 --hidden 256 --steps 60000
+// At length 2 and nesting 1 there are only 800 products, and those of the test were never seen: they, and loops, which
+// are learnt last, have nearly all the mistakes.
+//
+// Longer: learning_to_execute --length 4 --nesting 2 --hidden 256 --steps 100000 --rate 0.002
+#include <algorithm>
 #include <iomanip>
 #include <sstream>
 
@@ -49,9 +53,10 @@ class Programs {
     const Index length = 1 + rng_.below(most.length);
     return draw({length, 1 + rng_.below(most.nesting)}, false);
   }
-  bool coin() { return rng_.below(2) == 1; }
+  bool one_in(Index n) { return rng_.below(n) == 0; }
 
  private:
+  bool coin() { return one_in(2); }
   Piece number() {
     Index end = 1;
     for (Index i = 0; i < length_; ++i) end *= 10;
@@ -124,15 +129,17 @@ class Programs {
   std::vector<Piece> stack_;
 };
 
-/// The naive curriculum, `done` of the way: length 1 and nesting 1 first, then longer, then deeper and short again,
-/// each for an equal part of the time.
+/// The naive curriculum, `done` of the way: length 1 and nesting 1 first, then longer, then deeper and short again. An
+/// easy stage has a twentieth of the time, or less, so that at least half of it is for the hardest.
 Difficulty naive(Difficulty most, double done) {
-  const auto stage = static_cast<Index>(done * static_cast<double>(most.length * most.nesting));
+  const Index last = most.length * most.nesting - 1;
+  const auto share = static_cast<double>(std::max<Index>(20, 2 * last));
+  const auto stage = std::min(last, static_cast<Index>(done * share));
   return {1 + stage % most.length, 1 + stage / most.length};
 }
 
 Exercise exercise(const std::string& curriculum, Programs& programs, Difficulty most, double done) {
-  if (curriculum == "mix" || (curriculum == "combined" && programs.coin())) return programs.mixed(most);
+  if (curriculum == "mix" || (curriculum == "combined" && programs.one_in(5))) return programs.mixed(most);
   return programs.draw(curriculum == "baseline" ? most : naive(most, done), false);
 }
 
@@ -142,7 +149,7 @@ Marks learn(Task& task, const std::string& curriculum, Difficulty most, Index up
   Pupil pupil("0123456789abcdefghijklmnopqrstuvwxyz()+-*=<>:\n@.", rng,
               {.layers = task.count("layers", 1),
                .hidden = task.count("hidden"),
-               .rate = falling(task.number("rate"), updates),
+               .rate = falling(task.number("rate"), updates, 0.5),
                .eager = task.eager()});
   while (pupil.updates() < updates) {
     const double done = static_cast<double>(pupil.updates()) / static_cast<double>(updates);
@@ -191,7 +198,7 @@ int learning_to_execute(Task& task) {
 
 int main(int argc, char** argv) {
   return run_task(argc, argv,
-                  {{"steps", "60000", "500"},
+                  {{"steps", "75000", "500"},
                    {"length", "2", "1"},
                    {"nesting", "1", "1"},
                    {"show", "0", "0"},
@@ -199,6 +206,6 @@ int main(int argc, char** argv) {
                    {"only", "all", "combined"},
                    {"hidden", "64", "64"},
                    {"threads", "2", "1"},
-                   {"rate", "0.01", "0.01"}},
+                   {"rate", "0.005", "0.01"}},
                   learning_to_execute);
 }

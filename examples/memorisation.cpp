@@ -25,8 +25,9 @@ int memorisation(Task& task) {
               tricks = task.count("tricks", 0, 2);
   Rng rng(task.seed());
   Rng data = rng.split(1), fresh = rng.split(2);
-  Pupil pupil("abcdefghijklmnopqrstuvwxyz=.", rng,
-              {.hidden = task.count("hidden"), .rate = falling(task.number("rate"), updates), .eager = task.eager()});
+  Pupil pupil(
+      "abcdefghijklmnopqrstuvwxyz=.", rng,
+      {.hidden = task.count("hidden"), .rate = falling(task.number("rate"), updates, 0.5), .eager = task.eager()});
 
   while (pupil.updates() < updates) {
     std::vector<Exercise> batch;
@@ -46,10 +47,10 @@ int memorisation(Task& task) {
 
 int main(int argc, char** argv) {
   return run_task(argc, argv,
-                  {{"steps", "10000", "300"},
+                  {{"steps", "20000", "300"},
                    {"length", "8", "2"},
                    {"hidden", "128", "64"},
                    {"tricks", "0", "0"},
-                   {"rate", "0.008", "0.01"}},
+                   {"rate", "0.005", "0.01"}},
                   memorisation);
 }

@@ -30,6 +30,9 @@ class AnyCell : public Module {
   requires(Cell<C>&& std::derived_from<C, Module> && !std::same_as<C, AnyCell>) explicit AnyCell(C cell)
       : Module(cell.name()), model_(std::make_unique<Model<C>>(wrapped(std::move(cell)))) {}
 
+  /// What it holds: `dynamic_cast<const LstmCell*>(&any.cell())` is null for another cell.
+  const Module& cell() const { return model_->module(); }
+
   State empty_state() const { return model_->empty_state(); }
   State zero_state(Tape& tape, Index batch) const { return model_->zero_state(tape, batch); }
   State step(Tensor x, const State& s) const { return model_->step(x, s); }
@@ -47,6 +50,7 @@ class AnyCell : public Module {
  private:
   struct Base {
     virtual ~Base() = default;
+    virtual const Module& module() const = 0;
     virtual State empty_state() const = 0;
     virtual State zero_state(Tape& tape, Index batch) const = 0;
     virtual State step(Tensor x, const State& s) const = 0;
@@ -75,6 +79,7 @@ class AnyCell : public Module {
       for_each_tensor(s, [&](Tensor& t) { t = any.tensors[i++]; });
       return s;
     }
+    const Module& module() const override { return *cell; }
     State empty_state() const override { return erase(rw::empty_state(*cell)); }
     State zero_state(Tape& tape, Index batch) const override { return erase(cell->zero_state(tape, batch)); }
     State step(Tensor x, const State& s) const override { return erase(cell->step(x, restore(s))); }

@@ -9,7 +9,11 @@
 #include <rewind/models/cell_wrapper.h>
 #include <rewind/models/char_model.h>
 #include <rewind/models/char_writer.h>
+#include <rewind/models/checkpoint_options.h>
 #include <rewind/models/checkpoint_schedule.h>
+#include <rewind/models/checkpoint_sequence.h>
+#include <rewind/models/checkpoint_state.h>
+#include <rewind/models/checkpoint_tape.h>
 #include <rewind/models/checkpointed_bptt.h>
 #include <rewind/models/clip.h>
 #include <rewind/models/clipped.h>

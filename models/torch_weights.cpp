@@ -41,6 +41,15 @@ WeightMap torch_weights(const GruCell& cell, const TorchPlace& place) {
   return recurrent_layer(weights, place);
 }
 
+WeightMap torch_weights(const AnyCell& any, const TorchPlace& place) {
+  const Module* cell = &any.cell();
+  if (const auto* rnn = dynamic_cast<const RnnCell*>(cell)) return torch_weights(*rnn, place);
+  if (const auto* lstm = dynamic_cast<const LstmCell*>(cell)) return torch_weights(*lstm, place);
+  if (const auto* gru = dynamic_cast<const GruCell*>(cell)) return torch_weights(*gru, place);
+  throw Error("torch_weights: PyTorch has rnn, lstm and gru, without zoneout, recurrent dropout or a learned start; " +
+              any.name() + " is another cell, or wrapped in one of these");
+}
+
 WeightMap torch_weights(const Linear& linear) { return detail::dense_layer(linear, "weight", "bias", true); }
 
 WeightMap torch_weights(const Embedding& embedding) { return detail::table(embedding, "weight"); }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <rewind/core/error.h>
+#include <rewind/models/any_cell.h>
 #include <rewind/models/bidirectional.h>
 #include <rewind/models/cell_weights.h>
 #include <rewind/models/embedding.h>
@@ -37,6 +38,8 @@ struct TorchPlace {
 WeightMap torch_weights(const RnnCell& cell, const TorchPlace& place = {});
 WeightMap torch_weights(const LstmCell& cell, const TorchPlace& place = {});
 WeightMap torch_weights(const GruCell& cell, const TorchPlace& place = {});
+/// Of a cell that was chosen by name. Throws Error, too, for one that is none of these, or is wrapped.
+WeightMap torch_weights(const AnyCell& cell, const TorchPlace& place = {});
 /// "weight" and "bias".
 WeightMap torch_weights(const Linear& linear);
 /// "weight".

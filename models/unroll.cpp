@@ -35,6 +35,10 @@ void check_sequence(const Tensor& x) {
     throw Error("unroll: a sequence is [T, N, features] or [T, N] of indices, not " + x.shape().str());
 }
 
+Tensor steps_of(Tensor x, Index from, Index count) {
+  return count == x.size(0) ? x : record(Slice{.axis = 0, .start = from, .length = count}, {x});
+}
+
 void check_batch(const Tensor& x, const Tensor& state) {
   const Shape shape = state.shape();
   if (shape.rank() < 2 || shape[0] == x.size(1) || shape[0] == 1) return;

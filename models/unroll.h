@@ -22,6 +22,8 @@ namespace detail {
 
 /// Throws Error unless x is a sequence.
 void check_sequence(const Tensor& x);
+/// Steps [from, from + count) of x; x itself for all of them.
+Tensor steps_of(Tensor x, Index from, Index count);
 /// Throws Error for a tensor of a state whose batch, axis 0, is neither x's nor 1. What has no rows has no batch.
 void check_batch(const Tensor& x, const Tensor& state);
 /// `after` where the mask [N] is 1, `before` elsewhere.
@@ -113,19 +115,25 @@ std::vector<typename L::State> unroll(const L& layer, Tensor x, const typename L
   return states;
 }
 
-/// The same states, recorded `block` steps at a time: what `project` computes, and a stack's layers, take each block by
-/// itself, where `unroll` takes all steps at once. It is another order of sums, so the last bits of values and
-/// gradients may differ; with a block of 1 it is the cell's `step`, step by step. Throws Error for a block below 1.
+/// The same states, recorded `block` steps at a time, from the beginning of the run on: what `project` computes, and a
+/// stack's layers, take each block by itself, where `unroll` takes all steps at once. It is another order of sums (the
+/// last bits of a product depend on its number of rows, and a weight's gradient is a sum of as many products as there
+/// are blocks) and, in a stack with dropout, of draws, so the last bits may differ from unroll's. With a block of 1 it
+/// is a loop over the cell's `step`, to the bit. Throws Error for a block below 1 and as `unroll` does.
 template <Cell C>
-std::vector<typename C::State> unroll_in_blocks(const C& cell, Tensor x, typename C::State state, Index block) {
+std::vector<typename C::State> unroll_in_blocks(const C& cell, Tensor x, typename C::State state, Index block,
+                                                const UnrollOptions& options = {}) {
   if (block < 1) throw Error("unroll: a block of " + std::to_string(block) + " steps: it must be 1 or more");
   detail::check_sequence(x);
   const Index steps = x.size(0);
-  std::vector<typename C::State> all, some;
-  for (Index t = 0; t < steps; t += block) {
-    unroll(cell, record(Slice{.axis = 0, .start = t, .length = std::min(block, steps - t)}, {x}), state, some);
-    state = some.back();
-    all.insert(all.end(), some.begin(), some.end());
+  std::vector<typename C::State> all(static_cast<std::size_t>(steps), state), some;
+  for (Index done = 0; done < steps; done += block) {
+    const Index count = std::min(block, steps - done), from = options.reverse ? steps - done - count : done;
+    UnrollOptions part = options;
+    if (options.lengths) part.lengths = lengths_within(*options.lengths, steps, from, count);
+    unroll(cell, detail::steps_of(x, from, count), state, some, part);
+    state = options.reverse ? some.front() : some.back();
+    std::copy(some.begin(), some.end(), all.begin() + from);
   }
   return all;
 }

@@ -26,7 +26,7 @@ struct Relu {
   static constexpr std::string_view name = "relu";
   template <class T>
   T f(T x) const {
-    return where(x > 0, x, T(0));
+    return where(x <= 0, T(0), x);  // nan stays nan
   }
   template <class T>
   T vjp(T x, T, T dy) const {

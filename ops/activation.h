@@ -9,7 +9,7 @@ namespace rw {
 Tensor tanh(Operand x);
 /// 1 / (1 + exp(-x)).
 Tensor sigmoid(Operand x);
-/// max(x, 0); the gradient at 0 is 0.
+/// max(x, 0), nan for nan; the gradient at 0 is 0.
 Tensor relu(Operand x);
 /// x above 0, slope * x below (Maas et al., 2013).
 Tensor leaky_relu(Operand x, double slope = 0.01);

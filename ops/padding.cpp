@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/tape.h>
 #include <rewind/core/error.h>
 #include <rewind/ops/padding.h>
 
@@ -88,12 +90,38 @@ struct ClearIndices {
   void eval(std::span<const ConstView> x, View y) const { copy_without_padding(x, y); }
 };
 
+struct LengthsWithin {
+  static constexpr std::string_view name = "lengths_within";
+  static constexpr bool any_dtype = true;
+  Index steps = 0, from = 0, count = 0;
+  Shape infer(std::span<const Shape> in) const {
+    if (in[0].rank() != 1) throw Error(fmt::format("lengths must be [N], not {}", in[0].str()));
+    if (from < 0 || count < 0 || from + count > steps)
+      throw Error(fmt::format("steps {} to {} are not a part of {} steps", from, from + count, steps));
+    return in[0];
+  }
+  void eval(std::span<const ConstView> x, View y) const {
+    const auto lengths = checked_lengths(x[0], steps);
+    std::transform(lengths.begin(), lengths.end(), y.as<std::int32_t>(), [&](std::int32_t length) {
+      return static_cast<std::int32_t>(std::clamp<Index>(length - from, 0, count));
+    });
+  }
+  std::string describe() const { return fmt::format("steps {} to {}", from, from + count); }
+};
+
 }  // namespace
 
 Tensor sequence_mask(Tensor lengths, Index steps, int rank) { return record(SequenceMask{steps, rank}, {lengths}); }
 
 Tensor clear_padding(Tensor x, Tensor lengths) {
   return x.dtype() == DType::i32 ? record(ClearIndices{}, {x, lengths}) : record(ClearPadding{}, {x, lengths});
+}
+
+Tensor lengths_within(Tensor lengths, Index steps, Index from, Index count) {
+  if (is_real(lengths.dtype()))
+    throw lengths.tape().error("lengths_within",
+                               fmt::format("lengths must be indices (i32), not {}", name_of(lengths.dtype())));
+  return record(LengthsWithin{steps, from, count}, {lengths});
 }
 
 }  // namespace rw

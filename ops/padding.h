@@ -15,4 +15,8 @@ Tensor sequence_mask(Tensor lengths, Index steps, int rank = 2);
 /// padding.
 Tensor clear_padding(Tensor x, Tensor lengths);
 
+/// The lengths [N] that sequences have within steps [from, from + count) of their `steps`, to run over them part by
+/// part.
+Tensor lengths_within(Tensor lengths, Index steps, Index from, Index count);
+
 }  // namespace rw

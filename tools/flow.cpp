@@ -10,55 +10,20 @@
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/tools/flow.h>
+#include <rewind/tools/flow_jacobian.h>
 
 namespace rw {
 namespace {
 
 using State = FlowCell::State;
+using detail::Jacobian;
+using detail::ones_in_column;
 
 double norm(ConstView view) {
   const Array a = Array(view).to(DType::f64);
   double squares = 0;
   for (double x : a.span<double>()) squares += x * x;
   return std::sqrt(squares);
-}
-
-/// The rows of the Jacobian of something to several tensors, for each of N sequences side by side.
-class Jacobian {
- public:
-  Jacobian(Index batch, Index rows, Index columns)
-      : rows_(rows), columns_(columns), values_({batch, rows, columns}, DType::f64) {}
-
-  /// Takes the gradient [N, ...] of one row, if there is one, as columns `at` and on.
-  void set(Index row, Index at, const Tape& tape, Tensor t) {
-    if (!tape.has_grad(t)) return;
-    const Array g = Array(tape.grad(t)).to(DType::f64);
-    const Index batch = values_.shape()[0], width = g.size() / batch;
-    for (Index n = 0; n < batch; ++n)
-      std::copy_n(g.span<double>().begin() + n * width, width,
-                  values_.span<double>().begin() + (n * rows_ + row) * columns_ + at);
-  }
-  double mean_norm() const {
-    const Index batch = values_.shape()[0];
-    double sum = 0;
-    for (Index n = 0; n < batch; ++n)
-      sum +=
-          spectral_norm(contiguous_view(static_cast<const void*>(values_.span<double>().data() + n * rows_ * columns_),
-                                        {rows_, columns_}, DType::f64));
-    return sum / static_cast<double>(batch);
-  }
-
- private:
-  Index rows_, columns_;
-  Array values_;
-};
-
-/// Ones in column `i` of every sequence.
-Array unit(const Shape& shape, Index i) {
-  Array a(shape, DType::f64);
-  const Index width = a.size() / shape[0];
-  for (Index n = 0; n < shape[0]; ++n) a.span<double>()[static_cast<std::size_t>(n * width + i)] = 1;
-  return a;
 }
 
 Index width_of(const State& state) {
@@ -175,19 +140,11 @@ class Flow {
       for (Index i = 0; i < y.size() / batch; ++i, ++row) {
         Gradients unused;
         const TapeMark mark = tape_.mark();
-        backward(y, unused, {.cotangent = tape_.constant(unit(y.shape(), i)), .keep_grads = true});
-        for (Index t = 0; t <= steps_; ++t) set_row(jacobians[static_cast<std::size_t>(t)], row, tape_, hidden(t));
+        backward(y, unused, {.cotangent = tape_.constant(ones_in_column(y.shape(), i)), .keep_grads = true});
+        for (Index t = 0; t <= steps_; ++t) jacobians[static_cast<std::size_t>(t)].set_row(row, tape_, hidden(t));
         tape_.rewind(mark);
       }
     for (const Jacobian& j : jacobians) report_.carried.push_back(j.mean_norm());
-  }
-
-  static void set_row(Jacobian& jacobian, Index row, const Tape& tape, const State& state) {
-    Index at = 0;
-    for (const Tensor& t : state) {
-      jacobian.set(row, at, tape, t);
-      at += t.size() / t.size(0);
-    }
   }
 
   /// Step t once more, on a tape of its own.
@@ -212,8 +169,8 @@ class Flow {
         if (!y.needs_grad()) continue;
         const TapeMark mark = one_.mark();
         Gradients unused;
-        backward(y, unused, {.cotangent = one_.constant(unit(y.shape(), i)), .keep_grads = true});
-        set_row(jacobian, row, one_, before);
+        backward(y, unused, {.cotangent = one_.constant(ones_in_column(y.shape(), i)), .keep_grads = true});
+        jacobian.set_row(row, one_, before);
         one_.rewind(mark);
       }
     report_.step_jacobian.push_back(jacobian.mean_norm());
@@ -279,13 +236,13 @@ class Flow {
     }
   }
 
-  /// Matrices that meet something which depends on the state.
   /// What this is a part of: a cell may multiply with some columns of a matrix.
   NodeId whole(NodeId part) const {
     while (one_.node(part).info == &op_info<Slice>()) part = one_.node(part).input[0];
     return part;
   }
 
+  /// Matrices that meet something which depends on the state.
   void recurrent_matrices(NodeId first, NodeId end, const State& before) {
     std::vector<bool> depends(end);
     for (const Tensor& s : before) depends[one_.id(s)] = true;

@@ -34,7 +34,13 @@ void Program::finish() {
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
   const Index row = (cols + 63) / 64 * 64;
   block_ = std::clamp<Index>(each / 64 * 64, 256, 512);
-  if (by_rows) block_ = std::min(row, block_);
+  const auto sums_constant = [this](const Instruction& i) {
+    return i.over == Over::sum && i.in[0] >= operands.size() && i.in[0] < operands.size() + constants.size();
+  };
+  if (std::any_of(instructions.begin(), instructions.end(), sums_constant))
+    block_ = row;  // constants have but one block
+  else if (by_rows)
+    block_ = std::min(row, block_);
   moves_.assign(registers, 0);
   if (by_rows) find_runs();
   for (std::size_t i = 0; i < registers; ++i) {

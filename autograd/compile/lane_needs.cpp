@@ -114,6 +114,10 @@ class NeedFinder {
       std::sort(edges->begin(), edges->end());
       edges->erase(std::unique(edges->begin(), edges->end()), edges->end());
     }
+    if (rows.size() * cols.size() > 64 * uses.size()) {  // no grid: whole rows, to be on the safe side
+      for (Part& p : parts) p.col = 0, p.cols = 1;
+      cols = {0, 1};
+    }
     std::vector<std::uint32_t> wrote(rows.size() * cols.size() * lanes_), read(wrote.size());
     for (std::size_t k = 0; k < uses.size(); ++k) {
       const Part& p = parts[k];

@@ -2,7 +2,10 @@
 
 #include <array>
 #include <map>
+#include <span>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include <rewind/autograd/compile/plan.h>
 

@@ -3,6 +3,7 @@
 
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/elementwise.h>
 #include <rewind/ops/matmul.h>
 
 #include "support.h"
@@ -19,7 +20,41 @@ struct BadSlices {
   void vjp(Vjp& g) const { g.add(0, record(Slice{3, 0, 1}, {g.dy()})); }
 };
 
+struct NoEval {
+  static constexpr std::string_view name = "no_eval";
+  Shape infer(std::span<const Shape> in) const { return in[0]; }
+};
+
+struct Same {
+  static constexpr std::string_view name = "same";
+  template <class T>
+  T f(T x) const {
+    return x;
+  }
+};
+
 }  // namespace
+
+// ---- record
+
+TEST_CASE("a wrong number of inputs is an error") {
+  Tape tape;
+  const Tensor x = tape.constant(zeros(2));
+  CHECK(error_of([&] { record(Elementwise<Same>{}, {x, x}); }) == "[same] takes 1 inputs, not 2");
+  CHECK(error_of([&] { record(Elementwise<Same>{}, {x, x, x, x, x, x}); }) == "[same] takes 1 inputs, not 6");
+  CHECK(error_of([&] { tape.record(AddN{}, {}); }) == "[add_n] needs at least one input");
+  CHECK(error_of([&] { record(NoEval{}, {x}); }) == "[no_eval] has no eval, so it cannot be recorded");
+}
+
+TEST_CASE("errors name op, shapes and scope") {
+  Tape tape;
+  const Tensor a = tape.constant(zeros(32, 128)), b = tape.constant(zeros(64, 256));
+  const Scope lstm(tape, "lstm"), t(tape, "t", 3);
+  CHECK(error_of([&] { matmul(a, b); }) == "[matmul] inner dimensions differ: (32, 128) x (64, 256), in lstm/t=3");
+  CHECK(error_of([&] { a + b; }) ==
+        "[add] shapes do not broadcast: (32, 128) and (64, 256) (axes are aligned at the last; each pair must be equal "
+        "or 1), in lstm/t=3");
+}
 
 // ---- check_finite
 

@@ -134,7 +134,7 @@ TEST_CASE("arrays print as NumPy prints them") {
   CHECK(text(rw::zeros(2, 0)) == "[[],\n []]");
   CHECK(text(rw::zeros(0, 2)) == "[]");
   CHECK(text(Array({1e-10, 123456789.0, 1.0 / 3}, Shape{3})) == "[1e-10, 1.23457e+08, 0.333333]");
-  CHECK(text(Array({std::nan(""), -std::numeric_limits<double>::infinity()}, Shape{2})) == "[nan, -inf]");
+  CHECK(text(Array({-std::nan(""), -std::numeric_limits<double>::infinity()}, Shape{2})) == "[nan, -inf]");
 }
 
 TEST_CASE("indices print in full") {

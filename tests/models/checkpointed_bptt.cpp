@@ -1,141 +1,24 @@
-#include <optional>
+#include <cmath>
 
 #include <doctest/doctest.h>
 
-#include <rewind/autograd/backward.h>
-#include <rewind/autograd/compile/compile.h>
 #include <rewind/core/error.h>
 #include <rewind/models/any_cell.h>
-#include <rewind/models/checkpointed_bptt.h>
 #include <rewind/models/clipped.h>
 #include <rewind/models/gru_cell.h>
 #include <rewind/models/variational_dropout.h>
 #include <rewind/models/zoneout.h>
 #include <rewind/ops/dropout.h>
 #include <rewind/ops/lookup.h>
-#include <rewind/ops/reduce.h>
 
-#include "sequence.h"
+#include "checkpoint_checks.h"
 
 using namespace rw;
 using namespace rw::test;
 
 namespace {
 
-constexpr Index L = 23;
-
-struct Found {
-  double loss = 0;
-  std::vector<Array> parameters;
-  SavedState start;
-  Array x;
-  SavedState last;
-};
-
-// Equal to the bit: -0 is not 0.
-bool same_bits(const Array& a, const Array& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.view().data, b.view().data, static_cast<std::size_t>(a.size()) * size_of(a.dtype())) == 0;
-}
-void check_same(const Found& a, const Found& b) {
-  REQUIRE(a.parameters.size() == b.parameters.size());
-  for (std::size_t i = 0; i < a.parameters.size(); ++i) CHECK(same_bits(a.parameters[i], b.parameters[i]));
-  REQUIRE(a.start.size() == b.start.size());
-  for (std::size_t i = 0; i < a.start.size(); ++i) CHECK(same_bits(a.start[i], b.start[i]));
-  REQUIRE(a.last.size() == b.last.size());
-  for (std::size_t i = 0; i < a.last.size(); ++i) CHECK(same_bits(a.last[i], b.last[i]));
-  CHECK(same_bits(a.x, b.x));
-  CHECK(a.loss == doctest::Approx(b.loss).epsilon(1e-6));
-}
-
-std::vector<Array> take_gradients(const Module& module) {
-  std::vector<Array> all;
-  for (const NamedParameter& p : module.parameters()) all.push_back(p.parameter->grad());
-  module.zero_grad();
-  return all;
-}
-
-// A loss of some of a state's tensors, in which every element counts differently.
-template <class State>
-Tensor loss_of(const State& state) {
-  std::optional<Tensor> total;
-  for_each_tensor(state, [&](const Tensor& t) {
-    if (!is_real(t.dtype())) return;
-    const Tensor part = asymmetric(t);
-    total = total.has_value() ? *total + part : part;
-  });
-  return *total;
-}
-
-struct Case {
-  bool each = false;   // a loss at every second step, or of the last state
-  bool start = false;  // from a state that was set
-  DType dtype = DType::f32;
-};
-
-bool counts(Index t) { return t % 2 == 0; }
-
-template <class C>
-Found plain(const C& cell, const Array& x, const SavedState& start, Index block, const Case& c) {
-  Tape tape({.dtype = c.dtype, .seed = 5});
-  Found found;
-  auto state = cell.zero_state(tape, N);
-  std::vector<Tensor> variables;
-  if (c.start) {
-    tape.clear();
-    std::size_t i = 0;
-    for_each_tensor(state, [&](Tensor& t) { variables.push_back(t = tape.variable(start[i++])); });
-  }
-  const bool real = is_real(x.dtype());
-  const Tensor in = real ? tape.variable(x) : tape.constant(x);
-  Tensor loss;
-  if (c.each) {
-    for (Index t = 0; t < L; t += block) {
-      const auto states = unroll(cell, slice(in, 0, t, std::min(block, L - t)), state);
-      state = states.back();
-      for (std::size_t i = 0; i < states.size(); ++i)
-        if (const Index at = t + static_cast<Index>(i); counts(at))
-          loss = at == 0 ? loss_of(states[i]) : loss + loss_of(states[i]);
-    }
-  } else {
-    state = unroll_in_blocks(cell, in, state, block).back();
-    loss = loss_of(state);
-  }
-  backward(loss);
-  found.loss = loss.item();
-  found.parameters = take_gradients(cell);
-  for (const Tensor& v : variables) found.start.push_back(Array(tape.grad(v)));
-  if (real) found.x = Array(tape.grad(in));
-  found.last = save_state(state);
-  return found;
-}
-
-template <class C>
-Found checkpointed(const C& cell, const Array& x, const SavedState& start, const CheckpointOptions& options,
-                   const Case& c) {
-  CheckpointOptions all = options;
-  all.input_gradient = is_real(x.dtype());
-  CheckpointedBptt bptt(cell, N, all, {.dtype = c.dtype, .seed = 5});
-  if (c.start) bptt.set_start(start);
-  Found found;
-  if (c.each)
-    found.loss = bptt.backward_each(x, [&](Index t, const auto& s) { return counts(t) ? loss_of(s) : Tensor(); });
-  else
-    found.loss = bptt.backward(x, [&](const auto& s) { return loss_of(s); });
-  found.parameters = take_gradients(cell);
-  if (c.start) found.start = bptt.start_gradient();
-  if (is_real(x.dtype())) found.x = bptt.input_gradient();
-  found.last = bptt.last_state();
-  return found;
-}
-
-template <class C>
-SavedState some_state(const C& cell) {
-  Tape tape;
-  Rng rng(3);
-  return save_state(
-      map_state(cell.zero_state(tape, N), [&](Tensor t) { return tape.constant(uniform(rng, t.shape(), -1, 1)); }));
-}
+Array lengths_of(Index a, Index b) { return Array({static_cast<std::int32_t>(a), static_cast<std::int32_t>(b)}, {2}); }
 
 // Every budget gives the bits of plain back-propagation.
 template <class C>
@@ -156,6 +39,27 @@ void check_cell(const C& cell, const Array& x, bool can_start = true) {
         check_same(checkpointed(cell, x, first, {.block = block}, c), expected);
       }
     }
+}
+
+// The same for padded batches, unsorted and with a sequence without steps, and from the last step to the first.
+template <class C>
+void check_padded(const C& cell, const Array& x) {
+  for (const bool each : {false, true})
+    for (const bool start : {false, true})
+      for (const bool reverse : {false, true})
+        for (const auto& lengths : {lengths_of(9, L), lengths_of(L - 2, 0), lengths_of(0, 0)})
+          for (const Index block : {3, 8}) {
+            CAPTURE(each);
+            CAPTURE(start);
+            CAPTURE(reverse);
+            CAPTURE(block);
+            const Case c{.each = each, .start = start, .run = {.reverse = reverse, .lengths = lengths}};
+            const SavedState first = start ? some_state(cell) : SavedState{};
+            const Found expected = plain(cell, x, first, block, c);
+            for (const Index states : {1, 3})
+              check_same(checkpointed(cell, x, first, {.states = states, .block = block}, c), expected);
+            check_same(checkpointed(cell, x, first, {.bytes = 1 << 20, .block = block}, c), expected);
+          }
 }
 
 // Everything that may be in a state: a mask for all steps, a count, two names of one tensor, a state that the cell
@@ -220,25 +124,81 @@ TEST_CASE("so they are for larger products, in f64, and for indices") {
   check_same(checkpointed(cell, indices, {}, {.states = 2, .block = 4}, {}), plain(cell, indices, {}, 4, {}));
 }
 
-namespace {
-
-template <class C>
-void check_beside_unroll(const C& cell, const CheckpointOptions& options) {
-  Tape tape;
-  backward(loss_of(unroll(cell, tape.constant(sequence(L)), cell.zero_state(tape, N)).back()));
-  const auto expected = take_gradients(cell);
-  CheckpointedBptt bptt(cell, N, options);
-  bptt.backward(sequence(L), [](const auto& last) { return loss_of(last); });
-  const auto found = take_gradients(cell);
-  for (std::size_t i = 0; i < found.size(); ++i) CHECK(same_bits(found[i], expected[i]));
+TEST_CASE("so they are for padded batches, in both directions") {
+  Rng rng(1);
+  Array x = sequence(L);
+  check_padded(LstmCell(I, H, rng), x);
+  check_padded(UgrnnCell(I, H, rng), x);
+  check_padded(two_layers(rng, 0.4), x);
+  check_padded(Zoneout(GruCell(I, H, rng), {0.3}), x);
+  x.span<float>()[static_cast<std::size_t>((L - 1) * N * I)] =
+      std::nanf("");  // in the padding of every batch but the second
+  const Case c{.run = {.lengths = lengths_of(9, L)}};
+  const LstmCell cell(I, H, rng);
+  check_same(checkpointed(cell, x, {}, {.states = 2}, c), plain(cell, x, {}, 8, c));
 }
 
-}  // namespace
+TEST_CASE("a block of 1 gives the bits of a loop over step, for every cell and its losses") {
+  Rng rng(1);
+  const auto check = [](const auto& cell) {
+    const Array x = sequence(L);
+    for (const bool each : {false, true})
+      for (const Index states : {1, 3}) {
+        const Case c{.each = each};
+        check_same(checkpointed(cell, x, {}, {.states = states, .block = 1}, c), plain(cell, x, {}, 0, c));
+      }
+  };
+  check(LstmCell(I, H, rng));
+  check(LstmCell(I, H, rng, {.peepholes = LstmOptions::Peepholes::all, .projection = 3}));
+  check(GruCell(I, H, rng));
+  check(two_layers(rng, 0.4));
+  check(OddCell(rng));
+  check(make_cell("lstm+norm+zoneout=0.2", I, H, rng));
+  check(Clipped(VariationalDropout(GruCell(I, H, rng), {.input = 0.2, .recurrent = 0.4}), 0.3));
+}
 
 TEST_CASE("a cell without project gives the bits of plain unroll, and so does one block for the others") {
   Rng rng(1);
-  check_beside_unroll(UgrnnCell(I, H, rng), {.states = 2});
-  check_beside_unroll(LstmCell(I, H, rng), {.states = 2, .block = L});
+  const auto check = [](const auto& cell, Index block, const CheckpointedRun& run) {
+    Tape tape;
+    UnrollOptions options{.reverse = run.reverse};
+    if (run.lengths) options.lengths = tape.constant(*run.lengths);
+    const auto states = unroll(cell, tape.constant(sequence(L)), cell.zero_state(tape, N), options);
+    backward(loss_of(last_state(cell, states, options)));
+    const auto expected = take_gradients(cell);
+    CheckpointedBptt bptt(cell, N, {.states = 2, .block = block});
+    bptt.backward(
+        sequence(L), [](const auto& last) { return loss_of(last); }, run);
+    check_same_bits(take_gradients(cell), expected);
+  };
+  for (const bool reverse : {false, true}) {
+    check(UgrnnCell(I, H, rng), 8, {.reverse = reverse});
+    check(UgrnnCell(I, H, rng), 8, {.reverse = reverse, .lengths = lengths_of(L, 7)});
+    check(LstmCell(I, H, rng), L, {.reverse = reverse, .lengths = lengths_of(9, L)});
+  }
+}
+
+TEST_CASE("a loss may draw, too") {
+  Rng rng(1);
+  const Zoneout cell(GruCell(I, H, rng), {0.3});
+  const auto loss = [](Index t, const GruCell::State& s) {
+    return counts(t) ? asymmetric(dropout(s.h, 0.5)) : Tensor();
+  };
+  Tape tape({.seed = 5});
+  std::optional<Tensor> sum;
+  auto state = cell.zero_state(tape, N);
+  const Tensor x = tape.constant(sequence(L));
+  for (Index t = 0; t < L; ++t) {
+    state = cell.step(at_step(x, t), state);
+    if (const Tensor one = loss(t, state); counts(t)) sum = sum ? *sum + one : one;
+  }
+  backward(*sum);
+  const auto expected = take_gradients(cell);
+  for (const Index states : {1, 2, 100}) {
+    CheckpointedBptt bptt(cell, N, {.states = states, .block = 1}, {.seed = 5});
+    CHECK(bptt.backward_each(sequence(L), loss) == doctest::Approx(sum->item()).epsilon(1e-6));
+    check_same_bits(take_gradients(cell), expected);
+  }
 }
 
 TEST_CASE("gradients add to what is there; frozen parameters get none") {
@@ -283,78 +243,4 @@ TEST_CASE("steps appear in order, once without and once with gradients, and the 
   CHECK(bptt.plan().segments == L);
   CHECK(bptt.plan().places == 2);
   CHECK(bptt.plan().recomputed == doctest::Approx(checkpoint_cost(L, 2) / L));
-}
-
-TEST_CASE("a budget in bytes holds, and one below the minimum is refused by a message that says it") {
-  Rng rng(1);
-  const LstmCell cell(32, 32, rng);
-  Rng data(2);
-  const Array x = uniform(data, {400, N, 32}, -1, 1);
-  const auto loss = [](const auto& last) { return loss_of(last); };
-  std::size_t least = 0;
-  CheckpointedBptt impossible(cell, N, {.bytes = 0});
-  try {
-    impossible.backward(x, loss);
-    FAIL("a budget of 0 was taken");
-  } catch (const Error& e) {
-    const std::string text = e.what(), start =
-                                           "checkpointed bptt: a memory budget of 0 bytes is below the minimum for "
-                                           "this cell, batch and block, ";
-    REQUIRE(text.substr(0, start.size()) == start);
-    least = std::stoul(text.substr(start.size()));
-  }
-  CHECK(cell.parameter("R").grad() == Array(cell.parameter("R").shape()));
-  CHECK_THROWS_AS(CheckpointedBptt(cell, N, {.bytes = least - 1}).backward(x, loss), Error);
-  double before = 1e9;
-  for (const std::size_t bytes : {least, 2 * least, 4 * least, 100 * least}) {
-    CheckpointedBptt bptt(cell, N, {.bytes = bytes});
-    bptt.backward(x, loss);
-    CHECK(bptt.plan().bytes <= bytes);
-    CHECK(bptt.tape().memory().reserved <= bytes);
-    CHECK(bptt.plan().recomputed <= before);
-    before = bptt.plan().recomputed;
-  }
-  CHECK(before == 0);
-}
-
-TEST_CASE("options and sequences that make no sense") {
-  Rng rng(1);
-  const LstmCell cell(I, H, rng);
-  using Bptt = CheckpointedBptt<LstmCell>;
-  const auto loss = [](const LstmCell::State& last) { return loss_of(last); };
-  CHECK_THROWS_WITH_AS(Bptt(cell, N, {.states = 0}), "checkpointed bptt: 0 stored states: the minimum is 1", Error);
-  CHECK_THROWS_WITH_AS(Bptt(cell, N, {.block = 0}), "checkpointed bptt: a block of 0 steps: it must be 1 or more",
-                       Error);
-  CHECK_THROWS_AS(Bptt(cell, N, {.bytes = 1, .states = 1}), Error);
-  Bptt bptt(cell, N, {.states = 2});
-  CHECK_THROWS_WITH_AS(bptt.backward(zeros(L, N + 1, I), loss),
-                       "checkpointed bptt: a sequence for a batch of 2 is [T, 2, features], or [T, 2] of indices, T >= "
-                       "1; not (23, 3, 3)",
-                       Error);
-  CHECK_THROWS_AS(bptt.backward(zeros({0, N, I}), loss), Error);
-  CHECK_THROWS_AS(bptt.backward(zeros(L, N, I + 1), loss), Error);
-  CHECK_THROWS_AS(bptt.set_start({zeros(N, H)}), Error);
-  CHECK_THROWS_AS(bptt.set_start({zeros(N, H), zeros(N, H + 1)}), Error);
-  CHECK_THROWS_AS(bptt.backward(sequence(L), [](const LstmCell::State& last) { return last.h; }), Error);
-  CHECK(cell.parameter("R").grad() == Array(cell.parameter("R").shape()));
-  CheckpointOptions inputs{.states = 2, .input_gradient = true};
-  CHECK_THROWS_WITH_AS(Bptt(cell, N, inputs).backward(Array(std::vector<std::int32_t>(L * N), {L, N}), loss),
-                       "checkpointed bptt: indices have no gradient: leave input_gradient off", Error);
-  CHECK(bptt.backward(sequence(L), loss) != 0);  // and it still works
-}
-
-TEST_CASE("compile cannot trace it, and says so") {
-  Rng rng(1);
-  const LstmCell cell(I, H, rng);
-  const auto step = [&](Tape&, Tensor x) {
-    CheckpointedBptt bptt(cell, N, {.states = 2});
-    bptt.backward(x, [](const LstmCell::State& last) { return loss_of(last); });
-    return sum(x);
-  };
-  const char* text =
-      "checkpointed bptt: compile cannot trace it, because it goes over values again: use it eagerly, or compile "
-      "unroll "
-      "and backward";
-  CHECK_THROWS_WITH_AS(compile(step, sequence(L))(sequence(L)), text, Error);
-  CHECK_THROWS_WITH_AS(CheckpointedBptt(cell, N, {}, {.trace = true}), text, Error);
 }

@@ -107,6 +107,21 @@ TEST_CASE("PyTorch's RNN, LSTM and GRU: values and gradients of all weights, inp
   compare_kind<GruCell>("gru", GruOptions{.update = GruOptions::Update::takes});
 }
 
+TEST_CASE("so they are of cells chosen by name, and a cell that PyTorch does not have is refused") {
+  Rng rng(1);
+  const auto two = [&](const char* name) {
+    std::vector<AnyCell> layers;
+    for (const Index in : {2, 3}) layers.push_back(make_cell(name, in, 3, rng, {.bias = Bias::two}));
+    return Stack<AnyCell>(std::move(layers));
+  };
+  compare("rnn_relu_stacked", two("rnn-relu"));
+  compare("lstm_stacked", two("lstm"));
+  compare("gru_stacked", two("gru+takes"));
+  for (const char* name : {"mgu", "lstm+zoneout=0.1"})
+    CHECK_THROWS_WITH_AS(torch_weights(make_cell(name, 2, 3, rng)),
+                         doctest::Contains("torch_weights: PyTorch has rnn, lstm and gru, without zoneout"), Error);
+}
+
 TEST_CASE("PyTorch's LSTM with proj_size") {
   compare("lstm_projected", stacked<LstmCell>({2, 2}, 3, LstmOptions{.bias = Bias::two, .projection = 2}));
 }

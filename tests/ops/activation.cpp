@@ -72,6 +72,13 @@ TEST_CASE("precise where a plain formula cancels") {
   CHECK(value([](Tensor x) { return sigmoid(x); }, -80) == doctest::Approx(std::exp(-80.0)).epsilon(1e-6));
 }
 
+TEST_CASE("no activation hides nan") {
+  Tape tape;
+  const Tensor x = tape.constant(std::nan(""));
+  for (const Tensor& y : {relu(x), leaky_relu(x), tanh(x), sigmoid(x), softplus(x), gelu(x), erf(x), normal_cdf(x)})
+    CHECK(std::isnan(y.item()));
+}
+
 TEST_CASE("the gradient at a kink is 0 or the slope below") {
   Tape tape;
   const Tensor x = tape.variable(Array({0.0f}, Shape{}));

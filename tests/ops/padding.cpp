@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -53,6 +54,27 @@ TEST_CASE("clear_padding") {
                  {.shapes = {{{3, 2}, {2}}, {{3, 2, 4}, {2}}, {{3, 1, 2, 2}, {1}}, {{3, 0, 2}, {0}}},
                   .domains = {{}, {.classes = 4}},
                   .bad = {{{3, 2}, {3}}, {{3}, {3}}, {{3, 2}, {2, 1}}}}));
+}
+
+TEST_CASE("lengths_within") {
+  CHECK(check_op(
+      "lengths_within", [](Tensor lengths) { return sequence_mask(lengths_within(lengths, 5, 1, 3), 3); },
+      [](const Array& lengths) {
+        Array part = lengths;
+        for (std::int32_t& n : part.span<std::int32_t>()) n = std::min(std::max(n - 1, 0), 3);
+        return cleared(full({3, lengths.size()}, 1, DType::f64), part);
+      },
+      {.shapes = {{{6}}, {{1}}, {{0}}}, .domains = {{.classes = 6}}, .bad = {{{}}, {{2, 2}}}, .gradient = false}));
+  Tape tape;
+  const Tensor lengths = tape.constant(lengths_of({5, 0, 2}));
+  CHECK(lengths_within(lengths, 5, 2, 3).array() == lengths_of({3, 0, 0}));
+  CHECK_THROWS_WITH_AS(lengths_within(lengths, 4, 0, 2),
+                       "[lengths_within] the length of sequence 0 is 5: it must be from 0 to 4, the number of steps",
+                       Error);
+  CHECK_THROWS_WITH_AS(lengths_within(lengths, 5, 3, 3), "[lengths_within] steps 3 to 6 are not a part of 5 steps",
+                       Error);
+  CHECK_THROWS_WITH_AS(lengths_within(tape.constant(full({3}, 1)), 5, 0, 3),
+                       "[lengths_within] lengths must be indices (i32), not f32", Error);
 }
 
 TEST_CASE("padding may hold nan, and indices may hold anything") {

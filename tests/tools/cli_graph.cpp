@@ -1,40 +1,12 @@
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <string>
 
 #include <doctest/doctest.h>
 
 #ifdef REWIND_COMMAND
 
+#include "cli_run.h"
+
 namespace {
-
-namespace fs = std::filesystem;
-
-std::string text_of(const fs::path& path) {
-  std::ostringstream out;
-  out << std::ifstream(path).rdbuf();
-  return out.str();
-}
-
-/// Runs `rewind graph` in a folder of its own.
-struct Command {
-  fs::path folder = fs::temp_directory_path() / ("rewind_graph_" + std::to_string(getpid()));
-  std::string out, err;
-
-  Command() { fs::create_directories(folder); }
-  ~Command() { fs::remove_all(folder); }
-  int operator()(const std::string& arguments, const std::string& environment = "") {
-    const std::string line = "cd '" + folder.string() + "' && " + environment + " " REWIND_COMMAND " graph " +
-                             arguments + " >out.txt 2>err.txt";
-    const int status = std::system(line.c_str());
-    out = text_of(folder / "out.txt");
-    err = text_of(folder / "err.txt");
-    return WEXITSTATUS(status);
-  }
-};
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t n = 0;
@@ -45,7 +17,7 @@ std::size_t count(const std::string& text, const std::string& part) {
 }  // namespace
 
 TEST_CASE("rewind graph draws every cell and topology") {
-  Command graph;
+  Command graph{"graph"};
   for (const char* cell : {"lstm", "gru", "gru-before", "rnn", "rnn-relu"}) {
     REQUIRE(graph(std::string("--steps 20 --fold --cell ") + cell) == 0);
     CHECK(graph.out.find("x 20") != std::string::npos);
@@ -54,7 +26,7 @@ TEST_CASE("rewind graph draws every cell and topology") {
   REQUIRE(graph("--steps 20 --fold --layers 2 --bidirectional") == 0);
   CHECK(count(graph.out, "x 20\"") >= 4);
   REQUIRE(graph("--steps 3 --backward --dot") == 0);
-  CHECK(text_of(graph.folder / "graph.dot").find("backward") != std::string::npos);
+  CHECK(graph.scratch.read("graph.dot").find("backward") != std::string::npos);
   REQUIRE(graph("--steps 3 --overlay gradient") == 0);
   CHECK(graph.out.find("|dx|") != std::string::npos);
   REQUIRE(graph("--steps 500 --layers 4 --fold") == 0);
@@ -64,7 +36,7 @@ TEST_CASE("rewind graph draws every cell and topology") {
 }
 
 TEST_CASE("rewind graph says what is wrong in one line") {
-  Command graph;
+  Command graph{"graph"};
   const auto fails = [&](const std::string& arguments, const std::string& part, const std::string& environment = "") {
     CHECK(graph(arguments, environment) != 0);
     CHECK(graph.err.find(part) != std::string::npos);
@@ -81,26 +53,47 @@ TEST_CASE("rewind graph says what is wrong in one line") {
   fails("--dot /no/such/folder/x.dot", "cannot write /no/such/folder/x.dot");
   fails("--overlay loud", "overlay");
   fails("--steps 500 --svg big.svg", "--fold");
-  CHECK(fs::exists(graph.folder / "big.svg.dot"));
+  CHECK(graph.scratch.has("big.svg.dot"));
   for (const char* kind : {"svg", "png", "html"}) {
     const std::string file = std::string("none.") + kind;
     fails(std::string("--") + kind + " " + file, "Graphviz is not installed (apt-get install graphviz)", "PATH=/none");
-    CHECK(fs::exists(graph.folder / (file + ".dot")));
-    CHECK_FALSE(fs::exists(graph.folder / file));
+    CHECK(graph.scratch.has(file + ".dot"));
+    CHECK_FALSE(graph.scratch.has(file));
   }
 }
 
-TEST_CASE("rewind graph writes pictures") {
+TEST_CASE("rewind graph asks Graphviz a second time, in another way, where it fails") {
   Command graph;
+  const fs::path dot = graph.folder / "dot";
+  const auto fake = [&](const std::string& when_new) {
+    std::ofstream(dot) << "#!/bin/sh\n"
+                          "for a; do case $a in -o*) out=${a#-o};; -Gnewrank=true) new=1;; esac; done\n"
+                          "test $new || { echo 'Error: lost' >&2; exit 1; }\n"
+                       << when_new;
+    fs::permissions(dot, fs::perms::owner_all);
+  };
+  const std::string path = "PATH=" + graph.folder.string();
+  fake("echo '<svg/>' >$out\n");
+  CHECK(graph("--svg a.svg", path) == 0);
+  CHECK(text_of(graph.folder / "a.svg") == "<svg/>\n");
+  CHECK(graph.err.find("lost") == std::string::npos);
+  fake("echo 'Error: lost again' >&2; echo more >&2; exit 3\n");
+  CHECK(graph("--svg b.svg", path) == 1);
+  CHECK(graph.err ==
+        "rewind: b.svg was not made: Graphviz failed with exit code 3: Error: lost again; the DOT file is b.svg.dot\n");
+}
+
+TEST_CASE("rewind graph writes pictures") {
+  Command graph{"graph"};
   if (std::system("command -v dot >/dev/null 2>&1") != 0) {
     MESSAGE("skipped: needs Graphviz (dot)");
     return;
   }
   REQUIRE(graph("--cell rnn --steps 2 --svg --png p.png --html") == 0);
-  CHECK(text_of(graph.folder / "graph.svg").find("</svg>") != std::string::npos);
-  CHECK(text_of(graph.folder / "p.png").substr(1, 3) == "PNG");
-  CHECK(text_of(graph.folder / "graph.html").find("</html>") != std::string::npos);
-  CHECK_FALSE(fs::exists(graph.folder / "graph.svg.dot"));
+  CHECK(graph.scratch.read("graph.svg").find("</svg>") != std::string::npos);
+  CHECK(graph.scratch.read("p.png").substr(1, 3) == "PNG");
+  CHECK(graph.scratch.read("graph.html").find("</html>") != std::string::npos);
+  CHECK_FALSE(graph.scratch.has("graph.svg.dot"));
 }
 
 #endif

@@ -58,6 +58,20 @@ inline Result run_rewind(const Scratch& in, const std::string& arguments, const 
           in.read("stderr.txt")};
 }
 
+/// A subcommand in a folder of its own. `environment` goes ahead of it: "PATH=/nowhere".
+struct Command {
+  std::string name;
+  Scratch scratch{};
+  std::string out{}, err{};
+
+  int operator()(const std::string& arguments, const std::string& environment = "") {
+    const Result result = run_rewind(scratch, name + " " + arguments, environment);
+    out = result.out;
+    err = result.err;
+    return result.code;
+  }
+};
+
 /// Starts the command and sends it a signal as soon as it has said `words` on standard error.
 inline Result signal_rewind(const Scratch& in, const std::string& arguments, const std::string& words, int signal) {
   in.write("stderr.txt", "");

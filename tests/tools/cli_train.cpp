@@ -87,6 +87,23 @@ TEST_CASE("a run that was stopped and resumed makes the same file as one that wa
   CHECK(c.in.read("parts") == c.in.read("whole"));
 }
 
+TEST_CASE("a run that stops early says so, resumed too, and saves its best weights") {
+  const Case c;
+  const std::string options =
+      small + "--epochs 200 --seed 3 --rate 0.1 --schedule plateau --early-stop 3 --average 0.5 ";
+  const Result whole = c.train("text.txt --out whole" + options);
+  REQUIRE(whole.code == 0);
+  CHECK(whole.err.find("stopped: 3 epochs without a better held-out loss") != std::string::npos);
+  REQUIRE(c.train("text.txt --out parts --checkpoint cp --pause-after 5" + options).code == 0);
+  const Result resumed = c.train("--resume cp");
+  REQUIRE(resumed.code == 0);
+  CHECK(c.in.read("parts") == c.in.read("whole"));
+  const auto last_line = [](const std::string& out) { return out.substr(out.find("held-out loss")); };
+  CHECK(last_line(resumed.out) == last_line(whole.out));
+  REQUIRE(c.train("--resume cp").code == 0);  // it is over
+  CHECK(c.in.read("parts") == c.in.read("whole"));
+}
+
 TEST_CASE("Ctrl-C saves a checkpoint, ends with code 130, and the run goes on to the same file") {
   const Case c;
   const std::string options = small + "--steps 600 ";
@@ -153,6 +170,13 @@ TEST_CASE("options that make no sense are named") {
   CHECK(c.train("text.txt --sequence 0").refused("--sequence is 0"));
   CHECK(c.train("text.txt --clip nan").refused("--clip is nan"));
   CHECK(c.train("text.txt --decay 2").refused("--decay is 2"));
+  CHECK(c.train("text.txt --decay 1 --schedule plateau").refused("--decay is 1: it must be below 1 for"));
+  CHECK(c.train("text.txt --schedule up").refused("--schedule is up: it must be one of constant, steps, exponential"));
+  CHECK(c.train("text.txt --schedule plateau --split 0").refused("--split is 0: it must be above 0 for --schedule"));
+  CHECK(c.train("text.txt --early-stop -1").refused("--early-stop is -1: it must be at least 0"));
+  CHECK(c.train("text.txt --average 1").refused("--average is 1: it must be at least 0 and below 1"));
+  CHECK(c.train("text.txt --warm-up -1").refused("--warm-up is -1"));
+  CHECK(c.train("text.txt --patience -1").refused("--patience is -1"));
   CHECK(c.train("text.txt --cell lstn").refused("--cell is lstn: no cell 'lstn'; there are: lstm, gru"));
   CHECK(c.train("text.txt --cell gru+coupled")
             .refused(

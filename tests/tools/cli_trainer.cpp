@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -41,6 +42,7 @@ void run(Trainer& trainer, Index to) {
   while (trainer.steps() < to) {
     trainer.schedule(trainer.fraction(0));
     trainer.step();
+    if (trainer.options().looks() && trainer.at_epoch_end()) trainer.observe(trainer.held_out_loss());
   }
 }
 
@@ -81,6 +83,62 @@ TEST_CASE("a run that is saved and restored at any step goes on to the same bits
       CHECK(weights(second) == weights(whole));
       CHECK(second.held_out_loss() == whole.held_out_loss());
     }
+  }
+}
+
+TEST_CASE("so does one with a plateau, an average, early stopping and a warm-up") {
+  TrainOptions options = small();
+  options.schedule = "plateau";
+  options.decay = 0.5;
+  options.patience = 0;
+  options.rate = 0.3;  // too high: the held-out loss goes up and down
+  options.average = 0.9;
+  options.early_stop = 50;
+  options.warm_up = 12;
+  const Budget budget{.steps = 90};
+  Trainer whole(options, budget, corpus());
+  run(whole, 90);
+  whole.schedule(1);
+  CHECK(whole.rate() < 0.3);  // it fell
+  for (const Index middle : {Index(5), 2 * whole.data().train_chunks(), 2 * whole.data().train_chunks() + 3}) {
+    Trainer first(options, budget, corpus());
+    run(first, middle);
+    const ArrayFile saved = first.save({});
+    Trainer second(options, budget, corpus());
+    second.restore(saved, "saved");
+    run(second, 90);
+    CHECK(weights(second) == weights(whole));
+    CHECK(second.best_held_out() == whole.best_held_out());
+    second.schedule(1);
+    CHECK(second.rate() == whole.rate());
+    second.finish();
+    Trainer copy(options, budget, corpus());
+    copy.restore(whole.save({}), "saved");
+    copy.finish();
+    CHECK(weights(second) == weights(copy));
+  }
+}
+
+TEST_CASE("a run that stops early keeps the weights of its best epoch, or their average") {
+  for (const double average : {0.0, 0.8}) {
+    TrainOptions options = small();
+    options.schedule = "constant";
+    options.rate = 0.1;
+    options.early_stop = 2;
+    options.average = average;
+    Trainer trainer(options, {.epochs = 1000}, corpus());
+    std::vector<double> losses;
+    while (!trainer.done(0)) {
+      run(trainer, trainer.steps() + trainer.data().train_chunks());
+      losses.push_back(trainer.held_out_loss());
+    }
+    REQUIRE(losses.size() < 1000);
+    CHECK(trainer.stopped());
+    const double best = *std::min_element(losses.begin(), losses.end());
+    CHECK(losses[losses.size() - 3] == best);
+    CHECK(trainer.best_held_out() == best);
+    trainer.finish();
+    CHECK(trainer.held_out_loss() == best);
   }
 }
 
@@ -170,6 +228,26 @@ TEST_CASE("schedules") {
   CHECK(rate_at({.epochs = 9}, epoch - 1, 0) == 1e-3);
   CHECK(rate_at({.epochs = 9}, epoch, 0) == 0.5e-3);
   CHECK(rate_at({.epochs = 9}, 2 * epoch, 0) == 0.25e-3);
+  options.schedule = "exponential";
+  CHECK(rate_at({.epochs = 9}, 0, 0) == 1e-3);
+  CHECK(rate_at({.epochs = 9}, epoch + 1, 0) ==
+        doctest::Approx(1e-3 * std::pow(0.5, 1 + 1 / static_cast<double>(epoch))));
+  options.schedule = "constant";
+  options.warm_up = 4;
+  CHECK(rate_at({.epochs = 9}, 0, 0) == doctest::Approx(0.01e-3));
+  CHECK(rate_at({.epochs = 9}, 2, 0) == doctest::Approx(0.505e-3));
+  CHECK(rate_at({.epochs = 9}, 4, 0) == 1e-3);
+  options.schedule = "cosine";  // without its own
+  CHECK(rate_at({.epochs = 9}, 4, 0) == doctest::Approx(1e-3));
+  options = small();
+  options.schedule = "plateau";
+  options.decay = 0.5;
+  options.patience = 1;
+  options.rate = 1;
+  Trainer trainer(options, {.epochs = 9}, corpus());
+  for (const double loss : {3.0, 2.0, 2.5, 2.0}) trainer.observe(loss);
+  trainer.schedule(0);
+  CHECK(trainer.rate() == 0.5);
 }
 
 TEST_CASE("budgets: epochs, steps and seconds") {
@@ -210,7 +288,7 @@ TEST_CASE("a checkpoint of another text, another version, or with parts missing 
   bad = good;
   bad.metadata["version"] = "0";
   CHECK_THROWS_WITH_AS(read_checkpoint(bad, "c"),
-                       "c: a checkpoint that cannot be used: version 0; this program reads version 1", Error);
+                       "c: a checkpoint that cannot be used: version 0; this program reads version 2", Error);
   bad.metadata = {};
   CHECK_THROWS_WITH_AS(read_checkpoint(bad, "c"), "c: a safetensors file, but not a checkpoint of a training run",
                        Error);

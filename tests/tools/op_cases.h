@@ -221,7 +221,9 @@ inline void add_indexing(std::vector<OpCase>& out) {
                  }});
   out.push_back({"clear_padding", [](Pool& p, Rng& r) {
                    const Tensor x = p.ranked(r, 2, 3), lengths = p.indices(r, {x.size(1)}, x.size(0) + 1);
-                   return clear_padding(x, lengths) + x * sequence_mask(lengths, x.size(0), x.shape().rank());
+                   const Index steps = x.size(0);
+                   const Tensor within = lengths_within(lengths, steps, 0, steps);
+                   return clear_padding(x, lengths) + x * sequence_mask(within, steps, x.shape().rank());
                  }});
 }
 

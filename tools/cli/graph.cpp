@@ -7,7 +7,6 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
-#include <rewind/models/any_cell.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/graph_model.h>
 #include <rewind/tools/dot_render.h>

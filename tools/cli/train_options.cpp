@@ -86,11 +86,17 @@ void add_training_options(CLI::App& app, TrainCommand& c) {
 
   option(app, c, "Optimizer", "--optimizer", &O::optimizer, "sgd, momentum, rmsprop, adam or adamw");
   option(app, c, "Optimizer", "--rate", &O::rate, "Learning rate");
-  option(
-      app, c, "Optimizer", "--schedule", &O::schedule,
-      "constant; steps: times --decay after each epoch from --decay-after on; cosine: up, then down to the run's end");
-  option(app, c, "Optimizer", "--decay", &O::decay, "Factor of the rate, for steps");
+  option(app, c, "Optimizer", "--schedule", &O::schedule,
+         "constant; steps: times --decay after each epoch from --decay-after on; exponential: times --decay an epoch, "
+         "evenly; cosine: up, then down to the run's end; plateau: times --decay (0.5 unless given) after --patience "
+         "epochs without a better held-out loss");
+  option(app, c, "Optimizer", "--decay", &O::decay, "Factor of the rate, for steps, exponential and plateau");
   option(app, c, "Optimizer", "--decay-after", &O::decay_after, "Epochs before the first decay, for steps");
+  option(app, c, "Optimizer", "--patience", &O::patience, "Epochs without a better held-out loss, for plateau");
+  option(app, c, "Optimizer", "--warm-up", &O::warm_up,
+         "Updates in which the rate grows to what the schedule says; 0: none (cosine: 3% of the run)");
+  option(app, c, "Optimizer", "--average", &O::average,
+         "Save the moving average of the weights, of which so much stays at each update, as 0.999; 0: the last ones");
   option(app, c, "Optimizer", "--clip", &O::clip, "Most that the norm of all gradients may be; 0: any");
   option(app, c, "Optimizer", "--clip-value", &O::clip_value, "Most that a number of a gradient may be; 0: any");
 }
@@ -107,6 +113,8 @@ void add_run_options(CLI::App& app, TrainCommand& c) {
       ->group("Run");
   app.add_option("--resume", c.resume, "Go on from this checkpoint, to the same bits as a run that was never stopped")
       ->group("Run");
+  option(app, c, "Run", "--early-stop", &TrainOptions::early_stop,
+         "End after so many epochs without a better held-out loss, and save the best weights; 0: go on");
   option(app, c, "Run", "--eager", &TrainOptions::eager,
          "Run op by op; otherwise a step is traced once, optimised and replayed");
   app.add_option("--pause-after", c.pause_after, "Stop after so many updates, as Ctrl-C would; go on with --resume")
@@ -143,10 +151,16 @@ void check(const TrainOptions& o) {
   need_count("--shards", o.shards);
   need(o.held_out >= 0 && o.held_out < 1, "--split", o.held_out, "at least 0 and below 1");
   need_one_of("--optimizer", o.optimizer, {"sgd", "momentum", "rmsprop", "adam", "adamw"});
-  need_one_of("--schedule", o.schedule, {"constant", "steps", "cosine"});
+  need_one_of("--schedule", o.schedule, {"constant", "steps", "exponential", "cosine", "plateau"});
   need(positive(o.rate), "--rate", o.rate, "a positive number");
   need(positive(o.decay) && o.decay <= 1, "--decay", o.decay, "above 0 and at most 1");
   need_count("--decay-after", o.decay_after, 0);
+  need(o.decay < 1 || o.schedule != "plateau", "--decay", o.decay, "below 1 for --schedule plateau");
+  need_count("--patience", o.patience, 0);
+  need_count("--warm-up", o.warm_up, 0);
+  need_count("--early-stop", o.early_stop, 0);
+  need(o.average >= 0 && o.average < 1, "--average", o.average, "at least 0 and below 1");
+  need(o.held_out > 0 || !o.looks(), "--split", o.held_out, "above 0 for --schedule plateau and --early-stop");
   need(not_negative(o.clip), "--clip", o.clip, "a positive number, or 0 for none");
   need(not_negative(o.clip_value), "--clip-value", o.clip_value, "a positive number, or 0 for none");
   need_one_of("--init", o.init, {"default", "glorot", "orthogonal", "uniform", "normal"});
@@ -196,6 +210,7 @@ void complete(TrainCommand& c) {
       if (given.option->count() > 0) given.copy(said, c.options);
   }
   if (was_given(c, "--decay") && !was_given(c, "--schedule")) c.options.schedule = "steps";
+  if (!was_given(c, "--decay") && c.options.schedule == "plateau") c.options.decay = 0.5;
   if (is_empty(c.budget)) c.budget.epochs = 10;
   if (c.files.out.empty()) c.files.out = "model.safetensors";
   check(c.options);

@@ -26,12 +26,17 @@ struct TrainOptions {
 
   std::string optimizer = "adam", schedule = "cosine";
   double rate = 5e-3, decay = 0.97;
-  Index decay_after = 10;
+  Index decay_after = 10, warm_up = 0, patience = 2;
   double clip = 1, clip_value = 0;  // 0: none
+  double average = 0;               // 0: none
+  Index early_stop = 0;             // 0: never
 
   std::string init = "default";
   double init_scale = 0.08;
   std::uint64_t seed = 1;
+
+  /// Whether the held-out loss after each epoch decides something.
+  bool looks() const { return schedule == "plateau" || early_stop > 0; }
 };
 
 /// Where a run ends: one of them, the others are 0.

@@ -137,7 +137,9 @@ void TrainRun::step() {
   progress_.show(status());
   // Often enough for a curve, seldom enough to cost little: after an epoch, but every 5 s at most and 30 s at least.
   const double waited = std::chrono::duration<double>(Clock::now() - validated_).count();
-  if ((trainer_.at_epoch_end() && waited > 5) || waited > 30) validate();
+  const bool looks = trainer_.at_epoch_end() && trainer_.options().looks();
+  if (looks || (trainer_.at_epoch_end() && waited > 5) || waited > 30) validate();
+  if (looks) trainer_.observe(held_out_);
   const bool old = Clock::now() - saved_ > std::chrono::seconds(5);
   if (trainer_.at_epoch_end() && old && !command_.files.checkpoint.empty()) save_checkpoint(command_.files.checkpoint);
 }
@@ -194,9 +196,13 @@ int TrainRun::pause(int signal) {
 
 int TrainRun::finish() {
   validate();
+  if (!command_.files.checkpoint.empty()) save_checkpoint(command_.files.checkpoint);
+  if (trainer_.stopped())
+    progress_.say(fmt::format("stopped: {} epochs without a better held-out loss", trainer_.options().early_stop));
+  trainer_.finish();
+  held_out_ = trainer_.best_held_out().value_or(held_out_);
   progress_.clear();
   trainer_.model().save(command_.files.out);
-  if (!command_.files.checkpoint.empty()) save_checkpoint(command_.files.checkpoint);
   if (!command_.files.curve.empty()) write_curve(command_.files.curve, curve_);
   fmt::print("{}: {} parameters, {} steps in {}\n", command_.files.out, counted(trainer_.model().parameter_count()),
              trainer_.steps(), time_text(seconds()));

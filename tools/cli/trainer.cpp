@@ -68,7 +68,12 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
       parameters_(model_.parameters()),
       optimizer_(make_optimizer(options.optimizer, parameters_, options.rate)),
       shards_(make_shards(true)),
-      held_out_shards_(make_shards(false)) {}
+      held_out_shards_(make_shards(false)) {
+  if (options.schedule == "plateau")
+    plateau_.emplace(PlateauOptions{.factor = options.decay, .patience = options.patience});
+  if (options.early_stop > 0) stopping_.emplace(parameters_, EarlyStoppingOptions{.patience = options.early_stop});
+  if (options.average > 0) average_.emplace(parameters_, WeightAverageOptions{.decay = options.average});
+}
 
 Trainer::Shards Trainer::make_shards(bool learn) const {
   const Index count = std::min(options_.shards, options_.batch);
@@ -108,6 +113,7 @@ double Trainer::step() {
   for (auto& shard : shards_) shard->commit();
   clip();
   optimizer_->step();
+  if (average_) average_->update();
   return loss;
 }
 
@@ -117,12 +123,31 @@ void Trainer::clip() {
 }
 
 double Trainer::held_out_loss() {
+  std::optional<Averaged> averaged;
+  if (average_ && !average_->swapped()) averaged.emplace(*average_);
   for (auto& shard : held_out_shards_) shard->reset();
   model_.eval();
   double sum = 0;
   for (Index chunk = data_.train_chunks(); chunk < data_.chunks(); ++chunk) sum += read(held_out_shards_, chunk);
   model_.train();
   return sum / static_cast<double>(data_.held_out_chunks());
+}
+
+void Trainer::observe(double held_out) {
+  if (plateau_) plateau_->observe(held_out);
+  if (!stopping_) return;
+  std::optional<Averaged> averaged;  // the weights whose loss this is
+  if (average_) averaged.emplace(*average_);
+  stopping_->observe(held_out);
+}
+
+void Trainer::finish() {
+  if (average_) average_->swap();
+  if (best_held_out()) stopping_->restore();
+}
+
+std::optional<double> Trainer::best_held_out() const {
+  return stopping_ && std::isfinite(stopping_->best()) ? std::optional(stopping_->best()) : std::nullopt;
 }
 
 Index Trainer::all_steps() const {
@@ -142,12 +167,17 @@ void Trainer::schedule(double fraction) {
   if (options_.schedule == "steps") {
     const StepDecay decay{.rate = rate, .factor = options_.decay, .after = options_.decay_after};
     rate = decay(steps() / data_.train_chunks());
+  } else if (options_.schedule == "exponential") {
+    rate = ExponentialDecay{.rate = rate, .factor = options_.decay, .every = data_.train_chunks()}(steps());
+  } else if (options_.schedule == "plateau") {
+    rate *= plateau_->scale();
   } else if (options_.schedule == "cosine") {
-    constexpr double warm_up = 0.03, last = 0.02;  // parts of the run, and of the rate
+    constexpr double growing = 0.03, last = 0.02;  // parts of the run, and of the rate
     const double f = std::clamp(fraction, 0.0, 1.0);
     rate *= last + (1 - last) * (1 + std::cos(std::numbers::pi * f)) / 2;
-    rate *= std::min(1.0, (f + 1e-3) / warm_up);
+    if (options_.warm_up == 0) rate *= std::min(1.0, (f + 1e-3) / growing);
   }
+  if (options_.warm_up > 0) rate *= warm_up([](Index) { return 1.0; }, options_.warm_up)(steps());
   optimizer_->set_rate(rate);
 }
 

@@ -1,12 +1,16 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <rewind/models/char_model.h>
+#include <rewind/models/early_stopping.h>
 #include <rewind/models/optimizer.h>
+#include <rewind/models/schedule.h>
 #include <rewind/models/text_data.h>
+#include <rewind/models/weight_average.h>
 #include <rewind/tools/cli/shard.h>
 #include <rewind/tools/cli/train_options.h>
 
@@ -34,8 +38,15 @@ class Trainer {
   /// One update with the next chunk; returns its loss before the update. Throws Error when the loss or a gradient is
   /// not finite any more.
   double step();
-  /// Mean loss of the held-out chunks, read from a zero state, without dropout.
+  /// Mean loss of the held-out chunks, read from a zero state, without dropout, with averaged weights if there are.
   double held_out_loss();
+  /// After an epoch whose held-out loss this is, where options say `looks()`: the rate may fall, the run may be done.
+  void observe(double held_out);
+  /// The weights that are to be kept become the model's, the averages or, of a run that stops early, the best ones.
+  /// Nothing can be trained or saved after it.
+  void finish();
+  /// The loss of the best weights so far, of a run that stops early.
+  std::optional<double> best_held_out() const;
 
   /// Updates made, also before a checkpoint, and where that is.
   Index steps() const { return optimizer_->steps(); }
@@ -45,7 +56,9 @@ class Trainer {
   bool at_epoch_end() const { return steps() > 0 && steps() % data_.train_chunks() == 0; }
   /// How much of the budget is used, given the seconds spent so far, and whether that is all.
   double fraction(double seconds) const;
-  bool done(double seconds) const { return fraction(seconds) >= 1; }
+  bool done(double seconds) const { return fraction(seconds) >= 1 || stopped(); }
+  /// Whether the held-out loss no longer falls.
+  bool stopped() const { return stopping_ && stopping_->stopped(); }
   double rate() const { return optimizer_->rate(); }
   /// Sets the learning rate for the next step, `fraction` of the way.
   void schedule(double fraction);
@@ -64,6 +77,9 @@ class Trainer {
   double read(Shards& shards, Index chunk);
   Shards make_shards(bool learn) const;
   void clip();
+  /// Arrays of those of them that there are.
+  std::vector<NamedArray> helper_state() const;
+  void set_helper_state(const ArrayFile& file);
 
   TrainOptions options_;
   Budget budget_;
@@ -72,6 +88,9 @@ class Trainer {
   CharModel model_;
   std::vector<NamedParameter> parameters_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<Plateau> plateau_;
+  std::optional<EarlyStopping> stopping_;
+  std::optional<WeightAverage> average_;
   Shards shards_, held_out_shards_;
 };
 

@@ -7,15 +7,15 @@
 namespace rw::cli {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainOptions, cell, layers, hidden, embedding, dropout, batch, sequence, shards,
-                                   eager, held_out, optimizer, schedule, rate, decay, decay_after, clip, clip_value,
-                                   init, init_scale, seed)
+                                   eager, held_out, optimizer, schedule, rate, decay, decay_after, warm_up, patience,
+                                   clip, clip_value, average, early_stop, init, init_scale, seed)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Budget, epochs, seconds, steps)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunFiles, texts, out, checkpoint, curve)
 
 namespace {
 
 constexpr const char* format_name = "rewind training run";
-constexpr const char* format_version = "1";
+constexpr const char* format_version = "2";
 
 std::vector<NamedArray> with_prefix(const ArrayFile& file, const std::string& prefix) {
   std::vector<NamedArray> out;
@@ -28,10 +28,29 @@ std::string carried_name(std::size_t shard, std::size_t tensor) { return fmt::fo
 
 }  // namespace
 
+std::vector<NamedArray> Trainer::helper_state() const {
+  std::vector<NamedArray> all;
+  const auto add = [&](const char* prefix, const auto& helper) {
+    if (!helper) return;
+    for (NamedArray& a : helper->state()) all.push_back({prefix + a.name, std::move(a.array)});
+  };
+  add("plateau.", plateau_);
+  add("stopping.", stopping_);
+  add("average.", average_);
+  return all;
+}
+
+void Trainer::set_helper_state(const ArrayFile& file) {
+  if (plateau_) plateau_->set_state(with_prefix(file, "plateau."));
+  if (stopping_) stopping_->set_state(with_prefix(file, "stopping."));
+  if (average_) average_->set_state(with_prefix(file, "average."));
+}
+
 ArrayFile Trainer::save(const RunFiles& files) const {
   ArrayFile file;
   for (const NamedParameter& p : parameters_) file.arrays.push_back({"model." + p.name, p.parameter->value()});
   for (NamedArray& a : optimizer_->state()) file.arrays.push_back({"optimizer." + a.name, std::move(a.array)});
+  for (NamedArray& a : helper_state()) file.arrays.push_back(std::move(a));
   for (std::size_t s = 0; s < shards_.size(); ++s) {
     const SavedState& carried = shards_[s]->carried();
     for (std::size_t i = 0; i < carried.size(); ++i) file.arrays.push_back({carried_name(s, i), carried[i]});
@@ -52,6 +71,7 @@ void Trainer::restore(const ArrayFile& file, const std::string& source) {
   try {
     set_parameters(model_, with_prefix(file, "model."), source);
     optimizer_->set_state(with_prefix(file, "optimizer."));
+    set_helper_state(file);
     for (std::size_t s = 0; s < shards_.size(); ++s) {
       SavedState carried;
       for (std::size_t i = 0; i < shards_[s]->carried().size(); ++i) carried.push_back(file.at(carried_name(s, i)));

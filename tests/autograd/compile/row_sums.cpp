@@ -33,6 +33,18 @@ TEST_CASE("sums of rows run inside kernels, bit for bit") {
   }
 }
 
+TEST_CASE("rows of one number are summed, too, and what is stretched to rows") {
+  const std::vector<Array> x{random_array(Shape{3, 1100}, 1), random_array(Shape{3, 1}, 2)};
+  const auto f = [](Tape& tape, const std::vector<Tensor>& in) {
+    const Tensor a = tanh(in[0] * sum(tape.constant(0.001, Shape{3, 1100}), {-1}, true));
+    const Tensor b = a + sum(broadcast_to(in[1], Shape{3, 1100}), {-1}, true);
+    return std::vector{b, grad(sum(b * a), in[0]), grad(sum(b * a), in[1])};
+  };
+  CHECK(disagreement(f, x, {}, {.passes = Passes::exact()}) == 0);
+  CHECK(disagreement(f, x, {}, {.passes = Pass::fuse}) == 0);
+  CHECK(disagreement(f, x, {}) < 1e-5);
+}
+
 TEST_CASE("layer norm is one kernel, and two with its gradient's sums for the gain") {
   const Array x = random_array(Shape{6, 64}, 1);
   Parameter gain("gain", random_array(Shape{64}, 2));
