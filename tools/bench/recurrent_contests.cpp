@@ -109,8 +109,8 @@ void add_known_shapes(std::vector<Contest>& all) {
 
 void add_stacks(std::vector<Contest>& all) {
   for (Cell cell : {Cell::lstm, Cell::gru})
-    for (Index H : {128, 512}) {
-      const Index N = H == 128 ? 32 : 64;
+    for (Index H : {32, 128, 512}) {
+      const Index N = H == 32 ? 16 : H == 128 ? 32 : 64;
       for (Index layers : {2, 4}) {
         const Problem stack{.cell = cell, .T = 50, .N = N, .I = H, .H = H, .layers = layers};
         all.push_back(training("stack", stack));

@@ -29,12 +29,13 @@ void sort_by_importance(std::vector<Entry>& entries) {
 
 double least_seconds(const Entry& e) {
   constexpr double contenders = 5, runs = 5;  // the first, another, three rounds
-  return e.contest->seconds + contenders * runs * e.contest->work / (e.threads == 1 ? 1e11 : 1.6e11);
+  return e.contest->seconds + contenders * runs * e.contest->work / (e.threads == 1 ? 1.3e11 : 2e11);
 }
 
 double share(std::span<const double> least, double left) {
   const double over = std::max(0.0, left - std::accumulate(least.begin(), least.end(), 0.0));
   if (least[0] > (over > 0 ? left : left / 4)) return 0;
+  if (over == 0) return least[0];
   return std::max(left / static_cast<double>(least.size()), least[0] + std::min(3 * least[0], over / 4));
 }
 

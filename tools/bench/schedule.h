@@ -19,7 +19,7 @@ struct Entry {
 /// the library promises, with one thread; everything else; with all cores what needs them all.
 void sort_by_importance(std::vector<Entry>& entries);
 
-/// About how many seconds a contest needs at the least, for three rounds, at 100 GFLOP/s a core.
+/// About how many seconds a contest needs at the least, for three rounds, at 130 GFLOP/s a core.
 double least_seconds(const Entry& entry);
 
 /// The seconds for the first of those that are left, the most important first, which need `least` each: what it needs
