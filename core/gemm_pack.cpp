@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/gemm_panels.h>
 #include <rewind/core/threads.h>
 
 #if defined(__x86_64__)
@@ -11,14 +12,11 @@ namespace rw::detail {
 
 #if defined(__x86_64__)
 
-#define REWIND_TARGET [[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]]
-
 namespace {
 
 constexpr Index width = panel_width, depth = panel_depth;
-Index panels(Index n) { return (n + width - 1) / width; }
 
-REWIND_TARGET void pack_panel(Index k, Index cols, const float* b, Index ldb, float* to) {
+REWIND_TARGET_PANELS void pack_panel(Index k, Index cols, const float* b, Index ldb, float* to) {
   const auto left = static_cast<__mmask16>((1u << std::min<Index>(cols, 16)) - 1);
   const auto right = static_cast<__mmask16>((1u << std::max<Index>(cols - 16, 0)) - 1);
   for (Index p = 0; p < k; ++p, b += ldb, to += width) {
@@ -29,7 +27,7 @@ REWIND_TARGET void pack_panel(Index k, Index cols, const float* b, Index ldb, fl
 
 // Rows become columns: pairs of numbers, then fours, then the lanes of four rows each. With masks, since g++ 12 warns
 // of the plain forms.
-REWIND_TARGET inline void turn(__m512 (&x)[16]) {
+REWIND_TARGET_PANELS inline void turn(__m512 (&x)[16]) {
   __m512 pairs[16], fours[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
@@ -58,7 +56,7 @@ REWIND_TARGET inline void turn(__m512 (&x)[16]) {
 }
 
 // The panel of rows of b: 16 x 16 blocks are turned.
-REWIND_TARGET void pack_turned(Index k, Index cols, const float* b, Index ldb, float* to) {
+REWIND_TARGET_PANELS void pack_turned(Index k, Index cols, const float* b, Index ldb, float* to) {
   for (Index p = 0; p < k; p += 16) {
     const Index n = std::min<Index>(16, k - p);
     const auto mask = static_cast<__mmask16>((1u << n) - 1);
@@ -98,8 +96,6 @@ void pack(bool tb, Index k, Index n, const float* b, Index ldb, float* packed) {
       }
   });
 }
-
-#undef REWIND_TARGET
 
 #else
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <rewind/core/gemm_packed.h>
+#include <rewind/core/gemm_panels.h>
 #include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
@@ -16,8 +17,6 @@
 namespace rw::detail {
 
 #if defined(__x86_64__)
-
-#define REWIND_TARGET [[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]]
 
 namespace {
 
@@ -54,8 +53,8 @@ struct Ahead {
 
 // sum += the products of column 0 of a and row 0 of b.
 template <int rows, Index ai>
-REWIND_TARGET inline __attribute__((always_inline)) void add_step(__m512 (&sum)[rows][2], const float* a,
-                                                                  const float* b) {
+REWIND_TARGET_PANELS inline __attribute__((always_inline)) void add_step(__m512 (&sum)[rows][2], const float* a,
+                                                                         const float* b) {
   const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
@@ -68,8 +67,8 @@ REWIND_TARGET inline __attribute__((always_inline)) void add_step(__m512 (&sum)[
 // c [rows, 32] (+)= a b over `k` steps. a(i, p) is at a[i * row_gap + p] or, by columns, at a[p * most_rows + i]; b is
 // a panel. Lanes outside the masks are neither read nor written.
 template <int rows, bool by_columns>
-REWIND_TARGET void tile(Index k, const float* a, const float* b, float* c, Index ldc, __mmask16 left, __mmask16 right,
-                        bool accumulate, Ahead ahead) {
+REWIND_TARGET_PANELS void tile(Index k, const float* a, const float* b, float* c, Index ldc, __mmask16 left,
+                               __mmask16 right, bool accumulate, Ahead ahead) {
   constexpr Index ai = by_columns ? 1 : row_gap, ap = by_columns ? most_rows : 1, steps = 16;
   __m512 sum[rows][2];
 #pragma GCC unroll 16
@@ -122,14 +121,14 @@ class Split {
 };
 
 constexpr Index tile_size = most_rows * row_gap;
-Index panels(Index n) { return (n + width - 1) / width; }
 
 // Copies tiles [begin, end) of a, so that their rows neither fall into the same cache sets nor need pages of their own.
 void copy_rows(const Split& s, Index begin, Index end, Index k, const float* a, Index lda, float* to) {
   for (Index t = begin; t < end; ++t, to += tile_size)
     for (Index i = 0; i < s.rows(t); ++i) std::copy_n(a + (s.begin(t) + i) * lda, k, to + i * row_gap);
 }
-REWIND_TARGET void copy_columns(const Split& s, Index begin, Index end, Index k, const float* a, Index lda, float* to) {
+REWIND_TARGET_PANELS void copy_columns(const Split& s, Index begin, Index end, Index k, const float* a, Index lda,
+                                       float* to) {
   for (Index p = 0; p < k; ++p, a += lda, to += most_rows) {
     float* tile = to;
     for (Index t = begin; t < end; ++t, tile += tile_size) {
@@ -234,8 +233,6 @@ void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, 
     }
   });
 }
-
-#undef REWIND_TARGET
 
 #else
 

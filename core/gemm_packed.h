@@ -13,13 +13,11 @@ bool has_packed_gemm();
 /// Whether they are faster than `gemm` for a product whose op(b) is packed already: few rows.
 bool suits_packed_gemm(bool tb, Index m, Index n, Index k);
 
-/// Columns of a panel, two vectors, and how much of k it has: so much fits the first-level cache.
-inline constexpr Index panel_width = 32, panel_depth = 256;
 /// Floats that a packed op(b) [k, n] takes.
 Index packed_size(Index k, Index n);
-/// Packs op(b); `packed` is aligned to 64 bytes.
+/// Packs op(b), n and k 1 or more; `packed` is aligned to 64 bytes.
 void pack(bool tb, Index k, Index n, const float* b, Index ldb, float* packed);
-/// c = op(a) b, or c += op(a) b. Uses up to `threads()` threads.
+/// c = op(a) b, or c += op(a) b; m, n and k are 1 or more. Uses up to `threads()` threads.
 void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, const float* packed, float* c,
                  Index ldc, bool accumulate);
 
