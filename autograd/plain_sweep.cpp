@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdint>
 
 #include <rewind/autograd/plain_sweep.h>
 #include <rewind/core/error.h>
@@ -40,12 +41,14 @@ void PlainSweep::seed(NodeId root) {
 void PlainSweep::fetch_ahead(NodeId id) const {
   constexpr NodeId node_distance = 128, value_distance = 112;
   if (id < node_distance) return;
-  const char* node = reinterpret_cast<const char*>(&tape_.nodes[id - node_distance]);
-  __builtin_prefetch(node);
-  __builtin_prefetch(node + 64);
-  const char* value = static_cast<const char*>(tape_.nodes[id - value_distance].data);
-  __builtin_prefetch(value);
-  __builtin_prefetch(value + 64);
+  // By number: what is fetched may be null, or end before the second line.
+  const auto fetch = [](const void* at) {
+    const auto line = reinterpret_cast<std::uintptr_t>(at);
+    __builtin_prefetch(reinterpret_cast<const void*>(line));
+    __builtin_prefetch(reinterpret_cast<const void*>(line + 64));
+  };
+  fetch(&tape_.nodes[id - node_distance]);
+  fetch(tape_.nodes[id - value_distance].data);
 }
 
 void PlainSweep::run(NodeId root) {
