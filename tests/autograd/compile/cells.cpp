@@ -145,17 +145,23 @@ TEST_CASE("two layers, both directions, dropout between them, indices in and cro
   for (Pass p : all_passes) CHECK(disagreement(f, inputs, parameters, {.passes = Passes::all() - p}) < 3e-6);
 }
 
+/// Compiled: the sum of all outputs over x, its gradient in the parameters and in x. The cell must stay.
+template <class C>
+auto training_step(const C& cell, const Array& x) {
+  return compile(
+      [&cell](Tape& tape, Tensor in) {
+        const Tensor loss = sum(outputs(cell, unroll(cell, in, cell.zero_state(tape, N))));
+        backward(loss);
+        return std::pair(loss, grad(loss, in));
+      },
+      x);
+}
+
 TEST_CASE("products of many steps become few") {
   Rng rng(3);
   const auto count = [&](const auto& cell, auto step) {
     const Array x = random_array(Shape{T, N, I}, 3);
-    auto compiled = compile(
-        [&](Tape& tape, Tensor in) {
-          const Tensor loss = sum(outputs(cell, unroll(cell, in, cell.zero_state(tape, N))));
-          backward(loss);
-          return std::pair(loss, grad(loss, in));
-        },
-        x);
+    auto compiled = training_step(cell, x);
     compiled(x);
     return products_of(compiled) - step * T;
   };
@@ -171,13 +177,7 @@ TEST_CASE("gradients that one product wants side by side, and others each by its
   Rng rng(4);
   const auto check = [&](const auto& cell) {
     const Array x = random_array(Shape{T, N, I}, 3);
-    auto step = compile(
-        [&](Tape& tape, Tensor in) {
-          const Tensor loss = sum(outputs(cell, unroll(cell, in, cell.zero_state(tape, N))));
-          backward(loss);
-          return std::pair(loss, grad(loss, in));
-        },
-        x);
+    auto step = training_step(cell, x);
     const std::string said = step.explain();
     CAPTURE(said);
     CHECK(said.find(" 0 copies") != std::string::npos);
