@@ -71,7 +71,7 @@ Field field(const Setting& setting) {
 std::vector<Contest> char_rnn_contests() {
   Contest c;
   c.name = "char-rnn/train/2x128";
-  c.note = "char-rnn's recipe, whole updates with RMSprop; an epoch of tiny Shakespeare is 1,057,500 characters";
+  c.note = "whole updates with RMSprop; an epoch is 1,057,500 characters";
   c.unit = "characters/s", c.scale = static_cast<double>(char_rnn_updates * 2500), c.rate = true;
   c.all_cores = true, c.seconds = 6;
   c.make = field;
