@@ -5,6 +5,8 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include "paths.h"
+
 namespace {
 
 unsigned tests_that_match = 0;
@@ -29,6 +31,11 @@ struct CountTests : doctest::IReporter {
 REGISTER_LISTENER("count_tests", 1, CountTests);
 
 }  // namespace
+
+std::string source_dir() { return REWIND_SOURCE_DIR; }
+#ifdef REWIND_COMMAND
+std::string rewind_command() { return REWIND_COMMAND; }
+#endif
 
 int main(int argc, char** argv) {
   doctest::Context context(argc, argv);

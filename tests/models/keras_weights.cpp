@@ -3,6 +3,7 @@
 #include <rewind/core/error.h>
 #include <rewind/models/keras_weights.h>
 
+#include "../paths.h"
 #include "golden_layers.h"
 
 using namespace rw;
@@ -11,7 +12,7 @@ using namespace rw::test;
 namespace {
 
 const ArrayFile& golden() {
-  static const ArrayFile file = load_arrays(REWIND_SOURCE_DIR "/tests/golden/keras_layers.safetensors");
+  static const ArrayFile file = load_arrays(source_dir() + "/tests/golden/keras_layers.safetensors");
   return file;
 }
 

@@ -8,6 +8,7 @@
 
 #include <rewind/models/torch_weights.h>
 
+#include "../paths.h"
 #include "folder.h"
 #include "golden_layers.h"
 
@@ -62,7 +63,7 @@ TEST_CASE("PyTorch reads our state dicts, computes what we compute, and we read 
   write(folder, "linear", maps[3].second, x, linear(tape.constant(x)));
   write(folder, "embedding", maps[4].second, indices, embedding(tape.constant(indices)));
 
-  const std::string script = REWIND_SOURCE_DIR "/tests/golden/torch_read.py";
+  const std::string script = source_dir() + "/tests/golden/torch_read.py";
   const int code =
       std::system(("PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 '" + script + "' '" + folder / "" + "'").c_str());
   if (WEXITSTATUS(code) == 77 || WEXITSTATUS(code) == 127) {

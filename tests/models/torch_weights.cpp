@@ -7,6 +7,7 @@
 #include <rewind/ops/padding.h>
 #include <rewind/ops/reduce.h>
 
+#include "../paths.h"
 #include "folder.h"
 #include "golden_layers.h"
 
@@ -16,7 +17,7 @@ using namespace rw::test;
 namespace {
 
 const ArrayFile& golden() {
-  static const ArrayFile file = load_arrays(REWIND_SOURCE_DIR "/tests/golden/torch_layers.safetensors");
+  static const ArrayFile file = load_arrays(source_dir() + "/tests/golden/torch_layers.safetensors");
   return file;
 }
 

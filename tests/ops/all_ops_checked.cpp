@@ -10,6 +10,8 @@
 
 #include <doctest/doctest.h>
 
+#include "../paths.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -60,7 +62,7 @@ std::set<std::string> in_folder(const fs::path& folder, const std::string& exten
 }  // namespace
 
 TEST_CASE("every op has its check_op line") {
-  const fs::path root = REWIND_SOURCE_DIR;
+  const fs::path root = source_dir();
   const std::set<std::string> declared = in_folder(root / "ops", ".h", declared_ops);
   const std::set<std::string> checked = in_folder(root / "tests" / "ops", ".cpp", checked_ops);
   CHECK(declared.size() >= 50);

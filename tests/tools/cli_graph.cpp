@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#ifdef REWIND_COMMAND
+#ifdef REWIND_HAS_COMMAND
 
 #include "cli_run.h"
 

@@ -11,6 +11,8 @@
 #include <rewind/core/error.h>
 #include <rewind/models/file.h>
 
+#include "../paths.h"
+
 // Runs the real `rewind`, as a shell would.
 
 /// A folder of its own for one test, removed at its end.
@@ -51,8 +53,8 @@ struct Result {
 
 /// `before` goes ahead of the command: "ulimit -f 10; ".
 inline Result run_rewind(const Scratch& in, const std::string& arguments, const std::string& before = "") {
-  const std::string command = "cd '" + in.path.string() + "' && { " + before + " '" REWIND_COMMAND "' " + arguments +
-                              "; } >stdout.txt 2>stderr.txt";
+  const std::string command = "cd '" + in.path.string() + "' && { " + before + " '" + rewind_command() + "' " +
+                              arguments + "; } >stdout.txt 2>stderr.txt";
   const int status = std::system(command.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), in.read("stdout.txt"),
           in.read("stderr.txt")};
@@ -76,7 +78,7 @@ struct Command {
 inline Result signal_rewind(const Scratch& in, const std::string& arguments, const std::string& words, int signal) {
   in.write("stderr.txt", "");
   const std::string command =
-      "cd '" + in.path.string() + "' && exec '" REWIND_COMMAND "' " + arguments + " >stdout.txt 2>stderr.txt";
+      "cd '" + in.path.string() + "' && exec '" + rewind_command() + "' " + arguments + " >stdout.txt 2>stderr.txt";
   const pid_t child = fork();
   if (child == 0) {
     execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);

@@ -10,6 +10,7 @@
 #include <rewind/tools/gradcheck.h>
 #include <rewind/tools/gradcheck_node.h>
 
+#include "../paths.h"
 #include "mutant.h"
 #include "random_graph.h"
 
@@ -188,7 +189,7 @@ TEST_CASE("every op with a gradient rule in the sources is on trial") {
   std::set<std::string> leaves = {"constant", "variable", "parameter", "input", "random_key", "fill"};
   int found = 0;
   for (const char* room : {"ops", "autograd"})
-    for (const auto& file : std::filesystem::directory_iterator(std::string(REWIND_SOURCE_DIR) + "/" + room)) {
+    for (const auto& file : std::filesystem::directory_iterator(source_dir() + "/" + room)) {
       if (!file.is_regular_file()) continue;
       std::ifstream in(file.path());
       const std::string key = "static constexpr std::string_view name = \"";
