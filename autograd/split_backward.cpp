@@ -36,7 +36,7 @@ void SplitBackward::run(std::span<const Root> roots) {
 }
 
 void SplitBackward::commit() {
-  for (const auto& [parameter, sum] : sums_) detail::check_gradient(*parameter, parameter->grad);
+  for (const auto& [parameter, sum] : sums_) parameter->check_grad();
   for (const auto& [parameter, sum] : sums_) add_into(sum, parameter->grad.view());
   sums_.clear();
 }

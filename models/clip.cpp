@@ -10,6 +10,7 @@ namespace {
 
 template <class F>
 void for_each_gradient(std::span<const NamedParameter> parameters, F&& f) {
+  for (const NamedParameter& p : parameters) p.parameter->data()->check_grad();
   for (const NamedParameter& p : parameters) {
     if (p.parameter->frozen()) continue;
     visit_real(p.parameter->dtype(), [&]<class T>() { f(p.name, p.parameter->grad().span<T>()); });

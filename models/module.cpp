@@ -22,7 +22,7 @@ Parameter& Module::param(std::string name, Array init) {
 
 void Module::adopt(std::string name, std::unique_ptr<Module> part) {
   part->name_ = std::move(name);
-  part->train(training_);
+  part->train(training());
   children_.push_back(std::move(part));
 }
 
@@ -70,7 +70,8 @@ void Module::to(DType dtype) const {
 }
 
 void Module::train(bool on) {
-  training_ = on;
+  if (training() != on) detail::refuse_in_trace("module '" + name_ + "' changes between train() and eval()");
+  if (training_ != nullptr) *training_ = on;
   for (const auto& c : children_) c->train(on);
 }
 

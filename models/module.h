@@ -62,7 +62,12 @@ class Module {
   /// Training mode, in which dropout drops: on at first. Both switch this module and everything below it.
   void train(bool on = true);
   void eval() { train(false); }
-  bool training() const { return training_; }
+  /// A compiled function that looked at it is traced again for another mode.
+  bool training() const {
+    if (detail::active_trace != nullptr) [[unlikely]]
+      detail::note_flag(training_);
+    return training_ == nullptr || *training_;
+  }
 
  protected:
   /// Makes a parameter. Throws Error for a name that is taken, empty, or has a dot.
@@ -95,8 +100,8 @@ class Module {
   std::string name_;
   std::vector<std::unique_ptr<Parameter>> parameters_;
   std::vector<std::unique_ptr<Module>> children_;
-  bool training_ = true;
-  bool transparent_ = false;  // in the parameters' names
+  std::shared_ptr<bool> training_ = std::make_shared<bool>(true);  // shared with plans; null when moved from
+  bool transparent_ = false;                                       // in the parameters' names
 };
 
 /// Copies the values of all parameters, matched by dotted name and converted to the type of `to`'s. Throws Error,

@@ -6,6 +6,7 @@
 #include <rewind/autograd/compile/plan.h>
 #include <rewind/autograd/compile/report.h>
 #include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/trace_reads.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm_bf16.h>
 
@@ -23,6 +24,7 @@ struct Leaf {
 struct Entry {
   std::vector<Leaf> leaves;
   std::vector<std::uint64_t> numbers;
+  TraceReads reads;
   std::unique_ptr<ir::Plan> plan;
   ir::Notes notes;
   std::uint64_t id = 0, used = 0;
@@ -31,10 +33,24 @@ struct Entry {
     if (views.size() != leaves.size() || given != numbers) return false;
     for (std::size_t i = 0; i < views.size(); ++i)
       if (!(views[i].shape == leaves[i].shape) || views[i].dtype != leaves[i].dtype) return false;
-    for (const ir::ParameterUse& p : plan->graph().store->parameters)
-      if (p.data->frozen != p.frozen || p.data->value.dtype() != p.dtype) return false;
     return true;
   }
+};
+
+}  // namespace
+
+namespace {
+
+/// True for the lifetime of this.
+class Flag {
+ public:
+  explicit Flag(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Flag() { flag_ = false; }
+  Flag(const Flag&) = delete;
+  Flag& operator=(const Flag&) = delete;
+
+ private:
+  bool& flag_;
 };
 
 }  // namespace
@@ -45,12 +61,15 @@ struct CompiledCore::State {
   Entry* current = nullptr;
   const Entry* shown = nullptr;  // whose results may be looked at
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0;
-  bool warned = false;
+  bool warned = false, tracing = false;
   std::unique_ptr<Tape> results;
 
   const ir::Plan& plan() const {
     if (current == nullptr) throw Error("compile: nothing is compiled yet");
     return *current->plan;
+  }
+  bool fits(const Entry& entry, const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) const {
+    return entry.fits(views, numbers) && entry.reads.hold(seed, step);
   }
   DType real_of(const std::vector<ConstView>& views) const {
     if (options.dtype.has_value()) return *options.dtype;
@@ -58,6 +77,7 @@ struct CompiledCore::State {
       if (is_real(v.dtype)) return v.dtype;
     return DType::f32;
   }
+  ir::Graph trace(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads);
   void make_room();
   void show_results();
 };
@@ -71,15 +91,17 @@ CompiledCore::CompiledCore(CompiledCore&&) noexcept = default;
 CompiledCore& CompiledCore::operator=(CompiledCore&&) noexcept = default;
 
 void CompiledCore::begin() {
+  if (state_->tracing) throw Error("compile: the function calls itself while it is traced");
+  refuse_in_trace("another compiled function is called");
   views_.clear();
   numbers_.clear();
 }
 
 bool CompiledCore::known() {
   State& s = *state_;
-  if (s.current == nullptr || !s.current->fits(views_, numbers_)) {
-    const auto found =
-        std::find_if(s.plans.begin(), s.plans.end(), [&](const auto& entry) { return entry->fits(views_, numbers_); });
+  if (s.current == nullptr || !s.fits(*s.current, views_, numbers_)) {
+    const auto found = std::find_if(s.plans.begin(), s.plans.end(),
+                                    [&](const auto& entry) { return s.fits(*entry, views_, numbers_); });
     if (found == s.plans.end()) return false;
     s.current = found->get();
   }
@@ -102,6 +124,23 @@ void CompiledCore::State::make_room() {
   plans.erase(oldest);
 }
 
+ir::Graph CompiledCore::State::trace(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads) {
+  const DType real = real_of(views);
+  Tape tape(TapeOptions{.dtype = real, .seed = seed, .trace = true});
+  tape.set_step(step);
+  std::vector<Tensor> inputs, results;
+  for (const ConstView& v : views) inputs.push_back(tape.input(v.shape, is_real(v.dtype) ? real : v.dtype));
+  reads = TraceReads(seed, step);
+  {
+    const ActiveTrace active(reads);
+    const Flag now(tracing);
+    trace(tape, inputs, results);
+  }
+  ir::Graph graph = ir::from_tape(tape, results, inputs);
+  for (const auto& parameter : graph.store->parameters) reads.parameter(parameter);
+  return graph;
+}
+
 void CompiledCore::compile(const Trace& trace) {
   State& s = *state_;
   const DType real = s.real_of(views_);
@@ -109,14 +148,7 @@ void CompiledCore::compile(const Trace& trace) {
   auto entry = std::make_unique<Entry>();
   for (const ConstView& v : views_) entry->leaves.push_back({v.shape, v.dtype});
   entry->numbers = numbers_;
-  ir::Graph graph;
-  {
-    Tape tape(TapeOptions{.dtype = real, .seed = s.seed, .trace = true});
-    std::vector<Tensor> inputs, results;
-    for (const ConstView& v : views_) inputs.push_back(tape.input(v.shape, is_real(v.dtype) ? real : v.dtype));
-    trace(tape, inputs, results);
-    graph = ir::from_tape(tape, results, inputs);
-  }
+  ir::Graph graph = s.trace(trace, views_, entry->reads);
   entry->plan = std::make_unique<ir::Plan>(ir::optimise(std::move(graph), s.options, entry->notes), s.options);
   entry->id = ++s.made;
   entry->used = ++s.clock;
@@ -170,7 +202,10 @@ std::string CompiledCore::explain() const {
   return ir::explain(plan, state_->current->notes);
 }
 std::string CompiledCore::profile(int replays) {
-  if (!known()) throw Error("compile: profile: a parameter has changed its type, or was frozen, since the last call");
+  if (!known())
+    throw Error(
+        "compile: profile: what the plan depends on has changed since the last call: a parameter's type, a mode, ...: "
+        "call the function again first");
   const ir::Plan& plan = state_->plan();
   std::vector<double> times(plan.steps().size());
   state_->current->plan->measure(&times);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -40,8 +41,11 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   parameters_.resize(graph_.store->parameters.size());
   gradients_.resize(graph_.store->parameters.size());
   direct_.assign(graph_.effects.size(), false);
+  for (const Effect& e : graph_.effects)
+    if (std::find(trained_.begin(), trained_.end(), e.parameter) == trained_.end()) trained_.push_back(e.parameter);
   Lowering(*this, options).run();
   bind(key_, key_words_);
+  list_written();
 }
 
 Plan::~Plan() = default;
@@ -65,13 +69,47 @@ void Plan::bind(Bound& bound, const void* data) {
     pointers_[patch.pointer] = const_cast<char*>(static_cast<const char*>(data)) + patch.offset;
 }
 
-bool Plan::in_arena(const void* p) const { return p >= arena_.get() && p < arena_.get() + layout_.arena; }
+// Gradients may be elsewhere at every replay; what a replay writes is listed again when one is.
+void Plan::bind_gradients() {
+  for (std::uint32_t i : trained_) graph_.store->parameters[i]->check_grad();
+  bool moved = false;
+  for (std::uint32_t i : trained_) {
+    const void* data = graph_.store->parameters[i]->grad.view().data;
+    moved = moved || gradients_[i].data != data;
+    bind(gradients_[i], data);
+  }
+  if (moved) list_written();
+}
+
+void Plan::list_written() {
+  written_.clear();
+  const auto add = [&](const void* data, std::size_t bytes) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(data);
+    if (data != nullptr && bytes > 0) written_.push_back({begin, begin + bytes});
+  };
+  add(arena_.get(), layout_.arena);
+  for (std::uint32_t i : trained_) {
+    const Array& grad = graph_.store->parameters[i]->grad;
+    add(gradients_[i].data, static_cast<std::size_t>(grad.size()) * size_of(grad.dtype()));
+  }
+  std::sort(written_.begin(), written_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+}
+
+bool Plan::writes(ConstView value) const {
+  if (value.size() == 0) return false;
+  const auto begin = reinterpret_cast<std::uintptr_t>(value.data);
+  const Index elements = (value.rows() - 1) * value.stride + value.cols();
+  const std::uintptr_t end = begin + static_cast<std::size_t>(elements) * size_of(value.dtype);
+  const auto first = std::upper_bound(written_.begin(), written_.end(), begin,
+                                      [](std::uintptr_t at, const Range& range) { return at < range.end; });
+  return first != written_.end() && first->begin < end;
+}
 
 void Plan::bind_input(std::size_t i, ConstView value) {
   Bound& bound = inputs_[i];
   if (bound.patches.empty()) return;
   const DType dtype = is_real(value.dtype) ? graph_.real : value.dtype;
-  if (value.dtype == dtype && value.contiguous() && !in_arena(value.data)) return bind(bound, value.data);
+  if (value.dtype == dtype && value.contiguous() && !writes(value)) return bind(bound, value.data);
   if (!(bound.staging.shape() == value.shape) || bound.staging.dtype() != dtype)
     bound.staging = Array(value.shape, dtype);
   copy(value, bound.staging.view());
@@ -79,9 +117,8 @@ void Plan::bind_input(std::size_t i, ConstView value) {
 }
 
 void Plan::bind_parameter(std::size_t i) {
-  const Parameter::Data& data = *graph_.store->parameters[i].data;
+  const Parameter::Data& data = *graph_.store->parameters[i];
   Bound& bound = parameters_[i];
-  bind(gradients_[i], data.grad.view().data);
   if (data.value.dtype() == graph_.real) return bind(bound, data.value.view().data);
   if (bound.data == nullptr) bound.staging = Array(data.value.shape(), graph_.real);
   if (bound.data == nullptr || bound.version != data.version) copy(data.value, bound.staging.view());
@@ -90,6 +127,7 @@ void Plan::bind_parameter(std::size_t i) {
 }
 
 void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step) {
+  bind_gradients();
   for (std::size_t i = 0; i < inputs_.size(); ++i) bind_input(i, inputs[i]);
   for (std::size_t i = 0; i < parameters_.size(); ++i) bind_parameter(i);
   const std::uint64_t words[] = {seed, step};
@@ -176,7 +214,7 @@ void Plan::commit() {
   for (std::size_t i = 0; i < graph_.effects.size(); ++i) {
     if (direct_[i]) continue;
     const Effect& e = graph_.effects[i];
-    Parameter::Data& data = *graph_.store->parameters[e.parameter].data;
+    Parameter::Data& data = *graph_.store->parameters[e.parameter];
     const ConstView value = value_of(e.value);
     if (data.grad.dtype() == value.dtype)
       add_into(value, data.grad.view());

@@ -20,7 +20,8 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ.
+  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ. Throws
+  /// Error, before anything is done, for a parameter's gradient that was replaced by another shape or type.
   void replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
   /// The results; they stand in the plan's memory until the next replay.
   std::size_t outputs() const { return graph_.outputs.size(); }
@@ -87,7 +88,9 @@ class Plan {
   void bind(Bound& bound, const void* data);
   void bind_input(std::size_t i, ConstView value);
   void bind_parameter(std::size_t i);
-  bool in_arena(const void* p) const;
+  void bind_gradients();
+  void list_written();
+  bool writes(ConstView value) const;
   void run(const Step& step);
   void run_all();
   void run_generic(const Step& step);
@@ -118,7 +121,13 @@ class Plan {
   std::vector<Program> programs_;
   std::vector<std::uint32_t> calls_;  // program of each kernel step
   std::vector<Bound> inputs_, parameters_, gradients_;
-  std::vector<bool> direct_;  // by effect: a product has added it already
+  std::vector<bool> direct_;            // by effect: a product has added it already
+  std::vector<std::uint32_t> trained_;  // the parameters to whose gradients something is added, each once
+  /// The memory that a replay writes and that an argument may be part of: sorted, apart from each other.
+  struct Range {
+    std::uintptr_t begin = 0, end = 0;
+  };
+  std::vector<Range> written_;
   Bound key_;
   std::int32_t key_words_[4] = {};
   std::vector<double>* times_ = nullptr;
