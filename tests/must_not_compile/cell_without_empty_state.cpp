@@ -1,7 +1,7 @@
 // A State with a vector does not say how many tensors it has: its cell must, or what copies states would reach beyond.
 #include <vector>
 
-#include <rewind/models/any_cell.h>
+#include <rewind/models/cells/any_cell.h>
 
 struct Pair : rw::Module {
   struct State {
