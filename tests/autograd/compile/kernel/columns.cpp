@@ -3,8 +3,8 @@
 
 #include <rewind/ops/ops.h>
 
-#include "agree.h"
-#include "hand_lstm.h"
+#include "../agree.h"
+#include "../hand_lstm.h"
 
 namespace rw {
 namespace {
