@@ -193,7 +193,7 @@ std::optional<std::vector<GradientPart>> parts_behind(TapeData& tape, const Node
   const Shape shape = view.shape;
   Index all = 0;
   for (const GradientPart& part : parts) all += tape.nodes[part.node].shape.size();
-  if (2 * all > shape.size() || PartSum(tape, shape).groups_of(parts).size() != 1) return std::nullopt;
+  if (all == 0 || 2 * all > shape.size() || PartSum(tape, shape).groups_of(parts).size() != 1) return std::nullopt;
   Parts out(parts.begin(), parts.end());
   if (is_slice) {
     const Slice& slice = *static_cast<const Slice*>(view.op);
