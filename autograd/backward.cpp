@@ -124,6 +124,11 @@ void run_backward(Tensor y, Gradients* into, const BackwardOptions& options) {
   TapeData& tape = TapeData::of(y);
   const NodeId root = checked_root(tape, y, options.cotangent);
   if (!tape.options.trace) detail::refuse_in_trace("backward runs on a tape that is not the traced one");
+  if (!tape.options.trace && into == nullptr && tape.gradients_to != nullptr) {
+    BackwardOptions kept = options;
+    kept.release_values = false;  // results are looked at after it
+    return plain_backward(tape, root, tape.gradients_to, kept);
+  }
   if (!tape.options.trace) return plain_backward(tape, root, into, options);
   if (into != nullptr) throw Error("backward into Gradients cannot be traced by compile: let it go to the parameters");
   std::vector<NodeId> leaves;

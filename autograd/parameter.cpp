@@ -1,7 +1,7 @@
 #include <utility>
 
+#include <rewind/autograd/detail/trace_reads.h>
 #include <rewind/autograd/parameter.h>
-#include <rewind/autograd/trace_reads.h>
 #include <rewind/core/error.h>
 
 namespace rw {

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/detail/tape_data.h>
-#include <rewind/autograd/trace_reads.h>
+#include <rewind/autograd/detail/trace_reads.h>
 #include <rewind/core/error.h>
 
 namespace rw {

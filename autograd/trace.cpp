@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include <rewind/autograd/trace_reads.h>
+#include <rewind/autograd/detail/trace_reads.h>
 #include <rewind/core/error.h>
 
 namespace rw::detail {

@@ -9,4 +9,8 @@ namespace rw::detail {
 /// once that looking them up took a twentieth of the time.
 void* allocate_vectors(std::size_t bytes);
 
+/// Bytes that this process may still take before the system runs short, or its control group's limit is reached; the
+/// largest number where the system does not tell.
+std::size_t free_memory();
+
 }  // namespace rw::detail
