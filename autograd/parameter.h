@@ -21,8 +21,11 @@ class Parameter {
 
   /// The name within the module, "W"; `Module::parameters` gives dotted names.
   const std::string& name() const { return name_; }
+  /// Of the value.
   const Shape& shape() const { return data_->value.shape(); }
+  /// Number of elements.
   Index size() const { return data_->value.size(); }
+  /// f32 or f64.
   DType dtype() const { return data_->value.dtype(); }
 
   /// The numbers as they are now. A function that looks at them while `compile` traces it is traced again whenever they
@@ -49,10 +52,12 @@ class Parameter {
     refuse("has its gradient looked at or changed");
     return data_->grad;
   }
+  /// The same, to be changed.
   Array& grad() {
     refuse("has its gradient looked at or changed");
     return data_->grad;
   }
+  /// Sets the gradient to 0.
   void zero_grad() {
     refuse("has its gradient set to 0");
     data_->grad.fill(0);
@@ -64,6 +69,7 @@ class Parameter {
       note_use();
     return data_->frozen;
   }
+  /// Freezes it, or with false lets it be trained again.
   void freeze(bool frozen = true) {
     refuse("is frozen or thawed");
     data_->frozen = frozen;
@@ -71,6 +77,7 @@ class Parameter {
 
   /// From now on this is another name for `other`: one value, one gradient. Shapes must be equal (else throws Error).
   void tie(Parameter& other);
+  /// Whether both are names of one value.
   bool tied_to(const Parameter& other) const { return data_ == other.data_; }
 
   /// What tapes and plans share.
@@ -90,6 +97,7 @@ class Parameter {
     }
     [[noreturn]] void throw_replaced() const;
   };
+  /// The shared storage.
   const std::shared_ptr<Data>& data() const { return data_; }
 
  private:

@@ -1,5 +1,7 @@
 #pragma once
 
+// Not for users: what the engine and modules tell a trace.
+
 #include <memory>
 #include <string_view>
 
