@@ -162,6 +162,14 @@ TEST_CASE("many small parts of one value, cut along several axes, overlapping, b
   }
 }
 
+TEST_CASE("parts without elements") {
+  check_same_bits(DType::f64, {Shape{2, 0}, Shape{2, 3}}, [](std::vector<Tensor>& x) {
+    const Tensor joined = record(Concat{1}, {x[0], x[1]});
+    const Tensor none = record(Slice{1, 1, 0}, {record(Slice{0, 0, 1}, {joined})});
+    return test::project(joined * joined) + test::project(none * none, 2);
+  });
+}
+
 TEST_CASE("one column, and a sum over it, have right gradients") {
   check_same_bits(DType::f64, {Shape{4, 3, 2}, Shape{4, 1, 1}}, [](std::vector<Tensor>& x) {
     const Tensor column = record(Slice{2, 1, 1}, {x[0]});  // [4, 3, 1], rows of one element that are apart
