@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
+#include <doctest/doctest.h>
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/core/threads.h>
 
 #include "generate.h"
+#include "shrink.h"
 
 namespace rw::fuzz {
 namespace {
@@ -201,5 +204,23 @@ std::optional<std::string> failure(const Trial& trial) {
   set_threads(before);
   return wrong;
 }
+
+// ---- The test ----
+
+namespace {
+
+TEST_CASE("random programs do the same compiled") {
+  const char* full = std::getenv("REWIND_FULL");
+  const std::uint64_t count = full != nullptr && *full != '\0' ? 40000 : 2000;
+  for (std::uint64_t seed = 0; seed < count; ++seed) {
+    CAPTURE(seed);
+    const Trial trial = random_trial(seed);
+    if (!failure(trial).has_value()) continue;
+    const Trial small = shrunk(trial, [](const Trial& t) { return failure(t).has_value(); });
+    FAIL_CHECK(report(small, *failure(small), seed));
+  }
+}
+
+}  // namespace
 
 }  // namespace rw::fuzz

@@ -5,6 +5,8 @@
 #include <initializer_list>
 #include <optional>
 
+#include <doctest/doctest.h>
+
 namespace rw::fuzz {
 namespace {
 
@@ -304,5 +306,31 @@ Program random_program(std::uint64_t seed) {
   for (std::uint64_t k = 0;; ++k)
     if (const std::optional<Program> p = Generator(Rng(seed).split(k)).run()) return *p;
 }
+
+// ---- Its tests ----
+
+namespace {
+
+TEST_CASE("random programs are made of every op, with and without loops") {
+  std::vector<bool> seen(ops().size());
+  int loops = 0, second = 0, empty = 0;
+  for (std::uint64_t seed = 0; seed < 600; ++seed) {
+    const Program p = random_program(seed);
+    for (const std::vector<Step>* list : {&p.before, &p.body, &p.after})
+      for (const Step& s : *list) seen[s.op] = true;
+    loops += p.steps > 1;
+    second += p.gradient == Gradient::second;
+    for (const Leaf& leaf : p.leaves) empty += leaf.shape.size() == 0;
+  }
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    CAPTURE(ops()[i].text);
+    CHECK(seen[i]);
+  }
+  CHECK(loops > 150);
+  CHECK(second > 40);
+  CHECK(empty > 5);
+}
+
+}  // namespace
 
 }  // namespace rw::fuzz

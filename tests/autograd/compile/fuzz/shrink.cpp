@@ -4,7 +4,10 @@
 #include <map>
 #include <set>
 
+#include <doctest/doctest.h>
 #include <fmt/format.h>
+
+#include "generate.h"
 
 namespace rw::fuzz {
 namespace {
@@ -338,5 +341,58 @@ std::string report(const Trial& trial, const std::string& wrong, std::uint64_t s
   return fmt::format("// seed {}, threads {}: {}\n{}", seed, trial.threads, wrong,
                      to_cpp(trial.program, trial.dtype, fmt::format("fuzz {}", seed), options));
 }
+
+// ---- Its tests ----
+
+namespace {
+
+bool has_op(const Program& p, const std::string& text) {
+  for (const std::vector<Step>* list : {&p.before, &p.body, &p.after})
+    for (const Step& s : *list)
+      if (ops()[s.op].text == text) return true;
+  return false;
+}
+std::size_t size_of(const Program& p) { return p.before.size() + p.body.size() + p.after.size() + p.leaves.size(); }
+
+TEST_CASE("a program is the same for its seed, and without its dead code") {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    CAPTURE(seed);
+    const Program p = random_program(seed);
+    CHECK(to_cpp(p, DType::f32, "a", "{}") == to_cpp(random_program(seed), DType::f32, "a", "{}"));
+    Program forward = p;
+    forward.gradient = Gradient::none;
+    const Program live = without_dead_code(forward);
+    CHECK(size_of(live) <= size_of(p));
+    CHECK(reference(forward, DType::f64).size() == reference(live, DType::f64).size());
+  }
+}
+
+TEST_CASE("what fails shrinks to what makes it fail") {
+  int found = 0;
+  for (std::uint64_t seed = 0; seed < 300 && found < 5; ++seed) {
+    const auto fails = [](const Trial& t) {  // stands for a compiler that cannot do it
+      try {
+        reference(t.program, DType::f64);
+      } catch (const Error&) {
+        return false;
+      }
+      return has_op(without_dead_code(t.program), "softmax(a, axis)") && t.passes.has(Pass::fuse);
+    };
+    const Trial trial = random_trial(seed);
+    if (!fails(trial)) continue;
+    ++found;
+    CAPTURE(seed);
+    const Trial small = shrunk(trial, fails);
+    CHECK(fails(small));
+    CHECK(size_of(small.program) <= 3);  // two leaves and the op
+    CHECK(small.program.steps <= 1);
+    CHECK(small.program.leaves[0].shape.size() == 1);
+    CHECK(small.threads == 1);
+    CHECK(!small.passes.has(Pass::batch));
+  }
+  CHECK(found == 5);
+}
+
+}  // namespace
 
 }  // namespace rw::fuzz
