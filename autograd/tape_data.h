@@ -54,7 +54,7 @@ class TapeData {
   NodeId resolve(const Operand& operand);
   NodeId append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype);
   NodeId leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad);
-  NodeId leaf_of(Parameter& parameter);
+  NodeId leaf_of(const Parameter& parameter);
   NodeId number(double value);
   void evaluate(NodeId id);
   void* allocate_value(std::size_t bytes);

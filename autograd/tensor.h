@@ -80,7 +80,7 @@ std::ostream& operator<<(std::ostream& out, const Tensor& t);
 class Operand {
  public:
   Operand(Tensor t) : bits_(t) {}
-  Operand(Parameter& p) : bits_(parameter_slot, 0, reinterpret_cast<std::uintptr_t>(&p)) {}
+  Operand(const Parameter& p) : bits_(parameter_slot, 0, reinterpret_cast<std::uintptr_t>(&p)) {}
   template <class N>
   requires std::is_arithmetic_v<N> Operand(N value)
       : bits_(number_slot, 0, std::bit_cast<std::uint64_t>(static_cast<double>(value))) {}
@@ -94,7 +94,9 @@ class Operand {
   // Slots that no tape has say what the stamp holds in place of a stamp.
   static constexpr std::uint32_t number_slot = 0xfffffffe, parameter_slot = 0xffffffff;
   bool is_parameter() const { return bits_.slot_ == parameter_slot; }
-  Parameter& parameter() const { return *reinterpret_cast<Parameter*>(static_cast<std::uintptr_t>(bits_.stamp_)); }
+  const Parameter& parameter() const {
+    return *reinterpret_cast<const Parameter*>(static_cast<std::uintptr_t>(bits_.stamp_));
+  }
   double number() const { return std::bit_cast<double>(bits_.stamp_); }
 
   Tensor bits_;

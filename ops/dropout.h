@@ -25,6 +25,6 @@ Tensor dropout_mask(Tape& tape, const Shape& shape, double rate, std::uint64_t k
 
 /// x * dropout_mask(x.tape(), x.shape(), rate) (Srivastava et al., 2014). A rate of 0 is x itself and draws nothing.
 /// Throws Error for a rate outside [0, 1).
-Tensor dropout(Tensor x, double rate);
+Tensor dropout(Operand x, double rate);
 
 }  // namespace rw

@@ -15,11 +15,11 @@ Tensor lookup(Operand table, Operand indices);
 Tensor pick(Operand x, Operand indices);
 
 /// 1 at each index and 0 elsewhere: indices [...] give [..., classes], real. It has no gradient.
-Tensor one_hot(Tensor indices, Index classes);
+Tensor one_hot(Operand indices, Index classes);
 
 /// 1 at the largest element of each row, the first one of several, and 0 elsewhere: x [..., C] gives [..., C]. What
 /// one_hot is to an index, so that `matmul(hardmax(logits), table)` looks up the likeliest symbol without leaving the
 /// graph. nan is larger than anything. It has no gradient.
-Tensor hardmax(Tensor x);
+Tensor hardmax(Operand x);
 
 }  // namespace rw

@@ -83,7 +83,7 @@ TEST_CASE("item and at say what they need") {
   CHECK_THROWS_AS(rw::zeros(0).item(), rw::Error);
   const Array a = rw::arange(6).reshaped(Shape{2, 3});
   CHECK(a.at({1, 2}) == 5);
-  CHECK_THROWS_WITH_AS(a.at({1}), "at() takes 2 positions for shape (2, 3), not 1", rw::Error);
+  CHECK_THROWS_WITH_AS(a.at({1}), "an element of shape (2, 3) has 2 positions, not 1", rw::Error);
   CHECK_THROWS_WITH_AS(a.at({0, 3}), "position 3 is outside axis 1 of shape (2, 3)", rw::Error);
   CHECK_THROWS_WITH_AS(a.at({-1, 0}), "position -1 is outside axis 0 of shape (2, 3)", rw::Error);
 }
