@@ -9,7 +9,7 @@
 #include <rewind/core/threads.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/softmax.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 
@@ -145,7 +145,7 @@ TEST_CASE("rows of any length") {
     }
     CHECK(logsumexp(t).array().at({0}) == doctest::Approx(log_sums(x.to(DType::f64), 1, false).at({0})).epsilon(1e-6));
     CHECK(max(t, {1}).array().at({1}) == lines(x.to(DType::f64), 1, [](std::vector<double> v) {
-                                         return std::vector<double>(v.size(), *std::max_element(v.begin(), v.end()));
-                                       }).at({1, 0}));
+                                           return std::vector<double>(v.size(), *std::max_element(v.begin(), v.end()));
+                                         }).at({1, 0}));
   }
 }
