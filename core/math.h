@@ -71,7 +71,7 @@ REWIND_INLINE T minimum(T a, T b) {
   return where((a < b) | (a != a), a, b);
 }
 
-/// a b, and 0 where either is 0, whatever the other is: infinite or nan.
+/// a b, and 0 where either is 0, also if the other is infinite or nan.
 template <Real T>
 REWIND_INLINE T times0(T a, T b) {
   return where((a == 0) | (b == 0), T(0), a * b);

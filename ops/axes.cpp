@@ -19,7 +19,7 @@ Axes Axes::all() {
   return axes;
 }
 
-Tensor checked_tensor(std::string_view op, const Operand& x) {
+const Tensor& checked_tensor(std::string_view op, const Operand& x) {
   if (const Tensor* t = x.tensor()) return *t;
   throw Error(
       fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "

@@ -54,7 +54,7 @@ class Axes {
 };
 
 /// The Tensor that x is; of a Parameter or a number alone nobody knows the tape: throws Error, naming `op`.
-Tensor checked_tensor(std::string_view op, const Operand& x);
+const Tensor& checked_tensor(std::string_view op, const Operand& x);
 
 /// `axis` of x counted from the front; throws Error, naming `op`, when x has no such axis.
 int checked_axis(std::string_view op, const Tensor& x, int axis);

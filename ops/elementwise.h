@@ -29,7 +29,8 @@ using Number = std::conditional_t<std::is_same_v<T, Tensor>, double, T>;
 /// `f` takes one to three elements. With one, the rule is `vjp(x, y, dy)`; with more, `vjp(Arg<i>, a, b, ..., y, dy)`
 /// for each input that has a gradient. Both are templates (`auto`): with float and double they become vector loops (so:
 /// no branches but `rw::where`, and functions of core/math.h), with Tensor the rule is recorded and can be
-/// differentiated again. The struct's members are the op's attributes. In a rule, leave a side out with
+/// differentiated again. The struct's members are the op's attributes. In a rule, multiply dy by a slope with
+/// `rw::times0`, since a dy of 0 must stay 0 though the slope be infinite or nan; and leave a side out with
 /// `rw::where(x > 0, dy, Number<T>(0))` and not with a product by 0, which would make nan of an infinite dy.
 template <class F>
 struct Elementwise {

@@ -62,6 +62,17 @@ struct Mod {
   auto vjp(Arg<1>, auto a, auto b, auto, auto dy) const { return -times0(dy, floor(a / b)); }
 };
 
+struct PowerOfTwo {
+  static constexpr std::string_view name = "power_of_two";
+  template <class T>
+  T f(T x) const {
+    using F = detail::Format<T>;
+    constexpr detail::Bits<T> exponent = (detail::Bits<T>{2} * F::bias + 1) << F::mantissa;
+    const T power = detail::from_bits<T>(detail::bits(x) & exponent);
+    return where(x == x, clamp(power, F::smallest_normal, 1 / F::smallest_normal), x);
+  }
+};
+
 struct PowConstant {
   static constexpr std::string_view name = "pow_constant";
   double exponent = 1;
@@ -116,6 +127,7 @@ Tensor pow(Operand a, Operand b) { return record(Elementwise<Pow>{}, a, b); }
 Tensor sin(Operand x) { return record(Elementwise<Sin>{}, x); }
 Tensor cos(Operand x) { return record(Elementwise<Cos>{}, x); }
 Tensor floor(Operand x) { return record(Elementwise<Floor>{}, x); }
+Tensor power_of_two(Operand x) { return record(Elementwise<PowerOfTwo>{}, x); }
 Tensor sign(Operand x) { return record(Elementwise<Sign>{}, x); }
 Tensor mod(Operand a, Operand b) { return record(Elementwise<Mod>{}, a, b); }
 

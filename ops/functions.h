@@ -28,6 +28,9 @@ Tensor pow(Operand x, double exponent);
 Tensor pow(Operand a, Operand b);
 /// The largest integer that is not above x; infinities stay. It has no gradient.
 Tensor floor(Operand x);
+/// The largest power of two that is not above |x|, from 2^-126 to 2^126 in f32, from 2^-1022 to 2^1022 in f64: what x
+/// can be divided by and multiplied with exactly, to keep squares from overflowing. It has no gradient.
+Tensor power_of_two(Operand x);
 /// 1, -1, or 0 at 0 and -0. It has no gradient.
 Tensor sign(Operand x);
 /// The rest a - b floor(a / b), of b's sign, as Python's %; nan for b = 0 and for an infinite a. a's slope is 1, b's is

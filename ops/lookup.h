@@ -5,7 +5,8 @@
 namespace rw {
 
 // Indices are i32 tensors: `tape.constant(Array(std::vector<std::int32_t>{...}))`. One outside its range throws Error,
-// naming it and its position, before anything is recorded.
+// naming it and its position, before anything is recorded. Numbers are copied whatever they are, nan and infinities
+// too.
 
 /// Rows of a table, [V, E], by number, [...]: [..., E]. The gradient of a row is the sum over the places that took it,
 /// first to last.

@@ -87,14 +87,6 @@ std::string Permute::describe() const {
   return fmt::format("axes {}", fmt::join(axes.begin(), axes.begin() + rank, " "));
 }
 
-Tensor with_last_axis(const Tensor& x, int axis) {
-  const int last = x.shape().rank() - 1;
-  if (axis == last) return x;
-  Permute swap{.rank = last + 1};
-  for (int i = 0; i <= last; ++i) swap.axes[at(i)] = i == axis ? last : i == last ? axis : i;
-  return record(swap, {x});
-}
-
 Shape Flip::infer(std::span<const Shape> in) const { return in[0]; }
 
 void Flip::eval(std::span<const ConstView> x, View y) const {

@@ -22,9 +22,6 @@ struct Permute {
   std::string describe() const;
 };
 
-/// x with `axis` (from the front) and the last axis swapped: its own inverse.
-Tensor with_last_axis(const Tensor& x, int axis);
-
 /// The op behind flip.
 struct Flip {
   static constexpr std::string_view name = "flip";

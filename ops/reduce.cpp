@@ -8,7 +8,6 @@
 #include <rewind/core/strides.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
-#include <rewind/ops/elementwise.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/rows.h>
 #include <rewind/ops/view.h>
@@ -79,18 +78,6 @@ struct Extreme {
   std::string describe() const { return "to " + shape.str(); }
 };
 
-/// A power of two near x >= 0 by which x can be divided and multiplied exactly. It is constant for gradients.
-struct PowerOfTwo {
-  static constexpr std::string_view name = "power_of_two";
-  template <class T>
-  T f(T x) const {
-    using F = detail::Format<T>;
-    constexpr detail::Bits<T> exponents = ~((detail::Bits<T>{1} << F::mantissa) - 1);
-    const T power = detail::from_bits<T>(detail::bits(x) & exponents);
-    return detail::within(power, F::smallest_normal, 1 / F::smallest_normal);
-  }
-};
-
 template <class Op>
 Tensor reduce(const Tensor& x, const ReducedShape& to, bool keepdims) {
   if (keepdims) return record(Op{to.kept}, {x});
@@ -127,7 +114,7 @@ Tensor norm(Operand operand, const Axes& axes, bool keepdims) {
   const Tensor x = checked_tensor("norm", operand);
   const ReducedShape to = reduced_shape("norm", x, axes);
   if (x.size() == 0) return reduce<SumTo>(x, to, keepdims);
-  const Tensor scale = record(Elementwise<PowerOfTwo>{}, max(abs(x), axes, true));
+  const Tensor scale = power_of_two(max(abs(x), axes, true));
   const Tensor y = scale * sqrt(record(SumTo{to.kept}, {square(x * (1 / scale))}));
   return keepdims ? y : reshape(y, to.dropped);
 }

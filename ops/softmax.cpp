@@ -3,7 +3,6 @@
 #include <rewind/autograd/backward.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/axes.h>
-#include <rewind/ops/permute.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/rows.h>
 #include <rewind/ops/softmax.h>
@@ -75,7 +74,7 @@ template <class Op>
 Tensor along(const Operand& operand, int axis) {
   const Tensor x = checked_tensor(Op::name, operand);
   const int a = checked_axis(Op::name, x, axis);
-  return with_last_axis(record(Op{}, {with_last_axis(x, a)}), a);
+  return swap_axes(record(Op{}, {swap_axes(x, a, -1)}), a, -1);
 }
 
 }  // namespace

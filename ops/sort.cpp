@@ -7,7 +7,6 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
-#include <rewind/ops/permute.h>
 #include <rewind/ops/sort.h>
 #include <rewind/ops/view.h>
 
@@ -72,11 +71,11 @@ void TakeSorted::vjp(Vjp& g) const { g.add(1, record(PutSorted{descending}, {g.x
 Tensor sorted(std::string_view name, const Operand& operand, int axis, std::optional<Index> count, bool descending) {
   const Tensor x = checked_tensor(name, operand);
   const int a = checked_axis(name, x, axis);
-  const Tensor rows = with_last_axis(x, a);
+  const Tensor rows = swap_axes(x, a, -1);
   const TakeSorted op{count.value_or(x.shape()[a]), descending};
   if (op.count < 0 || op.count > x.shape()[a])
     throw x.tape().error(name, fmt::format("no {} numbers on axis {} of {}", op.count, a, x.shape().str()));
-  return with_last_axis(record(op, {rows, rows}), a);
+  return swap_axes(record(op, {rows, rows}), a, -1);
 }
 
 }  // namespace

@@ -62,12 +62,8 @@ Tensor reshape(Operand operand, std::initializer_list<Index> lengths) {
 
 Tensor transpose(Operand operand) {
   const Tensor x = checked_tensor("transpose", operand);
-  const int rank = x.shape().rank();
-  if (rank < 2) throw x.tape().error("transpose", "needs two axes or more: " + x.shape().str());
-  std::array<int, max_rank> axes{};
-  std::iota(axes.begin(), axes.end(), 0);
-  std::swap(axes[static_cast<std::size_t>(rank - 1)], axes[static_cast<std::size_t>(rank - 2)]);
-  return permute(x, std::span<const int>(axes).first(static_cast<std::size_t>(rank)));
+  if (x.shape().rank() < 2) throw x.tape().error("transpose", "needs two axes or more: " + x.shape().str());
+  return swap_axes(x, -2, -1);
 }
 
 Tensor permute(Operand x, std::initializer_list<int> axes) {
@@ -88,6 +84,16 @@ Tensor permute(Operand operand, std::span<const int> axes) {
     throw x.tape().error(
         "permute", fmt::format("({}) does not name every axis of {} once", fmt::join(axes, ", "), x.shape().str()));
   return record(op, {x});
+}
+
+Tensor swap_axes(Operand operand, Axis a, Axis b) {
+  const Tensor x = checked_tensor("swap_axes", operand);
+  const int i = checked_axis("swap_axes", x, a), j = checked_axis("swap_axes", x, b);
+  if (i == j) return x;
+  std::array<int, max_rank> axes{};
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[static_cast<std::size_t>(i)], axes[static_cast<std::size_t>(j)]);
+  return permute(x, std::span<const int>(axes).first(static_cast<std::size_t>(x.shape().rank())));
 }
 
 Tensor slice(Operand operand, Axis axis, Index start, Index length) {

@@ -10,7 +10,8 @@
 namespace rw {
 
 // The same elements under another shape or order. Axes are counted from the end when negative. All work for indices
-// (i32) as well as for reals. A reshape, a slice of the first or last axis, and a split are views: nothing is copied.
+// (i32) as well as for reals, nan and infinities among them. A reshape, a slice of the first or last axis, and a split
+// are views: nothing is copied.
 
 /// The elements of x, row-major, as `shape`. Throws Error when the sizes differ.
 Tensor reshape(Operand x, const Shape& shape);
@@ -22,6 +23,9 @@ Tensor transpose(Operand x);
 /// Axis i of the result is axis axes[i] of x. Throws Error unless every axis is named once.
 Tensor permute(Operand x, std::initializer_list<int> axes);
 Tensor permute(Operand x, std::span<const int> axes);
+
+/// Axes a and b change places; x itself when they are one.
+Tensor swap_axes(Operand x, Axis a, Axis b);
 
 /// Positions start, ..., start + length - 1 of one axis. Throws Error when they are outside it.
 Tensor slice(Operand x, Axis axis, Index start, Index length);

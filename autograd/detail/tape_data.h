@@ -104,10 +104,11 @@ class TapeData {
   std::vector<std::uint32_t> leaf_index;
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, Array>> substitutes;
 
-  std::vector<void*> gradients;  // kept ones; by node
-  std::vector<bool> flags;       // scratch of a sweep
-  std::vector<NodeId> pending;   // scratch of a rule
-  bool has_released = false;     // values, on this tape since it was cleared
+  std::vector<void*> gradients;              // kept ones; by node
+  std::vector<std::uint8_t> gradient_terms;  // of a sweep: whole terms in the last block of each gradient's sum
+  std::vector<bool> flags;                   // scratch of a sweep
+  std::vector<NodeId> pending;               // scratch of a rule
+  bool has_released = false;                 // values, on this tape since it was cleared
   ReleasedValues released;
 
   std::vector<ScopeEntry> scopes{1};

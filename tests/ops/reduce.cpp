@@ -99,6 +99,16 @@ TEST_CASE("mean") {
   CHECK(mean(tape.constant(Array(Shape{3, 0, 2})), 0).shape() == Shape{0, 2});
 }
 
+TEST_CASE("norm") {
+  check_reduction(
+      "norm", [](Tensor x, const Axes& a, bool keep) { return norm(x, a, keep); },
+      [](const std::vector<double>& v) {
+        double size = 0;
+        for (const double e : v) size = std::hypot(size, e);
+        return size;
+      });
+}
+
 TEST_CASE("max and min") {
   check_reduction(
       "max", [](Tensor x, const Axes& a, bool keep) { return max(x, a, keep); }, largest);
