@@ -37,9 +37,13 @@ inline Tensor operator/(Operand a, Operand b) { return div(a, b); }
 inline Tensor operator-(Operand x) { return neg(x); }
 
 // `total += x` makes a new node: total is another handle then, and what was computed from the old one stays.
+/// a = add(a, b).
 inline Tensor& operator+=(Tensor& a, Operand b) { return a = add(a, b); }
+/// a = sub(a, b).
 inline Tensor& operator-=(Tensor& a, Operand b) { return a = sub(a, b); }
+/// a = mul(a, b).
 inline Tensor& operator*=(Tensor& a, Operand b) { return a = mul(a, b); }
+/// a = div(a, b).
 inline Tensor& operator/=(Tensor& a, Operand b) { return a = div(a, b); }
 
 }  // namespace rw

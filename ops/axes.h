@@ -17,12 +17,15 @@ inline constexpr bool is_axis = false;
 /// One axis, counted from the end when negative: a whole number, since half an axis is a mistake.
 class Axis {
  public:
+  /// An axis, by its number.
   template <std::integral I>
   requires(!std::same_as<I, bool>) Axis(I axis) : axis_(static_cast<int>(axis)) {}
+  /// Does not compile.
   template <class N>
   requires std::floating_point<N> || std::same_as<N, bool> Axis(N) {
     static_assert(detail::is_axis<N>, "an axis is a whole number, not a real or a bool: write softmax(x, 1)");
   }
+  /// The number.
   operator int() const { return axis_; }
 
  private:
@@ -32,8 +35,10 @@ class Axis {
 /// One axis or several, negative ones counted from the end: what reductions take. `sum(x, 1)`, `sum(x, {0, -1})`.
 class Axes {
  public:
+  /// One axis.
   template <std::integral I>
   requires(!std::same_as<I, bool>) Axes(I axis) : Axes({static_cast<int>(axis)}) {}
+  /// Does not compile.
   template <class N>
   requires std::floating_point<N> || std::same_as<N, bool> Axes(N) {
     static_assert(detail::is_axis<N>, "an axis is a whole number, not a real or a bool: write sum(x, 1)");
@@ -43,8 +48,11 @@ class Axes {
   /// Every axis of whatever it is used on.
   static Axes all();
 
+  /// Whether all axes are meant.
   bool is_all() const { return all_; }
+  /// The axes in their order.
   const int* begin() const { return axes_.data(); }
+  /// Behind the last.
   const int* end() const { return axes_.data() + count_; }
 
  private:

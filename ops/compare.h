@@ -19,10 +19,15 @@ inline Tensor operator<=(Operand a, Operand b) { return less_equal(a, b); }
 inline Tensor operator>(Operand a, Operand b) { return greater(a, b); }
 inline Tensor operator>=(Operand a, Operand b) { return greater_equal(a, b); }
 
-/// Of masks: whatever is not 0 holds, nan too.
+// Of masks: whatever is not 0 holds, nan too.
+
+/// Whether both hold.
 Tensor logical_and(Operand a, Operand b);
+/// Whether one holds, or both.
 Tensor logical_or(Operand a, Operand b);
+/// Whether one holds and the other does not.
 Tensor logical_xor(Operand a, Operand b);
+/// Whether x does not hold.
 Tensor logical_not(Operand x);
 
 /// a where the mask is not 0, b elsewhere, with broadcasting. The gradient goes to the chosen one. nan and infinities

@@ -27,12 +27,14 @@ Tensor max(Operand x, const Axes& axes, bool keepdims = false);
 Tensor min(Operand x);
 Tensor min(Operand x, const Axes& axes, bool keepdims = false);
 
+/// Does not compile.
 template <std::convertible_to<Operand> Other>
 Tensor max(Operand, Other&&, bool = false) {
   static_assert(detail::is_axis<Other>,
                 "the larger of two, number by number, is maximum(x, 0); the largest along an axis is max(x, {0})");
   return {};
 }
+/// Does not compile.
 template <std::convertible_to<Operand> Other>
 Tensor min(Operand, Other&&, bool = false) {
   static_assert(detail::is_axis<Other>,
