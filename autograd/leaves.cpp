@@ -50,7 +50,7 @@ NodeId TapeData::known_leaf(const Parameter& parameter) {
   return known.version == data->version && nodes[known.node].needs_grad == wants_grad ? known.node : no_node;
 }
 
-NodeId TapeData::leaf_of(Parameter& parameter) {
+NodeId TapeData::leaf_of(const Parameter& parameter) {
   if (const NodeId known = known_leaf(parameter); known != no_node) return known;
   const std::shared_ptr<Parameter::Data>& data = parameter.data();
   if (leaves.size() * 2 >= leaf_index.size()) grow_leaf_index();

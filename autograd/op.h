@@ -18,7 +18,7 @@ class Vjp;
 inline constexpr int max_elementwise_inputs = 3;
 
 /// What a compiler may know of an elementwise op of two inputs.
-enum class Arithmetic : std::uint8_t { none, add, sub, mul, div };
+enum class Arithmetic : std::uint8_t { none, add, sub, mul, times0, div };
 
 /// What an elementwise op declares: vector loops of its value, and of its gradient rule for each input. A gradient loop
 /// reads x[0..arity-1], y and dy, in this order, and writes dx; an accumulating one reads dx as its last input as well.

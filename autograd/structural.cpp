@@ -6,6 +6,7 @@
 #include <rewind/autograd/structural.h>
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
+#include <rewind/core/long_sum.h>
 #include <rewind/core/reduce.h>
 
 namespace rw {
@@ -54,7 +55,16 @@ Shape AddN::infer(std::span<const Shape> in) const {
 }
 void AddN::eval(std::span<const ConstView> x, View y) const {
   copy(x[0], y);
-  for (const ConstView& term : x.subspan(1)) add_into(term, y);
+  LongSum aside;
+  for (std::size_t i = 1; i < x.size(); ++i) {
+    if (i % LongSum::block == 0) {
+      aside.set_aside(y);
+      copy(x[i], y);
+    } else {
+      add_into(x[i], y);
+    }
+  }
+  aside.add_to(y);
 }
 void AddN::vjp(Vjp& g) const {
   for (int i = 0; i < g.inputs(); ++i) g.add(i, g.dy());

@@ -58,7 +58,8 @@ struct Detach {
   void eval(std::span<const ConstView> x, View y) const;
 };
 
-/// x0 + x1 + ... + xn, left to right, of equal shapes: the sum of a node's gradients.
+/// x0 + x1 + ... + xn, left to right, of equal shapes: the sum of a node's gradients. Of more than 64 each 64 are added
+/// by themselves (core/long_sum.h).
 struct AddN {
   static constexpr std::string_view name = "add_n";
   static constexpr bool strided_inputs = true;

@@ -109,7 +109,8 @@ Tensor Tape::constant(double value, const Shape& shape) {
   return data().tensor(id);
 }
 Tensor Tape::variable(ConstView array) { return data().tensor(copied_leaf(data(), op_info<Variable>(), array, true)); }
-Tensor Tape::leaf(Parameter& parameter) { return data().tensor(data().leaf_of(parameter)); }
+Tensor Tape::resolve(const Operand& x) { return data().tensor(data().resolve(x)); }
+Tensor Tape::leaf(const Parameter& parameter) { return data().tensor(data().leaf_of(parameter)); }
 Tensor Tape::input(const Shape& shape, DType dtype) {
   if (!data().options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
   return data().tensor(data().leaf(op_info<Input>(), Role::input, shape, dtype, is_real(dtype)));

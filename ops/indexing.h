@@ -19,7 +19,8 @@ struct Lookup {
   void vjp(Vjp& g) const;
 };
 
-/// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order. Lookup transposed.
+/// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order, in blocks (core/long_sum.h).
+/// Lookup transposed.
 struct ScatterRows {
   static constexpr std::string_view name = "scatter_rows";
   static constexpr std::uint32_t integer_inputs = 0b10;

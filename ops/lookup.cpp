@@ -34,7 +34,7 @@ struct HardMax {
 
 Tensor lookup(Operand table, Operand indices) { return record(Lookup{}, {table, indices}); }
 Tensor pick(Operand x, Operand indices) { return record(Pick{}, {x, indices}); }
-Tensor hardmax(Tensor x) { return record(HardMax{}, {x}); }
-Tensor one_hot(Tensor indices, Index classes) { return record(OneHot{classes}, {indices}); }
+Tensor hardmax(Operand x) { return record(HardMax{}, {x}); }
+Tensor one_hot(Operand indices, Index classes) { return record(OneHot{classes}, {indices}); }
 
 }  // namespace rw

@@ -113,8 +113,9 @@ struct LengthsWithin {
 
 Tensor sequence_mask(Tensor lengths, Index steps, int rank) { return record(SequenceMask{steps, rank}, {lengths}); }
 
-Tensor clear_padding(Tensor x, Tensor lengths) {
-  return x.dtype() == DType::i32 ? record(ClearIndices{}, {x, lengths}) : record(ClearPadding{}, {x, lengths});
+Tensor clear_padding(Operand x, Tensor lengths) {
+  return x.tensor() != nullptr && x.tensor()->dtype() == DType::i32 ? record(ClearIndices{}, {x, lengths})
+                                                                    : record(ClearPadding{}, {x, lengths});
 }
 
 Tensor lengths_within(Tensor lengths, Index steps, Index from, Index count) {

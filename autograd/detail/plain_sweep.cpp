@@ -17,18 +17,23 @@ void PlainSweep::seed(const Seed& seed) {
 void PlainSweep::lend_sums() {
   for (const TapeData::Leaf& leaf : tape_.leaves) {
     const auto known = sums_->find(leaf.parameter);
-    if (known != sums_->end() && tape_.nodes[leaf.node].needs_grad)
-      tape_.gradients[leaf.node] = known->second.view().data;
+    if (known == sums_->end() || !tape_.nodes[leaf.node].needs_grad) continue;
+    tape_.gradients[leaf.node] = known->second.block.view().data;
+    tape_.gradient_terms[leaf.node] = static_cast<std::uint8_t>(known->second.terms);
   }
 }
 
 void PlainSweep::take_sums_back() {
-  for (const TapeData::Leaf& leaf : tape_.leaves)
-    if (leaf.node < tape_.gradients.size()) tape_.gradients[leaf.node] = nullptr;
+  for (const TapeData::Leaf& leaf : tape_.leaves) {
+    if (leaf.node >= tape_.gradients.size() || tape_.gradients[leaf.node] == nullptr) continue;
+    tape_.gradients[leaf.node] = nullptr;
+    if (const auto known = sums_->find(leaf.parameter); known != sums_->end())
+      known->second.terms = tape_.gradient_terms[leaf.node];
+  }
 }
 
 void PlainSweep::seed(NodeId root) {
-  fresh(root);
+  begins(root);
   if (options_.cotangent.has_value()) {
     copy(options_.cotangent->value(), gradient(root));
   } else {
@@ -56,6 +61,7 @@ void PlainSweep::run(NodeId root) {
   for (NodeId i = root + 1; i-- > 0;) {
     fetch_ahead(i);
     const Node& n = tape_.nodes[i];
+    complete(i);
     if (tape_.gradients[i] != nullptr && n.role == Role::op) {
       if (n.info->elementwise != nullptr)
         elementwise_rule(i);
@@ -109,7 +115,7 @@ void PlainSweep::add(NodeId to, Tensor g) {
   if (!(g.shape() == tape_.nodes[to].shape)) g = record(SumTo{tape_.nodes[to].shape}, {g});
   const NodeId from = tape_.id(g);
   compute_below(from);
-  const bool first = fresh(to);
+  const bool first = begins(to);
   const View sum = gradient(to);
   Node& n = tape_.nodes[from];
   const bool pending = n.data == nullptr;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <rewind/autograd/detail/tape_data.h>
+#include <rewind/autograd/split_backward.h>
 
 namespace rw::detail {
 
@@ -40,7 +41,7 @@ void check_gradient(const Parameter::Data& parameter, ConstView grad);
 void plain_backward(TapeData& tape, NodeId root, Gradients* into, const BackwardOptions& options);
 
 /// Gradients of parameters, of the tape's type, that go on growing from tape to tape.
-using LeafSums = std::unordered_map<std::shared_ptr<Parameter::Data>, Array>;
+using LeafSums = std::unordered_map<std::shared_ptr<Parameter::Data>, SplitBackward::Sum>;
 
 /// A node and its cotangent; without it the node has one element, and 1 is taken.
 struct Seed {

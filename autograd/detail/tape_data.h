@@ -54,7 +54,7 @@ class TapeData {
   NodeId resolve(const Operand& operand);
   NodeId append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype);
   NodeId leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad);
-  NodeId leaf_of(Parameter& parameter);
+  NodeId leaf_of(const Parameter& parameter);
   NodeId number(double value);
   void evaluate(NodeId id);
   void* allocate_value(std::size_t bytes);
@@ -104,10 +104,11 @@ class TapeData {
   std::vector<std::uint32_t> leaf_index;
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, Array>> substitutes;
 
-  std::vector<void*> gradients;  // kept ones; by node
-  std::vector<bool> flags;       // scratch of a sweep
-  std::vector<NodeId> pending;   // scratch of a rule
-  bool has_released = false;     // values, on this tape since it was cleared
+  std::vector<void*> gradients;              // kept ones; by node
+  std::vector<std::uint8_t> gradient_terms;  // of a sweep: whole terms in the last block of each gradient's sum
+  std::vector<bool> flags;                   // scratch of a sweep
+  std::vector<NodeId> pending;               // scratch of a rule
+  bool has_released = false;                 // values, on this tape since it was cleared
   ReleasedValues released;
 
   std::vector<ScopeEntry> scopes{1};

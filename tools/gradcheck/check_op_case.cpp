@@ -12,7 +12,6 @@
 #include <rewind/tools/gradcheck/check_op_case.h>
 
 namespace rw::detail {
-namespace {
 
 Array random_weights(const Shape& shape, Rng& rng) {
   Array w(shape, DType::f64);
@@ -23,7 +22,6 @@ Array random_weights(const Shape& shape, Rng& rng) {
   return w;
 }
 
-// The leaves of an op on a tape; reals are variables.
 std::vector<Tensor> leaves(Tape& tape, std::span<const Array> x) {
   std::vector<Tensor> out;
   for (const Array& a : x) out.push_back(is_real(a.dtype()) ? tape.variable(a) : tape.constant(a));
@@ -37,7 +35,11 @@ std::vector<Operand> real_ones(std::span<const Tensor> x) {
   return out;
 }
 
-}  // namespace
+const OpDomain& domain_of(const OpCheck& check, std::size_t input) {
+  static const OpDomain usual;
+  if (check.domains.empty()) return usual;
+  return check.domains[std::min(input, check.domains.size() - 1)];
+}
 
 Array draw_input(const Shape& shape, const OpDomain& domain, Rng& rng) {
   if (domain.classes > 0) {

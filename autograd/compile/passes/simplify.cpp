@@ -260,6 +260,7 @@ class Simplifier {
       if (!(n.info->infer(n.op, shapes_) == n.shape)) x = before;
     }
     if (!constant) {
+      if (is_zero(n, in)) return fill(0, n.shape, n);
       const NodeId same = neutral(n, in);
       return same != no_node ? same : unique(n, in);
     }
@@ -275,6 +276,12 @@ class Simplifier {
       value = static_cast<double>(y);
     });
     return fill(value, n.shape, n);
+  }
+
+  // times0 of 0 and anything, whatever that is.
+  bool is_zero(const Node& n, const std::vector<NodeId>& in) const {
+    const auto zero = [&](NodeId x) { return out_.is<Fill>(x) && value_of(x) == 0; };
+    return n.info->elementwise->arithmetic == Arithmetic::times0 && (zero(in[0]) || zero(in[1]));
   }
 
   // x * 1, x / 1, x - 0 and x + -0 are x, bit for bit. (x + 0 is not: it makes 0 of -0.)
