@@ -33,7 +33,8 @@ namespace rw {
 ///     });
 ///
 /// With `{.lengths = ...}` the batch is padded, with `{.reverse = true}` it is read from its end. This object owns the
-/// tape, and each call begins by clearing it. `compile` cannot trace it. It takes any Cell; Bidirectional is none.
+/// tape, and each call begins by clearing it. Each call is a step of the tape (see `Tape::step`): two calls draw
+/// different dropout masks, and what is computed again within one draws the same. `compile` cannot trace it. It takes any Cell; Bidirectional is none.
 template <class C>
 class CheckpointedBptt {
  public:
@@ -83,8 +84,8 @@ class CheckpointedBptt {
   /// Sequences begin at this state from now on, in place of the cell's zero_state (through which gradients reach its
   /// parameters, if it has any). Throws Error when it does not fit the cell and batch.
   void set_start(SavedState start) {
-    tape().clear();
-    restore_state(tape(), start, cell_->zero_state(tape(), batch_));
+    Tape scratch(tape().dtype());
+    restore_state(scratch, start, cell_->zero_state(scratch, batch_));
     start_ = std::move(start);
   }
   void reset_start() { start_.reset(); }
@@ -118,6 +119,7 @@ class CheckpointedBptt {
     if (how.lengths) r.sequence.lengths = how.lengths->view();
     detail::check(r.sequence, batch_, options_.input_gradient);
     sums_.clear();
+    part_.begin_step();
     begin(r);
     const CheckpointPlan plan = make_plan(r);
     begin(r);

@@ -1,5 +1,4 @@
 #include <map>
-#include <unordered_set>
 
 #include <rewind/core/error.h>
 #include <rewind/models/module.h>
@@ -24,6 +23,8 @@ void Module::adopt(std::string name, std::unique_ptr<Module> part) {
   part->name_ = std::move(name);
   part->train(training_);
   children_.push_back(std::move(part));
+  // What graphs and messages call them: the dotted name in the largest module so far.
+  for (const NamedParameter& p : parameters()) p.parameter->data()->name = p.name;
 }
 
 void Module::collect(const std::string& prefix, std::vector<NamedParameter>& into) const {
@@ -38,10 +39,9 @@ std::vector<NamedParameter> Module::named_parameters() const {
 }
 
 std::vector<NamedParameter> Module::parameters() const {
-  std::vector<NamedParameter> all = named_parameters();
-  std::unordered_set<const Parameter::Data*> seen;
-  std::erase_if(all, [&](const NamedParameter& p) { return !seen.insert(p.parameter->data().get()).second; });
-  return all;
+  std::vector<NamedParameter> once;
+  detail::for_each_once(named_parameters(), [&](const NamedParameter& p) { once.push_back(p); });
+  return once;
 }
 
 Parameter& Module::parameter(const std::string& dotted_name) const {

@@ -1,13 +1,17 @@
 #pragma once
 
+#include <algorithm>
+#include <compare>
 #include <concepts>
 #include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <rewind/autograd/tape.h>
+#include <rewind/models/inline_vector.h>
 
 namespace rw {
 
@@ -18,6 +22,29 @@ struct NamedParameter {
 
   operator Parameter&() const { return *parameter; }
 };
+
+namespace detail {
+
+/// Calls f(p) for each parameter once: a tied one, which a list may have under several names, under its first. Takes
+/// nothing from the heap for up to 64.
+template <class F>
+void for_each_once(std::span<const NamedParameter> parameters, F&& f) {
+  struct Place {
+    const void* storage;
+    std::size_t index;
+    auto operator<=>(const Place&) const = default;
+  };
+  InlineVector<Place, 64> places(parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) places[i] = {parameters[i].parameter->data().get(), i};
+  std::sort(places.begin(), places.end());
+  InlineVector<char, 64> repeated(parameters.size());
+  for (std::size_t i = 1; i < parameters.size(); ++i)
+    if (places[i].storage == places[i - 1].storage) repeated[places[i].index] = 1;
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (repeated[i] == 0) f(parameters[i]);
+}
+
+}  // namespace detail
 
 /// What has parameters and parts. Both live on the heap, so references to them stay valid when the module moves. A
 /// module is movable and not copyable: a copy would silently share or silently not share its weights. `clone()`, which

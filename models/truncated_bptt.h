@@ -57,6 +57,10 @@ void check_streams(const SavedState& state, Index batch);
 ///       optimizer.step();
 ///     }
 ///
+/// Each chunk with its backward is a step of the tape (see `Tape::step`), so that no two draw the same dropout masks. To
+/// go on later to the same bits, save `carried()` and `tape().next_step()`; give them to `set_carried` and
+/// `tape().set_step`.
+///
 /// With BpttWindow{.k1 = 5, .k2 = 20} a chunk is 5 steps, and its backward goes through 20: the 15 before are computed
 /// again from the state then, with the weights and dropout of now, and only the 5 new states are handed out for the
 /// loss. With k2 below k1 gradients flow through the last k2 steps of a chunk only.

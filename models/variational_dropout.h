@@ -27,8 +27,8 @@ Tensor variationally_dropped(Tensor x, double rate, std::uint64_t key);
 ///
 ///     state(t) = step(x(t) * mx, h(t-1) * mh seen by the recurrent matrices),  mx, mh: 0, or 1 / (1 - rate)
 ///
-/// The masks depend on the tape's seed and step, and on the key: all that is run between two steps of the optimizer
-/// (`tape.set_step`), in chunks or recomputed, drops the same. The memory of a cell is not dropped: neither an LSTM's c
+/// The masks depend on the tape's seed and step, and on the key: all that is run in one step of the tape, also what is
+/// recomputed, drops the same; each update, and each chunk of a TruncatedBptt, is another step. The memory of a cell is not dropped: neither an LSTM's c
 /// nor the h that a GRU keeps. A cell of one's own says what its matrices see by `step_seeing`; else the first tensor
 /// of its state is dropped altogether. Wrap the layers of a Stack, rather than the Stack.
 template <Cell C>

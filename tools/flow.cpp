@@ -11,6 +11,7 @@
 #include <rewind/ops/reduce.h>
 #include <rewind/tools/flow.h>
 #include <rewind/tools/flow_jacobian.h>
+#include <rewind/tools/parameter_labels.h>
 
 namespace rw {
 namespace {
@@ -197,11 +198,8 @@ class Flow {
     }
   }
 
-  /// "layer0.R".
-  std::string label(const Node& parameter) const {
-    std::string path = one_.scope_path(parameter.scope);
-    std::replace(path.begin(), path.end(), '/', '.');
-    return (path.empty() ? path : path + ".") + one_.parameter_of(parameter)->name;
+  const std::string& label(const Node& parameter) {
+    return labels_.of(*one_.parameter_of(parameter), one_.scope_path(parameter.scope));
   }
 
   bool wanted(const Parameter::Data* p) {
@@ -267,6 +265,7 @@ class Flow {
   std::size_t first_ = 0, count_ = 0;         // the tensors of the state that are h
   std::vector<std::vector<Array>> incoming_;  // dL/ds_t from later steps, 0..T
   std::set<const Parameter::Data*> used_;
+  detail::ParameterLabels labels_;
   FlowReport report_;
 };
 

@@ -47,6 +47,7 @@ class CompiledCore {
   const CompileOptions& options() const;
   void set_seed(std::uint64_t seed);
   void set_step(std::uint64_t step);
+  std::uint64_t next_step() const;
   std::size_t plans() const;
   std::size_t memory() const;
   Tape graph() const;
@@ -130,9 +131,11 @@ class Compiled {
     results_.push_back({core_.current(), std::move(*result)});
   }
 
-  /// Seed and step of keyed randomness, as Tape::set_seed and Tape::set_step.
+  /// Seed and step of keyed randomness, as Tape::set_seed and Tape::set_step. Every call is a step of its own, from 0
+  /// on: `set_step` says which one the next call is, `next_step` what to save to go on from here.
   void set_seed(std::uint64_t seed) { core_.set_seed(seed); }
   void set_step(std::uint64_t step) { core_.set_step(step); }
+  std::uint64_t next_step() const { return core_.next_step(); }
 
   /// Number of plans kept, and the bytes of memory that they hold.
   std::size_t plans() const { return core_.plans(); }

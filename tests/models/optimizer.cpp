@@ -47,7 +47,7 @@ std::unique_ptr<Optimizer> make(const std::string& name, std::vector<NamedParame
   if (name == "adam_l2")
     return std::make_unique<Adam>(std::move(p),
                                   AdamOptions{.rate = 0.03, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .l2 = 0.2});
-  return std::make_unique<AdamW>(std::move(p), AdamOptions{.rate = 0.03, .weight_decay = 0.1});
+  return std::make_unique<AdamW>(std::move(p), AdamWOptions{.rate = 0.03, .weight_decay = 0.1});
 }
 
 const char* const names[] = {"sgd",   "momentum",    "nesterov",   "rmsprop", "adam",
