@@ -15,6 +15,8 @@ struct UnrollOptions {
   /// Lengths of the sequences of a padded batch, i32 [N], each from 0 to T (see ops/padding.h). A state stays as it is
   /// in the padding, which reaches neither values nor gradients.
   std::optional<Tensor> lengths = std::nullopt;
+  /// The time of x's first step, for a TimedCell: the steps that came before, in a sequence that comes in parts.
+  Index first = 0;
 };
 
 /// What has an `unroll` of its own: fills `states` with the state at each of the T positions of x.

@@ -82,7 +82,7 @@ class Flow {
   void unroll() {
     states_.push_back(variables(tape_, arrays(cell_.zero_state(tape_, x_.shape()[1]))));
     for (Index t = 0; t < steps_; ++t) {
-      states_.push_back(handed_on(cell_.step(input_at(tape_, x_, t), states_.back())));
+      states_.push_back(handed_on(cell_.step(input_at(tape_, x_, t), states_.back(), t)));
       outputs_.push_back(cell_.output(states_.back()));
     }
     const State& last = states_.back();
@@ -153,7 +153,7 @@ class Flow {
     one_.clear();
     const State before = variables(one_, arrays(states_[static_cast<std::size_t>(t - 1)]));
     const NodeId first = one_.size();
-    const State after = cell_.step(input_at(one_, x_, t - 1), before);
+    const State after = cell_.step(input_at(one_, x_, t - 1), before, t - 1);
     const NodeId end = one_.size();
     saturation(first, end);
     if (t == 1) recurrent_matrices(first, end, before);
