@@ -28,8 +28,6 @@ concept UnrollsItself = requires(const L& layer, Tensor x, typename L::State sta
 
 /// What runs over a sequence: a Cell, or something that sees all of the sequence at once, such as Bidirectional.
 template <class L>
-concept Layer = (Cell<L> || UnrollsItself<L>)&&requires(const L& layer, Tape& tape, Index batch) {
-  { layer.zero_state(tape, batch) } -> std::same_as<typename L::State>;
-};
+concept Layer = Cell<L> ||(UnrollsItself<L>&& detail::BeginsAsCell<L>);
 
 }  // namespace rw
