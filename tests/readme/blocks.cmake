@@ -1,4 +1,4 @@
-# Makes programs of the README's examples. A line `<!-- compiled: name -->` before a ```cpp fence puts the block into
+# Makes programs of the examples in the README and in docs. A line `<!-- compiled: name -->` before a ```cpp fence puts the block into
 # build/readme/name.cpp; further blocks of that name are appended. A program with a main is built and run as the test
 # readme/name; one without is built only.
 
