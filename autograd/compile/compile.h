@@ -46,6 +46,7 @@ class CompiledCore {
 
   const CompileOptions& options() const;
   void set_seed(std::uint64_t seed);
+  /// See Tape::set_step.
   void set_step(std::uint64_t step);
   std::uint64_t next_step() const;
   std::size_t plans() const;
@@ -75,6 +76,7 @@ class Compiled {
  public:
   using Result = std::invoke_result_t<F&, Tape&, detail::Traced<Examples>...>;
 
+  /// Use `compile`.
   Compiled(F f, const CompileOptions& options) : f_(std::move(f)), core_(options) {}
 
   /// Replays; traces and compiles before that when no plan fits. Throws Error, and leaves everything as it was, when
@@ -134,11 +136,13 @@ class Compiled {
   /// Seed and step of keyed randomness, as Tape::set_seed and Tape::set_step. Every call is a step of its own, from 0
   /// on: `set_step` says which one the next call is, `next_step` what to save to go on from here.
   void set_seed(std::uint64_t seed) { core_.set_seed(seed); }
+  /// See Tape::set_step.
   void set_step(std::uint64_t step) { core_.set_step(step); }
   std::uint64_t next_step() const { return core_.next_step(); }
 
   /// Number of plans kept, and the bytes of memory that they hold.
   std::size_t plans() const { return core_.plans(); }
+  /// Bytes of memory that all plans hold.
   std::size_t memory() const { return core_.memory(); }
 
   // About the plan used last:

@@ -83,6 +83,7 @@ class TruncatedBptt {
 
   /// The tape of the current chunk.
   Tape& tape() { return tape_; }
+  /// Sequences side by side.
   Index batch() const { return batch_; }
 
   /// One chunk: clears the tape, runs the cell over x from the carried state, and carries the last state on. The states
@@ -122,6 +123,7 @@ class TruncatedBptt {
     carried_ = initial_;
     history_ = {.start = initial_};
   }
+  /// The same for one sequence of the batch.
   void reset(Index stream) {
     if (stream < 0 || stream >= batch_)
       throw Error("truncated bptt: there is no stream " + std::to_string(stream) + " in a batch of " +
@@ -138,6 +140,7 @@ class TruncatedBptt {
   /// window then begins anew.
   const SavedState& carried() const { return carried_; }
   Index time() const { return time_; }
+  /// Goes on from this state, at this time.
   void set_carried(SavedState state, Index time = 0) {
     detail::check_same_shapes(initial_, state);
     carried_ = std::move(state);

@@ -42,6 +42,7 @@ class VariationalDropout : public CellWrapper<VariationalDropout<C>, C> {
     detail::check(options, this->name(), rw::tells_what_matrices_see(this->cell_));
   }
 
+  /// What it was made with.
   const VariationalDropoutOptions& options() const { return options_; }
   VariationalDropout clone() const requires requires(const C& c) { c.clone(); }
   { return cloned(VariationalDropout(this->cell_.clone(), options_), *this); }

@@ -63,8 +63,11 @@ class Stack : public Module {
   template <std::size_t N>
   explicit Stack(C (&&layers)[N], const StackOptions& options = {}) : Stack(std::span<C>(layers), options) {}
 
+  /// Number of layers.
   std::size_t depth() const { return layers_.size(); }
+  /// Layer i, from the bottom.
   const C& layer(std::size_t i) const { return *layers_.at(i); }
+  /// What it was made with.
   const StackOptions& options() const { return options_; }
 
   State empty_state() const {
