@@ -79,9 +79,7 @@ void TapeData::no_value(NodeId id) const {
 
 using detail::TapeData;
 
-Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) {
-  data_->step = options.step;
-}
+Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) { data_->step = options.step; }
 Tape::~Tape() = default;
 Tape::Tape(Tape&& other) noexcept : data_(std::move(other.data_)) {
   if (data_) data_->owner = this;

@@ -132,9 +132,10 @@ class Tape {
 
   /// Keyed randomness: numbers depend on (seed, draw in program order, step) only. Steps are counted: a step ends with
   /// its update, so the first `clear` after gradients were taken begins the next one, and so does the first `rewind`
-  /// after that which forgets a parameter that has changed. What is recorded anew before draws the same numbers again. A
-  /// tape that is made for one update alone begins at `TapeOptions::step`.
+  /// after that which forgets a parameter that has changed. What is recorded anew before draws the same numbers again.
+  /// A tape that is made for one update alone begins at `TapeOptions::step`.
   std::uint64_t seed() const;
+  /// The step that is being recorded.
   std::uint64_t step() const;
   /// The step that a `clear` would begin now: what to save, for the `set_step` of a tape that goes on from here.
   std::uint64_t next_step() const;

@@ -133,11 +133,11 @@ class Compiled {
     results_.push_back({core_.current(), std::move(*result)});
   }
 
-  /// Seed and step of keyed randomness, as Tape::set_seed and Tape::set_step. Every call is a step of its own, from 0
-  /// on: `set_step` says which one the next call is, `next_step` what to save to go on from here.
+  /// Seed of keyed randomness, as Tape::set_seed.
   void set_seed(std::uint64_t seed) { core_.set_seed(seed); }
-  /// See Tape::set_step.
+  /// The step that the next call is. Every call is a step of its own, from 0 on, and draws its own numbers.
   void set_step(std::uint64_t step) { core_.set_step(step); }
+  /// The same, to be saved by who will go on from here.
   std::uint64_t next_step() const { return core_.next_step(); }
 
   /// Number of plans kept, and the bytes of memory that they hold.

@@ -135,12 +135,11 @@ class TruncatedBptt {
     if (history_.steps == 0) history_.start = carried_;
   }
 
-  /// The carried state, for checkpoints, and the steps that `unroll` has run since all streams began, which is the time
-  /// of the next one (see TimedCell). `set_carried` throws Error when the state does not fit the cell and batch; a
-  /// window then begins anew.
+  /// The carried state, for checkpoints.
   const SavedState& carried() const { return carried_; }
+  /// The steps that `unroll` has run since all streams began: the time of the next one (see TimedCell).
   Index time() const { return time_; }
-  /// Goes on from this state, at this time.
+  /// Goes on from this state, at this time; a window begins anew. Throws Error when it does not fit the cell and batch.
   void set_carried(SavedState state, Index time = 0) {
     detail::check_same_shapes(initial_, state);
     carried_ = std::move(state);

@@ -48,7 +48,9 @@ class AnyCell : public Module {
   State step_seeing(Tensor xw, const State& s, Tensor seen, Index t = 0) const {
     return model_->step_seeing(xw, s, seen, t);
   }
+  /// The cell's own: see models/cells/gates.h.
   Tensor seen_by_matrices(const State& s) const { return model_->seen_by_matrices(s); }
+  /// The cell's own: see models/cells/gates.h.
   bool tells_what_matrices_see() const { return model_->tells_what_matrices_see(); }
   Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, seen_by_matrices(s)); }
   Step step_gates(Tensor xw, const State& s, Tensor seen) const { return model_->step_gates(xw, s, seen); }

@@ -33,6 +33,7 @@ concept TimedCell = Cell<C> && detail::StepsInTime<C>;
 /// as a normalised weight.
 struct Invariant : Tensor {
   Invariant() = default;
+  /// Made of any Tensor.
   Invariant(Tensor t) : Tensor(t) {}
 };
 
@@ -67,6 +68,7 @@ struct StepInputOf<C> {
 template <Cell C>
 using StepInput = typename detail::StepInputOf<C>::type;
 
+/// It, for a step or, with a leading axis of steps, for all of them.
 template <Cell C>
 StepInput<C> step_input(const C& cell, Tensor x) {
   if constexpr (ProjectedCell<C>)

@@ -66,7 +66,9 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
     step.state = self().finished(s, step.state);
     return step;
   }
+  /// The cell's own: see models/cells/gates.h.
   Tensor seen_by_matrices(const State& s) const { return rw::seen_by_matrices(cell_, s); }
+  /// The cell's own: see models/cells/gates.h.
   bool tells_what_matrices_see() const { return rw::tells_what_matrices_see(cell_); }
 
  protected:

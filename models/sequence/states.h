@@ -15,12 +15,16 @@ class States : public std::vector<State> {
   using Base = std::vector<State>;
 
   States() = default;
+  /// No states yet, after this start, of so many sequences.
   States(State start, Index batch) : start_(std::move(start)), batch_(batch) {}
 
+  /// The state before the first step.
   const State& start() const { return start_; }
+  /// The number of sequences.
   Index batch() const { return batch_; }
-  /// The states at the first and the last position; of no steps the one before them.
+  /// The state at the first position; of no steps the one before them.
   const State& front() const { return this->empty() ? start_ : Base::front(); }
+  /// The state at the last position; of no steps the one before them.
   const State& back() const { return this->empty() ? start_ : Base::back(); }
 
  private:

@@ -9,7 +9,8 @@
 namespace rw::detail {
 
 /// What pictures and tables call the parameters on a tape, no two alike: the dotted name that a saved file has too,
-/// "layer0.W"; of one that is in no part of a module the name behind its scope; of a second one by the same name, "W#2".
+/// "layer0.W"; of one that is in no part of a module the name behind its scope; of a second one by the same name,
+/// "W#2".
 class ParameterLabels {
  public:
   /// `scope` is a path like "encoder/lstm".
