@@ -71,10 +71,14 @@ using StepInput = typename detail::StepInputOf<C>::type;
 /// It, for a step or, with a leading axis of steps, for all of them.
 template <Cell C>
 StepInput<C> step_input(const C& cell, Tensor x) {
-  if constexpr (ProjectedCell<C>)
+  if constexpr (ProjectedCell<C>) {
     return cell.project(x);
-  else
+  } else {
+    static_assert(!detail::ProjectsUnlessConst<C>,
+                  "project and step_projected are const: write Tensor project(Tensor x) const and State "
+                  "step_projected(Tensor projected, State s) const");
     return x;
+  }
 }
 
 /// One step of any cell, from `step_input`, at time t.

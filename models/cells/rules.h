@@ -37,11 +37,11 @@ concept BeginsAsCell = requires(const C& cell, Tape& tape, Index batch) {
   { cell.zero_state(tape, batch) } -> std::same_as<typename C::State>;
 };
 template <class C>
-concept Steps = requires(const C& cell, Tensor x, typename C::State state) {
+concept Steps = requires(const C& cell, const Tensor& x, const typename C::State& state) {
   { cell.step(x, state) } -> std::same_as<typename C::State>;
 };
 template <class C>
-concept StepsInTime = requires(const C& cell, Tensor x, typename C::State state, Index t) {
+concept StepsInTime = requires(const C& cell, const Tensor& x, const typename C::State& state, const Index& t) {
   { cell.step(x, state, t) } -> std::same_as<typename C::State>;
 };
 /// What Cell asks for. Functions that take a Cell ask for it once more before they touch it, so that a cell which is
@@ -50,9 +50,16 @@ template <class C>
 concept RightCell = BeginsAsCell<C> &&(Steps<C> || StepsInTime<C>)&&holds_tensors<typename C::State>();
 
 template <class C>
-concept StepsUnlessConst = requires(C& cell, Tensor x, typename C::State state, Index t) {
+concept StepsUnlessConst = requires(C& cell, const Tensor& x, const typename C::State& state, const Index& t) {
   requires requires { cell.step(x, state); } || requires {
     cell.step(x, state, t);
+  };
+};
+
+template <class C>
+concept ProjectsUnlessConst = requires(C& cell, const Tensor& x, const typename C::State& state, const Index& t) {
+  requires requires { cell.step_projected(cell.project(x), state); } || requires {
+    cell.step_projected(cell.project(x), state, t);
   };
 };
 
@@ -93,14 +100,15 @@ constexpr bool explained_cell() {
           "a cell's State holds Tensors, or arrays, vectors and structs of them: keep a number as a member of "
           "the cell, or in the State as a Tensor, tape.constant(3)");
     else if constexpr (!BeginsAsCell<C>)
-      static_assert(written<C>,
-                    "a cell has a state before its first step: write State zero_state(Tape& tape, Index batch) const");
+      static_assert(
+          written<C>,
+          "a cell has a state before its first step: write, public, State zero_state(Tape& tape, Index batch) const");
     else if constexpr (StepsUnlessConst<C> && !StepsUnlessConst<const C>)
       static_assert(written<C>, "a cell's step is const: write State step(Tensor x, State s) const");
     else
       static_assert(
           written<C>,
-          "a cell's step makes a State of the input and the State before: write State step(Tensor x, State s) "
+          "a cell's step makes a State of the input and the State before: write, public, State step(Tensor x, State s) "
           "const, or with the time, State step(Tensor x, State s, Index t) const");
     return true;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <span>
 #include <utility>
@@ -50,6 +51,7 @@ Tensor stack_output(std::span<Tensor> outputs, const StackOptions& options);
 template <Layer C>
 class Stack : public Module {
  public:
+  static_assert(std::derived_from<C, Module>, "the layers of a Stack are Modules: write class MyCell : public Module");
   struct State {
     InlineVector<typename C::State, 4> layers;
   };
@@ -149,8 +151,9 @@ class Stack : public Module {
  private:
   Stack(std::span<C> layers, const StackOptions& options) : Module("stack"), options_(options) {
     detail::check_stack(layers.size(), options);
-    for (std::size_t i = 0; i < layers.size(); ++i)
-      layers_.push_back(&child("layer" + std::to_string(i), std::move(layers[i])));
+    if constexpr (std::derived_from<C, Module>)
+      for (std::size_t i = 0; i < layers.size(); ++i)
+        layers_.push_back(&child("layer" + std::to_string(i), std::move(layers[i])));
   }
 
   State step_of_layers(Tensor x, State s, Index t) const {
