@@ -15,6 +15,7 @@
 #include <rewind/ops/elementwise.h>
 #include <rewind/ops/ops.h>
 #include <rewind/tools/flow/flow.h>
+#include <rewind/tools/gradcheck/check_cell.h>
 #include <rewind/tools/gradcheck/check_op.h>
 #include <rewind/tools/gradcheck/gradcheck.h>
 #include <rewind/tools/graph/dot.h>

@@ -43,12 +43,6 @@ void Vjp::wrong_gradient(Tensor g, NodeId to) const {
 
 namespace detail {
 
-void check_gradient(const Parameter::Data& parameter, ConstView grad) {
-  if (!(grad.shape == parameter.value.shape()) || !is_real(grad.dtype))
-    throw Error("parameter '" + parameter.name + "' " + parameter.value.shape().str() + ": its grad was replaced by " +
-                std::string(name_of(grad.dtype)) + " " + grad.shape.str());
-}
-
 namespace {
 
 // Marks the nodes whose values rules may read on the way down from `root`.
@@ -130,6 +124,12 @@ std::vector<Tensor> recorded_gradients(TapeData& tape, NodeId root, std::span<co
 void run_backward(Tensor y, Gradients* into, const BackwardOptions& options) {
   TapeData& tape = TapeData::of(y);
   const NodeId root = checked_root(tape, y, options.cotangent);
+  if (!tape.options.trace) detail::refuse_in_trace("backward runs on a tape that is not the traced one");
+  if (!tape.options.trace && into == nullptr && tape.gradients_to != nullptr) {
+    BackwardOptions kept = options;
+    kept.release_values = false;  // results are looked at after it
+    return plain_backward(tape, root, tape.gradients_to, kept);
+  }
   if (!tape.options.trace) return plain_backward(tape, root, into, options);
   if (into != nullptr) throw Error("backward into Gradients cannot be traced by compile: let it go to the parameters");
   std::vector<NodeId> leaves;
@@ -178,7 +178,8 @@ Array& Gradients::sum(const std::shared_ptr<Parameter::Data>& parameter) {
   return sums_.try_emplace(parameter, parameter->value.shape(), parameter->value.dtype()).first->second;
 }
 void Gradients::commit() const {
-  for (const auto& [parameter, sum] : sums_) detail::check_gradient(*parameter, parameter->grad.view());
+  detail::refuse_in_trace("Gradients::commit is called");
+  for (const auto& [parameter, sum] : sums_) parameter->check_grad();
   for (const auto& [parameter, sum] : sums_) add_into(sum, parameter->grad.view());
 }
 

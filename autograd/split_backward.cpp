@@ -36,7 +36,7 @@ void SplitBackward::run(std::span<const Root> roots) {
 }
 
 void SplitBackward::commit() {
-  for (const auto& [parameter, sum] : sums_) detail::check_gradient(*parameter, parameter->grad);
+  for (const auto& [parameter, sum] : sums_) parameter->check_grad();
   for (auto& [parameter, sum] : sums_) {
     sum.aside.add_to(sum.block.view());
     add_into(sum.block, parameter->grad.view());

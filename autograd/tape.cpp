@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/detail/tape_data.h>
+#include <rewind/autograd/detail/trace_reads.h>
 #include <rewind/core/error.h>
 
 namespace rw {
@@ -125,8 +126,18 @@ Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& 
   return data().record(info, op, inputs);
 }
 
+namespace {
+
+// What a tape that is traced does not do.
+void refuse_while_traced(const TapeData& d, const char* what) {
+  if (d.options.trace) detail::refuse_in_trace(what);
+}
+
+}  // namespace
+
 void Tape::clear() {
   TapeData& d = data();
+  refuse_while_traced(d, "clear() is called on its tape");
   if (d.lazy || d.origin != no_node) throw Error("clear() cannot be called from a gradient rule");
   set_step(next_step());
   d.truncate({});
@@ -143,6 +154,10 @@ void Tape::rewind(const TapeMark& mark) {
   if (mark.slot != d.slot->number) throw Error("rewind: the mark is of another tape");
   if (mark.nodes > d.nodes.size() || (mark.nodes > 0 && d.nodes[mark.nodes - 1].stamp != mark.stamp))
     throw Error("rewind: the tape was cleared or rewound past this mark");
+  for (const auto& [parameter, gradient] : d.effects)
+    if (gradient >= mark.nodes)
+      throw Error("rewind: backward was traced after the mark; the gradient of '" + parameter->name +
+                  "' would be forgotten");
   if (d.forgets_an_update(mark)) set_step(next_step());
   d.truncate(mark);
   d.draws = mark.draws;
@@ -154,6 +169,7 @@ void Tape::substitute(const Parameter& parameter, Array value) {
   if (value.shape() != parameter.shape())
     throw Error("substitute: parameter '" + parameter.name() + "' has shape " + parameter.shape().str() + ", not " +
                 value.shape().str());
+  refuse_while_traced(data(), "substitute() is called on its tape");
   restore(parameter);
   data().substitutes.emplace_back(parameter.data(), std::move(value));
 }
@@ -179,6 +195,7 @@ ConstView Tape::grad(Tensor t) const {
 }
 
 void Tape::check_finite() const {
+  refuse_while_traced(data(), "check_finite() is called, and there are no values,");
   const auto finite = [](ConstView v) {
     return visit_real(v.dtype, [&]<class T>() {
       for (Index r = 0; r < v.rows(); ++r) {
@@ -246,14 +263,28 @@ Error Tape::error(std::string_view op, const std::string& reason) const {
   return Error(fmt::format("[{}] {}{}", op, reason, data().where(data().scope)));
 }
 
-std::uint64_t Tape::seed() const { return data().options.seed; }
-std::uint64_t Tape::step() const { return data().step; }
-std::uint64_t Tape::next_step() const { return data().step + (data().gradients_taken ? 1 : 0); }
+namespace {
+
+const TapeData& read_key(const TapeData& d) {
+  if (d.options.trace && detail::active_trace != nullptr) detail::active_trace->key();
+  return d;
+}
+
+}  // namespace
+
+std::uint64_t Tape::seed() const { return read_key(data()).options.seed; }
+std::uint64_t Tape::step() const { return read_key(data()).step; }
+std::uint64_t Tape::next_step() const {
+  const TapeData& d = read_key(data());
+  return d.step + (d.gradients_taken ? 1 : 0);
+}
 void Tape::set_seed(std::uint64_t seed) {
+  refuse_while_traced(data(), "set_seed() is called on its tape, and not on the compiled function,");
   data().options.seed = seed;
   data().random_key = no_node;
 }
 void Tape::set_step(std::uint64_t step) {
+  refuse_while_traced(data(), "set_step() is called on its tape, and not on the compiled function,");
   data().step = step;
   data().gradients_taken = false;
   data().random_key = no_node;

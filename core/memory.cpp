@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
+#include <string>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -45,6 +47,28 @@ std::uint64_t memory_of_machine() {
   if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
     bytes = std::min(bytes, static_cast<std::uint64_t>(space.rlim_cur));
   return bytes;
+}
+
+namespace {
+
+// The first number after `key` in a file of the system; or `otherwise`.
+std::size_t number_in(const char* path, const std::string& key, std::size_t otherwise) {
+  std::ifstream file(path);
+  std::string word;
+  while (!key.empty() && file >> word && word != key) continue;
+  std::size_t value = 0;
+  return file >> value ? value : otherwise;
+}
+
+}  // namespace
+
+std::size_t free_memory() {
+  constexpr std::size_t unknown = std::numeric_limits<std::size_t>::max();
+  const std::size_t kilobytes = number_in("/proc/meminfo", "MemAvailable:", unknown);
+  const std::size_t system = kilobytes == unknown ? unknown : kilobytes * 1024;
+  const std::size_t limit = number_in("/sys/fs/cgroup/memory.max", "", unknown);  // "max", where there is none
+  const std::size_t used = number_in("/sys/fs/cgroup/memory.current", "", 0);
+  return std::min(system, limit == unknown ? unknown : limit - std::min(limit, used));
 }
 
 }  // namespace rw::detail

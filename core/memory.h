@@ -14,4 +14,8 @@ void* allocate_vectors(std::size_t bytes);
 /// says so.
 std::uint64_t memory_of_machine();
 
+/// Bytes that this process may still take before the system runs short, or its control group's limit is reached; the
+/// largest number where the system does not tell.
+std::size_t free_memory();
+
 }  // namespace rw::detail

@@ -44,6 +44,8 @@ rewind_must_not_compile(project_without_const tests/must_not_compile/project_wit
                         "project and step_projected are const: write Tensor project.Tensor x. const" ONE_LINE)
 rewind_must_not_compile(stack_of_no_modules tests/must_not_compile/stack_of_no_modules.cpp
                         "write class MyCell : public Module" ONE_LINE)
+rewind_must_not_compile(cell_without_empty_state tests/must_not_compile/cell_without_empty_state.cpp
+                        "needs a member .State empty_state")
 rewind_must_not_compile(op_with_a_text tests/must_not_compile/op_with_a_text.cpp "trivially copyable")
 
 include(tests/pages/blocks.cmake)

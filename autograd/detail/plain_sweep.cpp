@@ -163,8 +163,14 @@ void PlainSweep::commit(Gradients* into) {
   const auto sum = [&](const TapeData::Leaf& leaf) {
     return (into != nullptr ? into->sum(leaf.parameter) : leaf.parameter->grad).view();
   };
-  for (const TapeData::Leaf& leaf : tape_.leaves)
-    if (reached(leaf)) check_gradient(*leaf.parameter, sum(leaf));
+  for (const TapeData::Leaf& leaf : tape_.leaves) {
+    if (!reached(leaf)) continue;
+    if (into == nullptr)
+      leaf.parameter->check_grad();
+    else if (!(into->sum(leaf.parameter).shape() == leaf.parameter->value.shape()))
+      throw Error("parameter '" + leaf.parameter->name + "': its sum in Gradients was replaced by one of shape " +
+                  into->sum(leaf.parameter).shape().str());
+  }
   for (const TapeData::Leaf& leaf : tape_.leaves)
     if (reached(leaf)) add_into(gradient(leaf.node), sum(leaf));
 }

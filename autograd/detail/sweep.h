@@ -34,9 +34,6 @@ class Sweep {
 /// Node `y` of `tape`, and its cotangent, checked: throws Error when there is nothing to differentiate.
 NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotangent);
 
-/// Throws Error unless `grad` fits the parameter: it is the user's to replace.
-void check_gradient(const Parameter::Data& parameter, ConstView grad);
-
 /// Adds dy/dp to `into`, or to Parameter::grad when it is null.
 void plain_backward(TapeData& tape, NodeId root, Gradients* into, const BackwardOptions& options);
 

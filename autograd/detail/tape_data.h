@@ -128,6 +128,9 @@ class TapeData {
   bool gradients_taken = false;  // in this step
   NodeId random_key = no_node;
 
+  // Where a plain backward adds gradients, and keeps all values; null: to the parameters, and as it is told.
+  Gradients* gradients_to = nullptr;
+
   // A traced backward: parameters and the nodes that are their gradients.
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 

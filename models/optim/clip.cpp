@@ -12,6 +12,7 @@ namespace {
 
 template <class F>
 void for_each_gradient(std::span<const NamedParameter> parameters, F&& f) {
+  for (const NamedParameter& p : parameters) p.parameter->data()->check_grad();
   detail::for_each_once(parameters, [&](const NamedParameter& p) {
     if (p.parameter->frozen()) return;
     visit_real(p.parameter->dtype(), [&]<class T>() { f(p.name, p.parameter->grad().span<T>()); });
