@@ -61,6 +61,7 @@ Graph schedule(const Graph& g, int threads, double from_microseconds, Notes& not
 /// that must be neighbours.
 struct Copy {
   static constexpr std::string_view name = "copy";
+  static constexpr int arity = 1;
   static constexpr bool strided_inputs = true;
   static constexpr bool any_dtype = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
