@@ -5,7 +5,7 @@
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
-#include <rewind/core/gemm.h>
+#include <rewind/core/gemm/gemm.h>
 #include <rewind/ops/matmul.h>
 
 namespace rw {

@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include <rewind/autograd/compile/graph.h>
+#include <rewind/autograd/program/graph.h>
 
 /// A program as text: one line for each node. For people, for tests of passes (a small program as text in, the expected
 /// one as text out), and for two programs to be compared. A node's line is
