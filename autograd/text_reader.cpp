@@ -26,7 +26,7 @@ void write_real(std::string& out, T x) {
   else if (bits == std::bit_cast<Bits>(std::numeric_limits<T>::quiet_NaN()))
     out += "nan";
   else
-    out += fmt::format("nan({:#x})", bits);
+    out += fmt::format("nan({:x})", bits);
 }
 
 }  // namespace
@@ -112,7 +112,7 @@ std::uint64_t TextReader::natural(std::uint64_t most) {
 template <class T, class Bits>
 T TextReader::real() {
   skip_blanks();
-  if (take("nan(0x")) {
+  if (take("nan(")) {
     Bits bits = 0;
     const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), bits, 16);
     if (error != std::errc() || !std::isnan(std::bit_cast<T>(bits))) fail("the bits of a nan");

@@ -32,7 +32,7 @@ class TextReader {
 
   std::int64_t integer();
   std::uint64_t natural(std::uint64_t most);
-  /// As `write_number` writes them, by bits: also inf, nan and nan(0x7ff8000000000001).
+  /// As `write_number` writes them, by bits: also inf, nan and nan(7ff8000000000001).
   float number32();
   double number64();
   /// "(3, 4)".

@@ -83,6 +83,11 @@ std::string explain(const Plan& plan, const Notes& notes) {
       "{} nodes in {} steps: {} products, {} kernels (of {} programs), {} copies, {} other ops; {:.1f} MB\n", g.size(),
       plan.steps().size(), products, kernels, plan.programs(), copies, others,
       static_cast<double>(plan.memory()) / 1e6);
+  std::string passes;
+  for (const Notes::Ran& ran : notes.passes)
+    passes += (passes.empty() ? "" : ", ") +
+              (ran.before == ran.after ? std::string(ran.pass) : fmt::format("{} to {}", ran.pass, ran.after));
+  if (!notes.passes.empty()) out += fmt::format("passes, from {} nodes: {}\n", notes.passes[0].before, passes);
   for (const std::string& line : notes.lines) out += "batched: " + line + "\n";
   for (const std::string& line : notes.schedule) out += line + "\n";
   std::map<std::string, int> copied;
