@@ -41,12 +41,15 @@ inline constexpr std::array<PassSwitch, 9> pass_switches{{{Pass::simplify, "simp
 /// A set of passes.
 class Passes {
  public:
+  /// The set of one.
   constexpr Passes(Pass pass) : bits_(static_cast<std::uint32_t>(pass)) {}
+  /// Every pass.
   static constexpr Passes all() {
     Passes out = none();
     for (const PassSwitch& s : pass_switches) out = out | s.pass;
     return out;
   }
+  /// No pass.
   static constexpr Passes none() { return Passes(0); }
   /// All whose results have the bits of the eager run (with gradients taken by `grad`).
   static constexpr Passes exact() {
@@ -57,7 +60,9 @@ class Passes {
   }
   /// Whether all of these are in the set.
   constexpr bool has(Passes passes) const { return (bits_ & passes.bits_) == passes.bits_; }
+  /// Both sets together.
   constexpr Passes operator|(Passes other) const { return Passes(bits_ | other.bits_); }
+  /// This set without the other.
   constexpr Passes operator-(Passes other) const { return Passes(bits_ & ~other.bits_); }
 
  private:
