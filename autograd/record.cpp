@@ -116,8 +116,8 @@ void TapeData::rethrow_from(const OpInfo& info) const {
 
 // Throws unless the op can take these inputs.
 void TapeData::check_inputs(const OpInfo& info, std::span<const NodeId> in) const {
-  if (info.elementwise != nullptr && in.size() != static_cast<std::size_t>(info.elementwise->arity))
-    throw Error(fmt::format("takes {} inputs, not {}", info.elementwise->arity, in.size()));
+  if (info.arity != any_arity && in.size() != static_cast<std::size_t>(info.arity))
+    throw Error(fmt::format("takes {} input{}, not {}", info.arity, info.arity == 1 ? "" : "s", in.size()));
   if (info.elementwise == nullptr && info.eval == nullptr) throw Error("has no eval, so it cannot be recorded");
   if (lazy || options.trace) return;
   for (NodeId i : in)

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -17,6 +18,8 @@ namespace {
 /// From the tape's random key [4] to a mask of `shape`.
 struct BernoulliMask {
   static constexpr std::string_view name = "bernoulli_mask";
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 4> attribute_names{"shape", "draw", "rate", "kept"};
   static constexpr std::uint32_t integer_inputs = 0b1;
   Shape shape;
   Index draw = 0;

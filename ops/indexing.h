@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
 
@@ -12,6 +13,7 @@ namespace rw {
 /// (table [V, E], indices [...]) to [..., E].
 struct Lookup {
   static constexpr std::string_view name = "lookup";
+  static constexpr int arity = 2;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
@@ -23,6 +25,8 @@ struct Lookup {
 /// Lookup transposed.
 struct ScatterRows {
   static constexpr std::string_view name = "scatter_rows";
+  static constexpr int arity = 2;
+  static constexpr std::array<std::string_view, 1> attribute_names{"rows"};
   static constexpr std::uint32_t integer_inputs = 0b10;
   Index rows = 0;
   Shape infer(std::span<const Shape> in) const;
@@ -35,6 +39,7 @@ struct ScatterRows {
 /// (x [..., C], indices [...]) to [...].
 struct Pick {
   static constexpr std::string_view name = "pick";
+  static constexpr int arity = 2;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
@@ -45,6 +50,8 @@ struct Pick {
 /// (x [...], indices [...]) to [..., C]: each number at its index, 0 elsewhere. Pick transposed.
 struct Place {
   static constexpr std::string_view name = "place";
+  static constexpr int arity = 2;
+  static constexpr std::array<std::string_view, 1> attribute_names{"classes"};
   static constexpr std::uint32_t integer_inputs = 0b10;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;
@@ -57,6 +64,8 @@ struct Place {
 /// indices [...] to [..., C].
 struct OneHot {
   static constexpr std::string_view name = "one_hot";
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 1> attribute_names{"classes"};
   static constexpr std::uint32_t integer_inputs = 0b1;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;

@@ -1,3 +1,5 @@
+#include <array>
+
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
@@ -11,6 +13,8 @@ namespace {
 
 struct MatMul {
   static constexpr std::string_view name = "matmul";
+  static constexpr int arity = 2;
+  static constexpr std::array<std::string_view, 2> attribute_names{"ta", "tb"};
   static constexpr bool strided_inputs = true;
   bool ta = false, tb = false;
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <rewind/core/error.h>
 #include <rewind/ops/permute.h>
 
 namespace rw {
@@ -41,8 +42,16 @@ void copy_axes(std::span<const Axis> outer, const T* from, T* to, const Axis* a,
 }  // namespace
 
 Shape Permute::infer(std::span<const Shape> in) const {
+  if (rank != in[0].rank()) throw Error(fmt::format("an order of {} axes for {}", rank, in[0].str()));
   Shape out = in[0];
-  for (int i = 0; i < in[0].rank(); ++i) out = out.with(i, in[0][static_cast<int>(axes[at(i)])]);
+  std::array<bool, max_rank> taken{};
+  for (int i = 0; i < in[0].rank(); ++i) {
+    const Index axis = axes[at(i)];
+    if (axis < 0 || axis >= rank || taken[at(axis)])
+      throw Error(fmt::format("{} is no order of the axes of {}", describe(), in[0].str()));
+    taken[at(axis)] = true;
+    out = out.with(i, in[0][static_cast<int>(axis)]);
+  }
   return out;
 }
 
@@ -87,7 +96,10 @@ std::string Permute::describe() const {
   return fmt::format("axes {}", fmt::join(axes.begin(), axes.begin() + rank, " "));
 }
 
-Shape Flip::infer(std::span<const Shape> in) const { return in[0]; }
+Shape Flip::infer(std::span<const Shape> in) const {
+  if (axis < 0 || axis >= in[0].rank()) throw Error(fmt::format("no axis {} in shape {}", axis, in[0].str()));
+  return in[0];
+}
 
 void Flip::eval(std::span<const ConstView> x, View y) const {
   Index outer = 1, inner = 1;

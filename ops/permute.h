@@ -12,6 +12,7 @@ namespace rw {
 /// The op behind transpose and permute: axis i of the value is axis axes[i] of the input. `axes` is 0 beyond `rank`.
 struct Permute {
   static constexpr std::string_view name = "permute";
+  static constexpr int arity = 1;
   static constexpr bool any_dtype = true;
   static constexpr bool strided_inputs = true;
   Index rank = 0;
@@ -25,6 +26,8 @@ struct Permute {
 /// The op behind flip.
 struct Flip {
   static constexpr std::string_view name = "flip";
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 1> attribute_names{"axis"};
   static constexpr bool any_dtype = true;
   Index axis = 0;
   Shape infer(std::span<const Shape> in) const;

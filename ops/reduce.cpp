@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include <rewind/autograd/backward.h>
@@ -45,10 +46,13 @@ struct Min {
 template <class Which>
 struct Extreme {
   static constexpr std::string_view name = Which::name;
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 1> attribute_names{"shape"};
   static constexpr bool strided_inputs = true;
   Shape shape;
 
   Shape infer(std::span<const Shape> in) const {
+    if (!broadcasts_to(shape, in[0])) throw Error("cannot reduce " + in[0].str() + " to " + shape.str());
     if (in[0].size() == 0 && shape.size() > 0)
       throw Error("nothing to choose from: " + in[0].str() + " over axes of length 0");
     return shape;

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/core/error.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/axes.h>
 #include <rewind/ops/reduce.h>
@@ -15,6 +16,7 @@ namespace {
 
 struct Softmax {
   static constexpr std::string_view name = "softmax";
+  static constexpr int arity = 1;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -36,6 +38,7 @@ struct Softmax {
 
 struct LogSoftmax {
   static constexpr std::string_view name = "log_softmax";
+  static constexpr int arity = 1;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -55,8 +58,12 @@ struct LogSoftmax {
 /// [..., n] to [..., 1].
 struct LogSumExp {
   static constexpr std::string_view name = "logsumexp";
+  static constexpr int arity = 1;
   static constexpr bool strided_inputs = true;
-  Shape infer(std::span<const Shape> in) const { return in[0].with(in[0].rank() - 1, 1); }
+  Shape infer(std::span<const Shape> in) const {
+    if (in[0].rank() == 0) throw Error("needs rows, [..., C], not " + in[0].str());
+    return in[0].with(in[0].rank() - 1, 1);
+  }
   void eval(std::span<const ConstView> x, View y) const {
     visit_real(y.dtype, [&]<class T>() {
       const Index n = x[0].cols();

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/program/text.h>
 #include <rewind/core/error.h>
 #include <rewind/models/cells/any_cell.h>
 #include <rewind/models/weights/file.h>
@@ -22,7 +23,7 @@ namespace {
 
 struct GraphCommand {
   GraphModel model;
-  bool fold = false, backward = false;
+  bool fold = false, backward = false, text = false;
   int window = 0;
   std::string overlay_name = "role";
   std::string dot, svg, png, html, title;
@@ -74,11 +75,25 @@ void draw_pictures(const GraphCommand& c, const RecordedModel& recorded, const G
   }
 }
 
+/// The program that the model records, and with --backward the gradients of its parameters as results.
+void print_program(const GraphCommand& c) {
+  const RecordedModel recorded = record_model(c.model);
+  std::vector<Tensor> results{recorded.loss};
+  if (c.backward) {
+    std::vector<Operand> operands;
+    for (const NamedParameter& p : recorded.model->parameters()) operands.emplace_back(*p.parameter);
+    for (const Tensor& g : grad(recorded.loss, operands)) results.push_back(g);
+  }
+  std::cout << ir::dump(ir::sorted(ir::from_tape(recorded.tape, results, {}))) << std::flush;
+  if (!std::cout) throw Error("cannot write the program: standard output is closed or full");
+}
+
 void graph(const GraphCommand& c) {
   check_places({{"MODEL", c.model.file}}, {{"--dot", c.dot, FileKind::dot},
                                            {"--svg", c.svg, FileKind::svg},
                                            {"--png", c.png, FileKind::png},
                                            {"--html", c.html, FileKind::html}});
+  if (c.text) return print_program(c);
   RecordedModel recorded = record_model(c.model);
   record_gradients(c, recorded);
   const DotOptions options{
@@ -109,9 +124,10 @@ void add_graph(CLI::App& rewind) {
   app->add_flag("--backward", c->backward, "Draw the gradient's graph beside the forward one");
   app->add_option("--overlay", c->overlay_name, "Colour of a node: role, value or gradient (norms), or bytes")
       ->check(CLI::IsMember({"role", "value", "gradient", "bytes"}));
+  CLI::Option* text = app->add_flag("--text", c->text, "Print the program, a line a node, in place of a drawing");
   app->add_option("--title", c->title, "Above the picture");
   const auto add_file = [&](const char* option, std::string& path, const char* otherwise, const char* what) {
-    app->add_option(option, path, what)->expected(0, 1)->default_str(otherwise)->option_text("[FILE]");
+    app->add_option(option, path, what)->expected(0, 1)->default_str(otherwise)->option_text("[FILE]")->excludes(text);
   };
   add_file("--dot", c->dot, "graph.dot", "Write DOT; without any file, it goes to standard output");
   add_file("--svg", c->svg, "graph.svg", "Write a picture, laid out by Graphviz");

@@ -64,7 +64,10 @@ int products_of(const C& compiled) {
   return count;
 }
 
-inline const std::vector<Pass> all_passes{Pass::simplify, Pass::batch,      Pass::fuse,   Pass::place, Pass::reuse,
-                                          Pass::pack,     Pass::accumulate, Pass::branch, Pass::chunk};
+inline const std::vector<Pass> all_passes = [] {
+  std::vector<Pass> all;
+  for (const PassSwitch& s : pass_switches) all.push_back(s.pass);
+  return all;
+}();
 
 }  // namespace rw::test
