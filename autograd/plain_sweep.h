@@ -18,7 +18,7 @@ class PlainSweep final : public Sweep {
     tape_.forget_gradients(0);
     tape_.gradients.assign(tape_.nodes.size(), nullptr);
   }
-  ~PlainSweep() override { tape_.lazy = false; }
+  ~PlainSweep() override { tape_.lazy = tape_.in_rule = false; }
 
   void run(NodeId root);
   void seed(NodeId root);

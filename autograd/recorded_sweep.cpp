@@ -13,13 +13,13 @@ namespace {
 /// overlap become one concat, with zeros in the gaps.
 class RecordedSweep final : public Sweep {
  public:
-  RecordedSweep(TapeData& tape, NodeId root, std::span<const NodeId> x);
-  ~RecordedSweep() override { tape_.origin = no_node; }
+  RecordedSweep(TapeData& tape, NodeId last, std::span<const NodeId> x, Rule rule);
+  ~RecordedSweep() override { tape_.origin = origin_; }
 
-  void run(NodeId root, NodeId seed);
-  NodeId gradient(NodeId id) const { return gradients_[id]; }
+  void run(std::span<const Root> roots);
+  NodeId gradient(NodeId id) const { return id < end_ ? gradients_[id - first_] : no_node; }
 
-  bool wants(NodeId node) const override { return node < wanted_.size() && wanted_[node]; }
+  bool wants(NodeId node) const override { return node >= first_ && node < end_ && wanted_[node - first_]; }
   void add(NodeId to, Tensor g) override;
   void add_slice(NodeId to, Tensor g, int axis, Index start) override;
 
@@ -35,19 +35,29 @@ class RecordedSweep final : public Sweep {
   NodeId assemble(NodeId id);
   NodeId assemble(NodeId id, const Term& term);
 
+  std::vector<Term>& terms(NodeId id) { return terms_[id - first_]; }
+
+  // The nodes that matter are [first_, end_); what is kept of them counts from first_.
+  NodeId first_, end_;
+  Rule rule_;
+  NodeId origin_;
   std::vector<bool> wanted_;
   std::vector<std::vector<Term>> terms_;
   std::vector<NodeId> gradients_;
 };
 
-RecordedSweep::RecordedSweep(TapeData& tape, NodeId root, std::span<const NodeId> x)
-    : Sweep(tape), wanted_(root + 1), terms_(root + 1), gradients_(root + 1, no_node) {
+RecordedSweep::RecordedSweep(TapeData& tape, NodeId last, std::span<const NodeId> x, Rule rule)
+    : Sweep(tape), first_(last + 1), end_(last + 1), rule_(rule), origin_(tape.origin) {
+  for (NodeId i : x) first_ = std::min(first_, i);
+  wanted_.resize(end_ - first_);
+  terms_.resize(end_ - first_);
+  gradients_.resize(end_ - first_, no_node);
   for (NodeId i : x)
-    if (i <= root) wanted_[i] = true;
-  for (NodeId i = 0; i <= root; ++i) {
+    if (i < end_) wanted_[i - first_] = true;
+  for (NodeId i = first_; i < end_; ++i) {
     const Node& n = tape.nodes[i];
     for (NodeId in : n.in())
-      if (wanted_[in] && n.needs_grad) wanted_[i] = true;
+      if (n.needs_grad && wants(in)) wanted_[i - first_] = true;
   }
 }
 
@@ -63,7 +73,7 @@ bool RecordedSweep::Term::takes(int to_axis, Index start, Index length, const Ta
 void RecordedSweep::add(NodeId to, Tensor g) {
   if (!wants(to)) return;
   if (!(g.shape() == tape_.nodes[to].shape)) g = record(SumTo{tape_.nodes[to].shape}, {g});
-  terms_[to].push_back({.dense = tape_.id(g), .axis = 0, .slices = {}});
+  terms(to).push_back({.dense = tape_.id(g), .axis = 0, .slices = {}});
 }
 
 void RecordedSweep::add_slice(NodeId to, Tensor g, int axis, Index start) {
@@ -71,10 +81,10 @@ void RecordedSweep::add_slice(NodeId to, Tensor g, int axis, Index start) {
   const NodeId from = tape_.id(g);
   const Index length = tape_.nodes[from].shape[axis];
   if (length == 0) return;
-  std::vector<Term>& terms = terms_[to];
-  if (terms.empty() || !terms.back().takes(axis, start, length, tape_))
-    terms.push_back({.dense = no_node, .axis = axis, .slices = {}});
-  terms.back().slices.emplace(start, from);
+  std::vector<Term>& so_far = terms(to);
+  if (so_far.empty() || !so_far.back().takes(axis, start, length, tape_))
+    so_far.push_back({.dense = no_node, .axis = axis, .slices = {}});
+  so_far.back().slices.emplace(start, from);
 }
 
 NodeId RecordedSweep::assemble(NodeId id, const Term& term) {
@@ -97,37 +107,39 @@ NodeId RecordedSweep::assemble(NodeId id, const Term& term) {
 
 NodeId RecordedSweep::assemble(NodeId id) {
   std::vector<Operand> sum;
-  for (const Term& term : terms_[id]) sum.emplace_back(tape_.tensor(assemble(id, term)));
-  std::vector<Term>().swap(terms_[id]);
+  for (const Term& term : terms(id)) sum.emplace_back(tape_.tensor(assemble(id, term)));
+  std::vector<Term>().swap(terms(id));
   if (sum.size() == 1) return tape_.resolve(sum[0]);
   return tape_.id(record(AddN{}, std::span<const Operand>(sum)));
 }
 
-void RecordedSweep::run(NodeId root, NodeId seed) {
-  terms_[root].push_back({.dense = seed, .axis = 0, .slices = {}});
+void RecordedSweep::run(std::span<const Root> roots) {
+  for (const Root& root : roots)
+    if (wants(root.node)) terms(root.node).push_back({.dense = root.cotangent, .axis = 0, .slices = {}});
   const std::uint32_t scope = tape_.scope;
-  for (NodeId i = root + 1; i-- > 0;) {
-    if (terms_[i].empty()) continue;
+  for (NodeId i = end_; i-- > first_;) {
+    if (terms(i).empty()) continue;
     tape_.origin = i;
     tape_.scope = tape_.nodes[i].scope;
-    gradients_[i] = assemble(i);
-    if (tape_.nodes[i].role == Role::op) run_rule(i, tape_.tensor(gradients_[i]));
+    gradients_[i - first_] = assemble(i);
+    if (tape_.nodes[i].role == Role::op) run_rule(i, tape_.tensor(gradient(i)), rule_);
   }
   tape_.scope = scope;
 }
 
 }  // namespace
 
-std::vector<NodeId> recorded_backward(TapeData& tape, NodeId root, std::span<const NodeId> x,
-                                      const std::optional<Tensor>& cotangent) {
+std::vector<NodeId> recorded_backward(TapeData& tape, std::span<const Root> roots, std::span<const NodeId> x,
+                                      Rule rule) {
+  if (roots.empty()) return std::vector<NodeId>(x.size(), no_node);
   const TapeMark before = tape.mark();
   try {
-    RecordedSweep sweep(tape, root, x);
-    const NodeId seed =
-        cotangent.has_value() ? tape.id(*cotangent) : tape.id(tape.owner->constant(1, tape.nodes[root].shape));
-    sweep.run(root, seed);
+    NodeId last = 0;
+    for (const Root& root : roots) last = std::max(last, root.node);
+    RecordedSweep sweep(tape, last, x, rule);
+    sweep.run(roots);
     std::vector<NodeId> out;
-    for (NodeId i : x) out.push_back(i <= root ? sweep.gradient(i) : no_node);
+    for (NodeId i : x) out.push_back(sweep.gradient(i));
     return out;
   } catch (...) {
     tape.scope = before.scope;

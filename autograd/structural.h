@@ -52,6 +52,8 @@ struct Fill {
 struct Detach {
   static constexpr std::string_view name = "detach";
   static constexpr bool strided_inputs = true;
+  static constexpr bool same_value = true;
+  static constexpr bool leading_axes = true;
   static constexpr bool any_dtype = true;
   Shape infer(std::span<const Shape> in) const;
   bool alias(ConstView x, ConstView& y) const;
@@ -62,6 +64,7 @@ struct Detach {
 struct AddN {
   static constexpr std::string_view name = "add_n";
   static constexpr bool strided_inputs = true;
+  static constexpr bool leading_axes = true;
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
@@ -76,6 +79,7 @@ struct Slice {
   bool alias(ConstView x, ConstView& y) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 
@@ -88,6 +92,7 @@ struct Concat {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 
@@ -99,6 +104,7 @@ struct SumTo {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// The input stretched to `shape`.
@@ -108,6 +114,7 @@ struct BroadcastTo {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// The same elements, row-major, in another shape.
@@ -119,6 +126,7 @@ struct Reshape {
   bool alias(ConstView x, ConstView& y) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// A slice of one axis as a matrix whose rows are apart. `whole` is contiguous, unless the axis is its last.

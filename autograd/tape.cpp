@@ -18,6 +18,7 @@ TapeMark TapeData::mark() const {
           .scope = scope,
           .scopes = static_cast<std::uint32_t>(scopes.size()),
           .draws = draws,
+          .rules = static_cast<std::uint32_t>(rules.size()),
           .slot = slot->number};
 }
 
@@ -124,6 +125,7 @@ void Tape::clear() {
   d.truncate({});
   d.effects.clear();
   d.draws = 0;
+  d.rules.clear();
   d.blocks.reset();
   d.has_released = false;
   d.scopes.resize(d.scope + 1);  // the open ones and what came before them
@@ -137,6 +139,7 @@ void Tape::rewind(const TapeMark& mark) {
     throw Error("rewind: the tape was cleared or rewound past this mark");
   d.truncate(mark);
   d.draws = mark.draws;
+  if (mark.rules < d.rules.size()) d.rules.resize(mark.rules);
   const auto scopes = std::max<std::size_t>(mark.scopes, d.scope + 1);  // those of nodes, and the open ones
   if (scopes < d.scopes.size()) d.scopes.resize(scopes);
 }

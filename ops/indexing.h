@@ -12,11 +12,13 @@ namespace rw {
 /// (table [V, E], indices [...]) to [..., E].
 struct Lookup {
   static constexpr std::string_view name = "lookup";
+  static constexpr bool moves_elements = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order. Lookup transposed.
@@ -34,6 +36,8 @@ struct ScatterRows {
 /// (x [..., C], indices [...]) to [...].
 struct Pick {
   static constexpr std::string_view name = "pick";
+  static constexpr bool moves_elements = true;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
@@ -44,6 +48,8 @@ struct Pick {
 /// (x [...], indices [...]) to [..., C]: each number at its index, 0 elsewhere. Pick transposed.
 struct Place {
   static constexpr std::string_view name = "place";
+  static constexpr bool moves_elements = true;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;
@@ -56,6 +62,7 @@ struct Place {
 /// indices [...] to [..., C].
 struct OneHot {
   static constexpr std::string_view name = "one_hot";
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b1;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;

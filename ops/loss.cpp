@@ -20,6 +20,7 @@ namespace {
 /// logsumexp(x) - x[target], row by row: nothing of x's size is kept.
 struct CrossEntropy {
   static constexpr std::string_view name = "cross_entropy";
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const {

@@ -17,6 +17,7 @@ namespace {
 
 struct Softmax {
   static constexpr std::string_view name = "softmax";
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -38,6 +39,7 @@ struct Softmax {
 
 struct LogSoftmax {
   static constexpr std::string_view name = "log_softmax";
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -57,6 +59,7 @@ struct LogSoftmax {
 /// [..., n] to [..., 1].
 struct LogSumExp {
   static constexpr std::string_view name = "logsumexp";
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0].with(in[0].rank() - 1, 1); }
   void eval(std::span<const ConstView> x, View y) const {
