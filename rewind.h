@@ -14,10 +14,10 @@
 #include <rewind/models/models.h>
 #include <rewind/ops/elementwise.h>
 #include <rewind/ops/ops.h>
-#include <rewind/tools/check_op.h>
-#include <rewind/tools/dot.h>
-#include <rewind/tools/dot_render.h>
-#include <rewind/tools/flow.h>
-#include <rewind/tools/fold.h>
-#include <rewind/tools/gradcheck.h>
-#include <rewind/tools/html.h>
+#include <rewind/tools/flow/flow.h>
+#include <rewind/tools/gradcheck/check_op.h>
+#include <rewind/tools/gradcheck/gradcheck.h>
+#include <rewind/tools/graph/dot.h>
+#include <rewind/tools/graph/dot_render.h>
+#include <rewind/tools/graph/fold.h>
+#include <rewind/tools/graph/html.h>

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
-#include <rewind/autograd/sweep.h>
+#include <rewind/autograd/detail/sweep.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/detail/tape_data.h>
 
 namespace rw::detail {
 

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>

@@ -1,5 +1,5 @@
+#include <rewind/autograd/detail/sweep.h>
 #include <rewind/autograd/split_backward.h>
-#include <rewind/autograd/sweep.h>
 #include <rewind/core/error.h>
 #include <rewind/core/reduce.h>
 

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/core/error.h>
 
 namespace rw {

@@ -1,7 +1,7 @@
 #include <mutex>
 #include <ostream>
 
-#include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/core/error.h>
 
 namespace rw {

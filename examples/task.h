@@ -18,7 +18,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
-#include <rewind/models/schedule.h>
+#include <rewind/models/optim/schedule.h>
 
 namespace rw {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include <rewind/core/error.h>
-#include <rewind/core/gemm.h>
+#include <rewind/core/gemm/gemm.h>
 #include <rewind/models/init.h>
 
 namespace rw {

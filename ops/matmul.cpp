@@ -4,7 +4,7 @@
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
-#include <rewind/core/gemm.h>
+#include <rewind/core/gemm/gemm.h>
 #include <rewind/ops/matmul.h>
 
 namespace rw {

@@ -2,12 +2,12 @@
 #include <cstdio>
 
 #include <rewind/autograd/compile/compile.h>
-#include <rewind/autograd/compile/passes.h>
-#include <rewind/autograd/compile/plan.h>
-#include <rewind/autograd/compile/report.h>
-#include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/compile/plan/plan.h>
+#include <rewind/autograd/compile/plan/report.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/core/error.h>
-#include <rewind/core/gemm_bf16.h>
+#include <rewind/core/gemm/bf16.h>
 
 namespace rw {
 namespace detail {

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
+#include <rewind/autograd/detail/sweep.h>
 #include <rewind/autograd/structural.h>
-#include <rewind/autograd/sweep.h>
 #include <rewind/autograd/transform/differentiation.h>
 #include <rewind/core/error.h>
 
@@ -46,8 +46,7 @@ void Differentiation::check_tangents(std::string_view what, std::span<const Tens
 }
 
 Tensor Differentiation::scalar(std::span<const Tensor> y) const {
-  if (y.size() != 1)
-    throw error(fmt::format("the function gives {} tensors: it must give a scalar", y.size()));
+  if (y.size() != 1) throw error(fmt::format("the function gives {} tensors: it must give a scalar", y.size()));
   if (y[0].size() != 1 || !is_real(y[0].dtype()))
     throw error("the function gives " + y[0].shape().str() + ": it must give a scalar, such as a sum");
   return y[0];

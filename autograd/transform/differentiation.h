@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/transform/arguments.h>
 
 namespace rw::detail {
@@ -78,7 +78,8 @@ Tape& tape_of(std::string_view name, const X& x) {
         if (tape == nullptr) tape = &p.tape();
       });
   if (tape == nullptr)
-    throw Error("[" + std::string(name) + "] no argument is a Tensor or a ParameterList, so there is nothing to differentiate by");
+    throw Error("[" + std::string(name) +
+                "] no argument is a Tensor or a ParameterList, so there is nothing to differentiate by");
   return *tape;
 }
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include <rewind/autograd/tape_data.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/core/array.h>
 
 namespace rw::detail {

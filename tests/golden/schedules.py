@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes schedules.txt: the rates of PyTorch's schedulers, step after step, and their names.
 
-Debian's python3-torch made the file in the repository; tests/models/schedule.cpp compares ours with it.
+Debian's python3-torch made the file in the repository; tests/models/optim/schedule.cpp compares ours with it.
 """
 import pathlib
 import warnings

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes torch_layers.safetensors: PyTorch's layers in double precision, forward and backward.
 
-Debian's python3-torch made the file in the repository; tests/models/torch_weights.cpp compares ours with it. Of each
+Debian's python3-torch made the file in the repository; tests/models/weights/torch.cpp compares ours with it. Of each
 layer there are its weights ("lstm/weight/weight_ih_l0"), an input x and its initial states, the output y and the last
 states, what was sent back into those ("dy", "dhn", "dcn"), and the gradients of all weights, of x and of the states.
 """

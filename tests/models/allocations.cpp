@@ -4,14 +4,14 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
-#include <rewind/models/any_cell.h>
-#include <rewind/models/clip.h>
-#include <rewind/models/linear.h>
-#include <rewind/models/lstm_cell.h>
-#include <rewind/models/optimizer.h>
-#include <rewind/models/stack.h>
-#include <rewind/models/truncated_bptt.h>
-#include <rewind/models/unroll.h>
+#include <rewind/models/bptt/truncated.h>
+#include <rewind/models/cells/any_cell.h>
+#include <rewind/models/cells/lstm.h>
+#include <rewind/models/layers/linear.h>
+#include <rewind/models/optim/clip.h>
+#include <rewind/models/optim/optimizer.h>
+#include <rewind/models/sequence/stack.h>
+#include <rewind/models/sequence/unroll.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/view.h>
 

@@ -4,9 +4,9 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
-#include <rewind/models/any_cell.h>
-#include <rewind/models/linear.h>
-#include <rewind/tools/dot.h>
+#include <rewind/models/cells/any_cell.h>
+#include <rewind/models/layers/linear.h>
+#include <rewind/tools/graph/dot.h>
 
 #include "layers.h"
 

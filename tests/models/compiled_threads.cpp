@@ -3,7 +3,7 @@
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/core/threads.h>
-#include <rewind/models/any_cell.h>
+#include <rewind/models/cells/any_cell.h>
 
 #include "layers.h"
 

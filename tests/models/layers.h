@@ -4,12 +4,12 @@
 
 #include <cmath>
 
-#include <rewind/models/any_cell.h>
-#include <rewind/models/bidirectional.h>
-#include <rewind/models/gru_cell.h>
-#include <rewind/models/lstm_cell.h>
-#include <rewind/models/rnn_cell.h>
-#include <rewind/models/stack.h>
+#include <rewind/models/cells/any_cell.h>
+#include <rewind/models/cells/gru.h>
+#include <rewind/models/cells/lstm.h>
+#include <rewind/models/cells/rnn.h>
+#include <rewind/models/sequence/bidirectional.h>
+#include <rewind/models/sequence/stack.h>
 #include <rewind/ops/padding.h>
 
 #include "sequence.h"

@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
-#include <rewind/models/embedding.h>
-#include <rewind/models/linear.h>
+#include <rewind/models/layers/embedding.h>
+#include <rewind/models/layers/linear.h>
 #include <rewind/models/module.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>

@@ -2,9 +2,9 @@
 
 // What the tests of sequences share: sizes, an input, and a user's own cell.
 
-#include <rewind/models/lstm_cell.h>
-#include <rewind/models/stack.h>
-#include <rewind/models/unroll.h>
+#include <rewind/models/cells/lstm.h>
+#include <rewind/models/sequence/stack.h>
+#include <rewind/models/sequence/unroll.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/matmul.h>
 #include <rewind/ops/view.h>

@@ -1,7 +1,7 @@
 // A layer in both directions is no cell: it has no state from which the rest of the sequence could be computed again.
-#include <rewind/models/bidirectional.h>
-#include <rewind/models/checkpointed_bptt.h>
-#include <rewind/models/lstm_cell.h>
+#include <rewind/models/bptt/checkpointed.h>
+#include <rewind/models/cells/lstm.h>
+#include <rewind/models/sequence/bidirectional.h>
 
 #ifdef MUST_NOT_COMPILE
 using Model = rw::Bidirectional<rw::LstmCell>;

@@ -1,7 +1,7 @@
 // A module moves; it is not copied. clone() copies.
 #include <utility>
 
-#include <rewind/models/linear.h>
+#include <rewind/models/layers/linear.h>
 
 rw::Linear moved(rw::Linear& linear) { return std::move(linear); }
 rw::Linear cloned(const rw::Linear& linear) { return linear.clone(); }

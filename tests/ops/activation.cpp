@@ -4,7 +4,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/ops/activation.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

@@ -6,7 +6,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/ops/arithmetic.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

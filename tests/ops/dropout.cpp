@@ -8,7 +8,7 @@
 #include <rewind/core/threads.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/dropout.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

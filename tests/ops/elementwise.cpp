@@ -9,7 +9,7 @@
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/elementwise.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 namespace user {
 

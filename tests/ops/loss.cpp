@@ -8,7 +8,7 @@
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/softmax.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

@@ -2,7 +2,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/ops/matmul.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

@@ -11,7 +11,7 @@
 #include <rewind/ops/loss.h>
 #include <rewind/ops/padding.h>
 #include <rewind/ops/reduce.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

@@ -9,7 +9,7 @@
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/view.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

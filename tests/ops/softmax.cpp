@@ -9,7 +9,7 @@
 #include <rewind/core/threads.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/softmax.h>
-#include <rewind/tools/check_op.h>
+#include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
 

@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/compile.h>
-#include <rewind/core/gemm.h>
+#include <rewind/core/gemm/gemm.h>
 #include <rewind/rewind.h>
 
 #include "contests.h"

@@ -7,7 +7,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include <rewind/core/gemm_bf16.h>
+#include <rewind/core/gemm/bf16.h>
 
 #include "recurrent.h"
 

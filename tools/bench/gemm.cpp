@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <oneapi/dnnl/dnnl.h>
 
-#include <rewind/core/gemm.h>
+#include <rewind/core/gemm/gemm.h>
 #include <rewind/core/threads.h>
 
 #include "contests.h"

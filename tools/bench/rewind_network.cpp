@@ -3,7 +3,7 @@
 #include <optional>
 
 #include <rewind/autograd/compile/compile.h>
-#include <rewind/core/gemm_bf16.h>
+#include <rewind/core/gemm/bf16.h>
 #include <rewind/rewind.h>
 
 #include "recurrent.h"

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
-#include <rewind/models/file.h>
+#include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/curve.h>
 
 namespace rw::cli {

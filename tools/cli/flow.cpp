@@ -8,11 +8,11 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
-#include <rewind/models/any_cell.h>
+#include <rewind/models/cells/any_cell.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/numbers.h>
-#include <rewind/tools/dot_render.h>
-#include <rewind/tools/flow.h>
+#include <rewind/tools/flow/flow.h>
+#include <rewind/tools/graph/dot_render.h>
 #include <rewind/tools/process.h>
 
 namespace rw::cli {

@@ -6,10 +6,10 @@
 #include <CLI/CLI.hpp>
 
 #include <rewind/core/error.h>
-#include <rewind/models/any_cell.h>
+#include <rewind/models/cells/any_cell.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/graph_model.h>
-#include <rewind/tools/gradcheck.h>
+#include <rewind/tools/gradcheck/gradcheck.h>
 
 namespace rw::cli {
 namespace {

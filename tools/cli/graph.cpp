@@ -7,11 +7,11 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
-#include <rewind/models/any_cell.h>
+#include <rewind/models/cells/any_cell.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/graph_model.h>
-#include <rewind/tools/dot_render.h>
-#include <rewind/tools/html.h>
+#include <rewind/tools/graph/dot_render.h>
+#include <rewind/tools/graph/html.h>
 
 namespace rw::cli {
 namespace {

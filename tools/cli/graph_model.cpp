@@ -3,11 +3,11 @@
 #include <CLI/CLI.hpp>
 
 #include <rewind/core/error.h>
-#include <rewind/models/any_cell.h>
-#include <rewind/models/bidirectional.h>
-#include <rewind/models/char_model.h>
-#include <rewind/models/recurrent.h>
-#include <rewind/models/stack.h>
+#include <rewind/models/cells/any_cell.h>
+#include <rewind/models/sequence/bidirectional.h>
+#include <rewind/models/sequence/recurrent.h>
+#include <rewind/models/sequence/stack.h>
+#include <rewind/models/text/char_model.h>
 #include <rewind/ops/loss.h>
 #include <rewind/tools/cli/graph_model.h>
 #include <rewind/tools/cli/numbers.h>

@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include <rewind/core/error.h>
-#include <rewind/models/char_writer.h>
+#include <rewind/models/text/char_writer.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/numbers.h>
 

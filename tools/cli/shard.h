@@ -3,9 +3,9 @@
 #include <functional>
 
 #include <rewind/autograd/backward.h>
-#include <rewind/models/char_model.h>
-#include <rewind/models/text_data.h>
-#include <rewind/models/truncated_bptt.h>
+#include <rewind/models/bptt/truncated.h>
+#include <rewind/models/text/char_model.h>
+#include <rewind/models/text/data.h>
 
 namespace rw::cli {
 

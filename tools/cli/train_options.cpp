@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
-#include <rewind/models/any_cell.h>
-#include <rewind/models/cell_choices.h>
+#include <rewind/models/cells/any_cell.h>
+#include <rewind/models/cells/choices.h>
 #include <rewind/tools/cli/numbers.h>
 #include <rewind/tools/cli/train_options.h>
 

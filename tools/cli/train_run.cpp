@@ -6,8 +6,8 @@
 
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
-#include <rewind/models/file.h>
-#include <rewind/models/text_bigram.h>
+#include <rewind/models/text/bigram.h>
+#include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/interrupt.h>
 #include <rewind/tools/cli/train_run.h>
 

@@ -6,9 +6,9 @@
 #include <fmt/format.h>
 
 #include <rewind/core/threads.h>
-#include <rewind/models/clip.h>
-#include <rewind/models/file.h>
-#include <rewind/models/schedule.h>
+#include <rewind/models/optim/clip.h>
+#include <rewind/models/optim/schedule.h>
+#include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/trainer.h>
 
 namespace rw::cli {

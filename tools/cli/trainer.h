@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include <rewind/models/char_model.h>
-#include <rewind/models/early_stopping.h>
-#include <rewind/models/optimizer.h>
-#include <rewind/models/schedule.h>
-#include <rewind/models/text_data.h>
-#include <rewind/models/weight_average.h>
+#include <rewind/models/optim/early_stopping.h>
+#include <rewind/models/optim/optimizer.h>
+#include <rewind/models/optim/schedule.h>
+#include <rewind/models/optim/weight_average.h>
+#include <rewind/models/text/char_model.h>
+#include <rewind/models/text/data.h>
 #include <rewind/tools/cli/shard.h>
 #include <rewind/tools/cli/train_options.h>
 

@@ -3,10 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <rewind/core/threads.h>
-#include <rewind/models/gru_cell.h>
-#include <rewind/models/lstm_cell.h>
-#include <rewind/models/rnn_cell.h>
-#include <rewind/models/unroll.h>
+#include <rewind/models/cells/gru.h>
+#include <rewind/models/cells/lstm.h>
+#include <rewind/models/cells/rnn.h>
+#include <rewind/models/sequence/unroll.h>
 #include <rewind/ops/ops.h>
 
 #include "agree.h"

@@ -6,8 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/compile/compile.h>
-#include <rewind/models/linear.h>
-#include <rewind/models/serialize.h>
+#include <rewind/models/layers/linear.h>
+#include <rewind/models/weights/serialize.h>
 #include <rewind/ops/ops.h>
 
 #include "agree.h"

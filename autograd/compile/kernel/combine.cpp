@@ -1,0 +1,59 @@
+#include <array>
+#include <utility>
+
+#include <rewind/autograd/compile/kernel/combine.h>
+
+namespace rw::ir {
+namespace {
+
+constexpr std::size_t kinds = 3;
+
+std::size_t index(Arithmetic op) { return static_cast<std::size_t>(op) - static_cast<std::size_t>(Arithmetic::add); }
+
+template <std::size_t op, class T>
+T apply(T a, T b) {
+  if constexpr (op == 0) return a + b;
+  if constexpr (op == 1) return a - b;
+  if constexpr (op == 2) return a * b;
+}
+
+template <std::size_t inner, std::size_t outer, bool swapped>
+struct Chained {
+  template <class T>
+  T operator()(T a, T b, T c) const {
+    return swapped ? apply<outer>(c, apply<inner>(a, b)) : apply<outer>(apply<inner>(a, b), c);
+  }
+};
+
+template <std::size_t left, std::size_t right, std::size_t outer>
+struct Paired {
+  template <class T>
+  T operator()(T a, T b, T c, T d) const {
+    return apply<outer>(apply<left>(a, b), apply<right>(c, d));
+  }
+};
+
+template <std::size_t... K>
+std::array<VectorLoop, sizeof...(K)> chained_loops(std::index_sequence<K...>) {
+  return {vector_loop<Chained<K / 6, K / 2 % 3, K % 2 != 0>, 3>()...};
+}
+template <std::size_t... K>
+std::array<VectorLoop, sizeof...(K)> paired_loops(std::index_sequence<K...>) {
+  return {vector_loop<Paired<K / 9, K / 3 % 3, K % 3>, 4>()...};
+}
+
+}  // namespace
+
+bool combines(Arithmetic op) { return op == Arithmetic::add || op == Arithmetic::sub || op == Arithmetic::mul; }
+
+const VectorLoop& chained_loop(Arithmetic inner, Arithmetic outer, bool swapped) {
+  static const auto loops = chained_loops(std::make_index_sequence<kinds * kinds * 2>());
+  return loops[(index(inner) * kinds + index(outer)) * 2 + (swapped ? 1 : 0)];
+}
+
+const VectorLoop& paired_loop(Arithmetic left, Arithmetic right, Arithmetic outer) {
+  static const auto loops = paired_loops(std::make_index_sequence<kinds * kinds * kinds>());
+  return loops[(index(left) * kinds + index(right)) * kinds + index(outer)];
+}
+
+}  // namespace rw::ir

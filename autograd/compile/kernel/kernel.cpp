@@ -1,0 +1,231 @@
+#include <algorithm>
+#include <cstring>
+
+#include <rewind/autograd/compile/kernel/copy_rows.h>
+#include <rewind/autograd/compile/kernel/kernel.h>
+#include <rewind/core/error.h>
+#include <rewind/core/reduce.h>
+#include <rewind/core/threads.h>
+#include <rewind/core/vector_loop.h>
+
+namespace rw::ir {
+namespace {
+
+template <class T>
+T* scratch(std::size_t elements) {
+  struct Memory {
+    std::vector<std::byte> bytes;
+    void* aligned(std::size_t n) {
+      if (bytes.size() < n + 64) bytes.resize(n + 64);
+      return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(bytes.data()) + 63) / 64 * 64);
+    }
+  };
+  thread_local Memory memory;
+  return static_cast<T*>(memory.aligned(elements * sizeof(T)));
+}
+
+template <class T>
+auto loop_of(const VectorLoop& loop) {
+  if constexpr (std::is_same_v<T, double>)
+    return loop.f64;
+  else
+    return loop.f32;
+}
+
+template <class T>
+void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, Index to_stride) {
+  constexpr auto size = static_cast<Index>(sizeof(T));
+  row_copies.rows(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
+                  reinterpret_cast<std::byte*>(to), to_stride * size);
+}
+
+// Elements times instructions; below, one thread is faster.
+Index parallel_from() { return rw::detail::helpers_are_awake() ? 1 << 15 : 1 << 18; }
+constexpr Index wide_row = 512;  // bytes: a loop over one row is no slower than one over several
+
+}  // namespace
+
+/// One run over a range of rows, or over a range of elements when no operand has gaps between its rows.
+template <class T>
+struct Program::Runner {
+  const Program& p;
+  void* const* pointers;
+  const Index* strides;
+  T* reg[most_registers];
+  T* memory;
+
+  Runner(const Program& program, void* const* at, const Index* stride) : p(program), pointers(at), strides(stride) {
+    const std::size_t operands = p.operands.size(), constants = p.constants.size();
+    memory = scratch<T>(p.memory_);
+    for (std::size_t i = 0; i < constants; ++i)
+      reg[operands + i] = const_cast<T*>(reinterpret_cast<const T*>(p.constant_blocks_.data())) +
+                          i * static_cast<std::size_t>(p.block_);
+    for (std::size_t i = operands + constants; i < p.registers; ++i) reg[i] = own(i);
+  }
+
+  T* own(std::size_t i) const { return memory + p.at_[i]; }
+  T* data(std::size_t i) const { return static_cast<T*>(pointers[i]); }
+
+  void execute(Index n) const {
+    for (const Instruction& i : p.instructions) {
+      const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
+      loop_of<T> (*i.loop)(i.fn, n, x, reg[i.out]);
+    }
+  }
+
+  void fill_scalars(Index n) {
+    for (const std::size_t i : p.scalars_) std::fill_n(reg[i] = own(i), n, *data(i));
+  }
+
+  void flat(Index begin, Index end) {
+    fill_scalars(std::min(p.block_, end - begin));
+    for (Index at = begin; at < end; at += p.block_) {
+      for (std::size_t i = 0; i < p.operands.size(); ++i)
+        if (p.operands[i] != OperandKind::scalar) reg[i] = data(i) + at;
+      execute(std::min(p.block_, end - at));
+    }
+  }
+
+  // Few elements, not whole vectors: a loop's remainder takes longer than a vector of it, so that the last vector is
+  // computed whole. What has no room for that is copied to where there is.
+  void padded(Index n) {
+    const Index whole = (n + rw::detail::lanes<T> - 1) / rw::detail::lanes<T> * rw::detail::lanes<T>;
+    const Index bytes = n * static_cast<Index>(sizeof(T));
+    for (std::size_t i = 0; i < p.operands.size(); ++i) reg[i] = data(i);
+    fill_scalars(whole);
+    for (const std::size_t i : p.copied_in_)
+      row_copies.fill(bytes, static_cast<const std::byte*>(pointers[i]), reinterpret_cast<std::byte*>(reg[i] = own(i)));
+    for (const std::size_t i : p.copied_out_) reg[i] = own(i);
+    execute(whole);
+    for (const std::size_t i : p.copied_out_) copy_rows(1, n, reg[i], 0, data(i), 0);
+  }
+
+  // Wide rows: each is a few blocks, so that every operand is read and written where it stands.
+  void wide(Index begin, Index end) {
+    fill_scalars(std::min(p.block_, p.cols));
+    for (Index r = begin; r < end; ++r) {
+      for (std::size_t i = 0; i < p.operands.size(); ++i)
+        if (p.operands[i] == OperandKind::column)
+          std::fill_n(reg[i] = own(i), std::min(p.block_, p.cols), data(i)[r * strides[i]]);
+      for (Index c = 0; c < p.cols; c += p.block_) {
+        for (std::size_t i = 0; i < p.operands.size(); ++i) {
+          const OperandKind kind = p.operands[i];
+          if (kind == OperandKind::row) reg[i] = data(i) + c;
+          if (kind == OperandKind::full || kind == OperandKind::output) reg[i] = data(i) + r * strides[i] + c;
+        }
+        execute(std::min(p.block_, p.cols - c));
+      }
+    }
+  }
+
+  // Row by row, and block by block from one sum of the row to the next: what is one number of it stands in the first
+  // element of its register.
+  void by_rows(Index begin, Index end) {
+    const Index n = std::min(p.block_, p.cols);
+    fill_scalars(n);
+    for (Index r = begin; r < end; ++r) {
+      for (std::size_t i = 0; i < p.operands.size(); ++i) {
+        const OperandKind kind = p.operands[i];
+        if (kind == OperandKind::column) std::fill_n(reg[i] = own(i), n, data(i)[r * strides[i]]);
+        if (kind == OperandKind::row) reg[i] = data(i);
+        if (kind == OperandKind::full || kind == OperandKind::output || kind == OperandKind::output_column)
+          reg[i] = data(i) + r * strides[i];
+      }
+      for (const Run& run : p.runs_) execute_run(run, n);
+    }
+  }
+
+  void execute_run(const Run& run, Index n) const {
+    const Instruction& i = p.instructions[run.begin];
+    const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
+    switch (i.over) {
+      case Over::elements:
+        for (Index c = 0; c < p.cols; c += n) execute_block(run, c, std::min(n, p.cols - c));
+        break;
+      case Over::rows: loop_of<T> (*i.loop)(i.fn, 1, x, reg[i.out]); break;
+      case Over::sum: *reg[i.out] = static_cast<T>(T(0) + sum(x[0], p.cols)); break;
+      case Over::stretch: std::fill_n(reg[i.out], n, *x[0]); break;
+    }
+  }
+
+  void execute_block(const Run& run, Index c, Index n) const {
+    const auto at = [&](std::uint16_t r) { return reg[r] + (c & p.moves_[r]); };
+    for (std::size_t k = run.begin; k < run.end; ++k) {
+      const Instruction& i = p.instructions[k];
+      const T* x[most_inputs] = {at(i.in[0]), at(i.in[1]), at(i.in[2]), at(i.in[3])};
+      loop_of<T> (*i.loop)(i.fn, n, x, at(i.out));
+    }
+  }
+
+  // Narrow rows: several make a block, and what has gaps between its rows is gathered and scattered.
+  void narrow(Index begin, Index end) {
+    const Index cols = p.cols, group = std::min(p.block_ / cols, end - begin);
+    fill_scalars(group * cols);
+    for (std::size_t i = 0; i < p.operands.size(); ++i) {
+      if (p.operands[i] != OperandKind::row) continue;
+      reg[i] = own(i);
+      copy_rows(group, cols, data(i), 0, reg[i], cols);
+    }
+    for (Index r = begin; r < end; r += group) {
+      const Index rows = std::min(group, end - r);
+      for (std::size_t i = 0; i < p.operands.size(); ++i) load(i, r, rows);
+      execute(rows * cols);
+      for (std::size_t i = 0; i < p.operands.size(); ++i)
+        if (p.operands[i] == OperandKind::output && strides[i] != cols && rows > 1)
+          copy_rows(rows, cols, reg[i], cols, data(i) + r * strides[i], strides[i]);
+    }
+  }
+
+  void load(std::size_t i, Index r, Index rows) {
+    const OperandKind kind = p.operands[i];
+    const Index cols = p.cols;
+    if (kind == OperandKind::column) {
+      reg[i] = own(i);
+      for (Index k = 0; k < rows; ++k) std::fill_n(reg[i] + k * cols, cols, data(i)[(r + k) * strides[i]]);
+    }
+    if (kind != OperandKind::full && kind != OperandKind::output) return;
+    if (strides[i] == cols || rows == 1) {
+      reg[i] = data(i) + r * strides[i];
+      return;
+    }
+    reg[i] = own(i);
+    if (kind == OperandKind::full) copy_rows(rows, cols, data(i) + r * strides[i], strides[i], reg[i], cols);
+  }
+};
+
+void Program::run(void* const* pointers, const Index* strides) const {
+  if (rows == 0 || cols == 0) return;
+  bool is_flat = true;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const OperandKind kind = operands[i];
+    if (kind == OperandKind::scalar) continue;
+    is_flat = is_flat && !by_rows &&
+              (rows == 1 || (strides[i] == cols && kind != OperandKind::row && kind != OperandKind::column));
+    if (kind == OperandKind::column && rows == 1 && cols > 1) is_flat = false;
+  }
+  visit_real(dtype, [&]<class T>() {
+    const Index units = is_flat ? rows * cols : rows;
+    const auto part = [&](Index begin, Index end) {
+      Runner<T> runner(*this, pointers, strides);
+      if (by_rows)
+        runner.by_rows(begin, end);
+      else if (is_flat && fills_vectors())
+        runner.padded(units);
+      else if (is_flat)
+        runner.flat(begin, end);
+      else if (cols * static_cast<Index>(sizeof(T)) >= wide_row)
+        runner.wide(begin, end);
+      else
+        runner.narrow(begin, end);
+    };
+    const Index work = rows * cols * static_cast<Index>(instructions.size() + 3);
+    const Index enough = parallel_from();
+    if (work < enough) return part(0, units);
+    const Index pieces = std::min<Index>(16, work / (enough / 4));
+    const Index least = is_flat ? block_ : (block_ + cols - 1) / cols;
+    const Index each = std::max(least, ((units + pieces - 1) / pieces + least - 1) / least * least);
+    parallel_for((units + each - 1) / each, [&](Index b) { part(b * each, std::min(units, (b + 1) * each)); });
+  });
+}
+
+}  // namespace rw::ir

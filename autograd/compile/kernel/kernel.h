@@ -1,0 +1,102 @@
+#pragma once
+
+#include <vector>
+
+#include <rewind/autograd/program/graph.h>
+
+namespace rw::ir {
+
+struct Place;
+
+/// What an operand of a kernel is to its rows x cols elements.
+enum class OperandKind : std::uint8_t {
+  full,          // an element for each
+  row,           // one row, the same for all
+  column,        // one number a row
+  scalar,        // one number
+  output,        // written, an element for each
+  output_column  // written, one number a row
+};
+
+/// What an instruction runs over.
+enum class Over : std::uint8_t {
+  elements,
+  rows,    // the one number of a row
+  sum,     // adds up a row: its result is one number
+  stretch  // makes a row of its one number
+};
+
+/// A short register program: elementwise loops over blocks that stay in the first-level cache. Programs hold no
+/// addresses, so that equal time steps share one.
+class Program {
+ public:
+  /// Inputs of an instruction, which may be a few ops in one.
+  static constexpr int most_inputs = 4;
+  static constexpr std::size_t most_registers = 512;
+  struct Instruction {
+    const VectorLoop* loop = nullptr;
+    const void* fn = nullptr;
+    std::uint16_t in[most_inputs] = {};
+    std::uint16_t out = 0;
+    std::uint16_t arity = 0;
+    Over over = Over::elements;
+    bool (*equal)(const void* a, const void* b) = nullptr;  // of the attributes `fn`
+    NodeId node = no_node;                                  // of the graph in which it was made first
+  };
+
+  DType dtype = DType::f32;
+  Index rows = 1, cols = 1;
+  bool by_rows = false;               // it has numbers of rows: each row is computed at once
+  std::vector<OperandKind> operands;  // register i is operand i
+  std::vector<bool> room;             // by operand: its memory goes on to the end of its last vector, for nobody else
+  std::vector<double> constants;      // the registers after the operands
+  std::vector<Instruction> instructions;  // later registers are temporary
+  std::uint16_t registers = 0;
+
+  /// Computes everything; pointers and row strides (in elements) of the operands, in order.
+  void run(void* const* pointers, const Index* strides) const;
+  /// Whether it has elements so few that they are computed as whole vectors, which takes `room` or copies.
+  bool fills_vectors() const;
+  /// To be called once, when the program is complete.
+  void finish();
+  std::uint64_t hash() const;
+  bool same(const Program& other) const;
+
+ private:
+  template <class T>
+  struct Runner;
+  void find_runs();
+
+  /// By rows: instructions over whole rows that follow each other, computed block by block; or one of another kind.
+  struct Run {
+    std::size_t begin = 0, end = 0;
+  };
+  std::vector<Run> runs_;
+  std::vector<Index> moves_;     // by register: -1 when a block is a part of it, 0 when all blocks share it
+  std::vector<std::size_t> at_;  // by register: its own memory, in elements
+  std::size_t memory_ = 0;
+  Index block_ = 512;                                          // elements
+  std::vector<double> constant_blocks_;                        // a block for each constant, of T
+  std::vector<std::size_t> scalars_, copied_in_, copied_out_;  // operands: numbers, and those without room
+};
+
+/// One use of a program: which values are its operands.
+struct KernelCall {
+  std::uint32_t program = 0;
+  std::vector<NodeId> operands;
+};
+
+/// Turns the nodes [begin, end) of one kernel into a program. `used_outside[i]` tells whether node i is read outside. A
+/// result may have the place of an operand: it is then written after the last read of that.
+Program make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
+                     const std::vector<bool>& used_outside, std::vector<NodeId>& operands);
+
+/// Whether a node sums rows, each to one number that stays in its row.
+bool sums_rows(const Graph& g, NodeId id);
+/// Whether a node may be part of a kernel: elementwise, a sum, stretched or the sums of rows; real, and each input one
+/// of the operand kinds.
+bool fusible(const Graph& g, NodeId id);
+/// The kind of an input of shape `in` to a kernel of shape `out`; false when it has none.
+bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind);
+
+}  // namespace rw::ir

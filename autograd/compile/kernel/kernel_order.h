@@ -1,0 +1,55 @@
+#pragma once
+
+#include <vector>
+
+#include <rewind/autograd/compile/memory/layout.h>
+#include <rewind/autograd/program/graph.h>
+
+namespace rw::ir {
+
+/// The nodes [begin, end) of one kernel: which of them have an instruction of their own, and in which order.
+class KernelOrder {
+ public:
+  KernelOrder(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
+              const std::vector<bool>& used_outside);
+
+ protected:
+  bool inside(NodeId i) const { return i >= begin_ && i < end_; }
+  bool is_view(NodeId i) const { return g_.nodes[i].info->alias != nullptr; }
+  // Shapes that differ in axes of one only: the same elements.
+  NodeId through_views(NodeId i) const {
+    while (inside(i) && is_view(i)) i = g_.in(i, 0);
+    return i;
+  }
+  Arithmetic arithmetic(NodeId i) const;
+  // The node whose instruction computes node i.
+  NodeId writer_of(NodeId i) const { return part_of_[i - begin_] == no_node ? i : part_of_[i - begin_]; }
+  // Calls f(the node whose instruction reads, what it reads) for all inputs.
+  template <class F>
+  void for_each_read(F&& f) const {
+    for (NodeId i = begin_; i < end_; ++i)
+      if (g_.nodes[i].info->alias == nullptr)
+        for (NodeId in : g_.in(i)) f(writer_of(i), through_views(in));
+  }
+
+  const Graph& g_;
+  NodeId begin_, end_;
+  const std::vector<bool>& used_outside_;
+  std::vector<NodeId> part_of_;          // the node whose instruction computes this one too
+  std::vector<NodeId> order_;            // the nodes that have an instruction
+  std::vector<std::uint32_t> phase_;     // of a node: 3 times the sums of rows before it; 1 more for rows, 2 for sums
+  std::vector<std::uint32_t> position_;  // of a node there
+  std::vector<NodeId> copied_;           // results that are copied to their places at the end
+
+ private:
+  void combine();
+  void find_phases();
+  // Whether the instruction of a comes before that of b.
+  bool before(NodeId a, NodeId b) const {
+    const std::uint32_t p = phase_[a - begin_], q = phase_[b - begin_];
+    return p != q ? p < q : a < b;
+  }
+  void put_in_order(const std::vector<Place>& places);
+};
+
+}  // namespace rw::ir

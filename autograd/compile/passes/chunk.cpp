@@ -1,0 +1,264 @@
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/compile/passes/costs.h>
+#include <rewind/autograd/compile/passes/passes.h>
+
+namespace rw::ir {
+namespace {
+
+/// Cuts products over the rows of many time steps, as the one by which the upper of two layers takes up the states of
+/// the lower one, where what needs the first rows could begin long before the last are there.
+class Chunker {
+ public:
+  Chunker(const Graph& g, double from, Notes& notes)
+      : g_(g),
+        from_(from),
+        notes_(notes),
+        cuts_(g.size()),
+        reads_(g.size()),
+        view_of_(g.size()),
+        ready_(g.size()),
+        ready_shared_(g.size()),
+        below_(g.size()) {}
+
+  Graph run() {
+    find_times();
+    find_reads();
+    bool any = false;
+    for (NodeId i = 0; i < g_.size(); ++i) any = decide(i) || any;
+    return any ? rewritten() : g_;
+  }
+
+ private:
+  /// Some rows of a product's operand, each a step's; `end` of the rows.
+  struct Piece {
+    NodeId value;
+    Index end;
+  };
+  /// A view of some of the rows.
+  struct Read {
+    NodeId view;
+    Index begin, end;
+  };
+  struct Chunk {
+    std::size_t first, last;  // pieces [first, last)
+    Index begin, end;         // rows
+  };
+
+  // When a node is done at the earliest, and how long it takes from its begin to the end of all that needs it.
+  void find_times() {
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      for (NodeId in : g_.in(i)) {
+        ready_[i] = std::max(ready_[i], ready_[in]);
+        ready_shared_[i] = std::max(ready_shared_[i], ready_shared_[in]);
+      }
+      ready_[i] += cost_of(g_, i);
+      ready_shared_[i] += shared_cost(cost_of(g_, i), 2);
+    }
+    for (NodeId i = g_.size(); i-- > 0;) {
+      below_[i] += cost_of(g_, i);
+      for (NodeId in : g_.in(i)) below_[in] = std::max(below_[in], below_[i]);
+    }
+  }
+
+  bool is_product(NodeId i) const {
+    const Node& n = g_.nodes[i];
+    return n.info->product != nullptr && n.info->rows_are_independent != nullptr &&
+           n.info->rows_are_independent(n.op) && n.shape.size() > 0 && n.shape.rank() > 1 &&
+           g_.nodes[g_.in(i, 1)].shape.rank() == 2;
+  }
+
+  NodeId through_reshapes(NodeId i) const {
+    while (g_.is<Reshape>(i)) i = g_.in(i, 0);
+    return i;
+  }
+
+  // Who reads which rows of each product; `all` when somebody reads it as a whole.
+  struct Reads {
+    std::vector<Read> views;
+    bool all = false;
+  };
+
+  void find_reads() {
+    const auto whole = [&](NodeId i) { reads_[through_reshapes(i)].all = true; };
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      if (g_.is<Reshape>(i)) continue;
+      for (NodeId in : g_.in(i)) {
+        const NodeId from = through_reshapes(in);
+        if (!is_product(from)) continue;
+        const Shape& shape = g_.nodes[in].shape;
+        const Index inner = shape.size() / std::max<Index>(shape[0], 1), cols = g_.nodes[from].shape.cols();
+        if (!g_.is<Slice>(i) || g_.op<Slice>(i).axis != 0 || inner % cols != 0 || g_.nodes[i].shape.size() == 0) {
+          reads_[from].all = true;
+          continue;
+        }
+        const Slice& s = g_.op<Slice>(i);
+        reads_[from].views.push_back({i, s.start * inner / cols, (s.start + s.length) * inner / cols});
+      }
+    }
+    for (NodeId o : g_.outputs) whole(o);
+    for (const Effect& e : g_.effects) whole(e.value);
+  }
+
+  // The pieces of which the first operand consists; none if it is no stack of rows.
+  std::vector<Piece> pieces_of(NodeId product) const {
+    const NodeId a = g_.in(product, 0), stack = through_reshapes(a);
+    std::vector<Piece> out;
+    if (!g_.is<Concat>(stack) || g_.op<Concat>(stack).axis != 0) return out;
+    const Index cols = g_.nodes[a].shape.cols();
+    Index rows = 0;
+    for (NodeId piece : g_.in(stack)) {
+      const Index size = g_.nodes[piece].shape.size();
+      if (size == 0 || size % cols != 0) return {};
+      out.push_back({piece, rows += size / cols});
+    }
+    return out;
+  }
+
+  // Whole pieces, of about equal rows, as many as the library's kernels like; no view falls into two.
+  std::vector<Chunk> chunks_of(NodeId product, const std::vector<Piece>& pieces) const {
+    constexpr Index fewest_rows = 200, most_chunks = 8;
+    const Index rows = pieces.back().end;
+    const Index number = from_ == 0 ? most_chunks : std::clamp<Index>(rows / fewest_rows, 1, most_chunks);
+    std::vector<Index> views_end(static_cast<std::size_t>(rows) + 1);  // by first row
+    for (const Read& r : reads_[product].views) {
+      Index& end = views_end[static_cast<std::size_t>(r.begin)];
+      end = std::max(end, r.end);
+    }
+    std::vector<Chunk> out;
+    Index begin = 0, needed = 0, row = 0;
+    std::size_t first = 0;
+    for (std::size_t p = 0; p < pieces.size(); ++p) {
+      const Index end = pieces[p].end, wanted = rows * static_cast<Index>(out.size() + 1) / number;
+      for (; row < end; ++row) needed = std::max(needed, views_end[static_cast<std::size_t>(row)]);
+      if (end < rows && (end < wanted || needed > end)) continue;
+      out.push_back({first, p + 1, begin, end});
+      first = p + 1;
+      begin = end;
+    }
+    return out;
+  }
+
+  bool decide(NodeId product) {
+    if (!is_product(product) || reads_[product].views.empty()) return false;
+    const std::vector<Piece> pieces = pieces_of(product);
+    if (pieces.size() < 3) return false;
+    std::vector<Chunk> chunks = chunks_of(product, pieces);
+    const double saved = time_saved(product, pieces, chunks);
+    if (chunks.size() < 3 || saved < from_ || saved <= 0) return false;
+    if (from_ > 0 && steps_share_well(pieces)) {
+      notes_.lines.push_back(
+          fmt::format("{} x {}, over many steps, stays whole: each step by itself gains by two threads",
+                      g_.nodes[g_.in(product, 0)].shape.str(), g_.nodes[g_.in(product, 1)].shape.str()));
+      return false;
+    }
+    notes_.lines.push_back(fmt::format(
+        "{} x {}, over many steps, in {} chunks: what needs the first ones may begin {:.0f} us earlier",
+        g_.nodes[g_.in(product, 0)].shape.str(), g_.nodes[g_.in(product, 1)].shape.str(), chunks.size(), saved));
+    cuts_[product] = std::move(chunks);
+    return true;
+  }
+
+  // Whether two threads that share each kernel compute the pieces about as fast as two layers side by side would be.
+  bool steps_share_well(const std::vector<Piece>& pieces) const {
+    constexpr double well = 0.75;
+    const auto span = [&](const std::vector<double>& ready) {
+      double first = 1e300, last = 0;
+      for (const Piece& p : pieces) first = std::min(first, ready[p.value]), last = std::max(last, ready[p.value]);
+      return last - first;
+    };
+    return span(ready_shared_) <= well * span(ready_);
+  }
+
+  // By how much the longest path through the product becomes shorter.
+  double time_saved(NodeId product, const std::vector<Piece>& pieces, const std::vector<Chunk>& chunks) const {
+    const double cost = cost_of(g_, product), all = reads_[product].all ? below_[product] - cost : 0;
+    std::vector<double> ready, below(chunks.size(), all);
+    for (const Chunk& c : chunks) {
+      ready.push_back(0);
+      for (std::size_t p = c.first; p < c.last; ++p) ready.back() = std::max(ready.back(), ready_[pieces[p].value]);
+    }
+    for (const Read& r : reads_[product].views) {
+      const auto at = std::upper_bound(chunks.begin(), chunks.end(), r.begin,
+                                       [](Index row, const Chunk& c) { return row < c.end; });
+      double& longest = below[static_cast<std::size_t>(at - chunks.begin())];
+      longest = std::max(longest, below_[r.view]);
+    }
+    double longest = 0;
+    for (std::size_t c = 0; c < chunks.size(); ++c)
+      longest = std::max(longest, ready[c] + cost / static_cast<double>(chunks.size()) + below[c]);
+    return *std::max_element(ready.begin(), ready.end()) + cost + *std::max_element(below.begin(), below.end()) -
+           longest;
+  }
+
+  Graph rewritten() {
+    Graph out = g_.like();
+    std::vector<NodeId> map(g_.size()), in;
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      if (!cuts_[i].empty()) {
+        map[i] = cut(i, out, map);
+      } else if (view_of_[i].chunk != no_node) {
+        map[i] = out.add(Slice{0, view_of_[i].begin, view_of_[i].rows}, {view_of_[i].chunk}, g_.nodes[i]);
+        if (!(out.nodes[map[i]].shape == g_.nodes[i].shape))
+          map[i] = out.add(Reshape{g_.nodes[i].shape}, {map[i]}, g_.nodes[i]);
+      } else {
+        in.clear();
+        for (NodeId x : g_.in(i)) in.push_back(map[x]);
+        map[i] = out.append(g_.nodes[i], in);
+      }
+    }
+    for (NodeId o : g_.outputs) out.outputs.push_back(map[o]);
+    for (const Effect& e : g_.effects) out.effects.push_back({e.parameter, map[e.value]});
+    return sorted(out);
+  }
+
+  // The chunks of a product; all of them as one value, which is dead when only views of it are read.
+  NodeId cut(NodeId product, Graph& out, const std::vector<NodeId>& map) {
+    const Node& like = g_.nodes[product];
+    const Index inner = g_.nodes[g_.in(product, 0)].shape.cols();
+    const std::vector<Piece> pieces = pieces_of(product);
+    std::vector<NodeId> parts, rows;
+    Index at = 0;
+    for (const Chunk& c : cuts_[product]) {
+      rows.clear();
+      for (std::size_t p = c.first; p < c.last; ++p) {
+        const Shape shape{pieces[p].end - at, inner};
+        const NodeId x = map[pieces[p].value];
+        rows.push_back(out.nodes[x].shape == shape ? x : out.add(Reshape{shape}, {x}, like));
+        at = pieces[p].end;
+      }
+      const NodeId a = rows.size() == 1 ? rows[0] : out.add(Concat{0}, rows, like);
+      parts.push_back(out.add(*like.info, like.op, std::array{a, map[g_.in(product, 1)]}, like));
+      for (const Read& r : reads_[product].views)
+        if (r.begin >= c.begin && r.begin < c.end)
+          view_of_[r.view] = {parts.back(), r.begin - c.begin, r.end - r.begin};
+    }
+    const NodeId whole = out.add(Concat{0}, parts, like);
+    return out.nodes[whole].shape == like.shape ? whole : out.add(Reshape{like.shape}, {whole}, like);
+  }
+
+  /// Rows of a chunk that take the place of a view.
+  struct View {
+    NodeId chunk = no_node;
+    Index begin = 0, rows = 0;
+  };
+
+  const Graph& g_;
+  double from_;
+  Notes& notes_;
+  std::vector<std::vector<Chunk>> cuts_;  // by product
+  std::vector<Reads> reads_;
+  std::vector<View> view_of_;
+  std::vector<double> ready_, ready_shared_, below_;  // microseconds; two threads share each kernel
+};
+
+}  // namespace
+
+Graph chunk(const Graph& g, double from_microseconds, Notes& notes) {
+  return Chunker(g, from_microseconds, notes).run();
+}
+
+}  // namespace rw::ir

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <rewind/autograd/compile/options.h>
+#include <rewind/autograd/program/graph.h>
+
+namespace rw::ir {
+
+/// What the passes did, for `explain`.
+struct Notes {
+  std::vector<std::string> lines;     // of batch
+  std::vector<std::string> schedule;  // of schedule
+};
+
+/// Leaves out common subexpressions, computes what is constant, and looks through views of views. Keeps bits.
+Graph simplify(const Graph& g);
+
+/// A slice of an elementwise op becomes the op of slices, where only slices are read: the gates of a cell then have one
+/// shape. Keeps bits.
+Graph push_slices(const Graph& g);
+
+/// Products of one value by several matrices become one by the matrices side by side, and so do sums of products by
+/// such matrices, and the gradients of the matrices. After `batch`, whose pass it is part of. Does
+/// not keep bits.
+Graph widen(const Graph& g, Notes& notes);
+
+/// Products that share their second operand and do not depend on each other become one over stacked rows; sums of
+/// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
+Graph batch(const Graph& g, Notes& notes);
+
+/// A stack of rows whose pieces stand side by side with others in the rows of another stack becomes a slice of that:
+/// products read it where it stands, and nothing is copied. After `batch`, which makes such stacks.
+Graph share_stacks(const Graph& g);
+
+/// Products over the rows of many steps are cut into chunks of steps, where what needs the first rows could begin at
+/// least `from_microseconds` earlier: two layers can then run as a pipeline. Decided by estimated costs alone, whatever
+/// the number of threads. Does not keep bits.
+Graph chunk(const Graph& g, double from_microseconds, Notes& notes);
+
+/// Long sums become running sums, from left to right, that take up each term as soon as it is there: they can then be
+/// part of the kernel that computes the term. Keeps bits.
+Graph split_sums(const Graph& g);
+
+/// Gathers elementwise ops into kernels: sets Node::kernel. Keeps bits.
+Graph fuse(const Graph& g);
+
+/// Operands of f32 products are rounded to bf16, each once. Does not keep bits.
+Graph round_products(const Graph& g);
+/// Throws Error when a function of this real type cannot have the precision that is asked for.
+void check_precision(const CompileOptions& options, DType real, bool has_bf16);
+
+/// Shares the kernels of stretches of the graph among `threads` lanes (Node::lane), where that is estimated to be
+/// quicker than sharing each kernel among the threads, and puts the nodes in the order of their estimated begin. Keeps
+/// bits. List scheduling: the kernel that begins the longest path goes first, to the lane on which it ends first
+/// (Topcuoglu, Hariri, Wu: Performance-effective and low-complexity task scheduling, 2002).
+Graph schedule(const Graph& g, int threads, double from_microseconds, Notes& notes);
+
+/// A value of its own, equal to the input: for results that would otherwise be the caller's memory, and for pieces
+/// that must be neighbours.
+struct Copy {
+  static constexpr std::string_view name = "copy";
+  static constexpr bool strided_inputs = true;
+  static constexpr bool any_dtype = true;
+  Shape infer(std::span<const Shape> in) const { return in[0]; }
+  void eval(std::span<const ConstView> x, View y) const { copy(x[0], y); }
+};
+
+/// All passes that the options ask for, verified one by one.
+Graph optimise(Graph g, const CompileOptions& options, Notes& notes);
+
+}  // namespace rw::ir

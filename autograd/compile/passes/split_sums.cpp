@@ -1,0 +1,60 @@
+#include <rewind/autograd/compile/kernel/kernel.h>
+#include <rewind/autograd/compile/passes/passes.h>
+
+namespace rw::ir {
+namespace {
+
+constexpr std::uint32_t long_sum = 8;
+
+/// A long sum under way: `total` of its first `next` terms.
+struct Sum {
+  NodeId node = no_node, total = no_node;
+  std::uint32_t next = 0;
+};
+
+class Splitter {
+ public:
+  explicit Splitter(const Graph& g) : g_(g), out_(g.like()), map_(g.size(), no_node), waits_(g.size()) {}
+
+  Graph run() {
+    for (NodeId i = 0; i < g_.size(); ++i)
+      if (g_.is<AddN>(i) && g_.nodes[i].inputs > long_sum && fusible(g_, i)) {
+        sums_.push_back({i, no_node, 0});
+        for (NodeId x : g_.in(i)) waits_[x].push_back(static_cast<std::uint32_t>(sums_.size() - 1));
+      }
+    if (sums_.empty()) return g_;
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      if (map_[i] == no_node) {  // else the last of the terms has finished it
+        in_.clear();
+        for (NodeId x : g_.in(i)) in_.push_back(map_[x]);
+        map_[i] = out_.append(g_.nodes[i], in_);
+      }
+      for (std::uint32_t s : waits_[i]) advance(sums_[s]);
+    }
+    for (NodeId o : g_.outputs) out_.outputs.push_back(map_[o]);
+    for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, map_[e.value]});
+    return sorted(out_);
+  }
+
+ private:
+  void advance(Sum& s) {
+    const auto terms = g_.in(s.node);
+    for (; s.next < terms.size() && map_[terms[s.next]] != no_node; ++s.next) {
+      const NodeId term = map_[terms[s.next]];
+      s.total = s.next == 0 ? term : out_.add(AddN{}, {s.total, term}, g_.nodes[s.node]);
+    }
+    if (s.next == terms.size()) map_[s.node] = s.total;
+  }
+
+  const Graph& g_;
+  Graph out_;
+  std::vector<NodeId> map_, in_;
+  std::vector<std::vector<std::uint32_t>> waits_;
+  std::vector<Sum> sums_;
+};
+
+}  // namespace
+
+Graph split_sums(const Graph& g) { return Splitter(g).run(); }
+
+}  // namespace rw::ir

@@ -1,0 +1,229 @@
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/compile/passes/passes.h>
+
+namespace rw::ir {
+namespace {
+
+/// Works on one graph, as the batcher does: `forward_` says what took the place of a node.
+class Widener {
+ public:
+  Widener(const Graph& g, Notes& notes) : g_(g), notes_(notes), uses_(use_counts(g)), old_(g.size()), depth_(old_) {}
+
+  Graph run() {
+    forward_.resize(old_);
+    for (NodeId i = 0; i < old_; ++i) forward_[i] = i;
+    for (NodeId i = 0; i < old_; ++i)
+      for (NodeId x : g_.in(i)) depth_[i] = std::max(depth_[i], depth_[x] + (g_.nodes[x].info->product != nullptr));
+    widen_sums();
+    widen_products();
+    if (!changed_) return std::move(g_);
+    for (NodeId& e : g_.edges) e = resolve(e);
+    for (NodeId& o : g_.outputs) o = resolve(o);
+    for (Effect& e : g_.effects) e.value = resolve(e.value);
+    return sorted(g_);
+  }
+
+ private:
+  using Nodes = std::vector<NodeId>;
+  /// Equal products: op, attributes, and what they share.
+  struct Key {
+    const OpInfo* info;
+    std::uint64_t attributes;
+    NodeId shared;
+    std::uint32_t depth;
+    auto operator<=>(const Key&) const = default;
+  };
+  /// What a set of matrices is multiplied by: how often, and operations.
+  struct Work {
+    double calls = 0, flops = 0;
+  };
+
+  NodeId resolve(NodeId i) const {
+    while (i < forward_.size() && forward_[i] != i) i = forward_[i];
+    return i;
+  }
+  const Shape& shape(NodeId i) const { return g_.nodes[i].shape; }
+  bool is_product(NodeId i) const {
+    return g_.nodes[i].info->product != nullptr && shape(g_.in(i, 1)).rank() == 2 && shape(i).size() > 0;
+  }
+  ProductFact fact(NodeId i) const { return g_.nodes[i].info->product(g_.nodes[i].op); }
+  Key key(NodeId i, NodeId shared, std::uint32_t depth) const {
+    const OpInfo* info = g_.nodes[i].info;
+    return {info, info->attribute_size > 0 ? info->hash(g_.nodes[i].op) : 0, shared, depth};
+  }
+  bool is_leaf(NodeId i) const {
+    while (g_.nodes[i].info->alias != nullptr) i = g_.in(i, 0);
+    return !computes(*g_.nodes[i].info);
+  }
+  NodeId concat(Index axis, const Nodes& pieces, const Node& like) {
+    const auto [at, fresh] = concats_.emplace(std::pair(axis, pieces), no_node);
+    if (fresh) at->second = g_.add(Concat{axis}, pieces, like);
+    return at->second;
+  }
+  Nodes second_operands(const Nodes& group) const {
+    Nodes out;
+    for (NodeId m : group) out.push_back(g_.in(m, 1));
+    return out;
+  }
+
+  // Products by matrices of a's own are summed: a1 b1' + a2 b2' = [a1 a2] [b1 b2]'.
+  void widen_sums() {
+    std::vector<std::pair<NodeId, Nodes>> sums;
+    std::map<Nodes, Work> work;
+    for (NodeId i = 0; i < old_; ++i) {
+      if (!g_.is<AddN>(i)) continue;
+      std::map<Key, Nodes> groups;
+      for (NodeId t : g_.in(i))
+        if (uses_[t] == 1 && is_product(t) && !fact(t).ta && fact(t).tb && is_leaf(g_.in(t, 1)) &&
+            !is_leaf(g_.in(t, 0)))
+          groups[key(t, 0, 0)].push_back(t);
+      for (auto& [unused, group] : groups) {
+        std::sort(group.begin(), group.end(), [&](NodeId a, NodeId b) { return g_.in(a, 1) < g_.in(b, 1); });
+        if (group.size() < 2 || repeats(group)) continue;
+        add_work(group, work[second_operands(group)]);
+        sums.emplace_back(i, group);
+      }
+    }
+    for (const auto& [sum, group] : sums)
+      if (pays(second_operands(group), work[second_operands(group)])) widen_sum(sum, group);
+  }
+  void add_work(const Nodes& group, Work& work) const {
+    work.calls += static_cast<double>(group.size() - 1);
+    for (NodeId m : group) {
+      const Shape& a = shape(g_.in(m, 0));
+      work.flops += 2.0 * static_cast<double>(shape(m).size()) * static_cast<double>(fact(m).ta ? a.rows() : a.cols());
+    }
+  }
+  // Copying the matrices side by side, once a replay, takes about a nanosecond an element; a call saved is some 150,
+  // and a wider product a little faster.
+  bool pays(const Nodes& matrices, const Work& work) const {
+    double elements = 0;
+    for (NodeId b : matrices) elements += static_cast<double>(shape(b).size());
+    return 150 * work.calls + 2e-4 * work.flops > elements;
+  }
+  // Whether two members share their matrix: then they are batched by rows.
+  bool repeats(const Nodes& group) const {
+    for (std::size_t k = 1; k < group.size(); ++k)
+      if (g_.in(group[k], 1) == g_.in(group[k - 1], 1)) return true;
+    return false;
+  }
+
+  void widen_sum(NodeId sum, const Nodes& group) {
+    const Node like = g_.nodes[sum], first = g_.nodes[group[0]];
+    Nodes a;
+    for (NodeId m : group) a.push_back(g_.in(m, 0));
+    Nodes sorted_a(a);
+    std::sort(sorted_a.begin(), sorted_a.end());
+    orders_.emplace(sorted_a, a);
+    const NodeId wide = concat(shape(a[0]).rank() - 1, a, like), matrix = concat(1, second_operands(group), like);
+    Nodes terms{g_.add(*first.info, first.op, std::array{wide, matrix}, first)};
+    for (NodeId t : g_.in(sum))
+      if (std::find(group.begin(), group.end(), t) == group.end()) terms.push_back(t);
+    note(fmt::format("{} products that are summed, by matrices side by side: one with {} columns", group.size(),
+                     shape(wide).cols()));
+    changed_ = true;
+    forward_[sum] = terms.size() == 1 ? terms[0] : g_.add(AddN{}, terms, like);
+  }
+
+  // Products of one value: a b1, a b2 = a [b1 b2]. Equal depth, in products, means that none waits for another, however
+  // many groups become one product each.
+  void widen_products() {
+    std::map<Key, Nodes> groups;
+    std::map<Nodes, Work> work;
+    for (NodeId i = 0; i < old_; ++i)
+      if (forward_[i] == i && is_product(i)) groups[key(i, g_.in(i, 0), depth_[i])].push_back(i);
+    for (auto& [unused, group] : groups) {
+      std::sort(group.begin(), group.end(), [&](NodeId a, NodeId b) { return g_.in(a, 1) < g_.in(b, 1); });
+      if (group.size() > 1) add_work(group, work[second_operands(group)]);
+    }
+    for (auto& [unused, group] : groups) {
+      if (group.size() < 2 || repeats(group)) continue;
+      const bool leaves = std::all_of(group.begin(), group.end(), [&](NodeId m) { return is_leaf(g_.in(m, 1)); });
+      if (leaves ? pays(second_operands(group), work[second_operands(group)]) : stand_side_by_side(group)) widen(group);
+    }
+  }
+  // Gradients of matrices: their second operands, or the rows of those, stand side by side already.
+  bool stand_side_by_side(const Nodes& group) const {
+    if (!fact(group[0]).ta || fact(group[0]).tb) return false;
+    const Nodes b = second_operands(group);
+    for (NodeId x : b) {
+      if (stacked(x) != stacked(b[0]) || g_.nodes[x].inputs != g_.nodes[b[0]].inputs) return false;
+      for (std::uint32_t k = 0; stacked(x) && k < g_.nodes[x].inputs; ++k)
+        if (shape(g_.in(x, k)).rank() != 2 || shape(g_.in(x, k))[0] != shape(g_.in(b[0], k))[0]) return false;
+    }
+    return !order_of(group).empty();
+  }
+  // The members in the order in which the last or first rows of their second operands stand already.
+  Nodes order_of(const Nodes& group) const {
+    for (const bool last : {true, false}) {
+      Nodes rows;
+      for (NodeId m : group) {
+        const NodeId b = g_.in(m, 1);
+        rows.push_back(stacked(b) ? g_.in(b, last ? g_.nodes[b].inputs - 1 : 0) : b);
+      }
+      Nodes sorted_rows(rows);
+      std::sort(sorted_rows.begin(), sorted_rows.end());
+      const auto known = orders_.find(sorted_rows);
+      if (known == orders_.end()) continue;
+      Nodes out;
+      for (NodeId row : known->second)
+        out.push_back(group[static_cast<std::size_t>(std::find(rows.begin(), rows.end(), row) - rows.begin())]);
+      return out;
+    }
+    return {};
+  }
+  bool stacked(NodeId x) const { return g_.is<Concat>(x) && g_.op<Concat>(x).axis == 0; }
+
+  // [b1 b2], of stacks the stack of [b1 b2].
+  NodeId side_by_side(const Nodes& b, const Node& like) {
+    if (!stacked(b[0]) || is_leaf(b[0])) return concat(1, b, like);
+    Nodes rows;
+    for (std::uint32_t k = 0; k < g_.nodes[b[0]].inputs; ++k) {
+      Nodes pieces;
+      for (NodeId x : b) pieces.push_back(g_.in(x, k));
+      rows.push_back(concat(1, pieces, like));
+    }
+    return concat(0, rows, like);
+  }
+
+  void widen(Nodes group) {
+    if (const Nodes known = order_of(group); !known.empty()) group = known;
+    const Node first = g_.nodes[group[0]];
+    const bool tb = fact(group[0]).tb;
+    const Nodes b = second_operands(group);
+    const NodeId matrix = tb ? concat(0, b, first) : side_by_side(b, first);
+    const NodeId whole = g_.add(*first.info, first.op, std::array{g_.in(group[0], 0), matrix}, first);
+    note(fmt::format("{} products of one value: one with {} columns", group.size(), shape(whole).cols()));
+    changed_ = true;
+    Index at = 0;
+    for (NodeId m : group) {
+      const Index cols = shape(m).cols();
+      forward_[m] = g_.add(Slice{shape(m).rank() - 1, at, cols}, {whole}, Node(g_.nodes[m]));
+      at += cols;
+    }
+  }
+
+  void note(const std::string& line) {
+    if (std::find(notes_.lines.begin(), notes_.lines.end(), line) == notes_.lines.end()) notes_.lines.push_back(line);
+  }
+
+  Graph g_;
+  Notes& notes_;
+  std::vector<std::uint32_t> uses_;
+  NodeId old_;
+  std::vector<std::uint32_t> depth_;  // products before a node
+  std::vector<NodeId> forward_;
+  std::map<std::pair<Index, Nodes>, NodeId> concats_;
+  std::map<Nodes, Nodes> orders_;  // of values that stand side by side
+  bool changed_ = false;
+};
+
+}  // namespace
+
+Graph widen(const Graph& g, Notes& notes) { return Widener(g, notes).run(); }
+
+}  // namespace rw::ir

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rewind/autograd/compile/kernel/kernel.h>
+#include <rewind/autograd/compile/memory/layout.h>
+#include <rewind/autograd/compile/plan/lanes.h>
+#include <rewind/core/gemm/bf16.h>
+
+namespace rw::ir {
+
+/// A graph ready to run: steps whose pointers are resolved, and one arena. A replay takes nothing from the heap.
+class Plan {
+ public:
+  /// `g` is sorted; its store is shared.
+  Plan(Graph g, const CompileOptions& options);
+  ~Plan();
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ.
+  void replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
+  /// The results; they stand in the plan's memory until the next replay.
+  std::size_t outputs() const { return graph_.outputs.size(); }
+  ConstView output(std::size_t i) const;
+
+  const Graph& graph() const { return graph_; }
+  /// Bytes of the arena and of packed matrices.
+  std::size_t memory() const { return layout_.arena + packed_bytes_; }
+
+  enum class Kind : std::uint8_t { generic, product, kernel, copy, pack };
+  /// One thing to do. `pointer` is the first of its pointers.
+  struct Step {
+    Kind kind = Kind::generic;
+    std::uint32_t index = 0;    // in the list of its kind
+    std::uint32_t pointer = 0;  // inputs, then the output
+    NodeId node = no_node;
+    std::uint32_t lane = 0;  // see Node::lane
+  };
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
+  std::size_t programs() const { return programs_.size(); }
+  const Program& program(const Step& step) const { return programs_[calls_[step.index]]; }
+  /// While set, each step adds its time in seconds to times[step].
+  void measure(std::vector<double>* times) { times_ = times; }
+
+ private:
+  struct Generic {
+    const OpInfo* info;
+    const void* op;
+    std::uint32_t first, inputs;  // of views_; the output comes last
+  };
+  struct Product {
+    bool ta = false, tb = false, add = false;
+    DType dtype = DType::f32;
+    Index m = 0, n = 0, k = 0, lda = 0, ldb = 0, ldc = 0;
+    const float* packed = nullptr;
+    detail::Bf16Product* bf16 = nullptr;  // in place of all else
+  };
+  struct Pack {
+    bool tb = false;
+    Index k = 0, n = 0, ldb = 0;
+    float* to = nullptr;
+    detail::Bf16Product* bf16 = nullptr;  // in place of all else
+    // What was packed last: the numbers of a parameter that nobody has edited since are packed already.
+    const Parameter::Data* parameter = nullptr;
+    const void* from = nullptr;
+    std::uint64_t version = 0;
+    bool is_known(const void* data);
+  };
+  // Where a pointer comes from, for those that may change from replay to replay.
+  struct Patch {
+    std::uint32_t pointer;
+    std::size_t offset;
+  };
+  struct Bound {
+    const void* data = nullptr;
+    std::vector<Patch> patches;
+    Array staging;  // a copy, when the caller's numbers cannot be used where they are
+    std::uint64_t version = 0;
+  };
+  friend class Lowering;
+
+  void* address(const Place& place, DType dtype) const;
+  void bind(Bound& bound, const void* data);
+  void bind_input(std::size_t i, ConstView value);
+  void bind_parameter(std::size_t i);
+  bool in_arena(const void* p) const;
+  void run(const Step& step);
+  void run_all();
+  void run_generic(const Step& step);
+  void commit();
+  ConstView value_of(NodeId id) const;
+
+  Graph graph_;
+  Layout layout_;
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  std::unique_ptr<std::byte[], Free> arena_;
+  std::vector<Step> steps_;
+  /// Steps [begin, end), in lanes or, without any, one by one.
+  struct Run {
+    std::uint32_t begin, end;
+    std::unique_ptr<Lanes> lanes;
+  };
+  std::vector<Run> runs_;
+  std::vector<void*> pointers_;
+  std::vector<Index> strides_;  // by pointer
+  std::vector<Generic> generics_;
+  std::vector<ConstView> views_;
+  std::vector<Product> products_;
+  std::vector<Pack> packs_;
+  std::vector<std::unique_ptr<std::byte[], Free>> packed_;
+  std::vector<std::unique_ptr<detail::Bf16Product>> bf16_products_;
+  std::vector<Program> programs_;
+  std::vector<std::uint32_t> calls_;  // program of each kernel step
+  std::vector<Bound> inputs_, parameters_, gradients_;
+  std::vector<bool> direct_;  // by effect: a product has added it already
+  Bound key_;
+  std::int32_t key_words_[4] = {};
+  std::vector<double>* times_ = nullptr;
+  std::size_t packed_bytes_ = 0;
+};
+
+}  // namespace rw::ir

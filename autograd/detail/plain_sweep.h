@@ -1,0 +1,77 @@
+#pragma once
+
+// The sweep of a plain backward. Internal to autograd/: use backward.
+
+#include <rewind/autograd/detail/sweep.h>
+
+namespace rw::detail {
+
+inline std::size_t bytes_of(const Node& n) { return bytes_of(n.shape, n.dtype); }
+
+/// Gradients as numbers: each node's lives from its first contribution until its own rule has run. Elementwise rules
+/// are one loop an input; other rules record their ops lazily, and only what is added is computed, straight into the
+/// gradient.
+class PlainSweep final : public Sweep {
+ public:
+  PlainSweep(TapeData& tape, const BackwardOptions& options, LeafSums* sums = nullptr)
+      : Sweep(tape), options_(options), sums_(sums) {
+    tape_.forget_gradients(0);
+    tape_.gradients.assign(tape_.nodes.size(), nullptr);
+  }
+  ~PlainSweep() override { tape_.lazy = tape_.in_rule = false; }
+
+  void run(NodeId root);
+  void seed(NodeId root);
+  void seed(const Seed& seed);
+  void lend_sums();
+  void take_sums_back();
+  void commit(Gradients* into);
+  void forget_leaves();
+
+  void add(NodeId to, Tensor g) override;
+  void add_slice(NodeId to, Tensor g, int axis, Index start) override;
+
+ private:
+  void fetch_ahead(NodeId id) const;
+  void generic_rule(NodeId id);
+  bool plain_elementwise_rule(NodeId id);
+  std::size_t heir_of(NodeId id) const;
+  void bequeath(NodeId from, NodeId to);
+  void slice_rule(NodeId id);
+  void reshape_rule(NodeId id);
+  void stretched_input(NodeId id, std::size_t input, std::span<const ConstView> x);
+  void add_summed(NodeId to, ConstView g);
+  void add_to(NodeId to, ConstView g);
+  void add_part(NodeId to, ConstView part, Index axis, Index start);
+  void elementwise_rule(NodeId id);
+  void elementwise_input(NodeId id, std::size_t input, std::span<const ConstView> x);
+  void compute_below(NodeId id);
+  void pin_viewed(NodeId root);
+  void release_value(NodeId id);
+
+  bool keeps_gradient(NodeId id) const {
+    const Node& n = tape_.nodes[id];
+    return options_.keep_grads || n.keep || n.role == Role::input;
+  }
+  View gradient(NodeId id) {
+    return contiguous_view(tape_.gradients[id], tape_.nodes[id].shape, tape_.nodes[id].dtype);
+  }
+  bool fresh(NodeId id) {
+    if (tape_.gradients[id] != nullptr) return false;
+    const Node& n = tape_.nodes[id];
+    tape_.gradients[id] = sums_ != nullptr && n.role == Role::parameter ? new_sum(n) : tape_.blocks.take(bytes_of(n));
+    return true;
+  }
+  void* new_sum(const Node& leaf) {
+    return sums_->try_emplace(tape_.leaves[leaf.parameter].parameter, leaf.shape, leaf.dtype).first->second.view().data;
+  }
+  void give(NodeId id) {
+    tape_.blocks.give(tape_.gradients[id], bytes_of(tape_.nodes[id]));
+    tape_.gradients[id] = nullptr;
+  }
+
+  const BackwardOptions& options_;
+  LeafSums* sums_;
+};
+
+}  // namespace rw::detail

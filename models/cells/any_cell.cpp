@@ -1,0 +1,163 @@
+#include <array>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <rewind/models/cells/any_cell.h>
+#include <rewind/models/cells/choices.h>
+#include <rewind/models/cells/context.h>
+#include <rewind/models/cells/gru.h>
+#include <rewind/models/cells/jordan.h>
+#include <rewind/models/cells/learned_start.h>
+#include <rewind/models/cells/lstm.h>
+#include <rewind/models/cells/mgu.h>
+#include <rewind/models/cells/rnn.h>
+#include <rewind/models/cells/variational_dropout.h>
+#include <rewind/models/cells/zoneout.h>
+
+namespace rw {
+namespace {
+
+using detail::CellChoices;
+using Names = std::span<const std::string_view>;
+
+struct Kind {
+  std::string_view name;
+  Names options;
+  AnyCell (*make)(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& choices);
+};
+
+template <class Options>
+Options own_options(const AnyCellOptions& from, Options options) {
+  options.bias = from.bias;
+  options.weights = from.weights;
+  options.recurrent = from.recurrent;
+  options.biases = from.biases;
+  return options;
+}
+
+constexpr std::string_view lstm_options[] = {"1997", "coupled", "peepholes", "all-peepholes", "projection=", "norm"};
+
+AnyCell make_lstm(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  LstmOptions o = own_options<LstmOptions>(options, {.forget_gate = !c.has("1997"),
+                                                     .coupled = c.has("coupled"),
+                                                     .projection = c.count("projection"),
+                                                     .layer_norm = c.has("norm")});
+  if (o.forget_gate) o.forget_bias = options.forget_bias;
+  if (c.has("peepholes")) o.peepholes = LstmOptions::Peepholes::gates;
+  if (c.has("all-peepholes")) o.peepholes = LstmOptions::Peepholes::all;
+  return AnyCell(LstmCell(in, hidden, rng, o));
+}
+
+constexpr std::string_view gru_options[] = {"before", "takes"};
+
+AnyCell make_gru(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  GruOptions o = own_options<GruOptions>(options, {});
+  if (c.has("before") || c.name() == "gru-before") o.reset = GruOptions::Reset::before;
+  if (c.has("takes")) o.update = GruOptions::Update::takes;
+  return AnyCell(GruCell(in, hidden, rng, o));
+}
+
+AnyCell make_mgu(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
+  return AnyCell(MguCell(in, hidden, rng, own_options<CellOptions>(options, {})));
+}
+
+constexpr std::string_view rnn_options[] = {"relu"};
+
+AnyCell make_rnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  RnnOptions o = own_options<RnnOptions>(options, {});
+  if (c.has("relu") || c.name() == "rnn-relu") o.activation = RnnOptions::Activation::relu;
+  return AnyCell(RnnCell(in, hidden, rng, o));
+}
+
+AnyCell make_irnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
+  RnnOptions o = RnnOptions::irnn();
+  o.bias = options.bias;
+  o.biases = options.biases;
+  return AnyCell(RnnCell(in, hidden, rng, o));
+}
+
+constexpr std::string_view jordan_options[] = {"tanh", "sigmoid"};
+
+AnyCell make_jordan(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  JordanOptions o = own_options<JordanOptions>(options, {});
+  if (c.has("tanh")) o.output = JordanOptions::Output::tanh;
+  if (c.has("sigmoid")) o.output = JordanOptions::Output::sigmoid;
+  return AnyCell(JordanCell(in, hidden, hidden, rng, o));
+}
+
+constexpr std::string_view context_options[] = {"decay="};
+
+AnyCell make_context(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  return AnyCell(
+      ContextCell(in, hidden, hidden, rng, own_options<ContextOptions>(options, {.decay = c.number("decay")})));
+}
+
+constexpr std::array<Kind, 9> kinds{{{"lstm", lstm_options, make_lstm},
+                                     {"gru", gru_options, make_gru},
+                                     {"gru-before", Names(gru_options).subspan(1), make_gru},
+                                     {"mgu", {}, make_mgu},
+                                     {"rnn", rnn_options, make_rnn},
+                                     {"rnn-relu", {}, make_rnn},
+                                     {"irnn", {}, make_irnn},
+                                     {"jordan", jordan_options, make_jordan},
+                                     {"context", context_options, make_context}}};
+
+constexpr std::string_view shared_options[] = {"nobias", "drop-x=", "drop-h=", "zoneout=", "learned"};
+
+AnyCell wrapped(AnyCell cell, const AnyCellOptions& options, const CellChoices& c) {
+  const VariationalDropoutOptions drop{
+      .input = c.number("drop-x"), .recurrent = c.number("drop-h"), .key = options.key};
+  if (drop.input != 0 || drop.recurrent != 0) cell = AnyCell(VariationalDropout(std::move(cell), drop));
+  if (const std::vector<double> rates = c.numbers("zoneout"); !rates.empty())
+    cell = AnyCell(Zoneout(std::move(cell), rates));
+  if (c.has("learned")) cell = AnyCell(LearnedStart(std::move(cell)));
+  return cell;
+}
+
+const Kind& checked_kind(const CellChoices& choices) {
+  for (const Kind& kind : kinds) {
+    if (kind.name != choices.name()) continue;
+    choices.check(kind.options, shared_options);
+    return kind;
+  }
+  throw Error(fmt::format("no cell '{}'; there are: {}", choices.name(), detail::listed(cell_names())));
+}
+
+}  // namespace
+
+std::span<const std::string_view> cell_names() {
+  static constexpr auto names = [] {
+    std::array<std::string_view, kinds.size()> all;
+    for (std::size_t i = 0; i < kinds.size(); ++i) all[i] = kinds[i].name;
+    return all;
+  }();
+  return names;
+}
+
+std::string cells_with_options() {
+  const auto options = [](Names names) {
+    std::string text;
+    for (std::string_view name : names) text += (text.empty() ? "+" : " +") + std::string(name);
+    return text;
+  };
+  std::string all;
+  for (const Kind& kind : kinds) {
+    all += (all.empty() ? "" : ", ") + std::string(kind.name);
+    if (!kind.options.empty()) all += " (" + options(kind.options) + ")";
+  }
+  return all + "; any with " + options(shared_options);
+}
+
+AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const AnyCellOptions& options) {
+  const CellChoices choices(name);
+  const Kind& kind = checked_kind(choices);
+  AnyCellOptions own = options;
+  if (choices.has("nobias")) own.bias = Bias::none;
+  return wrapped(kind.make(in, hidden, rng, own, choices), own, choices);
+}
+
+void check_cell_name(std::string_view name) { checked_kind(CellChoices(name)); }
+
+}  // namespace rw

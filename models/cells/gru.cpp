@@ -1,0 +1,40 @@
+#include <rewind/models/cells/gru.h>
+#include <rewind/ops/activation.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/matmul.h>
+#include <rewind/ops/view.h>
+
+namespace rw {
+
+GruCell::GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options)
+    : GatedCell("gru", {.in = in, .hidden = hidden, .gates = 3, .fed_back = hidden}, rng, common_options(options)),
+      options_(options) {}
+
+GruCell::Step GruCell::step_gates(Tensor xw, const State& s, Tensor seen) const {
+  const Gates gates = options_.reset == GruOptions::Reset::after ? reset_after(xw, seen) : reset_before(xw, seen);
+  const auto& [r, z, n] = gates;
+  if (options_.update == GruOptions::Update::keeps) return {{n + z * (s.h - n)}, gates};
+  return {{s.h + z * (n - s.h)}, gates};
+}
+
+GruCell::Gates GruCell::reset_after(Tensor xw, Tensor h) const {
+  const Index H = hidden_;
+  const Tensor hr = recur(h);
+  const auto [r, z] = split<2>(sigmoid(slice(xw, -1, 0, 2 * H) + slice(hr, -1, 0, 2 * H)));
+  return {r, z, tanh(slice(xw, -1, 2 * H, H) + r * slice(hr, -1, 2 * H, H))};
+}
+
+GruCell::Gates GruCell::reset_before(Tensor xw, Tensor h) const {
+  const Index H = hidden_;
+  const Tensor R = h.tape().leaf(R_);
+  const Tensor xb = br_ != nullptr ? xw + *br_ : xw;
+  const auto [r, z] = split<2>(sigmoid(slice(xb, -1, 0, 2 * H) + matmul(h, slice(R, -1, 0, 2 * H))));
+  return {r, z, tanh(slice(xb, -1, 2 * H, H) + matmul(r * h, slice(R, -1, 2 * H, H)))};
+}
+
+GruCell GruCell::clone() const {
+  Rng unused(0);
+  return cloned(GruCell(in_, hidden_, unused, options_), *this);
+}
+
+}  // namespace rw

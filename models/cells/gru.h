@@ -1,0 +1,70 @@
+#pragma once
+
+#include <array>
+
+#include <rewind/models/cells/cell.h>
+
+namespace rw {
+
+struct GruOptions {
+  // See CellOptions.
+  Bias bias = Bias::one;
+  Init weights = Init::glorot();
+  Init recurrent = Init::orthogonal();
+  Init biases = Init::constant(0);
+  /// Where the reset gate acts: after the recurrent product (PyTorch, cuDNN; one recurrent product a step), or before
+  /// it (Cho et al., 2014; two products).
+  enum class Reset { after, before };
+  Reset reset = Reset::after;
+  /// What an open update gate does: keep the old state (PyTorch, cuDNN, oneDNN; Cho et al., 2014), or take the new one
+  /// (Chung et al., 2014, and many lectures).
+  enum class Update { keeps, takes };
+  Update update = Update::keeps;
+};
+
+/// Gated recurrent unit (Cho et al., 2014):
+///
+///     r = sigmoid(x Wr + h(t-1) Rr + br)                      reset gate
+///     z = sigmoid(x Wz + h(t-1) Rz + bz)                      update gate
+///     n = tanh(x Wn + bn + r * (h(t-1) Rn + b'n))             candidate, reset after the product
+///     n = tanh(x Wn + bn + (r * h(t-1)) Rn + b'n)             or before it
+///     h(t) = (1 - z) * n + z * h(t-1)                         update gate keeps the old state
+///     h(t) = z * n + (1 - z) * h(t-1)                         or takes the new one
+///
+/// The recurrent biases b' exist with `Bias::two`; PyTorch and cuDNN have them. W = [Wr Wz Wn] side by side, and R and
+/// the biases alike: the gate order of PyTorch.
+class GruCell : public GatedCell {
+ public:
+  struct State {
+    Tensor h;  // [N, H]
+  };
+  struct Gates {
+    Tensor r, z, n;  // [N, H]
+    static constexpr std::array<std::string_view, 3> names{"r", "z", "n"};
+  };
+  using Step = StepWithGates<State, Gates>;
+
+  /// Throws Error for sizes below 1.
+  GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options = {});
+
+  State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
+  /// x [N, in], or indices [N], each standing for a one-hot row.
+  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
+  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
+  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.h); }
+  /// The same, `seen` in the place of h in the products with R.
+  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+
+  const GruOptions& options() const { return options_; }
+  GruCell clone() const;
+
+ private:
+  Gates reset_after(Tensor xw, Tensor h) const;
+  Gates reset_before(Tensor xw, Tensor h) const;
+
+  GruOptions options_;
+};
+
+static_assert(ProjectedCell<GruCell> && CellWithGates<GruCell>);
+
+}  // namespace rw

@@ -1,0 +1,33 @@
+#include <rewind/models/cells/jordan.h>
+#include <rewind/models/sizes.h>
+#include <rewind/ops/activation.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/matmul.h>
+
+namespace rw {
+
+JordanCell::JordanCell(Index in, Index hidden, Index out, Rng& rng, const JordanOptions& options)
+    : GatedCell("jordan",
+                {.in = in, .hidden = hidden, .gates = 1, .fed_back = detail::checked_size("jordan", "output", out)},
+                rng, common_options(options)),
+      options_(options),
+      V_(param("V", options.weights(rng, hidden, out))),
+      d_(options.bias == Bias::none ? nullptr : &param("d", options.biases(rng, 1, out).reshaped({out}))) {}
+
+JordanCell::Step JordanCell::step_gates(Tensor xw, const State&, Tensor seen) const {
+  const Tensor h = tanh(xw + recur(seen));
+  const Tensor a = biased(matmul(h, V_), d_);
+  switch (options_.output) {
+    case JordanOptions::Output::tanh: return {{tanh(a)}, {h}};
+    case JordanOptions::Output::sigmoid: return {{sigmoid(a)}, {h}};
+    case JordanOptions::Output::identity: break;
+  }
+  return {{a}, {h}};
+}
+
+JordanCell JordanCell::clone() const {
+  Rng unused(0);
+  return cloned(JordanCell(in_, hidden_, out(), unused, options_), *this);
+}
+
+}  // namespace rw

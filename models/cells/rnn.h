@@ -1,0 +1,60 @@
+#pragma once
+
+#include <array>
+
+#include <rewind/models/cells/cell.h>
+
+namespace rw {
+
+struct RnnOptions {
+  // See CellOptions.
+  Bias bias = Bias::one;
+  Init weights = Init::glorot();
+  Init recurrent = Init::orthogonal();
+  Init biases = Init::constant(0);
+  enum class Activation { tanh, relu };
+  Activation activation = Activation::tanh;
+
+  /// relu and recurrent weights that start as the identity, the others near 0 (Le, Jaitly and Hinton, 2015).
+  static RnnOptions irnn(double scale = 1) {
+    return {.weights = Init::normal(0.001), .recurrent = Init::identity(scale), .activation = Activation::relu};
+  }
+};
+
+/// Simple recurrent network (Elman, 1990):
+///
+///     h(t) = tanh(x W + h(t-1) R + b)
+///
+/// or relu in place of tanh, best with R starting as the identity (`RnnOptions::irnn()`). With two biases br is added
+/// to h R. There are no gates.
+class RnnCell : public GatedCell {
+ public:
+  struct State {
+    Tensor h;  // [N, H]
+  };
+  struct Gates {
+    static constexpr std::array<std::string_view, 0> names{};
+  };
+  using Step = StepWithGates<State, Gates>;
+
+  /// Throws Error for sizes below 1.
+  RnnCell(Index in, Index hidden, Rng& rng, const RnnOptions& options = {});
+
+  State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
+  /// x [N, in], or indices [N], each standing for a one-hot row.
+  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
+  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
+  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.h); }
+  /// The same, `seen` in the place of h in the product with R.
+  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+
+  const RnnOptions& options() const { return options_; }
+  RnnCell clone() const;
+
+ private:
+  RnnOptions options_;
+};
+
+static_assert(ProjectedCell<RnnCell> && CellWithGates<RnnCell>);
+
+}  // namespace rw

@@ -1,0 +1,92 @@
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include <rewind/core/error.h>
+#include <rewind/models/optim/clip.h>
+
+namespace rw {
+namespace {
+
+template <class F>
+void for_each_gradient(std::span<const NamedParameter> parameters, F&& f) {
+  for (const NamedParameter& p : parameters) {
+    if (p.parameter->frozen()) continue;
+    visit_real(p.parameter->dtype(), [&]<class T>() { f(p.name, p.parameter->grad().span<T>()); });
+  }
+}
+
+// The sum runs over 8 interleaved lanes: the order is fixed, and it becomes vector code.
+template <class T>
+double sum_of_squares(std::span<const T> x, double scale) {
+  double lane[8] = {};
+  std::size_t i = 0;
+  for (; i + 8 <= x.size(); i += 8)
+    for (std::size_t k = 0; k < 8; ++k) {
+      const double v = static_cast<double>(x[i + k]) * scale;
+      lane[k] += v * v;
+    }
+  for (; i < x.size(); ++i) {
+    const double v = static_cast<double>(x[i]) * scale;
+    lane[i % 8] += v * v;
+  }
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+double total(std::span<const NamedParameter> parameters, double scale) {
+  double sum = 0;
+  for_each_gradient(parameters,
+                    [&]<class T>(const std::string&, std::span<T> g) { sum += sum_of_squares<T>(g, scale); });
+  return sum;
+}
+
+double largest(std::span<const NamedParameter> parameters) {
+  double most = 0;
+  for_each_gradient(parameters, [&]<class T>(const std::string& name, std::span<T> g) {
+    for (const T x : g) {
+      if (!std::isfinite(x)) throw Error("the gradient of '" + name + "' is " + (std::isnan(x) ? "nan" : "infinite"));
+      most = std::max(most, std::abs(static_cast<double>(x)));
+    }
+  });
+  return most;
+}
+
+}  // namespace
+
+double grad_norm(std::span<const NamedParameter> parameters) {
+  const double sum = total(parameters, 1);
+  if (sum > 1e-200 && sum < 1e200) return std::sqrt(sum);
+  const double most = largest(parameters);  // throws when it is not a number; else the squares over- or underflow
+  return most > 0 ? most * std::sqrt(total(parameters, 1 / most)) : 0;
+}
+
+double clip_grad_norm(std::span<const NamedParameter> parameters, double max_norm) {
+  if (!(max_norm > 0)) throw Error(fmt::format("clip_grad_norm: the largest norm must be above 0, not {}", max_norm));
+  const double norm = grad_norm(parameters);
+  if (norm > max_norm) {
+    const double scale = max_norm / norm;
+    for_each_gradient(parameters, [&]<class T>(const std::string&, std::span<T> g) {
+      for (T& x : g) x = static_cast<T>(static_cast<double>(x) * scale);
+    });
+  }
+  return norm;
+}
+
+double clip_grad_value(std::span<const NamedParameter> parameters, double limit) {
+  if (!(limit > 0)) throw Error(fmt::format("clip_grad_value: the limit must be above 0, not {}", limit));
+  const double norm = grad_norm(parameters);
+  for_each_gradient(parameters, [&]<class T>(const std::string&, std::span<T> g) {
+    const T most = static_cast<T>(limit);
+    for (T& x : g) x = x > most ? most : x < -most ? -most : x;
+  });
+  return norm;
+}
+
+void mean_over_uses(std::span<const NamedParameter> parameters, Index uses) {
+  if (uses < 1) throw Error("mean_over_uses: a weight is used at least once, not " + std::to_string(uses) + " times");
+  for_each_gradient(parameters, [&]<class T>(const std::string&, std::span<T> g) {
+    for (T& x : g) x /= static_cast<T>(uses);
+  });
+}
+
+}  // namespace rw

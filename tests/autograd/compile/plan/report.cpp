@@ -1,0 +1,84 @@
+#include <sstream>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/compile/compile.h>
+#include <rewind/ops/ops.h>
+
+#include "../agree.h"
+#include "../hand_lstm.h"
+
+namespace rw {
+namespace {
+
+using namespace rw::test;
+
+TEST_CASE("profile is a table by kernel: time, share, how often, rate, bytes, and the scope") {
+  HandLstm lstm(64, 128);  // large enough: the table rounds to a tenth of a microsecond
+  const Array x = random_array(Shape{5, 32, 64}, 1);
+  auto step = compile(
+      [&](Tape& tape, Tensor in) {
+        const Scope scope(tape, "cell");
+        const Tensor zero = tape.constant(0, Shape{32, 128});
+        const Tensor loss = sum_of_h(lstm.unroll(in, {zero, zero}));
+        backward(loss);
+        return loss;
+      },
+      x);
+  step(x);
+  std::istringstream table(step.profile(2));
+  std::string line;
+  std::getline(table, line);
+  for (const char* column : {"us", "share", "times", "GFLOP/s", "MB", "what, where"})
+    CHECK(line.find(column) != std::string::npos);
+  int products = 0, kernels = 0;
+  double time = 0, share = 0, all = 0;
+  while (std::getline(table, line)) {
+    CAPTURE(line);
+    std::istringstream fields(line);
+    double us = 0, rate = 0, megabytes = 0;
+    int times = 0;
+    char percent = 0;
+    double part = 0;
+    std::string what, last = line.substr(line.size() - 6);
+    REQUIRE(static_cast<bool>(fields >> us));
+    if (last == "in all") {
+      all = us;
+      continue;
+    }
+    REQUIRE(static_cast<bool>(fields >> part >> percent >> times >> rate >> megabytes >> what));
+    CHECK(percent == '%');
+    CHECK(times > 0);
+    time += us;
+    share += part;
+    products += what == "matmul" ? times : 0;
+    kernels += what == "kernel" ? times : 0;
+    const bool in_scope = line.find(", cell") != std::string::npos;
+    if (what == "matmul" || what == "kernel") CHECK(in_scope);
+  }
+  CHECK(products == products_of(step));
+  CHECK(kernels == static_cast<int>(step.kernels()));
+  CHECK(share == doctest::Approx(100).epsilon(0.02));
+  CHECK(time == doctest::Approx(all).epsilon(0.02));
+}
+
+TEST_CASE("explain lists a copy where two concatenations want a value, and what it is") {
+  const Array x = random_array(Shape{3, 40}, 1);
+  auto f = compile(
+      [](Tape&, Tensor in) {
+        const Tensor a = tanh(in);
+        return std::pair(concat({a, sigmoid(in)}, 1), concat({a, exp(in)}, 1));
+      },
+      x);
+  f(x);
+  const std::string said = f.explain();
+  CHECK(said.find("1 copies") != std::string::npos);
+  CHECK(said.find("copied: [tanh] (3, 40) into [concat] (3, 80): it stands elsewhere already") != std::string::npos);
+  CHECK(f.profile().find("copy for concat (3, 80)") != std::string::npos);
+  auto free = compile([](Tape&, Tensor in) { return concat({tanh(in), sigmoid(in)}, 1); }, x);
+  CHECK(free.explain().find("0 copies") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace rw

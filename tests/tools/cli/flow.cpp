@@ -1,0 +1,42 @@
+#include <string>
+
+#include <doctest/doctest.h>
+
+#ifdef REWIND_HAS_COMMAND
+
+#include "run.h"
+
+TEST_CASE("rewind flow compares cells") {
+  if (std::system("command -v gnuplot >/dev/null 2>&1") != 0) {
+    MESSAGE("skipped: needs gnuplot");
+    return;
+  }
+  Command flow{"flow"};
+  REQUIRE(flow("--cell rnn,rnn-relu:3,lstm,gru --steps 20 --hidden 8") == 0);
+  CHECK(flow.out.find("vanishing") != std::string::npos);
+  CHECK(flow.out.find("exploding") != std::string::npos);
+  const std::string csv = flow.scratch.read("flow.csv"), svg = flow.scratch.read("flow.svg");
+  for (const char* part : {"rnn-relu:3,carried,,0,", "lstm,contribution,W,20,", "gru,saturated_high,sigmoid 1,1,",
+                           "rnn,loss_gradient,,20,", "rnn,step_jacobian,,1,", "rnn,singular_value,"})
+    CHECK_MESSAGE(csv.find(part) != std::string::npos, part);
+  CHECK(svg.find("</svg>") != std::string::npos);
+  CHECK(svg.find("time step t") != std::string::npos);
+}
+
+TEST_CASE("rewind flow says what is wrong, and keeps what was there") {
+  Command flow{"flow"};
+  const auto fails = [&](const std::string& arguments, const std::string& part, const std::string& environment = "") {
+    CHECK(flow(arguments, environment) != 0);
+    CHECK_MESSAGE(flow.err.find(part) != std::string::npos, flow.err);
+  };
+  fails("--steps 0", "--steps is 0");
+  fails("--cell rnn:big", "gain");
+  fails("--cell transformer", "lstm");
+  fails("--steps 3 --csv /no/such/folder/x.csv", "cannot write /no/such/folder/x.csv");
+  flow.scratch.write("old.svg", "old");
+  fails("--steps 3 --svg old.svg", "gnuplot is not installed", "PATH=/none");
+  CHECK(flow.scratch.read("old.svg") == "old");
+  CHECK(flow.scratch.has("flow.csv"));
+}
+
+#endif

@@ -1,0 +1,95 @@
+#include <cmath>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include <rewind/tools/gradcheck/gradcheck.h>
+
+namespace rw {
+namespace {
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\')
+      out += fmt::format("\\{}", c);
+    else if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else
+      out += c;
+  }
+  return out + "\"";
+}
+
+// JSON has no infinity and no nan.
+std::string number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
+
+std::string list(const std::vector<std::string>& items) { return fmt::format("[{}]", fmt::join(items, ", ")); }
+
+template <class Items, class F>
+std::string list(const Items& items, F&& text) {
+  std::vector<std::string> out;
+  for (const auto& item : items) out.push_back(text(item));
+  return list(out);
+}
+
+std::string json_of(const GradParameter& p) {
+  std::string counts;
+  for (int v = 0; v < verdicts; ++v)
+    counts += fmt::format("{}{}: {}", v == 0 ? "" : ", ", quoted(name_of(static_cast<Verdict>(v))),
+                          p.count(static_cast<Verdict>(v)));
+  return fmt::format(
+      R"({{"name": {}, "shape": {}, "order": {}, "checked": {}, "directions": {}, "counts": {{{}}}, "max_error": {}, )"
+      R"("max_bound": {}, "remark": {}}})",
+      quoted(p.name), list(p.shape, [](Index n) { return fmt::format("{}", n); }), p.order, p.checked, p.directions,
+      counts, number(p.error), number(p.bound), quoted(p.remark));
+}
+
+std::string json_of(const GradElement& e) {
+  return fmt::format(
+      R"({{"parameter": {}, "position": {}, "rows": {}, "order": {}, "analytic": {}, "numeric": {}, "bound": {}, )"
+      R"("verdict": {}}})",
+      quoted(e.parameter), list(e.position, [](Index n) { return fmt::format("{}", n); }), e.rows, e.order,
+      number(e.analytic), number(e.numeric), number(e.bound), quoted(name_of(e.verdict)));
+}
+
+// A node's number, or null for none.
+std::string node(NodeId id) { return id == no_node ? "null" : fmt::format("{}", id); }
+
+std::string json_of(const GradFault& f) {
+  constexpr std::string_view kinds[] = {"rule", "edge", "off tape"};
+  return fmt::format(R"({{"kind": {}, "op": {}, "scope": {}, "node": {}, "input": {}, "from": {}, "text": {}}})",
+                     quoted(kinds[static_cast<std::size_t>(f.kind)]), quoted(f.op), quoted(f.scope), node(f.node),
+                     f.input, node(f.from), quoted(f.text));
+}
+
+std::string json_of(const GradCut& c) {
+  return fmt::format(R"({{"op": {}, "scope": {}, "node": {}, "text": {}}})", quoted(c.op), quoted(c.scope),
+                     node(c.node), quoted(c.text));
+}
+
+std::string json_of(const RoundingFault& f) {
+  return fmt::format(
+      R"({{"op": {}, "scope": {}, "node": {}, "element": {}, "f32": {}, "f64": {}, "bound": {}, "text": {}}})",
+      quoted(f.op), quoted(f.scope), node(f.node), f.element, number(f.f32), number(f.f64), number(f.bound),
+      quoted(f.text));
+}
+
+constexpr auto each = [](const auto& x) { return json_of(x); };
+
+}  // namespace
+
+std::string GradReport::json() const {
+  return fmt::format(
+      "{{\"verdict\": {}, \"ok\": {}, \"nodes\": {}, \"evaluations\": {},\n \"parameters\": {},\n \"worst\": {},\n "
+      "\"faults\": {},\n \"cuts\": {},\n \"kinks\": {}}}\n",
+      quoted(name_of(verdict)), ok(), nodes, evaluations, list(parameters, each), list(worst, each), list(faults, each),
+      list(cuts, each), list(kinks, quoted));
+}
+
+std::string RoundingReport::json() const {
+  return fmt::format("{{\"ok\": {}, \"nodes\": {}, \"worst\": {}, \"worst_node\": {},\n \"faults\": {}}}\n", ok(),
+                     nodes, number(worst), quoted(worst_node), list(faults, each));
+}
+
+}  // namespace rw

@@ -1,0 +1,23 @@
+#pragma once
+
+// Where a gradient goes wrong. Internal to tools/: use gradcheck.
+
+#include <rewind/tools/gradcheck/gradcheck.h>
+
+namespace rw::detail {
+
+struct Located {
+  std::vector<GradFault> faults;   // the first in the order of recording first
+  std::vector<std::string> kinks;  // nodes that are not differentiable at their inputs
+};
+
+/// Checks each node that `root` depends on: its rule against finite differences of its own value at its own recorded
+/// inputs, in each way in which the engine runs rules; then its gradient, which a backward with `keep_grads` has left,
+/// against the sum over its consumers' rules.
+Located locate_faults(Tape& tape, NodeId root, std::uint64_t seed);
+
+/// The two halves of it.
+Located check_rules(const Tape& tape, NodeId root, std::uint64_t seed);
+std::vector<GradFault> check_edges(Tape& tape, NodeId root);
+
+}  // namespace rw::detail
