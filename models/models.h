@@ -2,10 +2,6 @@
 
 // All of models/: modules, cells, sequences, optimizers, files, text.
 #include <rewind/models/bptt/checkpoint_options.h>
-#include <rewind/models/bptt/checkpoint_schedule.h>
-#include <rewind/models/bptt/checkpoint_sequence.h>
-#include <rewind/models/bptt/checkpoint_state.h>
-#include <rewind/models/bptt/checkpoint_tape.h>
 #include <rewind/models/bptt/checkpointed.h>
 #include <rewind/models/bptt/truncated.h>
 #include <rewind/models/cells/any_cell.h>

@@ -6,9 +6,9 @@ add_test(NAME layers/can_fail COMMAND ${CMAKE_COMMAND} -DDIR=${scratch}/layers
                                       -P ${CMAKE_CURRENT_LIST_DIR}/layers/check_the_check.cmake)
 
 # Each public header by itself; built by the target `headers`, which is not part of all.
-file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} core/*.h autograd/*.h ops/*.h models/*.h)
-file(GLOB tool_headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} tools/*.h)
-foreach(header ${headers} ${tool_headers})
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} core/*.h autograd/*.h ops/*.h models/*.h tools/*.h)
+list(FILTER headers EXCLUDE REGEX "^tools/(cli|bench)/")
+foreach(header ${headers})
   string(MAKE_C_IDENTIFIER ${header} name)
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/headers/${name}.cpp CONTENT "#include <rewind/${header}>\n")
   list(APPEND header_sources ${PROJECT_BINARY_DIR}/headers/${name}.cpp)

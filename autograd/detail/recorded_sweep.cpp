@@ -1,16 +1,14 @@
 #include <algorithm>
-#include <map>
 
-#include <fmt/format.h>
-
+#include <rewind/autograd/detail/gradient_parts.h>
 #include <rewind/autograd/detail/sweep.h>
 #include <rewind/core/error.h>
 
 namespace rw::detail {
 namespace {
 
-/// Gradients as recorded ops. What flows into a node is collected and becomes one add_n; slices of one axis that do not
-/// overlap become one concat, with zeros in the gaps.
+/// Gradients as recorded ops. What flows into a node is collected and becomes one add_n, or a concat of its parts;
+/// small parts of a view go on to what it looks at.
 class RecordedSweep final : public Sweep {
  public:
   RecordedSweep(TapeData& tape, NodeId last, std::span<const NodeId> x, Rule rule);
@@ -24,25 +22,15 @@ class RecordedSweep final : public Sweep {
   void add_slice(NodeId to, Tensor g, int axis, Index start) override;
 
  private:
-  // A dense gradient, or slices of one axis: start to node.
-  struct Term {
-    NodeId dense = no_node;
-    int axis = 0;
-    std::map<Index, NodeId> slices;
-    bool takes(int axis, Index start, Index length, const TapeData& tape) const;
-  };
-
-  NodeId assemble(NodeId id);
-  NodeId assemble(NodeId id, const Term& term);
-
-  std::vector<Term>& terms(NodeId id) { return terms_[id - first_]; }
+  std::vector<GradientPart>& parts(NodeId id) { return parts_[id - first_]; }
+  bool pass_on(NodeId view);
 
   // The nodes that matter are [first_, end_); what is kept of them counts from first_.
   NodeId first_, end_;
   Rule rule_;
   NodeId origin_;
-  std::vector<bool> wanted_;
-  std::vector<std::vector<Term>> terms_;
+  std::vector<bool> wanted_, asked_;  // asked: one of x, whose whole gradient is a result
+  std::vector<std::vector<GradientPart>> parts_;
   std::vector<NodeId> gradients_;
 };
 
@@ -50,10 +38,11 @@ RecordedSweep::RecordedSweep(TapeData& tape, NodeId last, std::span<const NodeId
     : Sweep(tape), first_(last + 1), end_(last + 1), rule_(rule), origin_(tape.origin) {
   for (NodeId i : x) first_ = std::min(first_, i);
   wanted_.resize(end_ - first_);
-  terms_.resize(end_ - first_);
+  parts_.resize(end_ - first_);
   gradients_.resize(end_ - first_, no_node);
   for (NodeId i : x)
     if (i < end_) wanted_[i - first_] = true;
+  asked_ = wanted_;
   for (NodeId i = first_; i < end_; ++i) {
     const Node& n = tape.nodes[i];
     for (NodeId in : n.in())
@@ -61,68 +50,45 @@ RecordedSweep::RecordedSweep(TapeData& tape, NodeId last, std::span<const NodeId
   }
 }
 
-bool RecordedSweep::Term::takes(int to_axis, Index start, Index length, const TapeData& tape) const {
-  if (dense != no_node || to_axis != axis) return false;
-  const auto after = slices.lower_bound(start);
-  if (after != slices.end() && after->first < start + length) return false;
-  if (after == slices.begin()) return true;
-  const auto before = std::prev(after);
-  return before->first + tape.nodes[before->second].shape[axis] <= start;
-}
-
 void RecordedSweep::add(NodeId to, Tensor g) {
   if (!wants(to)) return;
   if (!(g.shape() == tape_.nodes[to].shape)) g = record(SumTo{tape_.nodes[to].shape}, {g});
-  terms(to).push_back({.dense = tape_.id(g), .axis = 0, .slices = {}});
+  parts(to).push_back({tape_.id(g), {}});
 }
 
 void RecordedSweep::add_slice(NodeId to, Tensor g, int axis, Index start) {
   if (!wants(to)) return;
-  const NodeId from = tape_.id(g);
-  const Index length = tape_.nodes[from].shape[axis];
-  if (length == 0) return;
-  std::vector<Term>& so_far = terms(to);
-  if (so_far.empty() || !so_far.back().takes(axis, start, length, tape_))
-    so_far.push_back({.dense = no_node, .axis = axis, .slices = {}});
-  so_far.back().slices.emplace(start, from);
+  GradientPart part{tape_.id(g), {}};
+  if (tape_.nodes[part.node].shape[axis] == 0) return;
+  part.start[static_cast<std::size_t>(axis)] = static_cast<std::int32_t>(start);
+  parts(to).push_back(part);
 }
 
-NodeId RecordedSweep::assemble(NodeId id, const Term& term) {
-  if (term.dense != no_node) return term.dense;
-  const Shape whole = tape_.nodes[id].shape;
-  std::vector<Operand> pieces;
-  Index at = 0;
-  const auto zeros_until = [&](Index end) {
-    if (end > at) pieces.emplace_back(tape_.owner->constant(0, whole.with(term.axis, end - at)));
-  };
-  for (const auto& [start, node] : term.slices) {
-    zeros_until(start);
-    pieces.emplace_back(tape_.tensor(node));
-    at = start + tape_.nodes[node].shape[term.axis];
-  }
-  zeros_until(whole[term.axis]);
-  if (pieces.size() == 1) return term.slices.begin()->second;
-  return tape_.id(record(Concat{term.axis}, std::span<const Operand>(pieces)));
-}
-
-NodeId RecordedSweep::assemble(NodeId id) {
-  std::vector<Operand> sum;
-  for (const Term& term : terms(id)) sum.emplace_back(tape_.tensor(assemble(id, term)));
-  std::vector<Term>().swap(terms(id));
-  if (sum.size() == 1) return tape_.resolve(sum[0]);
-  return tape_.id(record(AddN{}, std::span<const Operand>(sum)));
+// Whether what has flowed into a view is left to what it looks at.
+bool RecordedSweep::pass_on(NodeId view) {
+  if (asked_[view - first_] || tape_.nodes[view].inputs != 1) return false;
+  const NodeId behind = tape_.nodes[view].in()[0];
+  if (!wants(behind)) return false;
+  const auto moved = parts_behind(tape_, tape_.nodes[view], parts(view));
+  if (!moved.has_value()) return false;
+  parts(behind).insert(parts(behind).end(), moved->begin(), moved->end());
+  return true;
 }
 
 void RecordedSweep::run(std::span<const Root> roots) {
   for (const Root& root : roots)
-    if (wants(root.node)) terms(root.node).push_back({.dense = root.cotangent, .axis = 0, .slices = {}});
+    if (wants(root.node)) parts(root.node).push_back({root.cotangent, {}});
   const std::uint32_t scope = tape_.scope;
   for (NodeId i = end_; i-- > first_;) {
-    if (terms(i).empty()) continue;
+    if (parts(i).empty()) continue;
     tape_.origin = i;
     tape_.scope = tape_.nodes[i].scope;
-    gradients_[i - first_] = assemble(i);
-    if (tape_.nodes[i].role == Role::op) run_rule(i, tape_.tensor(gradient(i)), rule_);
+    if (!pass_on(i)) {
+      NodeId& gradient = gradients_[i - first_];
+      gradient = sum_of_parts(tape_, tape_.nodes[i].shape, parts(i));
+      if (tape_.nodes[i].role == Role::op) run_rule(i, tape_.tensor(gradient), rule_);
+    }
+    std::vector<GradientPart>().swap(parts(i));
   }
   tape_.scope = scope;
 }

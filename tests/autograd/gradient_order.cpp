@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/matmul.h>
@@ -126,6 +128,46 @@ TEST_CASE("slices of any axis that overlap, repeat, or meet dense gradients") {
              test::project(record(Slice{1, 1, 2}, {tall}), 3) + test::project(rows, 4);
     });
   }
+}
+
+TEST_CASE("many small parts of one value, cut along several axes, overlapping, behind views") {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    check_same_bits(dtype, {Shape{6, 3, 8}}, [](std::vector<Tensor>& x) {
+      Tensor loss = test::project(x[0] * x[0], 3);
+      for (Index t = 0; t < 6; ++t) {  // other columns in every second step, and both steps of a window
+        const Tensor columns = record(Slice{2, t % 2 * 3, 4}, {x[0]});
+        const Tensor step = record(Reshape{Shape{3, 4}}, {record(Slice{0, t, 1}, {columns})});
+        const Tensor window = record(Slice{0, std::min<Index>(t, 4), 2}, {x[0]});
+        loss = loss + test::project(step * step, 1) + test::project(tanh(window), 2);
+      }
+      return loss;
+    });
+    check_same_bits(dtype, {Shape{9, 9, 2}}, [](std::vector<Tensor>& x) {  // the points of a grid, some of them twice
+      Tensor loss = test::project(record(Slice{0, 8, 1}, {x[0]}), 5);
+      for (Index i = 0; i < 8; ++i)
+        for (Index j = i % 3; j < 9; j += 2) {
+          const Tensor row = record(Reshape{Shape{9, 2}}, {record(Slice{0, i, 1}, {x[0]})});
+          const Tensor point = record(Reshape{Shape{2}}, {record(Slice{0, j, 1}, {row})});
+          loss = loss + test::project(point * point, 4);
+          if (i == j) loss = loss + test::project(row, 6) + test::project(tanh(point), 7);
+        }
+      return loss;
+    });
+    check_same_bits(dtype, {Shape{12, 16}}, [](std::vector<Tensor>& x) {  // all that came before
+      Tensor loss = test::project(record(Slice{0, 0, 1}, {x[0]}));
+      for (Index t = 1; t < 12; ++t)
+        loss = loss + test::project(tanh(record(Slice{0, 0, t}, {x[0]})), static_cast<std::uint64_t>(t));
+      return loss;
+    });
+  }
+}
+
+TEST_CASE("parts without elements") {
+  check_same_bits(DType::f64, {Shape{2, 0}, Shape{2, 3}}, [](std::vector<Tensor>& x) {
+    const Tensor joined = record(Concat{1}, {x[0], x[1]});
+    const Tensor none = record(Slice{1, 1, 0}, {record(Slice{0, 0, 1}, {joined})});
+    return test::project(joined * joined) + test::project(none * none, 2);
+  });
 }
 
 TEST_CASE("one column, and a sum over it, have right gradients") {

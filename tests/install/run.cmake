@@ -8,10 +8,22 @@ endfunction()
 
 file(REMOVE_RECURSE ${DIR})
 run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${DIR}/prefix)
-file(GLOB_RECURSE stray ${DIR}/prefix/include/*/cli/* ${DIR}/prefix/include/*/bench/* ${DIR}/prefix/include/*.cpp)
+file(GLOB_RECURSE stray ${DIR}/prefix/include/*/cli/* ${DIR}/prefix/include/*/bench/* ${DIR}/prefix/include/*/detail/*
+     ${DIR}/prefix/include/*/compile/*/* ${DIR}/prefix/include/*.cpp)
 if(stray)
   message(FATAL_ERROR "these should not be installed: ${stray}")
 endif()
+# Every header that was installed finds what it includes: none needs one that stayed behind.
+file(GLOB_RECURSE headers ${DIR}/prefix/include/rewind/*.h)
+foreach(header ${headers})
+  file(STRINGS ${header} lines REGEX "^#include <rewind/")
+  foreach(line ${lines})
+    string(REGEX REPLACE ".*<(.*)>.*" "\\1" included "${line}")
+    if(NOT EXISTS ${DIR}/prefix/include/${included})
+      message(FATAL_ERROR "${header} includes ${included}, which is not installed")
+    endif()
+  endforeach()
+endforeach()
 run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${DIR}/build -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
     -DCMAKE_CXX_FLAGS=${FLAGS} -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_PREFIX_PATH=${DIR}/prefix)
 run(${CMAKE_COMMAND} --build ${DIR}/build)

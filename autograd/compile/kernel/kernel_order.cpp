@@ -15,12 +15,9 @@ KernelOrder::KernelOrder(const Graph& g, const std::vector<Place>& places, NodeI
 }
 
 // Numbers of rows first, then whole rows, then their sums, which begin the next phase: a row's elements are then
-// computed block by block, from one sum to the next.
+// computed block by block, from one sum to the next, and what is stretched for them is there.
 void KernelOrder::find_phases() {
   phase_.assign(end_ - begin_, 0);
-  bool sums = false;
-  for (NodeId i = begin_; i < end_; ++i) sums = sums || sums_rows(g_, i);
-  if (!sums) return;
   for (NodeId i = begin_; i < end_; ++i) {
     std::uint32_t phase = 0;
     for (NodeId in : g_.in(i))

@@ -69,8 +69,9 @@ class Writer : KernelOrder {
   }
   bool kind_of(NodeId in, NodeId reader, OperandKind& kind) const {
     const Shape& shape = g_.nodes[in].shape;
-    if (p_.by_rows && shape.size() == p_.rows && shape.rows() == p_.rows && p_.rows > 1) {
-      kind = OperandKind::column;
+    // Numbers of rows and whole rows may both read it, so that its kind is not the reader's. One row's is a scalar.
+    if (p_.by_rows && shape.size() == p_.rows && shape.rows() == p_.rows) {
+      kind = p_.rows > 1 ? OperandKind::column : OperandKind::scalar;
       return true;
     }
     return sums_rows(g_, reader) ? (kind = OperandKind::full, true) : operand_kind(shape, g_.nodes[reader].shape, kind);

@@ -1,4 +1,4 @@
-// Weights for oneDNN, against its primitives. This test may include oneDNN, as core/gemm*.cpp do.
+// Weights for oneDNN, against its primitives. This test may include oneDNN, as core/gemm/ does.
 
 #include <doctest/doctest.h>
 #include <oneapi/dnnl/dnnl.hpp>

@@ -1,0 +1,95 @@
+// One number a row beside whole rows, in one kernel or in two: gates, norms, halting.
+#include <doctest/doctest.h>
+
+#include <rewind/ops/ops.h>
+
+#include "../agree.h"
+#include "../hand_lstm.h"
+
+namespace rw {
+namespace {
+
+using namespace rw::test;
+
+/// Values and gradients of a loss, with any set of passes.
+template <class F>
+void check_all_passes(const std::vector<Shape>& shapes, const F& loss_of) {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    CAPTURE(dtype == DType::f32);
+    std::vector<Array> x;
+    for (const Shape& s : shapes) {
+      CAPTURE(s.str());
+      x.push_back(random_array(s, static_cast<int>(x.size()) + 1, s.rank() == 2 && s[0] == s[1] ? 0.2 : 1, dtype));
+    }
+    const auto f = [&](Tape&, const std::vector<Tensor>& in) {
+      std::vector<Tensor> out{loss_of(in)};
+      const std::vector<Operand> of(in.begin(), in.end());
+      for (const Tensor& g : grad(out[0], of)) out.push_back(g);
+      return out;
+    };
+    const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-13;
+    CHECK(disagreement(f, x, {}, {.passes = Passes::exact()}) == 0);
+    CHECK(disagreement(f, x, {}) < tolerance);
+    for (Pass p : all_passes) {
+      CHECK(disagreement(f, x, {}, {.passes = Passes::all() - p}) < tolerance);
+      CHECK(disagreement(f, x, {}, {.passes = p}) < tolerance);
+    }
+  }
+}
+
+using In = std::vector<Tensor>;
+
+TEST_CASE("a number for each row gates the row") {
+  for (const Index rows : {1, 2, 16})
+    for (const Index cols : {31, 32, 33, 200}) {
+      CAPTURE(rows);
+      CAPTURE(cols);
+      const std::vector<Shape> shapes{{rows, 1}, {rows, cols}, {cols, cols}};
+      check_all_passes(shapes, [](const In& in) { return sum(tanh(matmul(sigmoid(in[0]) * in[1], in[2]))); });
+      check_all_passes(shapes, [](const In& in) { return sum(tanh(matmul(sqrt(exp(in[0])) * in[1], in[2]))); });
+      check_all_passes(shapes, [](const In& in) {  // a highway
+        const Tensor gate = sigmoid(in[0]);
+        return sum(gate * tanh(matmul(in[1], in[2])) + (1 - gate) * in[1]);
+      });
+    }
+}
+
+TEST_CASE("a number for each step and row gates the row") {
+  check_all_passes({{3, 4, 1}, {4, 40}, {40, 40}}, [](const In& in) {
+    Tensor h = in[1];
+    for (Index t = 0; t < 3; ++t) {
+      const Tensor gate = sigmoid(select(in[0], 0, t));
+      h = gate * tanh(matmul(h, in[2])) + (1 - gate) * h;
+    }
+    return sum(h);
+  });
+  check_all_passes({{3, 4, 1}, {3, 4, 40}, {40, 40}},
+                   [](const In& in) { return sum(tanh(matmul(sigmoid(in[0]) * in[1], in[2]))); });
+}
+
+TEST_CASE("rows weighted by how likely they halt") {
+  check_all_passes({{5, 64}, {64, 1}, {64, 64}}, [](const In& in) {
+    Tensor h = in[0], left = 1 - sigmoid(matmul(h, in[1])), out = h * (1 - left);
+    for (int k = 0; k < 3; ++k) {
+      h = tanh(matmul(h, in[2]));
+      const Tensor halts = minimum(sigmoid(matmul(h, in[1])), left);
+      out = out + halts * h;
+      left = left - halts;
+    }
+    return sum(tanh(out)) + sum(left);
+  });
+}
+
+TEST_CASE("the largest number of a row, the row's length and one row") {
+  for (const Shape& shape : {Shape{1, 64}, Shape{64}, Shape{1, 1, 64}, Shape{1, 33}, Shape{3, 64}, Shape{1, 1}}) {
+    CAPTURE(shape.str());
+    check_all_passes({shape}, [](const In& in) { return sum(tanh(max(in[0], -1, true))); });
+    check_all_passes({shape}, [](const In& in) {
+      const Tensor d = in[0] - max(in[0], -1, true);
+      return sum(d / sqrt(sum(square(d), {-1}, true) + 1));
+    });
+  }
+}
+
+}  // namespace
+}  // namespace rw
