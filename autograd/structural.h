@@ -60,6 +60,8 @@ struct Detach {
   static constexpr std::string_view name = "detach";
   static constexpr int arity = 1;
   static constexpr bool strided_inputs = true;
+  static constexpr bool same_value = true;
+  static constexpr bool leading_axes = true;
   static constexpr bool any_dtype = true;
   Shape infer(std::span<const Shape> in) const;
   bool alias(ConstView x, ConstView& y) const;
@@ -71,6 +73,7 @@ struct Detach {
 struct AddN {
   static constexpr std::string_view name = "add_n";
   static constexpr bool strided_inputs = true;
+  static constexpr bool leading_axes = true;
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
@@ -87,6 +90,7 @@ struct Slice {
   bool alias(ConstView x, ConstView& y) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 
@@ -100,6 +104,7 @@ struct Concat {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 
@@ -113,6 +118,7 @@ struct SumTo {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// The input stretched to `shape`.
@@ -124,6 +130,7 @@ struct BroadcastTo {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// The same elements, row-major, in another shape.
@@ -137,6 +144,7 @@ struct Reshape {
   bool alias(ConstView x, ConstView& y) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// A slice of one axis as a matrix whose rows are apart. `whole` is contiguous, unless the axis is its last.

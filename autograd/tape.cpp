@@ -19,6 +19,7 @@ TapeMark TapeData::mark() const {
           .scope = scope,
           .scopes = static_cast<std::uint32_t>(scopes.size()),
           .draws = draws,
+          .rules = static_cast<std::uint32_t>(rules.size()),
           .slot = slot->number};
 }
 
@@ -67,7 +68,12 @@ std::string TapeData::describe(NodeId id) const {
 
 void TapeData::no_value(NodeId id) const {
   const char* why = "its value was released by backward: mark it with tape.keep() before";
-  if (options.trace)
+  if (in_section)
+    why =
+        "its value was asked for within vmap or a Jacobian, where it stands for many: compute what depends on it with "
+        "ops "
+        "(where, maximum, ...)";
+  else if (options.trace)
     why =
         "its value was asked for while compile traces, when there are no values: return it as an output, or compute "
         "what depends on it with ops (where, maximum, ...)";
@@ -143,6 +149,7 @@ void Tape::clear() {
   d.truncate({});
   d.effects.clear();
   d.draws = 0;
+  d.rules.clear();
   d.blocks.reset();
   d.has_released = false;
   d.scopes.resize(d.scope + 1);  // the open ones and what came before them
@@ -161,6 +168,7 @@ void Tape::rewind(const TapeMark& mark) {
   if (d.forgets_an_update(mark)) set_step(next_step());
   d.truncate(mark);
   d.draws = mark.draws;
+  if (mark.rules < d.rules.size()) d.rules.resize(mark.rules);
   const auto scopes = std::max<std::size_t>(mark.scopes, d.scope + 1);  // those of nodes, and the open ones
   if (scopes < d.scopes.size()) d.scopes.resize(scopes);
 }

@@ -28,7 +28,7 @@ struct TapeMark {
   NodeId nodes = 0;
   std::uint64_t stamp = 0;
   Arena::Mark values, records;
-  std::uint32_t scope = 0, scopes = 0, draws = 0;
+  std::uint32_t scope = 0, scopes = 0, draws = 0, rules = 0;
   std::uint32_t slot = 0;  // of the tape
 };
 

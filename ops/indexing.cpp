@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
 #include <rewind/core/long_sum.h>
 #include <rewind/ops/indexing.h>
@@ -44,6 +45,7 @@ void Lookup::eval(std::span<const ConstView> x, View y) const {
   });
 }
 void Lookup::vjp(Vjp& g) const { g.add(0, record(ScatterRows{g.x(0).shape()[0]}, {g.dy(), g.x(1)})); }
+Tensor Lookup::vmap(Vmap& v) const { return v.batched(0) ? v.loop() : record(Lookup{}, {v.x(0), v.x(1)}); }
 
 Shape ScatterRows::infer(std::span<const Shape> in) const {
   detail::check_one_index_a_row(in[0], in[1]);

@@ -10,6 +10,7 @@ namespace {
 struct HardMax {
   static constexpr std::string_view name = "hardmax";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const {
     if (in[0].rank() == 0) throw Error("needs rows, [..., C], not " + in[0].str());

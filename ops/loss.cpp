@@ -22,6 +22,7 @@ namespace {
 struct CrossEntropy {
   static constexpr std::string_view name = "cross_entropy";
   static constexpr int arity = 2;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const {

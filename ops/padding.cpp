@@ -74,6 +74,7 @@ struct SequenceMask {
 struct ClearPadding {
   static constexpr std::string_view name = "clear_padding";
   static constexpr int arity = 2;
+  static constexpr bool moves_elements = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   Shape infer(std::span<const Shape> in) const {
     check_shapes(in[0], in[1]);

@@ -4,6 +4,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
+#include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
 #include <rewind/core/math.h>
 #include <rewind/core/strides.h>
@@ -77,6 +78,11 @@ struct Extreme {
   void vjp(Vjp& g) const {
     const Tensor chosen = equal(g.x(0), g.y());
     g.add(0, times0(chosen, g.dy() / record(SumTo{shape}, {chosen})));
+  }
+
+  Tensor vmap(Vmap& v) const {
+    const Tensor chosen = record(Extreme{v.many(shape, v.shape(0).rank())}, {v.x(0)});
+    return record(Reshape{v.many(shape)}, {chosen});
   }
 
   std::string describe() const { return "to " + shape.str(); }

@@ -17,6 +17,7 @@ namespace {
 struct Softmax {
   static constexpr std::string_view name = "softmax";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -39,6 +40,7 @@ struct Softmax {
 struct LogSoftmax {
   static constexpr std::string_view name = "log_softmax";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -59,6 +61,7 @@ struct LogSoftmax {
 struct LogSumExp {
   static constexpr std::string_view name = "logsumexp";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const {
     if (in[0].rank() == 0) throw Error("needs rows, [..., C], not " + in[0].str());

@@ -80,13 +80,13 @@ void PlainSweep::run(NodeId root) {
 void PlainSweep::generic_rule(NodeId id) {
   const TapeMark before = tape_.mark();
   tape_.rule_nodes = before.nodes;
-  tape_.lazy = true;
+  tape_.lazy = tape_.in_rule = true;
   tape_.scope = tape_.nodes[id].scope;  // for messages
   const NodeId dy =
       tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
   tape_.nodes[dy].data = tape_.gradients[id];
   run_rule(id, tape_.tensor(dy));
-  tape_.lazy = false;
+  tape_.lazy = tape_.in_rule = false;
   tape_.scope = before.scope;
   tape_.forget_nodes(before);
 }
@@ -189,7 +189,7 @@ void plain_backward(TapeData& tape, NodeId root, Gradients* into, const Backward
     sweep.commit(into);
     sweep.forget_leaves();
   } catch (...) {
-    tape.lazy = false;
+    tape.lazy = tape.in_rule = false;
     tape.scope = before.scope;
     tape.truncate(before);
     tape.forget_gradients(0);
@@ -213,7 +213,7 @@ void split_backward(TapeData& tape, std::span<const Seed> seeds, LeafSums& sums)
     sweep.forget_leaves();
   } catch (...) {
     sweep.take_sums_back();
-    tape.lazy = false;
+    tape.lazy = tape.in_rule = false;
     tape.scope = before.scope;
     tape.truncate(before);
     tape.forget_gradients(0);

@@ -19,7 +19,7 @@ class PlainSweep final : public Sweep {
     tape_.gradients.assign(tape_.nodes.size(), nullptr);
     tape_.gradient_terms.assign(tape_.nodes.size(), 0);
   }
-  ~PlainSweep() override { tape_.lazy = false; }
+  ~PlainSweep() override { tape_.lazy = tape_.in_rule = false; }
 
   void run(NodeId root);
   void seed(NodeId root);

@@ -9,7 +9,8 @@
 
 namespace rw {
 
-/// The op behind transpose and permute: axis i of the value is axis axes[i] of the input. `axes` is 0 beyond `rank`.
+/// The op behind transpose and permute, and what vmap moves an axis with: axis i of the value is axis axes[i] of the
+/// input. `axes` is 0 beyond `rank`.
 struct Permute {
   static constexpr std::string_view name = "permute";
   static constexpr int arity = 1;
@@ -20,6 +21,7 @@ struct Permute {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 
@@ -33,6 +35,7 @@ struct Flip {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 

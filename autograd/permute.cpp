@@ -4,8 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <rewind/autograd/permute.h>
+#include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
-#include <rewind/ops/permute.h>
 
 namespace rw {
 namespace {
@@ -92,6 +93,12 @@ void Permute::vjp(Vjp& g) const {
   g.add(0, record(back, {g.dy()}));
 }
 
+Tensor Permute::vmap(Vmap& v) const {
+  Permute many{.rank = rank + 1};
+  for (Index i = 0; i < rank; ++i) many.axes[at(i + 1)] = axes[at(i)] + 1;
+  return record(many, {v.x(0)});
+}
+
 std::string Permute::describe() const {
   return fmt::format("axes {}", fmt::join(axes.begin(), axes.begin() + rank, " "));
 }
@@ -113,6 +120,8 @@ void Flip::eval(std::span<const ConstView> x, View y) const {
 }
 
 void Flip::vjp(Vjp& g) const { g.add(0, record(*this, {g.dy()})); }
+
+Tensor Flip::vmap(Vmap& v) const { return record(Flip{axis + 1}, {v.x(0)}); }
 
 std::string Flip::describe() const { return fmt::format("axis {}", axis); }
 
