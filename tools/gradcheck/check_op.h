@@ -94,10 +94,11 @@ decltype(auto) apply_span(F& f, std::span<const T> x, std::index_sequence<I...>)
 /// shapes: the value beside the reference, first and second derivatives beside finite differences (of a fixed random
 /// projection: a plain sum would hide wrong rules), the gradient rule linear in dy, jvp beside differences, f32 beside
 /// f64, the plain backward beside the recorded gradient bit by bit, eager beside compiled (bit by bit where the passes
-/// keep bits), inputs whose rows are apart, and the shape that a trace infers. Then special numbers, 0, -0, the smallest and the largest, infinities and nan, alone and among
-/// others: the value beside the reference, a dy of 0 that must give gradients of 0 (of first and second order: what was
-/// not chosen has no say), and all kinds of gradients beside each other. And shapes that must be refused: with one line
-/// that names op, shapes and scope, and with the tape as it was.
+/// keep bits), inputs whose rows are apart, and the shape that a trace infers. Then special numbers, 0, -0, the
+/// smallest and the largest, infinities and nan, alone and among others: the value beside the reference, a dy of 0 that
+/// must give gradients of 0 (of first and second order: what was not chosen has no say), and all kinds of gradients
+/// beside each other. And shapes that must be refused: with one line that names op, shapes and scope, and with the tape
+/// as it was.
 ///
 ///     CHECK(check_op("tanh", [](Tensor x) { return tanh(x); }, [](double x) { return std::tanh(x); }));
 ///     CHECK(check_op("log", [](Tensor x) { return log(x); }, [](double x) { return std::log(x); },
