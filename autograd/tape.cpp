@@ -19,6 +19,7 @@ TapeMark TapeData::mark() const {
           .scope = scope,
           .scopes = static_cast<std::uint32_t>(scopes.size()),
           .draws = draws,
+          .rules = static_cast<std::uint32_t>(rules.size()),
           .slot = slot->number};
 }
 
@@ -32,6 +33,12 @@ void TapeData::truncate(const TapeMark& mark) {
   released.forget();
   forget_gradients(mark.nodes);
   forget_nodes(mark);
+}
+
+bool TapeData::forgets_an_update(const TapeMark& mark) const {
+  return gradients_taken && std::any_of(leaves.begin(), leaves.end(), [&](const Leaf& leaf) {
+           return leaf.node >= mark.nodes && leaf.version != leaf.parameter->version;
+         });
 }
 
 void TapeData::forget_nodes(const TapeMark& mark) {
@@ -61,7 +68,12 @@ std::string TapeData::describe(NodeId id) const {
 
 void TapeData::no_value(NodeId id) const {
   const char* why = "its value was released by backward: mark it with tape.keep() before";
-  if (options.trace)
+  if (in_section)
+    why =
+        "its value was asked for within vmap or a Jacobian, where it stands for many: compute what depends on it with "
+        "ops "
+        "(where, maximum, ...)";
+  else if (options.trace)
     why =
         "its value was asked for while compile traces, when there are no values: return it as an output, or compute "
         "what depends on it with ops (where, maximum, ...)";
@@ -74,7 +86,7 @@ void TapeData::no_value(NodeId id) const {
 
 using detail::TapeData;
 
-Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) {}
+Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) { data_->step = options.step; }
 Tape::~Tape() = default;
 Tape::Tape(Tape&& other) noexcept : data_(std::move(other.data_)) {
   if (data_) data_->owner = this;
@@ -110,7 +122,8 @@ Tensor Tape::constant(double value, const Shape& shape) {
   return data().tensor(id);
 }
 Tensor Tape::variable(ConstView array) { return data().tensor(copied_leaf(data(), op_info<Variable>(), array, true)); }
-Tensor Tape::leaf(Parameter& parameter) { return data().tensor(data().leaf_of(parameter)); }
+Tensor Tape::resolve(const Operand& x) { return data().tensor(data().resolve(x)); }
+Tensor Tape::leaf(const Parameter& parameter) { return data().tensor(data().leaf_of(parameter)); }
 Tensor Tape::input(const Shape& shape, DType dtype) {
   if (!data().options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
   return data().tensor(data().leaf(op_info<Input>(), Role::input, shape, dtype, is_real(dtype)));
@@ -132,9 +145,11 @@ void Tape::clear() {
   TapeData& d = data();
   refuse_while_traced(d, "clear() is called on its tape");
   if (d.lazy || d.origin != no_node) throw Error("clear() cannot be called from a gradient rule");
+  set_step(next_step());
   d.truncate({});
   d.effects.clear();
   d.draws = 0;
+  d.rules.clear();
   d.blocks.reset();
   d.has_released = false;
   d.scopes.resize(d.scope + 1);  // the open ones and what came before them
@@ -150,8 +165,10 @@ void Tape::rewind(const TapeMark& mark) {
     if (gradient >= mark.nodes)
       throw Error("rewind: backward was traced after the mark; the gradient of '" + parameter->name +
                   "' would be forgotten");
+  if (d.forgets_an_update(mark)) set_step(next_step());
   d.truncate(mark);
   d.draws = mark.draws;
+  if (mark.rules < d.rules.size()) d.rules.resize(mark.rules);
   const auto scopes = std::max<std::size_t>(mark.scopes, d.scope + 1);  // those of nodes, and the open ones
   if (scopes < d.scopes.size()) d.scopes.resize(scopes);
 }
@@ -265,6 +282,10 @@ const TapeData& read_key(const TapeData& d) {
 
 std::uint64_t Tape::seed() const { return read_key(data()).options.seed; }
 std::uint64_t Tape::step() const { return read_key(data()).step; }
+std::uint64_t Tape::next_step() const {
+  const TapeData& d = read_key(data());
+  return d.step + (d.gradients_taken ? 1 : 0);
+}
 void Tape::set_seed(std::uint64_t seed) {
   refuse_while_traced(data(), "set_seed() is called on its tape, and not on the compiled function,");
   data().options.seed = seed;
@@ -273,6 +294,7 @@ void Tape::set_seed(std::uint64_t seed) {
 void Tape::set_step(std::uint64_t step) {
   refuse_while_traced(data(), "set_step() is called on its tape, and not on the compiled function,");
   data().step = step;
+  data().gradients_taken = false;
   data().random_key = no_node;
 }
 std::uint32_t Tape::next_draw() { return data().draws++; }
@@ -306,7 +328,9 @@ void Tape::reset_peak() {
 
 Scope::Scope(Tape& tape, std::string_view name) : tape_(tape.data()) { tape.open_scope(name); }
 Scope::Scope(Tape& tape, std::string_view name, Index number) : tape_(tape.data()) { tape.open_scope(name, number); }
-Scope::~Scope() { tape_.owner->close_scope(); }
+Scope::~Scope() {
+  if (tape_.scope != 0) tape_.scope = tape_.scopes[tape_.scope].parent;  // none is left when close_scope() was called
+}
 
 NoGrad::NoGrad(Tape& tape) : tape_(tape.data()), before_(tape.recording_gradients()) {
   tape_.recording_gradients = false;

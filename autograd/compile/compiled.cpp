@@ -218,6 +218,7 @@ void CompiledCore::replay_checked(const Trace& function) {
   }
   entry.plan->check_gradients();
   s.settle(entry, s.run([&] { return s.check(entry, function, views_); }));
+  ++s.step;
   s.show_results();
 }
 
@@ -263,6 +264,7 @@ void CompiledCore::replay() {
   State& s = *state_;
   s.current->plan->check_gradients();
   s.run([&] { s.current->plan->replay(views_, s.seed, s.step); });
+  ++s.step;
   s.show_results();
 }
 
@@ -288,6 +290,7 @@ bool CompiledCore::holds(std::uint64_t plan) const {
 }
 const CompileOptions& CompiledCore::options() const { return state_->options; }
 void CompiledCore::set_seed(std::uint64_t seed) { state_->seed = seed; }
+std::uint64_t CompiledCore::next_step() const { return state_->step; }
 void CompiledCore::set_step(std::uint64_t step) { state_->step = step; }
 std::size_t CompiledCore::plans() const { return state_->plans.size(); }
 std::size_t CompiledCore::memory() const {
@@ -318,6 +321,8 @@ std::string CompiledCore::profile(int replays) {
 }  // namespace detail
 
 Index bucket(Index length) {
+  constexpr Index longest = 2147483647;  // as of any axis
+  if (length > longest) throw Error("bucket: a length is at most 2147483647, not " + std::to_string(length));
   if (length <= 8) return std::max<Index>(length, 0);
   Index step = 2;
   while (step * 8 < length) step *= 2;

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <rewind/models/cells/cell.h>
@@ -36,13 +37,22 @@ class AnyCell : public Module {
 
   State empty_state() const { return model_->empty_state(); }
   State zero_state(Tape& tape, Index batch) const { return model_->zero_state(tape, batch); }
-  State step(Tensor x, const State& s) const { return model_->step(x, s); }
+  /// Throws Error for a TimedCell: it needs the time.
+  State step(Tensor x, const State& s) const { return model_->step(x, s, model_->any_time()); }
+  State step(Tensor x, const State& s, Index t) const { return model_->step(x, s, t); }
   Tensor output(const State& s) const { return model_->output(s); }
-  /// As the cell does it; for a cell without them x, and step.
+  /// As the cell does it; for a cell without them, or one that projects to a struct, x, and step.
   Tensor project(Tensor x) const { return model_->project(x); }
-  State step_projected(Tensor xw, const State& s) const { return model_->step_projected(xw, s); }
-  State step_seeing(Tensor xw, const State& s, Tensor seen) const { return model_->step_seeing(xw, s, seen); }
-  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, first_tensor(s)); }
+  State step_projected(Tensor xw, const State& s) const { return model_->step_projected(xw, s, model_->any_time()); }
+  State step_projected(Tensor xw, const State& s, Index t) const { return model_->step_projected(xw, s, t); }
+  State step_seeing(Tensor xw, const State& s, Tensor seen, Index t = 0) const {
+    return model_->step_seeing(xw, s, seen, t);
+  }
+  /// The cell's own: see models/cells/gates.h.
+  Tensor seen_by_matrices(const State& s) const { return model_->seen_by_matrices(s); }
+  /// The cell's own: see models/cells/gates.h.
+  bool tells_what_matrices_see() const { return model_->tells_what_matrices_see(); }
+  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, seen_by_matrices(s)); }
   Step step_gates(Tensor xw, const State& s, Tensor seen) const { return model_->step_gates(xw, s, seen); }
   std::span<const std::string_view> gate_names() const { return model_->gate_names(); }
 
@@ -54,11 +64,14 @@ class AnyCell : public Module {
     virtual const Module& module() const = 0;
     virtual State empty_state() const = 0;
     virtual State zero_state(Tape& tape, Index batch) const = 0;
-    virtual State step(Tensor x, const State& s) const = 0;
+    virtual Index any_time() const = 0;
+    virtual State step(Tensor x, const State& s, Index t) const = 0;
     virtual Tensor output(const State& s) const = 0;
     virtual Tensor project(Tensor x) const = 0;
-    virtual State step_projected(Tensor xw, const State& s) const = 0;
-    virtual State step_seeing(Tensor xw, const State& s, Tensor seen) const = 0;
+    virtual State step_projected(Tensor xw, const State& s, Index t) const = 0;
+    virtual State step_seeing(Tensor xw, const State& s, Tensor seen, Index t) const = 0;
+    virtual Tensor seen_by_matrices(const State& s) const = 0;
+    virtual bool tells_what_matrices_see() const = 0;
     virtual Step step_gates(Tensor xw, const State& s, Tensor seen) const = 0;
     virtual std::span<const std::string_view> gate_names() const = 0;
     virtual AnyCell clone(const AnyCell& self) const = 0;
@@ -83,29 +96,42 @@ class AnyCell : public Module {
     const Module& module() const override { return *cell; }
     State empty_state() const override { return erase(rw::empty_state(*cell)); }
     State zero_state(Tape& tape, Index batch) const override { return erase(cell->zero_state(tape, batch)); }
-    State step(Tensor x, const State& s) const override { return erase(cell->step(x, restore(s))); }
+    Index any_time() const override {
+      if constexpr (detail::Steps<C>)
+        return 0;
+      else
+        throw Error("cell '" + cell->name() + "' depends on the time: give it to the step, step(x, state, t)");
+    }
+    State step(Tensor x, const State& s, Index t) const override { return erase(step_at(*cell, x, restore(s), t)); }
     Tensor output(const State& s) const override { return rw::output(*cell, restore(s)); }
+    // A struct would need another AnyCell::project for each cell: such a cell projects in every step.
+    static constexpr bool projects = ProjectedCell<C> && std::is_same_v<StepInput<C>, Tensor>;
+    StepInput<C> input(Tensor xw) const {
+      if constexpr (projects)
+        return xw;
+      else
+        return step_input(*cell, xw);
+    }
     Tensor project(Tensor x) const override {
-      if constexpr (ProjectedCell<C>)
+      if constexpr (projects)
         return cell->project(x);
       else
         return x;
     }
-    State step_projected(Tensor xw, const State& s) const override {
-      if constexpr (ProjectedCell<C>)
-        return erase(cell->step_projected(xw, restore(s)));
-      else
-        return step(xw, s);
+    State step_projected(Tensor xw, const State& s, Index t) const override {
+      return erase(step_from_input(*cell, input(xw), restore(s), t));
     }
-    State step_seeing(Tensor xw, const State& s, Tensor seen) const override {
-      return erase(rw::step_seeing(*cell, xw, restore(s), seen));
+    State step_seeing(Tensor xw, const State& s, Tensor seen, Index t) const override {
+      return erase(rw::step_seeing(*cell, input(xw), restore(s), seen, t));
     }
+    Tensor seen_by_matrices(const State& s) const override { return rw::seen_by_matrices(*cell, restore(s)); }
+    bool tells_what_matrices_see() const override { return rw::tells_what_matrices_see(*cell); }
     Step step_gates(Tensor xw, const State& s, Tensor seen) const override {
       if constexpr (CellWithGates<C>) {
-        const auto step = step_gates_seeing(*cell, xw, restore(s), seen);
+        const auto step = step_gates_seeing(*cell, input(xw), restore(s), seen);
         return {erase(step.state), erase<Gates>(step.gates)};
       } else {
-        return {step_seeing(xw, s, seen), {}};
+        return {step_seeing(xw, s, seen, 0), {}};
       }
     }
     std::span<const std::string_view> gate_names() const override { return rw::gate_names(*cell); }

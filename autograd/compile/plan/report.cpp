@@ -157,6 +157,11 @@ std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
         "arrays that the function holds are constants, as they were when it was traced; give it as an argument what "
         "may change:\n" +
         held.str("  ");
+  std::string passes;
+  for (const Notes::Ran& ran : notes.passes)
+    passes += (passes.empty() ? "" : ", ") +
+              (ran.before == ran.after ? std::string(ran.pass) : fmt::format("{} to {}", ran.pass, ran.after));
+  if (!notes.passes.empty()) out += fmt::format("passes, from {} nodes: {}\n", notes.passes[0].before, passes);
   return out + batched.str("batched: ") + schedule.str("") + copied.str("copied: ") + unfused.str("on its own: ");
 }
 
