@@ -214,7 +214,7 @@ class Simplifier {
       }
       if (all) return slice({c.axis, start, at - start}, base, n);
     }
-    if (!leading(n.shape, c.axis)) return no_node;
+    if (!leading(n.shape, c.axis) || n.shape.size() == 0) return no_node;
     const Flat from = flat(pieces[0]);
     if (from.base == pieces[0]) return no_node;
     Index at = from.offset;
