@@ -212,6 +212,7 @@ void CompiledCore::replay_checked(const Trace& function) {
   }
   entry.plan->check_gradients();
   s.settle(entry, s.check(entry, function, views_));
+  ++s.step;
   s.show_results();
 }
 
