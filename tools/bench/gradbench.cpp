@@ -9,7 +9,7 @@
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/rewind.h>
 
-#include "contests.h"
+#include "comparisons.h"
 
 namespace rw::bench {
 
@@ -149,12 +149,12 @@ Field field(Index layers, Index T) {
 
 }  // namespace
 
-std::vector<Contest> gradbench_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> gradbench_comparisons() {
+  std::vector<Comparison> all;
   constexpr std::pair<Index, Index> sizes[] = {{2, 1024}, {4, 1024}, {4, 4096}};
   for (const auto& size : sizes) {
     const Index layers = size.first, T = size.second;
-    Contest c;
+    Comparison c;
     c.name = fmt::format("gradbench/lstm/l{} T{}", layers, T);
     c.note = "one gradient to all weights, f64";
     c.tolerance = 1e-9;

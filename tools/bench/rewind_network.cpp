@@ -12,7 +12,7 @@ namespace rw::bench {
 
 namespace {
 
-// Weights are given afterwards; the orthogonal matrices that cells begin with take longer than the contest.
+// Weights are given afterwards; the orthogonal matrices that cells begin with take longer than the comparison.
 template <class C>
 C make_cell(const Problem& p, Index in) {
   Rng rng(1);

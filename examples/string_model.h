@@ -1,6 +1,6 @@
 #pragma once
 
-// Exercises of the form: read this, then write that. Batches of them, and an LSTM that learns them.
+// Pairs of strings: read this, then write that. Batches of them, and an LSTM that learns them.
 
 #include <algorithm>
 #include <string>
@@ -13,19 +13,19 @@
 namespace rw {
 
 /// A text to read and the text to write after it, which ends with a mark of its own ('.').
-struct Exercise {
+struct StringPair {
   std::string read, write;
 };
 
-/// What was right of some exercises: characters written (the mark at the end does not count), and whole texts.
-struct Marks {
+/// What was right of some pairs: characters written (the mark at the end does not count), and whole texts.
+struct StringScores {
   double characters = 0, whole = 0;
 };
 
 /// Layers of LSTM that read one character after the other, and after the last one write the answer: each character of
 /// it is predicted from those before, as in a language model, but only the answer's count. When such a prediction of an
 /// answer is right throughout, the network also writes it by itself, greedily: it then reads what it wrote.
-class Pupil {
+class StringModel {
  public:
   struct Options {
     Index layers = 1, hidden = 128;
@@ -35,7 +35,7 @@ class Pupil {
   };
 
   /// `alphabet`: all characters that occur. A blank is read before short texts, so that the answers begin together.
-  Pupil(std::string alphabet, Rng& rng, const Options& options)
+  StringModel(std::string alphabet, Rng& rng, const Options& options)
       : alphabet_(' ' + alphabet),
         network_{layers(static_cast<Index>(alphabet_.size()), options, rng),
                  Linear(options.hidden, static_cast<Index>(alphabet_.size()), rng)},
@@ -43,17 +43,17 @@ class Pupil {
         adam_(parameters_),
         rate_(options.rate),
         clip_(options.clip),
-        learn_(options.eager, {&network_}),
-        mark_(options.eager, {&network_}) {}
+        train_(options.eager, {&network_}),
+        test_(options.eager, {&network_}) {}
 
-  /// One update for each 32 exercises, those of similar length together; returns the mean cross entropy of a character
+  /// One update for each 32 pairs, those of similar length together; returns the mean cross entropy of a character
   /// of the answers.
-  double learn(std::vector<Exercise> exercises) {
-    const auto groups = grouped(std::move(exercises), 32);
+  double train(std::vector<StringPair> pairs) {
+    const auto groups = grouped(std::move(pairs), 32);
     double loss = 0;
     for (const auto& group : groups) {
       const Batch b = batch(group);
-      loss += learn_(b.x, b.y, b.weights).item() / static_cast<double>(groups.size());
+      loss += train_(b.x, b.y, b.weights).item() / static_cast<double>(groups.size());
       clip_grad_norm(parameters_, clip_);
       adam_.set_rate(rate_(adam_.steps()));
       adam_.step();
@@ -63,16 +63,16 @@ class Pupil {
   /// Updates so far.
   Index updates() const { return adam_.steps(); }
 
-  Marks mark(const std::vector<Exercise>& exercises) {
+  StringScores test(const std::vector<StringPair>& pairs) {
     double right = 0, characters = 0, whole = 0;
-    for (const auto& group : grouped(exercises, 100)) {
+    for (const auto& group : grouped(pairs, 100)) {
       const Batch b = batch(group);
-      const auto [r, w] = mark_(b.x, b.y, b.weights, b.last);
+      const auto [r, w] = test_(b.x, b.y, b.weights, b.last);
       right += r.item();
       whole += w.item();
-      for (const Exercise& e : group) characters += static_cast<double>(e.write.size() - 1);
+      for (const StringPair& e : group) characters += static_cast<double>(e.write.size() - 1);
     }
-    return {right / characters, whole / static_cast<double>(exercises.size())};
+    return {right / characters, whole / static_cast<double>(pairs.size())};
   }
 
  private:
@@ -84,7 +84,7 @@ class Pupil {
     Array last;     // [A, N]: 1 for the mark at the end
   };
 
-  struct Learn {
+  struct Train {
     const Network* network;
     Tensor operator()(Tape&, Tensor x, Tensor y, Tensor weights) const {
       const Tensor loss = cross_entropy(answer(*network, x, y), y, {.weights = weights});
@@ -92,7 +92,7 @@ class Pupil {
       return loss;
     }
   };
-  struct Mark {
+  struct Test {
     const Network* network;
     std::pair<Tensor, Tensor> operator()(Tape&, Tensor x, Tensor y, Tensor weights, Tensor last) const {
       const Tensor logits = answer(*network, x, y), right = equal(pick(logits, y), max(logits, {-1}));
@@ -111,34 +111,34 @@ class Pupil {
     return Stack(std::move(layers));
   }
 
-  /// Groups of `size` exercises of similar length: short ones then cost little.
-  static std::vector<std::vector<Exercise>> grouped(std::vector<Exercise> exercises, std::size_t size) {
-    std::stable_sort(exercises.begin(), exercises.end(),
-                     [](const Exercise& a, const Exercise& b) { return a.read.size() < b.read.size(); });
-    std::vector<std::vector<Exercise>> groups;
-    for (std::size_t i = 0; i < exercises.size(); ++i) {
+  /// Groups of `size` pairs of similar length: short ones then cost little.
+  static std::vector<std::vector<StringPair>> grouped(std::vector<StringPair> pairs, std::size_t size) {
+    std::stable_sort(pairs.begin(), pairs.end(),
+                     [](const StringPair& a, const StringPair& b) { return a.read.size() < b.read.size(); });
+    std::vector<std::vector<StringPair>> groups;
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
       if (i % size == 0) groups.emplace_back();
-      groups.back().push_back(std::move(exercises[i]));
+      groups.back().push_back(std::move(pairs[i]));
     }
     return groups;
   }
 
   /// Lengths are rounded up, for what is written to the longest so far: few plans then serve all batches.
-  Batch batch(const std::vector<Exercise>& exercises) {
+  Batch batch(const std::vector<StringPair>& pairs) {
     std::size_t read = 0;
-    for (const Exercise& e : exercises) {
+    for (const StringPair& e : pairs) {
       read = std::max(read, e.read.size());
       longest_ = std::max(longest_, e.write.size());
     }
     read = static_cast<std::size_t>(bucket(static_cast<Index>(read)));
     const std::size_t write = longest_;
-    const std::size_t n = exercises.size();
+    const std::size_t n = pairs.size();
     const Shape answers{static_cast<Index>(write), static_cast<Index>(n)};
     Batch b{zeros({static_cast<Index>(read + write - 1), static_cast<Index>(n)}, DType::i32),
             zeros(answers, DType::i32), zeros(answers), zeros(answers)};
     const auto x = b.x.span<std::int32_t>(), y = b.y.span<std::int32_t>();
     for (std::size_t i = 0; i < n; ++i) {
-      const Exercise& e = exercises[i];
+      const StringPair& e = pairs[i];
       for (std::size_t t = 0; t < e.read.size(); ++t) x[(read - e.read.size() + t) * n + i] = number(e.read[t]);
       for (std::size_t t = 0; t < e.write.size(); ++t) {
         y[t * n + i] = number(e.write[t]);
@@ -162,8 +162,8 @@ class Pupil {
   Schedule rate_;
   double clip_;
   std::size_t longest_ = 0;
-  Step<Learn, Array, Array, Array> learn_;
-  Step<Mark, Array, Array, Array, Array> mark_;
+  Step<Train, Array, Array, Array> train_;
+  Step<Test, Array, Array, Array, Array> test_;
 };
 
 }  // namespace rw

@@ -1,6 +1,6 @@
 #pragma once
 
-// Contests: the same work done by several contenders, who run in turn, A B C A B C ..., so that a machine that slows
+// Comparisons: the same work done by several contenders, who run in turn, A B C A B C ..., so that a machine that slows
 // down slows all of them.
 
 #include <functional>
@@ -25,13 +25,13 @@ struct Contender {
   std::function<Result()> result = {};
   /// Called before each turn, not timed.
   std::function<void()> prepare = {};
-  /// Measures something other than time, in the contest's unit, in place of `run`.
+  /// Measures something other than time, in the comparison's unit, in place of `run`.
   std::function<double()> measure = {};
   /// Where its time goes, as a text.
   std::function<std::string()> profile = {};
 };
 
-/// What a contest is run with.
+/// What a comparison is run with.
 struct Setting {
   int threads = 1;
   bool quick = false;
@@ -53,7 +53,7 @@ struct Field {
   std::vector<std::string> absent;
 };
 
-struct Contest {
+struct Comparison {
   /// "train/lstm/T50 N1 I16 H16": the part before the first slash is its group.
   std::string name;
   /// What a row of the table says: "ms", or a rate such as "GFLOP/s".
@@ -90,7 +90,7 @@ struct Row {
 };
 
 struct Outcome {
-  const Contest* contest = nullptr;
+  const Comparison* comparison = nullptr;
   int threads = 1;
   std::vector<Row> rows;
   std::vector<std::string> absent;
@@ -101,7 +101,7 @@ struct Outcome {
   /// What contenders say about where their time goes.
   std::vector<std::string> profiles = {};
 
-  /// A time or measurement in the contest's unit.
+  /// A time or measurement in the comparison's unit.
   double shown(const Row& row, double value) const;
 };
 
@@ -110,8 +110,8 @@ struct Outcome {
 void compare(const std::string& a, const Result& expected, const std::string& b, const Result& computed,
              double tolerance);
 
-/// Runs a contest for about `seconds`: every contender once for its result, then in turn, 3 to 15 rounds (1 when
+/// Runs a comparison for about `seconds`: every contender once for its result, then in turn, 3 to 15 rounds (1 when
 /// quick), each long enough to be timed; fewer when `stopped`. What goes wrong is in `error`.
-Outcome run(const Contest& contest, const Setting& setting, double seconds);
+Outcome run(const Comparison& comparison, const Setting& setting, double seconds);
 
 }  // namespace rw::bench

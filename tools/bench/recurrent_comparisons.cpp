@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "recurrent.h"
 
 namespace rw::bench {
@@ -27,8 +27,8 @@ double least_seconds(const Problem& p) {
   return 0.8 + 5 * 80e-6 * steps + (plain ? 5 * p.work() / 3e10 : 0);
 }
 
-Contest contest(const char* group, const Problem& p, const char* note) {
-  Contest c;
+Comparison comparison(const char* group, const Problem& p, const char* note) {
+  Comparison c;
   c.name = fmt::format("{}/{}/{}", group, name_of(p.cell), p.shape());
   c.note = note;
   c.work = p.work();
@@ -38,20 +38,20 @@ Contest contest(const char* group, const Problem& p, const char* note) {
   return c;
 }
 
-Contest training(const char* group, Problem p) {
+Comparison training(const char* group, Problem p) {
   p.train = true, p.gradient_of_x = false;
-  return contest(group, p, "training step, nobody computes the gradient of x");
+  return comparison(group, p, "training step, nobody computes the gradient of x");
 }
-Contest training_with_x(const char* group, Problem p) {
+Comparison training_with_x(const char* group, Problem p) {
   p.train = p.gradient_of_x = true;
-  return contest(group, p, "training step, everybody computes the gradient of x too");
+  return comparison(group, p, "training step, everybody computes the gradient of x too");
 }
-Contest inference(const char* group, Problem p) {
+Comparison inference(const char* group, Problem p) {
   p.train = p.gradient_of_x = false;
-  return contest(group, p, "inference");
+  return comparison(group, p, "inference");
 }
 
-void add_six_sizes(std::vector<Contest>& all) {
+void add_six_sizes(std::vector<Comparison>& all) {
   for (Cell cell : all_cells)
     for (Problem p : sizes) {
       p.cell = cell;
@@ -69,17 +69,18 @@ void add_six_sizes(std::vector<Contest>& all) {
 }
 
 // Products in bf16, which differ from f32's in the third digit.
-void add_bf16(std::vector<Contest>& all) {
+void add_bf16(std::vector<Comparison>& all) {
   for (Problem p : sizes) {
     p.train = p.gradient_of_x = true, p.bf16 = true;
-    all.push_back(contest("bf16", p, "training step with products in bf16; everybody computes the gradient of x too"));
+    all.push_back(
+        comparison("bf16", p, "training step with products in bf16; everybody computes the gradient of x too"));
     all.back().tolerance = 3e-2;
     all.back().quick = p.H == 32;
   }
 }
 
 // The sampling loop: one step of one sequence at a time.
-void add_one_step(std::vector<Contest>& all) {
+void add_one_step(std::vector<Comparison>& all) {
   for (Index H : {128, 512, 1024}) {
     all.push_back(inference("step", {.T = 1, .N = 1, .I = H, .H = H, .carry = true}));
     all.back().note = "one step of inference, the state carried: the sampling loop";
@@ -88,7 +89,7 @@ void add_one_step(std::vector<Contest>& all) {
 }
 
 // Shapes that others measure themselves with.
-void add_known_shapes(std::vector<Contest>& all) {
+void add_known_shapes(std::vector<Comparison>& all) {
   const Problem deepbench[] = {{.cell = Cell::lstm, .T = 150, .N = 16, .I = 256, .H = 256},
                                {.cell = Cell::lstm, .T = 25, .N = 16, .I = 512, .H = 512},
                                {.cell = Cell::lstm, .T = 150, .N = 1, .I = 256, .H = 256},
@@ -107,7 +108,7 @@ void add_known_shapes(std::vector<Contest>& all) {
     }
 }
 
-void add_stacks(std::vector<Contest>& all) {
+void add_stacks(std::vector<Comparison>& all) {
   for (Cell cell : {Cell::lstm, Cell::gru})
     for (Index H : {32, 128, 512}) {
       const Index N = H == 32 ? 16 : H == 128 ? 32 : 64;
@@ -126,8 +127,8 @@ void add_stacks(std::vector<Contest>& all) {
 
 }  // namespace
 
-std::vector<Contest> recurrent_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> recurrent_comparisons() {
+  std::vector<Comparison> all;
   add_six_sizes(all);
   add_bf16(all);
   add_one_step(all);
@@ -136,11 +137,11 @@ std::vector<Contest> recurrent_contests() {
   return all;
 }
 
-std::vector<Contest> growth_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> growth_comparisons() {
+  std::vector<Comparison> all;
   const auto add = [&](const char* letter, Index size, const Problem& p) {
     all.push_back(training("growth", p));
-    Contest& c = all.back();
+    Comparison& c = all.back();
     c.name = fmt::format("growth/{}/{}", letter, size);
     c.note = "LSTM training step, " + p.shape();
     c.size = static_cast<double>(size), c.all_cores = false;

@@ -1,4 +1,4 @@
-#include "contest.h"
+#include "comparison.h"
 
 #include <algorithm>
 #include <chrono>
@@ -34,7 +34,7 @@ double seconds_of(const Contender& c, int repeats, int threads) {
 
 class Race {
  public:
-  Race(const Contest& contest, const Setting& setting, double seconds)
+  Race(const Comparison& comparison, const Setting& setting, double seconds)
       : threads_(setting.threads),
         quick_(setting.quick),
         seconds_(seconds),
@@ -42,7 +42,7 @@ class Race {
         round_(setting.quick         ? 0.002
                : setting.threads > 1 ? 0.06
                                      : 0.02),
-        contest_(contest),
+        comparison_(comparison),
         setting_(setting) {}
 
   void run(const Field& field, Outcome& out) {
@@ -72,7 +72,7 @@ class Race {
       if (c.result && first == nullptr)
         expected = c.result(), first = &c;
       else if (c.result)
-        compare(first->name, expected, c.name, c.result(), contest_.tolerance);
+        compare(first->name, expected, c.name, c.result(), comparison_.tolerance);
       if (once > std::max(seconds_ / 3, patience)) {
         absent.push_back(fmt::format("{}: over the budget, one run takes {:.1f} s", c.name, once));
         continue;
@@ -115,7 +115,7 @@ class Race {
   int threads_;
   bool quick_;
   double seconds_, end_, round_, turn_ = 0;
-  const Contest& contest_;
+  const Comparison& comparison_;
   const Setting& setting_;
   std::vector<int> repeats_;
 };
@@ -136,7 +136,7 @@ double Row::most() const { return *std::max_element(rounds.begin(), rounds.end()
 
 double Outcome::shown(const Row& row, double value) const {
   if (row.measured) return value;
-  return contest->rate ? contest->scale / value : contest->scale * value;
+  return comparison->rate ? comparison->scale / value : comparison->scale * value;
 }
 
 void compare(const std::string& a, const Result& expected, const std::string& b, const Result& computed,
@@ -161,20 +161,20 @@ void compare(const std::string& a, const Result& expected, const std::string& b,
   }
 }
 
-Outcome run(const Contest& contest, const Setting& setting, double seconds) {
+Outcome run(const Comparison& comparison, const Setting& setting, double seconds) {
   const double start = clock_on_the_wall();
   Outcome out;
-  out.contest = &contest;
+  out.comparison = &comparison;
   out.threads = setting.threads;
   try {
-    Field field = contest.make(setting);
+    Field field = comparison.make(setting);
     out.absent = field.absent;
     if (!setting.contenders.empty())
       std::erase_if(field.contenders, [re = std::regex(setting.contenders)](const Contender& c) {
         return !std::regex_search(c.name, re);
       });
     if (field.contenders.empty()) throw std::runtime_error("nobody takes part");
-    Race(contest, setting, seconds).run(field, out);
+    Race(comparison, setting, seconds).run(field, out);
   } catch (const Stopped&) {
     out.absent = {"everybody: stopped"};
     out.rows.clear();

@@ -4,20 +4,20 @@
 
 #include <doctest/doctest.h>
 
+#include <rewind/tools/bench/budget.h>
 #include <rewind/tools/bench/chart.h>
-#include <rewind/tools/bench/contest.h>
+#include <rewind/tools/bench/comparison.h>
 #include <rewind/tools/bench/publish.h>
 #include <rewind/tools/bench/report.h>
 #include <rewind/tools/bench/results.h>
-#include <rewind/tools/bench/schedule.h>
 #include <rewind/tools/bench/tables.h>
 
 using namespace rw::bench;
 
 namespace {
 
-Contest contest_of(std::vector<Contender> contenders) {
-  Contest c;
+Comparison comparison_of(std::vector<Contender> contenders) {
+  Comparison c;
   c.name = "group/shape";
   c.make = [contenders](const Setting&) { return Field{contenders, {"nobody else"}}; };
   return c;
@@ -29,10 +29,10 @@ Contender computing(const std::string& name, std::vector<double> values) {
 
 }  // namespace
 
-TEST_CASE("contest: a peer that computes something else is an error, not a row") {
+TEST_CASE("comparison: a peer that computes something else is an error, not a row") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const std::vector<double>& wrong : {std::vector<double>{1, 2.1}, {1, nan}, {1}, {}}) {
-    const Contest c = contest_of({computing("Rewind", {1, 2}), computing("peer", wrong)});
+    const Comparison c = comparison_of({computing("Rewind", {1, 2}), computing("peer", wrong)});
     const Outcome out = run(c, {.quick = true}, 1);
     CHECK(out.rows.empty());
     CHECK(out.error.find("peer") != std::string::npos);
@@ -40,9 +40,9 @@ TEST_CASE("contest: a peer that computes something else is an error, not a row")
   }
 }
 
-TEST_CASE("contest: rounding is no difference, and a yardstick is not compared") {
+TEST_CASE("comparison: rounding is no difference, and a yardstick is not compared") {
   Contender yardstick{"copy", [] {}};
-  const Contest c = contest_of({computing("Rewind", {1, 2}), computing("peer", {1.0001, 2}), yardstick});
+  const Comparison c = comparison_of({computing("Rewind", {1, 2}), computing("peer", {1.0001, 2}), yardstick});
   const Outcome out = run(c, {.quick = true}, 1);
   CHECK(out.error.empty());
   REQUIRE(out.rows.size() == 3);
@@ -51,14 +51,14 @@ TEST_CASE("contest: rounding is no difference, and a yardstick is not compared")
   CHECK(out.absent == std::vector<std::string>{"nobody else"});
 }
 
-TEST_CASE("contest: contenders measure in turn") {
+TEST_CASE("comparison: contenders measure in turn") {
   auto order = std::make_shared<std::string>();
   const auto measuring = [&](char letter) {
     Contender c{std::string(1, letter), {}};
     c.measure = [order, letter] { return static_cast<double>((*order += letter).size()); };
     return c;
   };
-  const Contest c = contest_of({measuring('A'), measuring('B')});
+  const Comparison c = comparison_of({measuring('A'), measuring('B')});
   const Outcome out = run(c, {}, 1);
   REQUIRE(out.rows.size() == 2);
   CHECK(*order == "ABABAB");
@@ -67,18 +67,18 @@ TEST_CASE("contest: contenders measure in turn") {
   CHECK(out.shown(out.rows[1], 4) == 4);
 }
 
-TEST_CASE("contest: a rate is work over time") {
-  Contest c;
+TEST_CASE("comparison: a rate is work over time") {
+  Comparison c;
   c.rate = true, c.scale = 100;
   const Outcome out{&c, 1, {{"A", false, false, {0.5}}}, {}, {}};
   CHECK(out.shown(out.rows[0], 0.5) == 200);
 }
 
-TEST_CASE("contest: what a maker throws is the contest's error") {
-  Contest c;
+TEST_CASE("comparison: what a maker throws is the comparison's error") {
+  Comparison c;
   c.make = [](const Setting&) -> Field { throw std::runtime_error("no such cell"); };
   CHECK(run(c, {}, 1).error == "no such cell");
-  CHECK(run(contest_of({}), {}, 1).error == "nobody takes part");
+  CHECK(run(comparison_of({}), {}, 1).error == "nobody takes part");
 }
 
 TEST_CASE("report: the slope of a power law") {
@@ -87,13 +87,13 @@ TEST_CASE("report: the slope of a power law") {
   CHECK(fitted_slope(x, y) == doctest::Approx(1.5));
 }
 
-TEST_CASE("report and chart: a series has a curve for each contender, a contest a row") {
-  std::vector<Contest> contests(3);
-  contests[0].name = "growth/T/10", contests[0].size = 10;
-  contests[1].name = "growth/T/20", contests[1].size = 20;
-  contests[2].name = "train/a <b>";
+TEST_CASE("report and chart: a series has a curve for each contender, a comparison a row") {
+  std::vector<Comparison> comparisons(3);
+  comparisons[0].name = "growth/T/10", comparisons[0].size = 10;
+  comparisons[1].name = "growth/T/20", comparisons[1].size = 20;
+  comparisons[2].name = "train/a <b>";
   std::vector<Outcome> outcomes;
-  for (const Contest& c : contests) {
+  for (const Comparison& c : comparisons) {
     const double scale = c.size > 0 ? c.size : 1;
     outcomes.push_back({&c, 1, {{"Rewind eager", false, false, {scale}}, {"peer", false, false, {2 * scale}}}, {}, {}});
   }
@@ -116,18 +116,18 @@ TEST_CASE("report and chart: a series has a curve for each contender, a contest 
 }
 
 TEST_CASE("tables: ratios, pairs and slopes") {
-  std::vector<Contest> contests(5);
-  contests[0].name = "train/a", contests[0].note = "one step";
-  contests[1].name = "threads/b", contests[1].pairs = true;
+  std::vector<Comparison> comparisons(5);
+  comparisons[0].name = "train/a", comparisons[0].note = "one step";
+  comparisons[1].name = "threads/b", comparisons[1].pairs = true;
   for (std::size_t i = 2; i < 5; ++i) {
-    contests[i].size = std::pow(10.0, static_cast<double>(i)), contests[i].series = "ms against T";
-    contests[i].name = "growth/T/" + std::to_string(i);
+    comparisons[i].size = std::pow(10.0, static_cast<double>(i)), comparisons[i].series = "ms against T";
+    comparisons[i].name = "growth/T/" + std::to_string(i);
   }
   std::vector<Outcome> outcomes{
-      {&contests[0], 1, {{"Rewind eager", false, false, {0.3}}, {"libtorch composed", false, false, {0.4}}}, {}, {}},
-      {&contests[1], 2, {{"x, 1 thread", false, false, {0.3}}, {"x, 2 threads", false, false, {0.2}}}, {}, {}}};
+      {&comparisons[0], 1, {{"Rewind eager", false, false, {0.3}}, {"libtorch composed", false, false, {0.4}}}, {}, {}},
+      {&comparisons[1], 2, {{"x, 1 thread", false, false, {0.3}}, {"x, 2 threads", false, false, {0.2}}}, {}, {}}};
   for (std::size_t i = 2; i < 5; ++i)
-    outcomes.push_back({&contests[i], 1, {{"x", false, false, {std::pow(contests[i].size, 2)}}}, {}, {}});
+    outcomes.push_back({&comparisons[i], 1, {{"x", false, false, {std::pow(comparisons[i].size, 2)}}}, {}, {}});
   const std::string table = markdown(outcomes);
   CHECK(table.find("### train, 1 thread, ms\n\nOne step.\n") != std::string::npos);
   CHECK(table.find("eager / libtorch composed |\n") != std::string::npos);
@@ -137,9 +137,9 @@ TEST_CASE("tables: ratios, pairs and slopes") {
 }
 
 TEST_CASE("results: what was written is read again") {
-  Contest c;
+  Comparison c;
   c.name = "gemm/a", c.unit = "GFLOP/s", c.scale = 2, c.rate = true, c.note = "n";
-  Contest wrong;
+  Comparison wrong;
   wrong.name = "train/b";
   Results results;
   results.date = "2026-01-02T03:04:05Z", results.commit = "abc", results.machine.processor = "p";
@@ -149,7 +149,7 @@ TEST_CASE("results: what was written is read again") {
   CHECK(json(again) == json(results));
   REQUIRE(again.outcomes.size() == 2);
   const Outcome& o = again.outcomes[0];
-  CHECK(o.contest->rate);
+  CHECK(o.comparison->rate);
   CHECK(o.shown(o.rows[0], o.rows[0].median()) == 4);
   CHECK(o.rows[0].yardstick);
   CHECK(again.outcomes[1].error == "not the same work");
@@ -165,16 +165,16 @@ TEST_CASE("publish: what stands between two lines is replaced") {
 }
 
 TEST_CASE("schedule: what matters most comes first, and leaves the others what they need") {
-  std::vector<Contest> contests(5);
+  std::vector<Comparison> comparisons(5);
   const char* names[] = {"elementwise/tanh", "train/gru/T50", "train/lstm/T50", "threads/idle", "new/thing"};
-  for (std::size_t i = 0; i < 5; ++i) contests[i].name = names[i];
-  contests[3].only_all_cores = true;
-  std::vector<Entry> entries;
-  for (const Contest& c : contests) entries.push_back({&c, c.only_all_cores ? 2 : 1});
-  entries.push_back({&contests[2], 2});
+  for (std::size_t i = 0; i < 5; ++i) comparisons[i].name = names[i];
+  comparisons[3].only_all_cores = true;
+  std::vector<ComparisonRun> entries;
+  for (const Comparison& c : comparisons) entries.push_back({&c, c.only_all_cores ? 2 : 1});
+  entries.push_back({&comparisons[2], 2});
   sort_by_importance(entries);
   std::string order;
-  for (const Entry& e : entries) order += e.contest->name + std::to_string(e.threads) + " ";
+  for (const ComparisonRun& e : entries) order += e.comparison->name + std::to_string(e.threads) + " ";
   CHECK(order == "train/lstm/T501 threads/idle2 elementwise/tanh1 train/gru/T501 new/thing1 train/lstm/T502 ");
   CHECK(share(std::vector<double>{2}, 1.5) == 0);
   CHECK(share(std::vector<double>{2, 5, 5}, 10) == 2);   // the last is left out later
@@ -184,14 +184,14 @@ TEST_CASE("schedule: what matters most comes first, and leaves the others what t
   CHECK(share(std::vector<double>{1}, 60) == 60);
 }
 
-TEST_CASE("contest: stopped between turns, whole rounds stay") {
+TEST_CASE("comparison: stopped between turns, whole rounds stay") {
   auto turns = std::make_shared<int>(0);
   const auto measuring = [&](const char* name) {
     Contender c{name, {}};
     c.measure = [turns] { return static_cast<double>(++*turns); };
     return c;
   };
-  const Contest c = contest_of({measuring("A"), measuring("B")});
+  const Comparison c = comparison_of({measuring("A"), measuring("B")});
   Setting setting;
   setting.stopped = [turns] { return *turns >= 3; };
   const Outcome out = run(c, setting, 1);
@@ -204,9 +204,9 @@ TEST_CASE("contest: stopped between turns, whole rounds stay") {
   CHECK(none.absent == std::vector<std::string>{"everybody: stopped"});
 }
 
-TEST_CASE("contest: contenders are picked by their names") {
-  const Contest c =
-      contest_of({computing("Rewind compiled", {1}), computing("oneDNN", {1}), computing("libtorch", {2})});
+TEST_CASE("comparison: contenders are picked by their names") {
+  const Comparison c =
+      comparison_of({computing("Rewind compiled", {1}), computing("oneDNN", {1}), computing("libtorch", {2})});
   Setting setting{.quick = true};
   setting.contenders = "compiled|oneDNN";
   const Outcome out = run(c, setting, 1);

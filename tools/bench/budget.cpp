@@ -1,4 +1,4 @@
-#include "schedule.h"
+#include "budget.h"
 
 #include <algorithm>
 #include <iterator>
@@ -14,22 +14,23 @@ constexpr const char* first[] = {"train/lstm", "train+dx/lstm", "overhead",  "gr
                                  "memory",     "growth",        "bf16/lstm", "step",      "infer/lstm", "fastrnns",
                                  "gemm",       "elementwise",   "train/",    "train+dx/"};
 
-std::size_t rank(const Entry& e) {
+std::size_t rank(const ComparisonRun& e) {
   const auto* at = std::find_if(std::begin(first), std::end(first),
-                                [&](const char* beginning) { return e.contest->name.starts_with(beginning); });
+                                [&](const char* beginning) { return e.comparison->name.starts_with(beginning); });
   const auto place = static_cast<std::size_t>(at - std::begin(first));
-  return e.threads == 1 || e.contest->only_all_cores ? place : place + std::size(first) + 1;
+  return e.threads == 1 || e.comparison->only_all_cores ? place : place + std::size(first) + 1;
 }
 
 }  // namespace
 
-void sort_by_importance(std::vector<Entry>& entries) {
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return rank(a) < rank(b); });
+void sort_by_importance(std::vector<ComparisonRun>& entries) {
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const ComparisonRun& a, const ComparisonRun& b) { return rank(a) < rank(b); });
 }
 
-double least_seconds(const Entry& e) {
+double least_seconds(const ComparisonRun& e) {
   constexpr double contenders = 5, runs = 5;  // the first, another, three rounds
-  return e.contest->seconds + contenders * runs * e.contest->work / (e.threads == 1 ? 1.3e11 : 2e11);
+  return e.comparison->seconds + contenders * runs * e.comparison->work / (e.threads == 1 ? 1.3e11 : 2e11);
 }
 
 double share(std::span<const double> least, double left) {
