@@ -102,6 +102,7 @@ NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotan
         ": nothing it depends on needs a gradient: every parameter is frozen, detached, or was used under NoGrad");
   check_leaves(tape, root);
   check_values(tape, root);
+  tape.gradients_taken = true;
   return root;
 }
 

@@ -33,6 +33,12 @@ void TapeData::truncate(const TapeMark& mark) {
   forget_nodes(mark);
 }
 
+bool TapeData::forgets_an_update(const TapeMark& mark) const {
+  return gradients_taken && std::any_of(leaves.begin(), leaves.end(), [&](const Leaf& leaf) {
+           return leaf.node >= mark.nodes && leaf.version != leaf.parameter->version;
+         });
+}
+
 void TapeData::forget_nodes(const TapeMark& mark) {
   if (!leaves.empty() && leaves.back().node >= mark.nodes) {
     while (!leaves.empty() && leaves.back().node >= mark.nodes) leaves.pop_back();
@@ -73,7 +79,7 @@ void TapeData::no_value(NodeId id) const {
 
 using detail::TapeData;
 
-Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) {}
+Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) { data_->step = options.step; }
 Tape::~Tape() = default;
 Tape::Tape(Tape&& other) noexcept : data_(std::move(other.data_)) {
   if (data_) data_->owner = this;
@@ -121,6 +127,7 @@ Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& 
 void Tape::clear() {
   TapeData& d = data();
   if (d.lazy || d.origin != no_node) throw Error("clear() cannot be called from a gradient rule");
+  set_step(next_step());
   d.truncate({});
   d.effects.clear();
   d.draws = 0;
@@ -135,6 +142,7 @@ void Tape::rewind(const TapeMark& mark) {
   if (mark.slot != d.slot->number) throw Error("rewind: the mark is of another tape");
   if (mark.nodes > d.nodes.size() || (mark.nodes > 0 && d.nodes[mark.nodes - 1].stamp != mark.stamp))
     throw Error("rewind: the tape was cleared or rewound past this mark");
+  if (d.forgets_an_update(mark)) set_step(next_step());
   d.truncate(mark);
   d.draws = mark.draws;
   const auto scopes = std::max<std::size_t>(mark.scopes, d.scope + 1);  // those of nodes, and the open ones
@@ -239,12 +247,14 @@ Error Tape::error(std::string_view op, const std::string& reason) const {
 
 std::uint64_t Tape::seed() const { return data().options.seed; }
 std::uint64_t Tape::step() const { return data().step; }
+std::uint64_t Tape::next_step() const { return data().step + (data().gradients_taken ? 1 : 0); }
 void Tape::set_seed(std::uint64_t seed) {
   data().options.seed = seed;
   data().random_key = no_node;
 }
 void Tape::set_step(std::uint64_t step) {
   data().step = step;
+  data().gradients_taken = false;
   data().random_key = no_node;
 }
 std::uint32_t Tape::next_draw() { return data().draws++; }

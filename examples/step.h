@@ -28,6 +28,7 @@ class Step {
     turn_ = 1 - turn_;
     Tape& tape = tapes_[turn_];
     tape.clear();
+    tape.set_step(steps_++);
     const auto constant = [&](ConstView view) { return tape.constant(view); };
     std::tuple<detail::Traced<Args>...> inputs{detail::traced(args, constant)...};
     return std::apply([&](auto&... x) { return f_(tape, x...); }, inputs);
@@ -38,10 +39,6 @@ class Step {
     compiled_.set_seed(seed);
     for (Tape& tape : tapes_) tape.set_seed(seed);
   }
-  void set_step(std::uint64_t step) {
-    compiled_.set_step(step);
-    for (Tape& tape : tapes_) tape.set_step(step);
-  }
 
  private:
   bool eager_;
@@ -49,6 +46,7 @@ class Step {
   Compiled<F, Examples...> compiled_;
   std::array<Tape, 2> tapes_;  // in turn: one holds what the last call gave
   std::size_t turn_ = 0;
+  std::uint64_t steps_ = 0;
 };
 
 /// The examples say what the arguments are.

@@ -18,13 +18,14 @@ namespace rw {
 template <class State, class F>
 void for_each_tensor(State& state, F&& f) {
   using Plain = std::remove_const_t<State>;
-  if constexpr (std::is_same_v<Plain, Tensor>) {
+  if constexpr (std::is_base_of_v<Tensor, Plain>) {
     f(state);
   } else if constexpr (std::ranges::range<State>) {
     for (auto& part : state) for_each_tensor(part, f);
+  } else if constexpr (std::is_aggregate_v<Plain>) {
+    std::apply([&](auto&... part) { (for_each_tensor(part, f), ...); }, fields(state));
   } else {
     static_assert(std::is_aggregate_v<Plain>, "a State is an aggregate of Tensors, or of ranges or States of them");
-    std::apply([&](auto&... part) { (for_each_tensor(part, f), ...); }, fields(state));
   }
 }
 

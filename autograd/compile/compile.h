@@ -48,6 +48,7 @@ class CompiledCore {
   void set_seed(std::uint64_t seed);
   /// See Tape::set_step.
   void set_step(std::uint64_t step);
+  std::uint64_t next_step() const;
   std::size_t plans() const;
   std::size_t memory() const;
   Tape graph() const;
@@ -132,10 +133,12 @@ class Compiled {
     results_.push_back({core_.current(), std::move(*result)});
   }
 
-  /// Seed and step of keyed randomness, as Tape::set_seed and Tape::set_step.
+  /// Seed of keyed randomness, as Tape::set_seed.
   void set_seed(std::uint64_t seed) { core_.set_seed(seed); }
-  /// See Tape::set_step.
+  /// The step that the next call is. Every call is a step of its own, from 0 on, and draws its own numbers.
   void set_step(std::uint64_t step) { core_.set_step(step); }
+  /// The same, to be saved by who will go on from here.
+  std::uint64_t next_step() const { return core_.next_step(); }
 
   /// Number of plans kept, and the bytes of memory that they hold.
   std::size_t plans() const { return core_.plans(); }

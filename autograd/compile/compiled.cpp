@@ -127,6 +127,7 @@ void CompiledCore::compile(const Trace& trace) {
 
 void CompiledCore::replay() {
   state_->current->plan->replay(views_, state_->seed, state_->step);
+  ++state_->step;
   state_->show_results();
 }
 
@@ -152,6 +153,7 @@ bool CompiledCore::holds(std::uint64_t plan) const {
 }
 const CompileOptions& CompiledCore::options() const { return state_->options; }
 void CompiledCore::set_seed(std::uint64_t seed) { state_->seed = seed; }
+std::uint64_t CompiledCore::next_step() const { return state_->step; }
 void CompiledCore::set_step(std::uint64_t step) { state_->step = step; }
 std::size_t CompiledCore::plans() const { return state_->plans.size(); }
 std::size_t CompiledCore::memory() const {

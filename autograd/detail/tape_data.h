@@ -69,6 +69,8 @@ class TapeData {
 
   // tape.cpp
   void truncate(const TapeMark& mark);
+  /// Whether gradients were taken, and a parameter that was recorded after the mark has changed since.
+  bool forgets_an_update(const TapeMark& mark) const;
   void forget_nodes(const TapeMark& mark);  // and not the gradients
   TapeMark mark() const;
   std::string where(std::uint32_t scope) const;  // ", in lstm/t=3", or nothing
@@ -122,6 +124,7 @@ class TapeData {
   NodeId origin = no_node;
   std::uint32_t draws = 0;
   std::uint64_t step = 0;
+  bool gradients_taken = false;  // in this step
   NodeId random_key = no_node;
 
   // A traced backward: parameters and the nodes that are their gradients.

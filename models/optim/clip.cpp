@@ -10,10 +10,10 @@ namespace {
 
 template <class F>
 void for_each_gradient(std::span<const NamedParameter> parameters, F&& f) {
-  for (const NamedParameter& p : parameters) {
-    if (p.parameter->frozen()) continue;
+  detail::for_each_once(parameters, [&](const NamedParameter& p) {
+    if (p.parameter->frozen()) return;
     visit_real(p.parameter->dtype(), [&]<class T>() { f(p.name, p.parameter->grad().span<T>()); });
-  }
+  });
 }
 
 // The sum runs over 8 interleaved lanes: the order is fixed, and it becomes vector code.

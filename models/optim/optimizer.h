@@ -218,12 +218,25 @@ class Adam : public Optimizer {
   std::vector<Pass> passes_;
 };
 
-/// Adam with decoupled weight decay, 0.01 unless said otherwise.
+struct AdamWOptions {
+  double rate = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+  /// See Optimizer::Options.
+  double weight_decay = 0.01, l2 = 0;
+};
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), 0.01 unless said otherwise.
 class AdamW : public Adam {
  public:
-  /// Adam with decoupled decay.
-  explicit AdamW(const ParameterGroups& groups, const AdamOptions& options = {.weight_decay = 0.01})
-      : Adam(groups, options) {}
+  /// Throws Error as Adam does.
+  explicit AdamW(const ParameterGroups& groups, const AdamWOptions& options = {})
+      : Adam(groups, {.rate = options.rate,
+                      .beta1 = options.beta1,
+                      .beta2 = options.beta2,
+                      .epsilon = options.epsilon,
+                      .weight_decay = options.weight_decay,
+                      .l2 = options.l2}) {}
 };
 
 /// By name: "sgd", "momentum" (Sgd with 0.9), "rmsprop" (decay 0.95, as char-rnn), "adam", "adamw". Throws Error,

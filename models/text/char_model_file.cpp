@@ -48,6 +48,9 @@ void check_sizes(const ArrayFile& file, const std::string& source) {
 }  // namespace
 
 Metadata CharModel::metadata() const {
+  // A first character that looks like a byte order mark stands behind one.
+  const std::u32string& characters = vocabulary_.characters();
+  const std::u32string_view mark = characters.starts_with(U'\uFEFF') ? U"\uFEFF" : U"";
   return {{"format", format_name},
           {"version", format_version},
           {"cell", options_.cell},
@@ -55,7 +58,7 @@ Metadata CharModel::metadata() const {
           {"hidden", fmt::format("{}", options_.hidden)},
           {"embedding", fmt::format("{}", options_.embedding)},
           {"dropout", fmt::format("{}", options_.dropout)},
-          {"vocabulary", encode_utf8(vocabulary_.characters())}};
+          {"vocabulary", encode_utf8(std::u32string(mark) + characters)}};
 }
 
 CharModel CharModel::from_metadata(const Metadata& metadata, const std::string& source) {

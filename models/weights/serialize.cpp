@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <rewind/core/error.h>
+#include <rewind/models/weights/element_types.h>
 #include <rewind/models/weights/file.h>
 #include <rewind/models/weights/match_arrays.h>
 #include <rewind/models/weights/serialize.h>
@@ -16,6 +17,9 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian, and copied as they are");
 
 using Json = nlohmann::json;
+using detail::element_type;
+using detail::ElementType;
+using detail::readable_element_types;
 
 // As the format's own readers have it.
 constexpr std::uint64_t max_header = 100'000'000;
@@ -28,7 +32,7 @@ std::size_t bytes_of(ConstView v) { return static_cast<std::size_t>(v.size()) * 
 struct Entry {
   std::string name;
   Shape shape;
-  DType dtype;
+  const ElementType* type;
   std::uint64_t begin, end;
 };
 
@@ -43,12 +47,12 @@ const Json& member(const Json& object, const char* key, const std::string& name)
   return *found;
 }
 
-DType dtype_named(const Json& value, const std::string& name) {
-  if (value.is_string())
-    for (const DType t : {DType::f32, DType::f64, DType::i32})
-      if (value.get_ref<const std::string&>() == format_name(t)) return t;
-  throw Error("tensor '" + name + "' has element type " + value.dump(-1, ' ', false, Json::error_handler_t::replace) +
-              "; F32, F64 and I32 can be read");
+const ElementType* type_named(const Json& value, const std::string& name) {
+  const ElementType* type = value.is_string() ? element_type(value.get_ref<const std::string&>()) : nullptr;
+  if (type == nullptr)
+    throw Error("tensor '" + name + "' has element type " + value.dump(-1, ' ', false, Json::error_handler_t::replace) +
+                "; " + readable_element_types() + " can be read");
+  return type;
 }
 
 Shape shape_of(const Json& value, const std::string& name) {
@@ -70,7 +74,7 @@ Entry entry_of(const std::string& name, const Json& value) {
   if (!value.is_object()) throw Error("tensor '" + name + "' is not described by an object");
   Entry e{.name = name,
           .shape = shape_of(member(value, "shape", name), name),
-          .dtype = dtype_named(member(value, "dtype", name), name),
+          .type = type_named(member(value, "dtype", name), name),
           .begin = 0,
           .end = 0};
   const Json& offsets = member(value, "data_offsets", name);
@@ -78,8 +82,8 @@ Entry entry_of(const std::string& name, const Json& value) {
   e.begin = natural(offsets[0], "tensor '" + name + "': an offset");
   e.end = natural(offsets[1], "tensor '" + name + "': an offset");
   const std::uint64_t bytes = e.end - e.begin;
-  if (e.end < e.begin || bytes % size_of(e.dtype) != 0 ||
-      bytes / size_of(e.dtype) != static_cast<std::uint64_t>(e.shape.size()))
+  if (e.end < e.begin || bytes % e.type->bytes != 0 ||
+      bytes / e.type->bytes != static_cast<std::uint64_t>(e.shape.size()))
     throw Error("tensor '" + name + "': its offsets do not fit its shape " + e.shape.str());
   return e;
 }
@@ -147,8 +151,12 @@ ArrayFile parse(std::string_view bytes) {
   ArrayFile file;
   file.metadata = metadata_of(header);
   for (const Entry& e : entries_of(header, bytes.size())) {
-    Array array(e.shape, e.dtype);
-    if (e.end > e.begin) std::memcpy(array.view().data, bytes.data() + e.begin, e.end - e.begin);
+    Array array(e.shape, e.type->dtype);
+    try {
+      if (array.size() > 0) e.type->read(bytes.data() + e.begin, array.view());
+    } catch (const Error& error) {
+      throw Error("tensor '" + e.name + "': " + error.what());
+    }
     file.arrays.push_back({e.name, std::move(array)});
   }
   return file;
@@ -223,12 +231,12 @@ ArrayFile load_arrays(const std::string& path) {
 
 void save_model(const std::string& path, const Module& module, const Metadata& metadata) {
   std::vector<NamedView> views;
-  for (const NamedParameter& p : module.parameters()) views.emplace_back(p.name, p.parameter->value());
+  for (const NamedParameter& p : detail::saved_parts(module)) views.emplace_back(p.name, p.parameter->value());
   save_arrays(path, views, metadata);
 }
 
 void set_parameters(const Module& module, std::span<const NamedArray> arrays, const std::string& source) {
-  const std::vector<NamedParameter> parameters = module.parameters();
+  const std::vector<NamedParameter> parameters = detail::saved_parts(module);
   std::vector<detail::ExpectedArray> expected;
   for (const NamedParameter& p : parameters) expected.push_back({p.name, p.parameter->shape()});
   const auto values =

@@ -108,8 +108,13 @@ void CheckedFunction::find_cuts() {
     if (used[i] && is_cut(base_, i)) cuts_.push_back(i);
 }
 
-double CheckedFunction::at(std::size_t i, Array value) {
+void CheckedFunction::renew_probe() {
   probe_.clear();
+  probe_.set_step(base_.step());
+}
+
+double CheckedFunction::at(std::size_t i, Array value) {
+  renew_probe();
   probe_.substitute(*leaves_[i].parameter, std::move(value));
   const Tensor y = record(probe_, false);
   probe_.restore(*leaves_[i].parameter);
@@ -117,7 +122,7 @@ double CheckedFunction::at(std::size_t i, Array value) {
 }
 
 bool CheckedFunction::deterministic() {
-  probe_.clear();
+  renew_probe();
   const Tensor y = record(probe_, false);
   return same_bits(y.item(), f0_);
 }

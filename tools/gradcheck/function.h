@@ -46,6 +46,8 @@ class CheckedFunction {
   Tensor project_gradient(Tape& tape, Tensor y, bool base);
   void differentiate();
   void find_cuts();
+  /// Clears the tape of evaluations, which draws the numbers of the first one again.
+  void renew_probe();
   double held_value(const Tape& tape, NodeId root) const;
 
   const RecordFunction& function_;
