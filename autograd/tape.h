@@ -28,7 +28,7 @@ struct TapeMark {
   NodeId nodes = 0;
   std::uint64_t stamp = 0;
   Arena::Mark values, records;
-  std::uint32_t scope = 0, scopes = 0, draws = 0;
+  std::uint32_t scope = 0, scopes = 0, draws = 0, rules = 0;
   std::uint32_t slot = 0;  // of the tape
 };
 
@@ -54,7 +54,9 @@ class Tape {
   /// A leaf like `constant` whose gradient can be asked for with `grad`.
   Tensor variable(ConstView array);
   /// The leaf of a parameter: made at its first use, the same one after that. Ops call this by themselves.
-  Tensor leaf(Parameter& parameter);
+  Tensor leaf(const Parameter& parameter);
+  /// Whatever an op takes as a Tensor of this tape: a Parameter's leaf, a number as a constant.
+  Tensor resolve(const Operand& x);
   /// A placeholder without value. Throws Error unless the tape traces.
   Tensor input(const Shape& shape, DType dtype);
 

@@ -30,7 +30,7 @@ Parameter& Module::buffer(std::string name, Array value) {
 
 void Module::adopt(std::string name, std::unique_ptr<Module> part) {
   part->name_ = std::move(name);
-  part->train(training_);
+  part->train(training());
   children_.push_back(std::move(part));
   // What graphs and messages call them: the dotted name in the largest module so far.
   for (const NamedParameter& p : detail::saved_parts(*this)) p.parameter->data()->name = p.name;
@@ -85,7 +85,8 @@ void Module::to(DType dtype) const {
 }
 
 void Module::train(bool on) {
-  training_ = on;
+  if (training() != on) detail::refuse_in_trace("module '" + name_ + "' changes between train() and eval()");
+  if (training_ != nullptr) *training_ = on;
   for (const auto& c : children_) c->train(on);
 }
 

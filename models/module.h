@@ -95,8 +95,13 @@ class Module {
   /// Training mode, in which dropout drops: on at first. Both switch this module and everything below it.
   void train(bool on = true);
   void eval() { train(false); }
-  /// Whether the module trains (`train`) or not (`eval`).
-  bool training() const { return training_; }
+  /// Whether the module trains (`train`) or not (`eval`). A compiled function that looked at it is traced again for the
+  /// other mode.
+  bool training() const {
+    if (detail::active_trace != nullptr) [[unlikely]]
+      detail::note_flag(training_);
+    return training_ == nullptr || *training_;
+  }
 
  protected:
   /// Makes a parameter. Throws Error for a name that is taken, empty, or has a dot.
@@ -133,8 +138,8 @@ class Module {
   std::string name_;
   Own parameters_, buffers_;
   std::vector<std::unique_ptr<Module>> children_;
-  bool training_ = true;
-  bool transparent_ = false;  // in the parameters' names
+  std::shared_ptr<bool> training_ = std::make_shared<bool>(true);  // shared with plans; null when moved from
+  bool transparent_ = false;                                       // in the parameters' names
 };
 
 namespace detail {

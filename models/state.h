@@ -36,6 +36,31 @@ State map_state(State state, F&& f) {
   return state;
 }
 
+namespace detail {
+
+template <class State>
+constexpr bool has_vector();
+template <class... Field>
+constexpr bool any_has_vector(const std::tuple<Field&...>*) {
+  return (has_vector<Field>() || ...);
+}
+
+/// Whether a state has a part whose length its type does not tell.
+template <class State>
+constexpr bool has_vector() {
+  using Plain = std::remove_const_t<State>;
+  if constexpr (std::is_same_v<Plain, Tensor>)
+    return false;
+  else if constexpr (std::ranges::range<Plain> && requires(Plain part) { part.resize(1); })
+    return true;
+  else if constexpr (std::ranges::range<Plain>)
+    return has_vector<std::ranges::range_value_t<Plain>>();
+  else
+    return any_has_vector(static_cast<const decltype(fields(std::declval<Plain&>()))*>(nullptr));
+}
+
+}  // namespace detail
+
 /// The number of tensors.
 template <class State>
 std::size_t tensor_count(const State& state) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include <rewind/core/random.h>
 #include <rewind/core/threads.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/axes.h>
 #include <rewind/ops/dropout.h>
 
 namespace rw {
@@ -16,6 +18,8 @@ namespace {
 /// From the tape's random key [4] to a mask of `shape`.
 struct BernoulliMask {
   static constexpr std::string_view name = "bernoulli_mask";
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 4> attribute_names{"shape", "draw", "rate", "kept"};
   static constexpr std::uint32_t integer_inputs = 0b1;
   Shape shape;
   Index draw = 0;
@@ -89,7 +93,8 @@ Tensor dropout_mask(Tape& tape, const Shape& shape, double rate, std::uint64_t k
                 {tape.random_key()});
 }
 
-Tensor dropout(Tensor x, double rate) {
+Tensor dropout(Operand operand, double rate) {
+  const Tensor x = checked_tensor("dropout", operand);
   if (rate == 0) return x;
   return x * mask("dropout", x.tape(), x.shape(), rate, true);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
 
@@ -12,16 +13,22 @@ namespace rw {
 /// (table [V, E], indices [...]) to [..., E].
 struct Lookup {
   static constexpr std::string_view name = "lookup";
+  static constexpr int arity = 2;
+  static constexpr bool moves_elements = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
-/// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order. Lookup transposed.
+/// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order, in blocks (core/long_sum.h).
+/// Lookup transposed.
 struct ScatterRows {
   static constexpr std::string_view name = "scatter_rows";
+  static constexpr int arity = 2;
+  static constexpr std::array<std::string_view, 1> attribute_names{"rows"};
   static constexpr std::uint32_t integer_inputs = 0b10;
   Index rows = 0;
   Shape infer(std::span<const Shape> in) const;
@@ -34,6 +41,9 @@ struct ScatterRows {
 /// (x [..., C], indices [...]) to [...].
 struct Pick {
   static constexpr std::string_view name = "pick";
+  static constexpr int arity = 2;
+  static constexpr bool moves_elements = true;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
@@ -44,6 +54,10 @@ struct Pick {
 /// (x [...], indices [...]) to [..., C]: each number at its index, 0 elsewhere. Pick transposed.
 struct Place {
   static constexpr std::string_view name = "place";
+  static constexpr int arity = 2;
+  static constexpr std::array<std::string_view, 1> attribute_names{"classes"};
+  static constexpr bool moves_elements = true;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;
@@ -56,6 +70,9 @@ struct Place {
 /// indices [...] to [..., C].
 struct OneHot {
   static constexpr std::string_view name = "one_hot";
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 1> attribute_names{"classes"};
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b1;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;

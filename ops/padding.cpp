@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -47,6 +48,8 @@ void copy_without_padding(std::span<const ConstView> x, View y) {
 
 struct SequenceMask {
   static constexpr std::string_view name = "sequence_mask";
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 2> attribute_names{"steps", "rank"};
   static constexpr std::uint32_t integer_inputs = 0b1;
   Index steps = 0, rank = 2;
   Shape infer(std::span<const Shape> in) const {
@@ -70,6 +73,8 @@ struct SequenceMask {
 
 struct ClearPadding {
   static constexpr std::string_view name = "clear_padding";
+  static constexpr int arity = 2;
+  static constexpr bool moves_elements = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   Shape infer(std::span<const Shape> in) const {
     check_shapes(in[0], in[1]);
@@ -82,6 +87,7 @@ struct ClearPadding {
 /// The same of indices.
 struct ClearIndices {
   static constexpr std::string_view name = "clear_padding";
+  static constexpr int arity = 2;
   static constexpr bool any_dtype = true;
   Shape infer(std::span<const Shape> in) const {
     check_shapes(in[0], in[1]);
@@ -92,6 +98,8 @@ struct ClearIndices {
 
 struct LengthsWithin {
   static constexpr std::string_view name = "lengths_within";
+  static constexpr int arity = 1;
+  static constexpr std::array<std::string_view, 3> attribute_names{"steps", "from", "count"};
   static constexpr bool any_dtype = true;
   Index steps = 0, from = 0, count = 0;
   Shape infer(std::span<const Shape> in) const {
@@ -113,8 +121,9 @@ struct LengthsWithin {
 
 Tensor sequence_mask(Tensor lengths, Index steps, int rank) { return record(SequenceMask{steps, rank}, {lengths}); }
 
-Tensor clear_padding(Tensor x, Tensor lengths) {
-  return x.dtype() == DType::i32 ? record(ClearIndices{}, {x, lengths}) : record(ClearPadding{}, {x, lengths});
+Tensor clear_padding(Operand x, Tensor lengths) {
+  return x.tensor() != nullptr && x.tensor()->dtype() == DType::i32 ? record(ClearIndices{}, {x, lengths})
+                                                                    : record(ClearPadding{}, {x, lengths});
 }
 
 Tensor lengths_within(Tensor lengths, Index steps, Index from, Index count) {

@@ -1,24 +1,42 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include <rewind/core/dtype.h>
 
 namespace rw {
 
-/// The passes of `compile`. Dead code is always left out.
+/// What `compile` may do, to be switched on and off. Dead code is always left out.
 enum class Pass : std::uint32_t {
-  simplify = 1,     // common subexpressions, constants, views of views: keeps bits
-  batch = 2,        // products and sums of many time steps become one: does not keep bits
-  fuse = 4,         // elementwise trees become kernels: keeps bits
-  place = 8,        // pieces are computed where their concatenation wants them: keeps bits
-  reuse = 16,       // values that are not alive together share memory: keeps bits
-  pack = 64,        // matrices of many products are packed once a replay: does not keep bits
-  accumulate = 32,  // products add into the gradients of parameters: does not keep bits
-  branch = 128,     // kernels that do not depend on each other run on a thread each: keeps bits
-  chunk = 256       // products of many steps are cut, so that layers of a stack overlap: does not keep bits
+  simplify = 1,     // common subexpressions, constants, views of views
+  batch = 2,        // products and sums of many time steps become one
+  fuse = 4,         // elementwise trees become kernels
+  place = 8,        // pieces are computed where their concatenation wants them
+  reuse = 16,       // values that are not alive together share memory
+  pack = 64,        // matrices of many products are packed once a replay
+  accumulate = 32,  // products add into the gradients of parameters
+  branch = 128,     // kernels that do not depend on each other run on a thread each
+  chunk = 256       // products of many steps are cut, so that layers of a stack overlap
 };
+
+/// A switch by name, and whether results have the same bits with it on and off.
+struct PassSwitch {
+  Pass pass;
+  std::string_view name;
+  bool keeps_bits;
+};
+inline constexpr std::array<PassSwitch, 9> pass_switches{{{Pass::simplify, "simplify", true},
+                                                          {Pass::batch, "batch", false},
+                                                          {Pass::fuse, "fuse", true},
+                                                          {Pass::place, "place", true},
+                                                          {Pass::reuse, "reuse", true},
+                                                          {Pass::pack, "pack", false},
+                                                          {Pass::accumulate, "accumulate", false},
+                                                          {Pass::branch, "branch", true},
+                                                          {Pass::chunk, "chunk", false}}};
 
 /// A set of passes.
 class Passes {
@@ -26,13 +44,22 @@ class Passes {
   /// The set of one.
   constexpr Passes(Pass pass) : bits_(static_cast<std::uint32_t>(pass)) {}
   /// Every pass.
-  static constexpr Passes all() { return Passes(511); }
+  static constexpr Passes all() {
+    Passes out = none();
+    for (const PassSwitch& s : pass_switches) out = out | s.pass;
+    return out;
+  }
   /// No pass.
   static constexpr Passes none() { return Passes(0); }
   /// All whose results have the bits of the eager run (with gradients taken by `grad`).
-  static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate - Pass::pack - Pass::chunk; }
-  /// Whether it is in the set.
-  constexpr bool has(Pass pass) const { return (bits_ & static_cast<std::uint32_t>(pass)) != 0; }
+  static constexpr Passes exact() {
+    Passes out = none();
+    for (const PassSwitch& s : pass_switches)
+      if (s.keeps_bits) out = out | s.pass;
+    return out;
+  }
+  /// Whether all of these are in the set.
+  constexpr bool has(Passes passes) const { return (bits_ & passes.bits_) == passes.bits_; }
   /// Both sets together.
   constexpr Passes operator|(Passes other) const { return Passes(bits_ | other.bits_); }
   /// This set without the other.
@@ -47,6 +74,13 @@ class Passes {
 enum class Precision : std::uint8_t {
   full,  // the tape's real type
   bf16   // numbers rounded to bf16 (8 bits of 24); sums, and all that is no product, in f32
+};
+
+/// When a plan is compared with a run of the function on a tape.
+enum class SelfCheck : std::uint8_t {
+  off,
+  first,  // at the first call of each program: again for other ops, and not for another length or batch
+  always  // at every call: to look for a fault
 };
 
 struct CompileOptions {
@@ -64,6 +98,15 @@ struct CompileOptions {
   /// With Pass::branch: kernels run side by side in stretches that take at least so long, estimated in microseconds;
   /// and with Pass::chunk: a product is cut where that lets others begin so much earlier. 0: wherever it can be done.
   double branch_from = 60;
+  /// A call that is checked runs the function on a tape, and then the plan, both apart from the parameters' gradients,
+  /// to which the plan's are added. Where they differ by more than rounding explains, a tape of f64 decides; a wrong
+  /// plan is an Error that says which pass and which kernel, and nothing is changed. With `matmul` in bf16 the tape
+  /// runs what was traced, with rounded operands. `explain()` says what came of it. The function runs once more for it,
+  /// so it should do nothing but compute.
+  SelfCheck check = SelfCheck::first;
+  /// The most memory that the tape of a check may take, in bytes: else the check is left out, and `explain()` says so.
+  /// Without it: half of what the system has free.
+  std::optional<std::size_t> check_bytes = std::nullopt;
 };
 
 }  // namespace rw

@@ -153,14 +153,18 @@ Index output_width(const C& cell) {
   return output(cell, cell.zero_state(tape, 1)).size(-1);
 }
 
-/// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector has a member
-/// `State empty_state() const`.
+/// A state of empty handles, in the structure that the cell's states have. A cell whose State has a vector must have a
+/// member `State empty_state() const` that gives it its length.
 template <class C>
 typename C::State empty_state(const C& cell) {
-  if constexpr (requires { cell.empty_state(); })
+  if constexpr (requires { cell.empty_state(); }) {
     return cell.empty_state();
-  else
+  } else {
+    static_assert(!detail::has_vector<typename C::State>(),
+                  "a cell whose State has a std::vector needs a member `State empty_state() const`: a State with as "
+                  "many tensors in it as zero_state has");
     return {};
+  }
 }
 
 /// The scope of a cell's ops.

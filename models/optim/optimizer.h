@@ -58,8 +58,8 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// Updates every parameter from its gradient and sets the gradient to 0. Frozen parameters stay; their gradients are
-  /// set to 0, too. Groups that clip do so first: Error is thrown for a gradient of theirs that is nan or infinite, and
-  /// nothing is changed then.
+  /// set to 0, too. Groups that clip do so first. Throws Error for a gradient of theirs that is nan or infinite, for
+  /// one that was replaced by another shape or type, and inside a function that is traced; nothing is changed then.
   void step();
 
   /// The learning rate of the next step.
@@ -124,6 +124,7 @@ class Optimizer {
   std::span<const Pass> decay_passes(const Group& group);
   template <class T>
   static void run(const Pass& pass, T* const* arrays, Index at, Index n);
+  static void check_slot(const Slot& slot);
   static void update(Slot& slot, std::span<const Pass> decay, std::span<const Pass> passes);
 
   detail::ParameterHandles parameters_;

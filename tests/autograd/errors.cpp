@@ -40,8 +40,8 @@ struct Same {
 TEST_CASE("a wrong number of inputs is an error") {
   Tape tape;
   const Tensor x = tape.constant(zeros(2));
-  CHECK(error_of([&] { record(Elementwise<Same>{}, {x, x}); }) == "[same] takes 1 inputs, not 2");
-  CHECK(error_of([&] { record(Elementwise<Same>{}, {x, x, x, x, x, x}); }) == "[same] takes 1 inputs, not 6");
+  CHECK(error_of([&] { record(Elementwise<Same>{}, {x, x}); }) == "[same] takes 1 input, not 2");
+  CHECK(error_of([&] { record(Elementwise<Same>{}, {x, x, x, x, x, x}); }) == "[same] takes 1 input, not 6");
   CHECK(error_of([&] { tape.record(AddN{}, {}); }) == "[add_n] needs at least one input");
   CHECK(error_of([&] { record(NoEval{}, {x}); }) == "[no_eval] has no eval, so it cannot be recorded");
 }

@@ -3,6 +3,7 @@
 
 #include "char_rnn.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 

@@ -126,7 +126,8 @@ Contender compiled(const std::shared_ptr<Data>& data, bool gradient) {
   const auto ours = std::make_shared<Ours>(data);
   const auto f = [ours, gradient](Tape& tape) { return ours->record(tape, gradient); };
   using Function = decltype(compile(f, CompileOptions{}));
-  const auto function = std::make_shared<Function>(compile(f, CompileOptions{.dtype = DType::f64}));
+  const auto function =
+      std::make_shared<Function>(compile(f, CompileOptions{.dtype = DType::f64, .check = SelfCheck::off}));
   const auto run = [ours, function] {
     ours->begin();
     ours->loss = (*function)().item();

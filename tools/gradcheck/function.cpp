@@ -102,6 +102,12 @@ void CheckedFunction::differentiate() {
   }
 }
 
+void CheckedFunction::check_instead(std::span<const CheckedParameters::Item> items, std::span<const Array> gradients) {
+  for (std::size_t k = 0; k < items.size(); ++k)
+    for (Leaf& leaf : leaves_)
+      if (leaf.parameter->tied_to(*items[k].parameter)) leaf.gradient = gradients[k].to(DType::f64);
+}
+
 void CheckedFunction::find_cuts() {
   const std::vector<bool> used = ancestors(base_, root_);
   for (NodeId i = 0; i <= root_; ++i)

@@ -1,3 +1,5 @@
+#include <array>
+
 #include <rewind/autograd/compile/passes/passes.h>
 #include <rewind/core/gemm/bf16.h>
 #include <rewind/core/threads.h>
@@ -11,41 +13,67 @@ constexpr bool always_verify = false;
 constexpr bool always_verify = true;
 #endif
 
-// Results must stand in the plan's memory: not in an argument's, a parameter's or a constant's.
-Graph own_outputs(Graph g) {
-  for (NodeId& o : g.outputs) {
-    NodeId root = o;
-    while (g.nodes[root].info->alias != nullptr) root = g.in(root, 0);
-    if (!computes(*g.nodes[root].info)) o = g.add(Copy{}, {o}, Node(g.nodes[o]));
-  }
-  return g;
+using Options = CompileOptions;
+
+bool has_bf16_products(const Options& options) { return options.matmul == Precision::bf16; }
+// oneDNN's own memory serves one bf16 product at a time.
+bool may_overlap(const Options& options) { return !has_bf16_products(options) || !rw::detail::bf16_is_faster(); }
+
+template <Graph (*pass)(const Graph&)>
+Graph without_notes(const Graph& g, const Options&, Notes&) {
+  return pass(g);
 }
+template <Graph (*pass)(const Graph&, Notes&)>
+Graph with_notes(const Graph& g, const Options&, Notes& notes) {
+  return pass(g, notes);
+}
+Graph chunk_from(const Graph& g, const Options& options, Notes& notes) { return chunk(g, options.branch_from, notes); }
+Graph schedule_threads(const Graph& g, const Options& options, Notes& notes) {
+  return schedule(g, threads(), options.branch_from, notes);
+}
+
+constexpr Passes batch_and_simplify = Passes(Pass::batch) | Pass::simplify;
+constexpr Passes batch_and_place = Passes(Pass::batch) | Pass::place;
+
+constexpr std::array<GraphPass, 14> passes{{
+    {"sort", without_notes<sorted>, Passes::none(), nullptr, true, ""},
+    {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
+    {"push_slices", without_notes<push_slices>, Pass::fuse, nullptr, true, "sort"},
+    {"round_products", without_notes<round_products>, Passes::none(), has_bf16_products, false, "sort"},
+    {"batch", with_notes<batch>, Pass::batch, nullptr, false, "sort"},
+    {"simplify", without_notes<simplify>, batch_and_simplify, nullptr, true, "batch"},
+    {"widen", with_notes<widen>, batch_and_simplify, nullptr, false, "batch"},
+    {"share_stacks", without_notes<share_stacks>, batch_and_place, nullptr, true, "batch"},
+    {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
+    {"chunk", chunk_from, Pass::chunk, may_overlap, false, "sort"},
+    {"own_outputs", without_notes<own_outputs>, Passes::none(), nullptr, true, "sort"},
+    {"split_sums", without_notes<split_sums>, Pass::fuse, nullptr, true, "own_outputs"},
+    {"fuse", without_notes<fuse>, Pass::fuse, nullptr, true, "split_sums"},
+    {"schedule", schedule_threads, Pass::branch, may_overlap, true, "own_outputs"},
+}};
 
 }  // namespace
 
-Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
-  // oneDNN's own memory serves one bf16 product at a time.
-  const bool one_at_a_time = options.matmul == Precision::bf16 && rw::detail::bf16_is_faster();
-  const auto checked = [&](Graph next) {
-    if (options.verify || always_verify) verify(next);
-    return next;
-  };
-  g = checked(sorted(g));
-  if (options.passes.has(Pass::simplify)) g = checked(simplify(g));
-  if (options.passes.has(Pass::fuse)) g = checked(push_slices(g));
-  if (options.matmul == Precision::bf16) g = checked(round_products(g));
-  if (options.passes.has(Pass::batch)) {
-    g = checked(batch(g, notes));
-    if (options.passes.has(Pass::simplify)) g = checked(widen(simplify(g), notes));
-    if (options.passes.has(Pass::place)) g = checked(share_stacks(g));
+Graph own_outputs(const Graph& g) {
+  Graph out = g;
+  for (NodeId& o : out.outputs) {
+    NodeId root = o;
+    while (out.nodes[root].info->alias != nullptr) root = out.in(root, 0);
+    if (!computes(*out.nodes[root].info)) o = out.add(Copy{}, {o}, Node(out.nodes[o]));
   }
-  if (options.passes.has(Pass::simplify) && (options.passes.has(Pass::fuse) || options.passes.has(Pass::batch)))
-    g = checked(simplify(g));
-  if (options.passes.has(Pass::chunk) && !one_at_a_time) g = checked(chunk(g, options.branch_from, notes));
-  g = checked(sorted(own_outputs(std::move(g))));
-  if (options.passes.has(Pass::fuse)) g = checked(fuse(checked(split_sums(g))));
-  if (options.passes.has(Pass::branch) && !one_at_a_time)
-    g = checked(schedule(g, threads(), options.branch_from, notes));
+  return sorted(out);
+}
+
+std::span<const GraphPass> graph_passes() { return passes; }
+
+Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
+  for (const GraphPass& pass : passes) {
+    if (!options.passes.has(pass.switches) || (pass.when != nullptr && !pass.when(options))) continue;
+    Graph next = pass.run(g, options, notes);
+    if (options.verify || always_verify) verify(next);
+    notes.passes.push_back({pass.name, g.size(), next.size()});
+    g = std::move(next);
+  }
   return g;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <rewind/autograd/compile/options.h>
@@ -12,6 +14,12 @@ namespace rw::ir {
 struct Notes {
   std::vector<std::string> lines;     // of batch
   std::vector<std::string> schedule;  // of schedule
+  /// A pass that ran, and the nodes before and after it.
+  struct Ran {
+    std::string_view pass;
+    NodeId before, after;
+  };
+  std::vector<Ran> passes;
 };
 
 /// Leaves out common subexpressions, computes what is constant, and looks through views of views. Keeps bits.
@@ -61,11 +69,30 @@ Graph schedule(const Graph& g, int threads, double from_microseconds, Notes& not
 /// that must be neighbours.
 struct Copy {
   static constexpr std::string_view name = "copy";
+  static constexpr int arity = 1;
   static constexpr bool strided_inputs = true;
   static constexpr bool any_dtype = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const { copy(x[0], y); }
 };
+
+/// Live nodes in an order in which each stands after its inputs; results that would be an argument's, a parameter's or
+/// a constant's memory are copied. Keeps bits.
+Graph own_outputs(const Graph& g);
+
+/// A pass in its place: what `compile` does to a graph is the list of these, in order.
+struct GraphPass {
+  std::string_view name;
+  Graph (*run)(const Graph& g, const CompileOptions& options, Notes& notes);
+  /// Runs when all of these are switched on, and the options are as `when` (if there is one) wants them.
+  Passes switches;
+  bool (*when)(const CompileOptions& options);
+  /// Whether results have the same bits with and without it.
+  bool keeps_bits;
+  /// A pass that must have run before it, as often as it did; empty: none.
+  std::string_view after;
+};
+std::span<const GraphPass> graph_passes();
 
 /// All passes that the options ask for, verified one by one.
 Graph optimise(Graph g, const CompileOptions& options, Notes& notes);

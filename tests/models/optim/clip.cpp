@@ -44,6 +44,10 @@ TEST_CASE("the norm is the square root of the sum of all squares, over all param
   CHECK(grad_norm(m.parameters()) == doctest::Approx(1e200).epsilon(1e-14));
   set(m, 0, 1e-190);
   CHECK(grad_norm(m.parameters()) == doctest::Approx(1e-190).epsilon(1e-14));
+  set(m, 0, 1e-309);  // one over it is no double
+  CHECK(grad_norm(m.parameters()) == doctest::Approx(1e-309).epsilon(1e-14));
+  set(m, 0, 5e-324);
+  CHECK(grad_norm(m.parameters()) == 5e-324);
   m.zero_grad();
   CHECK(grad_norm(m.parameters()) == 0);
 }
@@ -57,6 +61,17 @@ TEST_CASE("clip_grad_norm scales all gradients alike, and only when they are too
   CHECK(m.a.grad().at({0}) == doctest::Approx(0.6));
   CHECK(m.b.grad().at({10}) == doctest::Approx(-0.8));
   CHECK(grad_norm(m.parameters()) == doctest::Approx(1));
+}
+
+TEST_CASE("gradients at the ends of the numbers are clipped, not lost") {
+  Two m;
+  set(m, 0, 1e-309);
+  CHECK(clip_grad_norm(m.parameters(), 1) == doctest::Approx(1e-309).epsilon(1e-14));
+  CHECK(m.b.grad().at({10}) == 1e-309);
+  const double largest = std::numeric_limits<double>::max();
+  for (double& g : m.b.grad().span<double>()) g = largest;
+  CHECK(clip_grad_norm(m.parameters(), 2) > largest);
+  CHECK(m.b.grad().at({3}) == doctest::Approx(2 / std::sqrt(11.0)).epsilon(1e-14));
 }
 
 TEST_CASE("clip_grad_value limits each element and returns the norm before") {

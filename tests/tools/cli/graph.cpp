@@ -36,6 +36,19 @@ TEST_CASE("rewind graph draws every cell and topology") {
   CHECK(graph.out.find("47 steps") != std::string::npos);
 }
 
+TEST_CASE("rewind graph prints the program as text") {
+  Command graph{"graph"};
+  REQUIRE(graph("--cell rnn --steps 2 --hidden 4 --text") == 0);
+  CHECK(graph.out.substr(0, 12) == "program f32\n");
+  CHECK(count(graph.out, " = matmul ") >= 3);
+  CHECK(graph.out.find("\nreturn n") != std::string::npos);
+  const std::size_t forward = count(graph.out, "\n");
+  REQUIRE(graph("--cell rnn --steps 2 --hidden 4 --text --backward") == 0);
+  CHECK(count(graph.out, " backward\n") > 0);
+  CHECK(count(graph.out, "\n") > forward);
+  CHECK(graph("--text --svg") != 0);
+}
+
 TEST_CASE("rewind graph says what is wrong in one line") {
   Command graph{"graph"};
   const auto fails = [&](const std::string& arguments, const std::string& part, const std::string& environment = "") {
@@ -51,7 +64,7 @@ TEST_CASE("rewind graph says what is wrong in one line") {
   fails("--cell transformer", "lstm");
   fails("some.safetensors --cell gru", "MODEL excludes --cell");
   fails("missing.safetensors", "missing.safetensors");
-  fails("--dot /no/such/folder/x.dot", "cannot write /no/such/folder/x.dot");
+  fails("--dot /no/such/folder/x.dot", "/no/such/folder/x.dot: cannot create a file in its folder");
   fails("--overlay loud", "overlay");
   fails("--steps 500 --svg big.svg", "--fold");
   CHECK(graph.scratch.has("big.svg.dot"));

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <rewind/ops/permute.h>
+#include <rewind/autograd/permute.h>
+#include <rewind/autograd/vmap_rule.h>
+#include <rewind/core/error.h>
 
 namespace rw {
 namespace {
@@ -41,8 +43,16 @@ void copy_axes(std::span<const Axis> outer, const T* from, T* to, const Axis* a,
 }  // namespace
 
 Shape Permute::infer(std::span<const Shape> in) const {
+  if (rank != in[0].rank()) throw Error(fmt::format("an order of {} axes for {}", rank, in[0].str()));
   Shape out = in[0];
-  for (int i = 0; i < in[0].rank(); ++i) out = out.with(i, in[0][static_cast<int>(axes[at(i)])]);
+  std::array<bool, max_rank> taken{};
+  for (int i = 0; i < in[0].rank(); ++i) {
+    const Index axis = axes[at(i)];
+    if (axis < 0 || axis >= rank || taken[at(axis)])
+      throw Error(fmt::format("{} is no order of the axes of {}", describe(), in[0].str()));
+    taken[at(axis)] = true;
+    out = out.with(i, in[0][static_cast<int>(axis)]);
+  }
   return out;
 }
 
@@ -83,11 +93,20 @@ void Permute::vjp(Vjp& g) const {
   g.add(0, record(back, {g.dy()}));
 }
 
+Tensor Permute::vmap(Vmap& v) const {
+  Permute many{.rank = rank + 1};
+  for (Index i = 0; i < rank; ++i) many.axes[at(i + 1)] = axes[at(i)] + 1;
+  return record(many, {v.x(0)});
+}
+
 std::string Permute::describe() const {
   return fmt::format("axes {}", fmt::join(axes.begin(), axes.begin() + rank, " "));
 }
 
-Shape Flip::infer(std::span<const Shape> in) const { return in[0]; }
+Shape Flip::infer(std::span<const Shape> in) const {
+  if (axis < 0 || axis >= in[0].rank()) throw Error(fmt::format("no axis {} in shape {}", axis, in[0].str()));
+  return in[0];
+}
 
 void Flip::eval(std::span<const ConstView> x, View y) const {
   Index outer = 1, inner = 1;
@@ -101,6 +120,8 @@ void Flip::eval(std::span<const ConstView> x, View y) const {
 }
 
 void Flip::vjp(Vjp& g) const { g.add(0, record(*this, {g.dy()})); }
+
+Tensor Flip::vmap(Vmap& v) const { return record(Flip{axis + 1}, {v.x(0)}); }
 
 std::string Flip::describe() const { return fmt::format("axis {}", axis); }
 

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <rewind/autograd/program/graph.h>
+
+/// A program as text: one line for each node. For people, for tests of passes (a small program as text in, the expected
+/// one as text out), and for two programs to be compared. A node's line is
+///
+///     name = op(attributes) inputs : type shape @ scope backward kernel=3
+///
+/// of which only what is not as usual is there: the type where it is not the program's real type, the scope where there
+/// is one. A line that begins with # is a comment. A whole program:
+///
+///     program f32
+///     parameter 0 "W" : (5, 8)
+///     x = input 0 : (6, 3, 5)
+///     W = parameter 0 : (5, 8)
+///     x2 = slice(start=2, length=1) x : (1, 3, 5) @ t=2
+///     row = reshape(shape=(3, 5)) x2 : (3, 5) @ t=2
+///     y = matmul row W : (3, 8) @ t=2
+///     half = constant : () = 0.5
+///     z = mul y half : (3, 8)
+///     return z
+///     gradient 0 += ...
+namespace rw::ir {
+
+/// How much of a program `dump` writes.
+struct DumpOptions {
+  /// Of constants with more numbers than these only the first are written; what is left out cannot be parsed again.
+  std::size_t most_numbers = 16;
+};
+
+/// The program as text: nodes in their order, called n0, n1, ...; then what it returns, and which parameters' gradients
+/// it adds to. `parse` gives the same program back: its dump is the same text.
+std::string dump(const Graph& g, const DumpOptions& options = {});
+
+/// The program that a text describes. Nodes may have any names, shapes of ops may be left out (they follow from the
+/// inputs), and parameters are new ones of zeros. Throws Error with the number of the line and what was expected there:
+/// for what is no program, ops that are not in this program, attributes, inputs and shapes that do not fit, and for
+/// more than 2^27 numbers of constants and parameters.
+Graph parse(std::string_view text);
+
+}  // namespace rw::ir
