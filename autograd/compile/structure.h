@@ -62,7 +62,7 @@ void collect(T& result, std::vector<Tensor>& into) {
       [](const auto&) {});
 }
 template <class T>
-std::vector<Tensor> tensors_of(const T& result) {
+std::vector<Tensor> tensors_in(const T& result) {
   std::vector<Tensor> out;
   collect(result, out);
   return out;

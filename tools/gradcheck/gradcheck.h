@@ -194,7 +194,7 @@ GradReport gradcheck(Compiled<F, Examples...>& compiled, const CheckedParameters
     return results[0];
   };
   return detail::gradcheck_plan([&](Tape& tape) { return first_of(compiled.record(tape, args...)); },
-                                [&] { return first_of(detail::tensors_of(compiled(args...))); }, parameters, options);
+                                [&] { return first_of(detail::tensors_in(compiled(args...))); }, parameters, options);
 }
 
 /// A node whose f32 value deviates from its f64 value by more than rounding can explain.
