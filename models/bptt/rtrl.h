@@ -105,7 +105,9 @@ class Rtrl {
   }
   /// The state's values now, and the derivatives of its numbers by those of the parameters, [S, P].
   const SavedState& state() const { return saved_; }
+  /// The derivatives.
   const Array& influence() const { return influence_.matrix(); }
+  /// What the tape uses.
   Tape::Memory memory() const { return tape_.memory(); }
 
  private:
