@@ -92,12 +92,12 @@ class TruncatedBptt {
   const States<State>& unroll(ConstView x) {
     if (x.shape.rank() > 0 && x.shape[0] == 0) {
       tape_.clear();
-      states_ = rw::unroll(*cell_, tape_.constant(x), before_chunk());
+      rw::unroll(*cell_, tape_.constant(x), before_chunk(), states_);
     } else if (window_.has_value()) {
       unroll_window(x);
     } else {
       run_chunk([&](Tape& tape, const State& state) {
-        states_ = rw::unroll(*cell_, tape.constant(x), state, {.first = time_});
+        rw::unroll(*cell_, tape.constant(x), state, states_, {.first = time_});
         return states_.back();
       });
     }
@@ -182,11 +182,11 @@ class TruncatedBptt {
     State state = before_chunk();
     const Index steps = x.shape[0], cut = std::max<Index>(0, steps - window_->k2);
     const Tensor in = tape_.constant(x);
-    states_ = States(state, batch_);
+    states_.reset(state, batch_);
     if (cut > 0) {
       const NoGrad no_gradient(tape_);
       const Tensor early = record(Slice{.axis = 0, .start = 0, .length = cut}, {in});
-      states_ = rw::unroll(*cell_, early, state, {.first = time_});
+      rw::unroll(*cell_, early, state, states_, {.first = time_});
       state = states_.back();
     }
     const Tensor late = cut > 0 ? record(Slice{.axis = 0, .start = cut, .length = steps - cut}, {in}) : in;

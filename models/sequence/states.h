@@ -18,6 +18,13 @@ class States : public std::vector<State> {
   /// No states yet, after this start, of so many sequences.
   States(State start, Index batch) : start_(std::move(start)), batch_(batch) {}
 
+  /// The same in memory that is there.
+  void reset(const State& start, Index batch) {
+    Base::clear();
+    start_ = start;
+    batch_ = batch;
+  }
+
   /// The state before the first step.
   const State& start() const { return start_; }
   /// The number of sequences.

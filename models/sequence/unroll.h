@@ -137,11 +137,17 @@ void unroll(const L& layer, Tensor x, const typename L::State& state, std::vecto
   }
 }
 template <Layer L>
+void unroll(const L& layer, Tensor x, const typename L::State& state, States<typename L::State>& states,
+            const UnrollOptions& options = {}) {
+  detail::check_sequence(x);
+  states.reset(state, x.size(1));
+  unroll(layer, x, state, static_cast<std::vector<typename L::State>&>(states), options);
+}
+template <Layer L>
 States<typename L::State> unroll(const L& layer, Tensor x, const typename L::State& state,
                                  const UnrollOptions& options = {}) {
-  detail::check_sequence(x);
-  States<typename L::State> states(state, x.size(1));
-  unroll(layer, x, state, static_cast<std::vector<typename L::State>&>(states), options);
+  States<typename L::State> states;
+  unroll(layer, x, state, states, options);
   return states;
 }
 

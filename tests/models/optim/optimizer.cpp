@@ -319,3 +319,28 @@ TEST_CASE("AdamW decays by 0.01 whatever else is asked for, and Adam does not") 
   CHECK(moved(AdamW(m.parameters(), {.rate = 0.1, .weight_decay = 0})) == 4);
   CHECK(moved(Adam(m.parameters(), {.rate = 0.1})) == 4);
 }
+
+TEST_CASE("a step moves all parameters or none, and names the one that it cannot move") {
+  class Two : public Module {
+   public:
+    Two() : first(param("first", full({3}, 1))), second(param("second", full({2}, 1))) {}
+    Parameter &first, &second;
+  };
+  for (const char* name : {"momentum", "rmsprop", "adam", "adamw"}) {
+    CAPTURE(name);
+    Two m;
+    const auto optimizer = make_optimizer(name, m.parameters(), 0.5);
+    m.second.convert(DType::f64);
+    for (const NamedParameter& p : m.parameters()) p.parameter->grad().fill(1);
+    CHECK_THROWS_WITH_AS(optimizer->step(),
+                         "parameter 'second' was converted to f64 after the optimizer was made: make another one",
+                         Error);
+    CHECK(m.first.value() == full({3}, 1));
+    CHECK(m.first.grad() == full({3}, 1));
+    CHECK(optimizer->steps() == 0);
+    m.second.convert(DType::f32);
+    optimizer->step();
+    CHECK(m.first.value().at({0}) < 1);
+    CHECK(m.second.value().at({0}) < 1);
+  }
+}

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <rewind/autograd/backward.h>
 #include <rewind/ops/compare.h>
+#include <rewind/ops/dropout.h>
+#include <rewind/ops/reduce.h>
 
 #include "net.h"
 
@@ -146,4 +149,27 @@ TEST_CASE("bad input") {
     return y;
   };
   CHECK_THROWS_AS(gradcheck(cleared, {w}), Error);
+}
+
+TEST_CASE("a tied weight that is listed under two names is checked once") {
+  Parameter w("w", random({3}, 1)), other("other", random({3}, 2));
+  other.tie(w);
+  const GradReport report = gradcheck([&](Tape& t) { return exp(t.leaf(w)) * other; }, {w, other});
+  INFO(report);
+  CHECK(report.ok());
+  CHECK(report.count(Verdict::right) == 3);
+}
+
+TEST_CASE("every evaluation drops the same elements, at order 2 too") {
+  Parameter w("w", random({4, 5}, 1));
+  const GradReport report = gradcheck(
+      [&](Tape& t) {
+        const Tensor y = dropout(exp(t.leaf(w)), 0.5);
+        Gradients apart;
+        backward(sum(y), apart);  // which ends a step
+        return dropout(y, 0.5);
+      },
+      {w}, {.order = 2});
+  INFO(report);
+  CHECK(report.ok());
 }
