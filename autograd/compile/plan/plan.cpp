@@ -42,6 +42,7 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   direct_.assign(graph_.effects.size(), false);
   Lowering(*this, options).run();
   bind(key_, key_words_);
+  if (options.watch_memory) guard_ = std::make_unique<MemoryGuard>(graph_, layout_, arena_.get());
 }
 
 Plan::~Plan() = default;
@@ -94,7 +95,9 @@ void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::ui
   for (std::size_t i = 0; i < parameters_.size(); ++i) bind_parameter(i);
   const std::uint64_t words[] = {seed, step};
   std::memcpy(key_words_, words, sizeof words);
-  if (times_ == nullptr) {
+  if (guard_ != nullptr) {
+    run_watched();
+  } else if (times_ == nullptr) {
     run_all();
   } else {
     double begin = now();
@@ -116,6 +119,15 @@ void Plan::run_all() {
       continue;
     }
     for (std::uint32_t i = part.begin; i < part.end; ++i) run(steps_[i]);
+  }
+}
+
+void Plan::run_watched() {
+  guard_->begin();
+  for (const Step& step : steps_) {
+    guard_->before(step.node);
+    run(step);
+    guard_->after(step.node, step.kind == Kind::copy);
   }
 }
 

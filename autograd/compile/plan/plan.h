@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <rewind/autograd/compile/kernel/kernel.h>
+#include <rewind/autograd/compile/memory/guard.h>
 #include <rewind/autograd/compile/memory/layout.h>
 #include <rewind/autograd/compile/plan/lanes.h>
 #include <rewind/core/gemm/bf16.h>
@@ -90,6 +91,7 @@ class Plan {
   bool in_arena(const void* p) const;
   void run(const Step& step);
   void run_all();
+  void run_watched();
   void run_generic(const Step& step);
   void commit();
   ConstView value_of(NodeId id) const;
@@ -122,6 +124,7 @@ class Plan {
   Bound key_;
   std::int32_t key_words_[4] = {};
   std::vector<double>* times_ = nullptr;
+  std::unique_ptr<MemoryGuard> guard_;  // with CompileOptions::watch_memory
   std::size_t packed_bytes_ = 0;
 };
 
