@@ -98,6 +98,9 @@ struct CompileOptions {
   /// Parameters, their gradients and the optimizer stay f32. Faster than f32 where the processor has AMX.
   Precision matmul = Precision::full;
   bool force_bf16 = false;
+  /// Watch every step of a replay, slowly and on one thread: what a step writes outside of its own values is an Error,
+  /// and what was not written before it is read is nan. For tests of the compiler.
+  bool watch_memory = false;
   /// With Pass::branch: kernels run side by side in stretches that take at least so long, estimated in microseconds;
   /// and with Pass::chunk: a product is cut where that lets others begin so much earlier. 0: wherever it can be done.
   double branch_from = 60;

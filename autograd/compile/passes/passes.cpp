@@ -1,6 +1,9 @@
 #include <array>
+#include <optional>
+#include <string>
 
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/core/error.h>
 #include <rewind/core/gemm/bf16.h>
 #include <rewind/core/threads.h>
 
@@ -39,7 +42,7 @@ constexpr std::array<GraphPass, 14> passes{{
     {"sort", without_notes<sorted>, Passes::none(), nullptr, true, ""},
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
     {"push_slices", without_notes<push_slices>, Pass::fuse, nullptr, true, "sort"},
-    {"round_products", without_notes<round_products>, Passes::none(), has_bf16_products, false, "sort"},
+    {"round_products", without_notes<round_products>, Passes::none(), has_bf16_products, false, "sort", true},
     {"batch", with_notes<batch>, Pass::batch, nullptr, false, "sort"},
     {"simplify", without_notes<simplify>, batch_and_simplify, nullptr, true, "batch"},
     {"widen", with_notes<widen>, batch_and_simplify, nullptr, false, "batch"},
@@ -66,15 +69,48 @@ Graph own_outputs(const Graph& g) {
 
 std::span<const GraphPass> graph_passes() { return passes; }
 
-Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
-  for (const GraphPass& pass : passes) {
-    if (!options.passes.has(pass.switches) || (pass.when != nullptr && !pass.when(options))) continue;
-    Graph next = pass.run(g, options, notes);
-    if (options.verify || always_verify) verify(next);
-    notes.passes.push_back({pass.name, g.size(), next.size()});
-    g = std::move(next);
+namespace {
+
+/// The graph on its way through the passes. Each is checked, when that is asked for: form first, then values.
+class Optimiser {
+ public:
+  Optimiser(Graph g, bool check) : g_(std::move(g)) {
+    if (check) values_.emplace(g_);
   }
-  return g;
+
+  void run(const GraphPass& pass, const CompileOptions& options, Notes& notes) {
+    Graph next = pass.run(g_, options, notes);
+    notes.passes.push_back({pass.name, g_.size(), next.size()});
+    if (values_.has_value()) check(pass, next);
+    g_ = std::move(next);
+  }
+  Graph result() && { return std::move(g_); }
+
+ private:
+  void check(const GraphPass& pass, const Graph& next) {
+    try {
+      verify(next);
+    } catch (const Error& e) {
+      throw Error("compile: after " + std::string(pass.name) + ": " + e.what());
+    }
+    if (pass.rounds)
+      values_.emplace(next);
+    else
+      values_->follow(g_, next, pass.name, pass.keeps_bits);
+  }
+
+  Graph g_;
+  std::optional<ValueCheck> values_;
+};
+
+}  // namespace
+
+Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
+  Optimiser optimiser(std::move(g), options.verify || always_verify);
+  for (const GraphPass& pass : passes)
+    if (options.passes.has(pass.switches) && (pass.when == nullptr || pass.when(options)))
+      optimiser.run(pass, options, notes);
+  return std::move(optimiser).result();
 }
 
 }  // namespace rw::ir

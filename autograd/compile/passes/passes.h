@@ -91,6 +91,8 @@ struct GraphPass {
   bool keeps_bits;
   /// A pass that must have run before it, as often as it did; empty: none.
   std::string_view after;
+  /// Whether values change on purpose.
+  bool rounds = false;
 };
 std::span<const GraphPass> graph_passes();
 

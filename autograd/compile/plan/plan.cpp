@@ -59,6 +59,7 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   Lowering(*this, options).run();
   bind(key_, key_words_);
   list_written();
+  if (options.watch_memory) guard_ = std::make_unique<MemoryGuard>(graph_, layout_, arena_.get());
 }
 
 Plan::~Plan() = default;
@@ -191,7 +192,10 @@ void Plan::add_gradients(const std::vector<Array>& gradients) {
 
 void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step) {
   begin_replay(inputs, seed, step);
-  run_all();
+  if (guard_ != nullptr)
+    run_watched();
+  else
+    run_all();
   commit();
 }
 
@@ -239,6 +243,15 @@ void Plan::run_all() {
       continue;
     }
     for (std::uint32_t i = part.begin; i < part.end; ++i) run(steps_[i]);
+  }
+}
+
+void Plan::run_watched() {
+  guard_->begin();
+  for (const Step& step : steps_) {
+    guard_->before(step.node);
+    run(step);
+    guard_->after(step.node, step.kind == Kind::copy);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <rewind/autograd/compile/kernel/kernel.h>
+#include <rewind/autograd/compile/memory/guard.h>
 #include <rewind/autograd/compile/memory/layout.h>
 #include <rewind/autograd/compile/plan/lanes.h>
 #include <rewind/core/gemm/bf16.h>
@@ -106,6 +107,7 @@ class Plan {
   bool writes(ConstView value) const;
   void run(const Step& step);
   void run_all();
+  void run_watched();
   void run_generic(const Step& step);
   struct Apart;
   void begin_replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
@@ -146,6 +148,7 @@ class Plan {
   std::vector<Array>* apart_ = nullptr;  // the gradients of a replay that leaves parameters alone
   Bound key_;
   std::int32_t key_words_[4] = {};
+  std::unique_ptr<MemoryGuard> guard_;  // with CompileOptions::watch_memory
   std::size_t packed_bytes_ = 0;
 };
 

@@ -16,6 +16,8 @@ struct Trial {
   Passes passes = Passes::all();
   int threads = 1;
   bool side_by_side = false;  // kernels on threads of their own wherever it can be done
+  bool watched = false;       // step by step, with CompileOptions::watch_memory
+  bool verified = false;      // after each pass, with CompileOptions::verify
 };
 
 /// A trial that depends on the seed alone.

@@ -27,6 +27,7 @@ int in_child(const std::function<int()>& f) {
   const pid_t child = fork();
   if (child < 0) throw Error("fuzz: no new process");
   if (child == 0) {
+    for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(crash, SIG_DFL);
     alarm(patience);
     _exit(f());
   }
@@ -65,27 +66,32 @@ bool fails_in_its_process(const Trial& trial) {
   return in_child([&] { return failure(trial).has_value() ? 1 : 0; }) != 0;
 }
 
+Failing first_that_fails(double seconds, std::uint64_t first) {
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  SharedNumber seed(first);
+  const int status = in_child([&] {
+    for (; Clock::now() < end; ++*seed) {
+      alarm(patience);
+      if (failure(random_trial(*seed)).has_value()) return 1;
+    }
+    return 0;
+  });
+  return {*seed, status == 0 ? "" : ended(status), WIFEXITED(status)};
+}
+
 std::uint64_t fuzz(double seconds, std::uint64_t first,
                    const std::function<void(const Trial&, const std::string&, std::uint64_t)>& found) {
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  SharedNumber seed(first);
-  while (Clock::now() < end) {
-    const int status = in_child([&] {
-      for (; Clock::now() < end; ++*seed) {
-        alarm(patience);
-        if (failure(random_trial(*seed)).has_value()) return 1;
-      }
-      return 0;
-    });
-    if (status == 0) break;
-    const Trial trial = shrunk(random_trial(*seed), fails_in_its_process);
+  std::uint64_t seed = first;
+  while (true) {
+    const Failing failing = first_that_fails(std::chrono::duration<double>(end - Clock::now()).count(), seed);
+    seed = failing.seed;
+    if (failing.how.empty()) return seed - first;
+    const Trial trial = shrunk(random_trial(seed), fails_in_its_process);
     // Where it ends by itself, it says what was wrong.
-    std::string wrong = ended(status);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 1) wrong = failure(trial).value_or(wrong);
-    found(trial, wrong, *seed);
-    ++*seed;
+    found(trial, failing.says_why ? failure(trial).value_or(failing.how) : failing.how, seed);
+    ++seed;
   }
-  return *seed - first;
 }
 
 // ---- Its tests ----
@@ -107,6 +113,16 @@ TEST_CASE("fuzz for a while" * doctest::skip()) {
                                    });
   std::cout << count << " programs, from seed " << first << std::endl;
   CHECK(count > 0);
+}
+
+// What mutants.py runs.
+TEST_CASE("the first program that fails" * doctest::skip()) {
+  const Failing failing = first_that_fails(number_in("REWIND_FUZZ_SECONDS", 60),
+                                           static_cast<std::uint64_t>(number_in("REWIND_FUZZ_SEED", 0)));
+  std::string why = failing.how;
+  if (!why.empty() && failing.says_why) why = failure(random_trial(failing.seed)).value_or(why);
+  if (!why.empty()) std::cout << "seed " << failing.seed << ": " << why << std::endl;
+  CHECK(why.empty());
 }
 
 TEST_CASE("what goes wrong in a process of its own is seen, and what is right is not") {

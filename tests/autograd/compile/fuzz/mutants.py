@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Shows that random programs catch a broken compiler: each mutant below breaks one pass or one kind of kernel instruction.
+
+All mutants are compiled at once, into a scratch copy of the compiler's sources in which each mutated expression asks an
+environment variable which of the two to be. Then random programs run for each, until one fails.
+
+usage: mutants.py [--build build/release] [--seconds N] [--only TEXT] [--scratch FOLDER]
+Needs a build of test_autograd. Exit status 1 when a mutant is not caught. `«...»` marks what is replaced.
+"""
+import argparse
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[4]
+PASSES, KERNEL, MEMORY, PLAN = (f"autograd/compile/{name}/" for name in ("passes", "kernel", "memory", "plan"))
+
+# What is broken, the file, the place, what stands there instead.
+MUTANTS = [
+    ("simplify: a slice of a slice", PASSES + "simplify.cpp", "s.start += «out_.op<Slice>(x).start»;", "0"),
+    ("simplify: a slice of a concatenation", PASSES + "simplify.cpp", "s.start -= «at»;", "Index{0}"),
+    ("simplify: neighbours", PASSES + "simplify.cpp", "flat(p).base != from.base || «flat(p).offset != at»", "false"),
+    ("simplify: x * 0.5 is x", PASSES + "simplify.cpp", "== Arithmetic::div) && is(in[1], «1»)", "0.5"),
+    ("simplify: attributes of common subexpressions", PASSES + "simplify.cpp",
+     "(n.info->attribute_size == 0 || «n.info->equal(m.op, n.op)»)", "true"),
+    ("push_slices: axes of a stretched input", PASSES + "push_slices.cpp",
+     "part.axis -= «out.rank() - in.rank()»;", "0"),
+    ("push_slices: pieces that overlap", PASSES + "push_slices.cpp",
+     "pieces[k].axis != pieces[0].axis || «pieces[k].start < pieces[k - 1].start + pieces[k - 1].length»", "false"),
+    ("push_slices: a stretched row takes a shape", PASSES + "push_slices.cpp",
+     "if («from.rows() != to.rows()» ||", "false"),
+    ("batch: rows of the parts", PASSES + "batch.cpp", "forward_[m] = part;\n    at += «rows»;", "Index{0}"),
+    ("batch: products that wait for each other", PASSES + "batch.cpp", "depth_[x] + («in_group_[x]» ?", "false"),
+    ("batch: a dropped term", PASSES + "batch_sums.cpp", "Group terms = «s.rest»;", "Group{}"),
+    ("batch: attributes of summed products", PASSES + "batch_sums.cpp",
+     "|| «g_.nodes[t].info->equal(g_.nodes[t].op, g_.nodes[group[0]].op)»", "true"),
+    ("widen: columns of the parts", PASSES + "widen.cpp", "      at += «cols»;", "Index{0}"),
+    ("widen: products that wait for each other", PASSES + "widen.cpp", "key(i, g_.in(i, 0), «depth_[i]»)", "0u"),
+    ("widen: a dropped term", PASSES + "widen.cpp",
+     "if («std::find(group.begin(), group.end(), t) == group.end()») terms", "false"),
+    ("share_stacks: the first column", PASSES + "share_stacks.cpp", "Slice{1, «found.column»,", "Index{0}"),
+    ("share_stacks: another column of the stack", PASSES + "share_stacks.cpp",
+     "c.whole == whole && «c.at == at»", "true"),
+    ("share_stacks: a circle", PASSES + "share_stacks.cpp", "«!needs(forward_[stack], narrow)»", "true"),
+    ("chunk: first rows of a view", PASSES + "chunk.cpp", "{parts.back(), «r.begin - c.begin»,", "Index{0}"),
+    ("chunk: a view that falls into two", PASSES + "chunk.cpp", "(end < wanted || «needed > end»)", "false"),
+    ("chunk: a bound one off", PASSES + "chunk.cpp", "c.begin && «r.begin < c.end»)", "(r.begin <= c.end)"),
+    ("split_sums: the first term", PASSES + "split_sums.cpp", "s.total = «s.next == 0» ?", "(s.next <= 1)"),
+    ("split_sums: the last term", PASSES + "split_sums.cpp", "if («s.next == terms.size()»)",
+     "(s.next + 1 >= terms.size())"),
+    ("split_sums: a term twice", PASSES + "split_sums.cpp", "const NodeId term = map_[terms[«s.next»]];",
+     "(s.next == 1 ? 0u : s.next)"),
+    ("fuse: a kernel waits for what it needs", PASSES + "fuse.cpp", "(same ? 0u : «1u»)", "0u"),
+    ("fuse: other widths", PASSES + "fuse.cpp", "«width_[a] == width_[b]» &&", "true"),
+    ("fuse: stages in one kernel", PASSES + "fuse.cpp", "<< 32 | «stage_[i]»;", "0u"),
+    ("order: sums begin the next phase", KERNEL + "kernel_order.cpp", "/ 3 + («sums_rows(g_, in)» ?", "false"),
+    ("order: numbers of rows come first", KERNEL + "kernel_order.cpp", "(sum ? 2 : «row» ? 1 : 0)", "true"),
+    ("order: a result over its operand", KERNEL + "kernel_order.cpp",
+     "if ((«before(reader, i) && !at_end[reader - begin_]») ||", "true"),
+    ("combined: what others read, too", KERNEL + "kernel_order.cpp", "«uses[x - begin_] == 1» &&", "true"),
+    ("combined: swapped operands", KERNEL + "program.cpp", "arithmetic(i), «is_part(b)»)", "false"),
+    ("combined: a term of a sum", KERNEL + "program.cpp", "if («k < in.size()») add(plus", "false"),
+    ("registers: used again too early", KERNEL + "program.cpp",
+     "!inside(in) || «last_use_[in - begin_] != position_[user - begin_]»",
+     "(last_use_[in - begin_] > position_[user - begin_] + 1)"),
+    ("columns: one row's number as a column", KERNEL + "program.cpp",
+     "kind = «p_.rows > 1» ? OperandKind::column", "true"),
+    ("stretch: left out", KERNEL + "program.cpp", "|| «over(reader) != Over::elements») return register_of(raw);", "true"),
+    ("stretch: one short", KERNEL + "kernel.cpp", "std::fill_n(reg[i.out], «n», *x[0])", "(n - 1)"),
+    ("stretch: another register", KERNEL + "program.cpp",
+     "std::fill_n(instruction.in, Program::most_inputs, «register_of(in)»);", "std::uint16_t{0}"),
+    ("sum: one short", KERNEL + "kernel.cpp", "sum(x[0], «p.cols»)", "(p.cols - 1)"),
+    ("sum: a block for the row", KERNEL + "kernel.cpp", "sum(x[0], «p.cols»)", "std::min(n, p.cols)"),
+    ("sum: registers of one block", KERNEL + "kernel_finish.cpp",
+     "(i.over == Over::sum || «written[r] != run»)", "false"),
+    ("rows: a number is not computed", KERNEL + "kernel.cpp", "(i.fn, «1», x, reg[i.out])", "0"),
+    ("elements: blocks do not move", KERNEL + "kernel.cpp", "(c & «p.moves_[r]»)", "Index{0}"),
+    ("elements: shared registers move", KERNEL + "kernel.cpp", "(c & «p.moves_[r]»)", "Index{-1}"),
+    ("flat: blocks do not move", KERNEL + "kernel.cpp", "reg[i] = data(i) + «at»;", "Index{0}"),
+    ("padded: one short", KERNEL + "kernel.cpp", "copy_rows(1, «n», reg[i], 0, data(i), 0)", "(n - 1)"),
+    ("wide: rows do not move", KERNEL + "kernel.cpp", "if (kind == OperandKind::row) reg[i] = data(i) + «c»;", "Index{0}"),
+    ("wide: stride of rows", KERNEL + "kernel.cpp", "data(i) + r * «strides[i]» + c;", "p.cols"),
+    ("narrow: stride of results", KERNEL + "kernel.cpp",
+     "copy_rows(rows, cols, reg[i], cols, data(i) + r * strides[i], «strides[i]»)", "cols"),
+    ("narrow: stride of operands", KERNEL + "kernel.cpp",
+     "copy_rows(rows, cols, data(i) + r * strides[i], «strides[i]», reg[i], cols)", "cols"),
+    ("by rows: the same column", KERNEL + "kernel.cpp", "std::fill_n(reg[i] = own(i), n, data(i)[«r» * strides[i]])", "Index{0}"),
+    ("place: columns of a concatenation", MEMORY + "layout.cpp",
+     "slot_[root] = {c, 0, «column»};", "Index{0}"),
+    ("place: rows of a chain", MEMORY + "layout.cpp", "at += «g_.nodes[i].shape.size()»;\n    }", "Index{0}"),
+    ("place: pieces that stand elsewhere", MEMORY + "layout.cpp",
+     "slot_[root].parent == concat && «slot_[root].offset == column»", "true"),
+    ("reuse: a result gives its place away", MEMORY + "layout.cpp",
+     "for (NodeId o : g_.outputs) out[o] = «Movable::no»;", "Movable::in_rows"),
+    ("reuse: what is read later", MEMORY + "buffer_uses.cpp", "return «!next->second.read» && (", "true"),
+    ("reuse: what is written later", MEMORY + "buffer_uses.cpp",
+     "(«next->first > until» || (next->first == until", "true"),
+    ("reuse: rows around", MEMORY + "buffer_uses.cpp", "«around->rbegin()->first >= time»", "false"),
+    ("addresses: a buffer ends one too early", MEMORY + "addresses.cpp",
+     "«buffers[by_last[ended]].last < b.first»", "(buffers[by_last[ended]].last <= b.first)"),
+    ("addresses: sizes", MEMORY + "addresses.cpp", "release(free, buffers[by_last[ended++]]);\n    const std::size_t size = rounded(«b.bytes»);",
+     "(b.bytes / 2)"),
+    ("lifetimes: reads", MEMORY + "lifetimes.cpp", "for (NodeId in : g.in(i)) touch(in, end[i], «end[i]», lane);", "begin[i]"),
+    ("lifetimes: results", MEMORY + "lifetimes.cpp", "for (NodeId o : g.outputs) touch(o, «n, n», 0);", "0u, 0u"),
+    ("lifetimes: side by side", MEMORY + "lifetimes.cpp", "lane == 0 ? to : «stretch.last»", "to"),
+    ("lanes: what is read", PLAN + "lane_needs.cpp", "need(unit, «wrote[cell + other]»);", "0u"),
+    ("lanes: what is overwritten", PLAN + "lane_needs.cpp", "if (uses[k].write) need(unit, «read[cell + other]»);", "0u"),
+    ("products: stride of the matrix", PLAN + "lowering.cpp", "product.ldb = «places[b].stride»;", "g_.nodes[b].shape.cols()"),
+    ("products: stride of the result", PLAN + "lowering.cpp", "product.ldc = «places[i].stride»;", "n.shape.cols()"),
+    ("accumulate: a product that others read", PLAN + "lowering.cpp",
+     "!is_product(value) || «uses[value] != 1» ||", "false"),
+    ("kernels: room behind a value", PLAN + "lowering.cpp", "if («place.base == Base::buffer && end != all»)", "false"),
+    ("kernels: equal programs", KERNEL + "kernel_finish.cpp",
+     "if («a.fn != b.fn && !(a.equal != nullptr && a.equal(a.fn, b.fn))»)", "false"),
+]
+
+
+def mutated(texts, number, mutant):
+    """Puts both expressions where the original stood."""
+    name, file, place, other = mutant
+    before, original, after = re.fullmatch(r"(.*)«(.*)»(.*)", place, re.S).groups()
+    text = texts.setdefault(file, (ROOT / file).read_text())
+    # A place may hold another mutant already.
+    at = text.find(before + original + after)
+    inner = None
+    if at < 0:
+        inner = re.search(re.escape(before) + r"(\(rw_mutant == \d+ \? .*?\))" + re.escape(after), text, re.S)
+    if at < 0 and inner is None or at >= 0 and text.count(before + original + after) != 1:
+        sys.exit(f"mutants.py: {name}: its place is not there once: {place}")
+    if "," in original and other.count(",") and "(" not in original:  # two arguments
+        now = ", ".join(f"(rw_mutant == {number} ? {b} : {a})" for a, b in zip(original.split(","), other.split(",")))
+    else:
+        now = f"(rw_mutant == {number} ? {other} : {original if inner is None else inner.group(1)})"
+    old = before + original + after if inner is None else inner.group(0)
+    texts[file] = text.replace(old, before + now + after)
+
+
+def build(options, scratch):
+    texts = {}
+    for number, mutant in enumerate(MUTANTS, 1):
+        mutated(texts, number, mutant)
+    unit = ["#include <algorithm>", "#include <cstdlib>",
+            'static const int rw_mutant = std::getenv("REWIND_MUTANT") ? std::atoi(std::getenv("REWIND_MUTANT")) : 0;']
+    for file, text in texts.items():
+        (scratch / Path(file).name).write_text(text)
+        unit.append(f'#include "{scratch / Path(file).name}"')
+    (scratch / "unit.cpp").write_text("\n".join(unit) + "\n")
+    commands = json.loads((options.build / "compile_commands.json").read_text())
+    like = next(c for c in commands if c["file"].endswith(PASSES + "passes.cpp"))
+    words = shlex.split(like["command"])
+    cut = words.index("-o")
+    compile_unit = words[:cut] + ["-w", "-o", str(scratch / "unit.o"), "-c", str(scratch / "unit.cpp")]
+    subprocess.run(compile_unit, cwd=like["directory"], check=True)
+    # The object's symbols stand before those of the library.
+    link = subprocess.run(["ninja", "-t", "commands", "-s", "test_autograd"], cwd=options.build, check=True,
+                          capture_output=True, text=True).stdout.strip().splitlines()[-1]
+    link = re.sub(r"-o \S+", f"-o {scratch / 'mutants'} {scratch / 'unit.o'}", link, count=1)
+    subprocess.run(link, shell=True, cwd=options.build, check=True)
+    return scratch / "mutants"
+
+
+def run(program, number, seconds):
+    """What the first program that fails says, or None."""
+    environment = dict(os.environ, REWIND_MUTANT=str(number), REWIND_FUZZ_SECONDS=str(seconds), REWIND_FUZZ_SEED="0")
+    out = subprocess.run([program, "--no-skip", "--test-case=the first program that fails"], env=environment,
+                         capture_output=True, text=True, errors="replace").stdout
+    found = re.search(r"^seed .*", out, re.M)
+    return found.group(0) if found else None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", type=Path, default=ROOT / "build/release")
+    parser.add_argument("--seconds", type=int, default=20, help="for each mutant")
+    parser.add_argument("--only", default="", help="mutants whose name has this in it")
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--program", type=Path, help="one that is built already")
+    options = parser.parse_args()
+    options.build = options.build.resolve()
+    scratch = options.scratch or Path(tempfile.mkdtemp(prefix="rewind-mutants-"))
+    scratch.mkdir(parents=True, exist_ok=True)
+    program = options.program or build(options, scratch)
+    if (why := run(program, 0, options.seconds)) is not None:
+        sys.exit(f"mutants.py: without a mutant, too, a program fails: {why}")
+    missed = []
+    for number, (name, *_) in enumerate(MUTANTS, 1):
+        if options.only not in name:
+            continue
+        why = run(program, number, options.seconds)
+        print(f"{'caught' if why else 'NOT CAUGHT'}: {name}{': ' + why if why else ''}", flush=True)
+        missed += [] if why else [name]
+    print(f"{len(missed)} not caught" if missed else "all caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
