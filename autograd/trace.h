@@ -1,6 +1,6 @@
 #pragma once
 
-// Not for users: what the engine and modules tell a trace.
+// Internal to autograd/ and models/: what parameters, tapes and modules tell a trace.
 
 #include <memory>
 #include <string_view>

@@ -47,10 +47,6 @@ struct Entry {
   }
 };
 
-}  // namespace
-
-namespace {
-
 /// True for the lifetime of this.
 class Flag {
  public:
@@ -92,6 +88,16 @@ struct CompiledCore::State {
   void await_check(Entry& entry, const ir::Graph& traced) const;
   std::string check(Entry& entry, const Trace& function, const std::vector<ConstView>& views);
   void settle(Entry& entry, std::string verdict);
+  // Where it throws, the memory of earlier results may have been written over.
+  template <class F>
+  auto run(F&& replay) {
+    try {
+      return replay();
+    } catch (...) {
+      if (results != nullptr) results->clear();
+      throw;
+    }
+  }
   void make_room();
   void show_results();
 };
@@ -127,8 +133,8 @@ void CompiledCore::State::make_room() {
   if (plans.size() < most_plans) return;
   if (!warned)
     std::fputs(
-        "rewind: compile: more than 16 different shapes were used, so plans are made again and again: pad to "
-        "rw::bucket lengths with rw::padded\n",
+        "rewind: compile: more than 16 plans were made, so they are made again and again: pad shapes to rw::bucket "
+        "lengths with rw::padded; and explain() says what else a plan depends on\n",
         stderr);
   warned = true;
   const auto age = [&](const std::unique_ptr<Entry>& e) { return std::pair(e.get() == shown, e->used); };
@@ -211,7 +217,8 @@ void CompiledCore::replay_checked(const Trace& function) {
     return replay();
   }
   entry.plan->check_gradients();
-  s.settle(entry, s.check(entry, function, views_));
+  s.settle(entry, s.run([&] { return s.check(entry, function, views_); }));
+  ++s.step;
   s.show_results();
 }
 
@@ -227,7 +234,8 @@ std::string CompiledCore::State::check(Entry& entry, const Trace& function, cons
     copies.push_back(inputs.back().value());
   }
   const bool rounded = options.matmul == Precision::bf16;
-  const ir::Graph graph = rounded ? ir::round_products(ir::sorted(*entry.traced)) : *entry.traced;
+  const ir::Graph of_rounded = rounded ? ir::round_products(ir::sorted(*entry.traced)) : ir::Graph();
+  const ir::Graph& graph = rounded ? of_rounded : *entry.traced;
   const ir::Check check{
       .traced = graph, .plan = *entry.plan, .options = options, .call = {copies, seed, step}, .trace_again = [&] {
         TraceReads unused;
@@ -253,9 +261,11 @@ std::string CompiledCore::State::check(Entry& entry, const Trace& function, cons
 }
 
 void CompiledCore::replay() {
-  state_->current->plan->replay(views_, state_->seed, state_->step);
-  ++state_->step;
-  state_->show_results();
+  State& s = *state_;
+  s.current->plan->check_gradients();
+  s.run([&] { s.current->plan->replay(views_, s.seed, s.step); });
+  ++s.step;
+  s.show_results();
 }
 
 // Handles to the results: constants of a tape that look at the plan's memory.

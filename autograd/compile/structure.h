@@ -52,7 +52,7 @@ void visit(T& x, Leaf&& leaf, Number&& number) {
 
 /// The Tensors of a result, in order.
 template <class T>
-void collect(T& result, std::vector<Tensor>& into) {
+void collect_tensors(T& result, std::vector<Tensor>& into) {
   visit(
       result,
       [&](auto& leaf) {
@@ -64,7 +64,7 @@ void collect(T& result, std::vector<Tensor>& into) {
 template <class T>
 std::vector<Tensor> tensors_in(const T& result) {
   std::vector<Tensor> out;
-  collect(result, out);
+  collect_tensors(result, out);
   return out;
 }
 

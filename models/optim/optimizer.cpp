@@ -66,6 +66,7 @@ Optimizer::Optimizer(const ParameterGroups& groups, const Options& options, std:
 void Optimizer::set_rate(double rate) {
   if (!std::isfinite(rate) || rate < 0)
     throw Error(fmt::format("the learning rate must be a finite number of 0 or more, not {}", rate));
+  detail::refuse_in_trace("a learning rate is set");
   rate_ = rate;
 }
 

@@ -11,15 +11,6 @@
 namespace rw::ir {
 namespace {
 
-struct Named {
-  Pass pass;
-  const char* name;
-};
-constexpr Named all_passes[] = {
-    {Pass::fuse, "fuse"},     {Pass::batch, "batch"},           {Pass::place, "place"},
-    {Pass::reuse, "reuse"},   {Pass::accumulate, "accumulate"}, {Pass::pack, "pack"},
-    {Pass::branch, "branch"}, {Pass::chunk, "chunk"},           {Pass::simplify, "simplify"}};
-
 bool right_with(const Check& check, Passes passes, const std::function<bool(const Outcome&)>& right) {
   CompileOptions options = check.options;
   options.passes = passes;
@@ -72,10 +63,10 @@ std::optional<Plan::Step> first_wrong_step(const Check& check) {
 std::string blame(const Check& check, const std::function<bool(const Outcome&)>& right) {
   std::string pass = "it is wrong without any single pass, too";
   std::string way_out = "{.check = SelfCheck::off} uses the plan as it is";
-  for (const Named& named : all_passes)
-    if (check.options.passes.has(named.pass) && right_with(check, check.options.passes - named.pass, right)) {
-      pass = fmt::format("it is right without Pass::{}", named.name);
-      way_out = fmt::format("go on with {{.passes = Passes::all() - Pass::{}}}, or {}", named.name, way_out);
+  for (const PassSwitch& one : pass_switches)
+    if (check.options.passes.has(one.pass) && right_with(check, check.options.passes - one.pass, right)) {
+      pass = fmt::format("it is right without Pass::{}", one.name);
+      way_out = fmt::format("go on with {{.passes = Passes::all() - Pass::{}}}, or {}", one.name, way_out);
       break;
     }
   std::string step = "every step does what the optimised graph says";

@@ -31,8 +31,8 @@ class Plan {
     std::uint32_t lane = 0;  // see Node::lane
   };
 
-  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ. Throws
-  /// Error, before anything is done, for a parameter's gradient that was replaced by another shape or type.
+  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ. The
+  /// gradients fit their parameters: see `check_gradients`.
   void replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
   /// The same, but nothing is added to the parameters: gives what would be, by number of the parameter; empty arrays
   /// for those to which nothing is added. `after` is called after each step.
@@ -40,7 +40,7 @@ class Plan {
                                   const std::function<void(const Step&)>& after = nullptr);
   /// Adds such gradients to the parameters.
   void add_gradients(const std::vector<Array>& gradients);
-  /// Throws as `replay` does.
+  /// Throws Error for a parameter's gradient that was replaced by another shape or type.
   void check_gradients() const;
   /// The results; they stand in the plan's memory until the next replay.
   std::size_t outputs() const { return graph_.outputs.size(); }

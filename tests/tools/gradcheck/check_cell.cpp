@@ -19,6 +19,34 @@ CellReport by_name(const std::string& name, const CellCheck& check = {}) {
 // A few sizes, for variants of a cell that was tried at all of them.
 const CellCheck few{.sizes = {{3, 2, 3, 33}, {2, 16, 5, 64}, {7, 1, 2, 3}}};
 
+DotAttention attention(std::type_identity<DotAttention>, Index query, Rng& rng) { return DotAttention(query, 3, rng); }
+AdditiveAttention attention(std::type_identity<AdditiveAttention>, Index query, Rng& rng) {
+  return AdditiveAttention(query, 3, 4, rng);
+}
+
+/// A decoder and a source that is always there, the same for all rows: a state with attention begins with one.
+template <class A>
+class Attending : public Module {
+ public:
+  using Decoder = AttentionCell<GruCell, A>;
+  using State = typename Decoder::State;
+  Attending(Index in, Index hidden, Rng& rng)
+      : Module("attending"),
+        source_(uniform(rng, {4, 1, 3}, -1, 1)),
+        decoder_(
+            child("decoder", Decoder(GruCell(in + 3, hidden, rng), attention(std::type_identity<A>(), hidden, rng)))) {}
+  State zero_state(Tape& tape, Index batch) const {
+    return decoder_.start(decoder_.cell().zero_state(tape, batch),
+                          decoder_.attention().remember(broadcast_to(tape.constant(source_), Shape{4, batch, 3})));
+  }
+  State step(Tensor x, State s) const { return decoder_.step(x, std::move(s)); }
+  Tensor output(const State& s) const { return decoder_.output(s); }
+
+ private:
+  Array source_;
+  Decoder& decoder_;
+};
+
 /// A minimal cell, and what may be wrong with one.
 enum class Wrong { nothing, wider, more, mixes_rows, counts_steps, value, no_batch };
 
@@ -98,6 +126,15 @@ TEST_CASE("wrappers of cells, and stacks, which are cells") {
         return Stack<LstmCell>(std::move(layers));
       },
       few));
+}
+
+TEST_CASE("decoders with attention, and clipped cells where nothing is limited") {
+  CellCheck check = few;
+  check.start = 0;  // the weights of a state are no such numbers, and neither is its mask
+  CHECK(check_cell<Attending<DotAttention>>(check));
+  CHECK(check_cell<Attending<AdditiveAttention>>(check));
+  CHECK(check_cell<Clipped<GruCell>>(
+      [](Index in, Index hidden, Rng& rng) { return Clipped(GruCell(in, hidden, rng), 1e6); }, few));
 }
 
 TEST_CASE("a cell that is wrong is told what is wrong") {
