@@ -278,6 +278,7 @@ void save_model(const std::string& path, const Module& module, const Metadata& m
 void set_parameters(const Module& module, std::span<const NamedArray> arrays, const std::string& source) {
   const std::vector<NamedParameter> parameters = detail::saved_parts(module);
   std::vector<detail::ExpectedArray> expected;
+  expected.reserve(parameters.size());
   for (const NamedParameter& p : parameters) expected.push_back({p.name, p.parameter->shape()});
   const auto values =
       detail::match_arrays(expected, arrays, source + ": it does not fit the model '" + module.name() + "'");
