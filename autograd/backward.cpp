@@ -24,7 +24,7 @@ Tensor Vjp::dy() const { return dy_; }
 bool Vjp::needs(int i) const { return sweep_.wants(input(i)); }
 void Vjp::add(int i, Tensor g) {
   const NodeId to = input(i);
-  if (!is_real(g.dtype())) wrong_gradient(g, to);
+  if (!is_real(g.dtype())) throw_wrong_gradient(g, to);
   sweep_.add(to, g);
 }
 void Vjp::add_slice(int i, Tensor g, int axis, Index start) {
@@ -32,10 +32,10 @@ void Vjp::add_slice(int i, Tensor g, int axis, Index start) {
   const Shape &whole = sweep_.tape().nodes[to].shape, part = g.shape();
   const bool fits = axis >= 0 && axis < whole.rank() && part.rank() == whole.rank() && start >= 0 &&
                     part[axis] <= whole[axis] - start && part == whole.with(axis, part[axis]);
-  if (!fits || !is_real(g.dtype())) wrong_gradient(g, to);
+  if (!fits || !is_real(g.dtype())) throw_wrong_gradient(g, to);
   sweep_.add_slice(to, g, axis, start);
 }
-void Vjp::wrong_gradient(Tensor g, NodeId to) const {
+void Vjp::throw_wrong_gradient(Tensor g, NodeId to) const {
   const TapeData& tape = sweep_.tape();
   throw Error(fmt::format("[{}] its gradient rule gives {} {} to input {}, or to a part that it does not have",
                           tape.nodes[node_].info->name, name_of(g.dtype()), g.shape().str(), tape.describe(to)));

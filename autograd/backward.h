@@ -87,7 +87,7 @@ class Vjp {
  private:
   friend class detail::Sweep;
   NodeId input(int i) const;
-  [[noreturn]] void wrong_gradient(Tensor g, NodeId to) const;
+  [[noreturn]] void throw_wrong_gradient(Tensor g, NodeId to) const;
   Vjp(detail::Sweep& sweep, NodeId node, Tensor dy) : sweep_(sweep), node_(node), dy_(dy) {}
   detail::Sweep& sweep_;
   NodeId node_;

@@ -40,7 +40,7 @@ Tensor record(const OpInfo& info, const void* op, const Operands& inputs) {
     TapeData* tape = x->slot_ == 0 ? nullptr : tape_of_slot(x->slot_, x->stamp_);
     if (tape != nullptr) return tape->record(info, op, inputs);
     try {
-      TapeData::stale(*x);
+      TapeData::throw_stale(*x);
     } catch (const Error& e) {
       throw Error(fmt::format("[{}] {}", info.name, e.what()));
     }
@@ -121,7 +121,7 @@ void TapeData::check_inputs(const OpInfo& info, std::span<const NodeId> in) cons
   if (info.elementwise == nullptr && info.eval == nullptr) throw Error("has no eval, so it cannot be recorded");
   if (lazy || options.trace) return;
   for (NodeId i : in)
-    if (nodes[i].data == nullptr) no_value(i);
+    if (nodes[i].data == nullptr) throw_no_value(i);
 }
 
 Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inputs) {
@@ -191,7 +191,7 @@ void TapeData::evaluate(NodeId id) {
   Node& n = nodes[id];
   if (n.info->alias != nullptr) {
     const Node& x = nodes[n.input[0]];
-    if (x.data == nullptr) no_value(n.input[0]);
+    if (x.data == nullptr) throw_no_value(n.input[0]);
     ConstView y;
     if (n.info->alias(n.op, x.value(), y)) {
       n.data = const_cast<void*>(y.data);
@@ -212,7 +212,7 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
     bool plain = y.contiguous();
     for (std::size_t i = 0; i < in.size(); ++i) {
       const Node& from = nodes[in[i]];
-      if (from.data == nullptr) no_value(in[i]);
+      if (from.data == nullptr) throw_no_value(in[i]);
       data[i] = from.data;
       plain = plain && from.shape == y.shape && from.stride == y.stride;
     }
@@ -227,7 +227,7 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
   Scratch<ConstView, 4> few;
   auto* x = in.size() <= 4 ? few.data() : static_cast<ConstView*>(records.allocate(in.size() * sizeof(ConstView)));
   for (std::size_t i = 0; i < in.size(); ++i) {
-    if (nodes[in[i]].data == nullptr) no_value(in[i]);
+    if (nodes[in[i]].data == nullptr) throw_no_value(in[i]);
     x[i] = nodes[in[i]].value();
     if (!n.info->strided_inputs && !x[i].contiguous()) {
       const View packed = contiguous_view(values.allocate(bytes_of(x[i].shape, x[i].dtype)), x[i].shape, x[i].dtype);

@@ -66,7 +66,7 @@ std::string TapeData::describe(NodeId id) const {
   return fmt::format("[{}]{} {} (node {}){}", n.info->name, label, n.shape.str(), id, where(n.scope));
 }
 
-void TapeData::no_value(NodeId id) const {
+void TapeData::throw_no_value(NodeId id) const {
   const char* why = "its value was released by backward: mark it with tape.keep() before";
   if (in_section)
     why =
@@ -96,7 +96,7 @@ Tape& Tape::operator=(Tape&& other) noexcept {
   if (data_) data_->owner = this;
   return *this;
 }
-detail::TapeData& Tape::moved_from() { throw Error("this tape was moved from: use the one it was moved to"); }
+detail::TapeData& Tape::throw_moved_from() { throw Error("this tape was moved from: use the one it was moved to"); }
 
 namespace {
 

@@ -164,12 +164,12 @@ class Tape {
   void reset_peak();
 
   /// The insides, for the engine.
-  detail::TapeData& data() { return data_ ? *data_ : moved_from(); }
+  detail::TapeData& data() { return data_ ? *data_ : throw_moved_from(); }
   /// The insides, for the engine.
-  const detail::TapeData& data() const { return data_ ? *data_ : moved_from(); }
+  const detail::TapeData& data() const { return data_ ? *data_ : throw_moved_from(); }
 
  private:
-  [[noreturn]] static detail::TapeData& moved_from();
+  [[noreturn]] static detail::TapeData& throw_moved_from();
   std::unique_ptr<detail::TapeData> data_;
 };
 

@@ -72,7 +72,7 @@ TapeData* TapeData::find(const Tensor& t) {
   return tape;
 }
 
-void TapeData::stale(const Tensor& t) {
+void TapeData::throw_stale(const Tensor& t) {
   if (t.slot_ == 0) throw Error("an empty Tensor: it was never recorded");
   const Slot& slot = slot_of(t.slot_);
   if (slot.tape.load(std::memory_order_acquire) == nullptr || t.stamp_ < slot.first_stamp)
@@ -84,7 +84,7 @@ void TapeData::stale(const Tensor& t) {
 
 TapeData& TapeData::of(const Tensor& t) {
   TapeData* tape = find(t);
-  if (tape == nullptr) stale(t);
+  if (tape == nullptr) throw_stale(t);
   return *tape;
 }
 
@@ -92,7 +92,7 @@ NodeId TapeData::id(const Tensor& t) const {
   if (t.slot_ == slot->number && t.index_ < nodes.size() && nodes[t.index_].stamp == t.stamp_) return t.index_;
   if (t.slot_ != slot->number && find(t) != nullptr)
     throw Error("tensors of two tapes are mixed: carry values over with tape.constant(t.array())");
-  stale(t);
+  throw_stale(t);
 }
 
 }  // namespace detail
@@ -112,7 +112,7 @@ Tape& Tensor::tape() const { return *TapeData::of(*this).owner; }
 ConstView Tensor::value() const {
   const TapeData& tape = TapeData::of(*this);
   const Node& n = tape.nodes[index_];
-  if (n.data == nullptr) tape.no_value(index_);
+  if (n.data == nullptr) tape.throw_no_value(index_);
   return n.value();
 }
 

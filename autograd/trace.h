@@ -1,6 +1,6 @@
 #pragma once
 
-// Internal to autograd/ and models/: what parameters, tapes and modules tell a trace.
+// What parameters, tapes and modules tell a trace; for their headers, not for users.
 
 #include <memory>
 #include <string_view>

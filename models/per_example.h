@@ -48,7 +48,7 @@ Tensor per_example_norms(F loss, const ParameterList& parameters, std::vector<in
     const auto one = [&] { return value_and_grad([&] { return std::apply(loss, part); }, parameters).second; };
     return detail::norms(tape, one(), mapping);
   } catch (...) {
-    tape.data().truncate(before);
+    detail::forget_since(tape, before);
     throw;
   }
 }

@@ -44,11 +44,11 @@ class CompiledCore {
   bool must_check() const;
   void replay_checked(const Trace& function);
   Tape& results();
-  /// For an eager call with the last arguments: a cleared tape of its seed and step, two in turn, so that what a call
-  /// gave can be an argument of the next; and those arguments on it.
+  /// For an eager call with the last arguments: a cleared tape of its seed and step, which is not that of the last
+  /// call, so that what that gave can be an argument; and the arguments on it.
   Tape& eager_tape(std::vector<Tensor>& inputs);
-  /// The call went well: the next one is another step.
-  void count_step();
+  /// The call went well: its results are valid, those of the one before no longer, and the next one is another step.
+  void end_eager();
   /// The number of the plan now in use: counts up with every compilation, never used twice.
   std::uint64_t current() const;
   bool holds(std::uint64_t plan) const;
@@ -196,7 +196,7 @@ class Compiled {
     std::vector<Tensor> inputs;
     Tape& tape = core_.eager_tape(inputs);
     [[maybe_unused]] Stored result = call(tape, inputs, args...);
-    core_.count_step();
+    core_.end_eager();
     if constexpr (!std::is_void_v<Result>) return result;
   }
   // The function on a tape, with `inputs` in the places of the arguments' tensors and arrays.

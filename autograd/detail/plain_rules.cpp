@@ -24,22 +24,22 @@ bool PlainSweep::plain_elementwise_rule(NodeId id) {
   x[arity + 1] = tape_.gradients[id];
   const Index size = n.shape.size();
   const ElementwiseFact& fact = *n.info->elementwise;
-  const std::size_t heir = heir_of(id);
+  const std::size_t moved = takeover_input(id);
   for (std::size_t i = 0; i < arity; ++i) {
     const NodeId to = n.input[i];
-    if (i == heir || !tape_.nodes[to].needs_grad || fact.gradient[i].f32 == nullptr) continue;
+    if (i == moved || !tape_.nodes[to].needs_grad || fact.gradient[i].f32 == nullptr) continue;
     const bool first = begins(to);
     x[arity + 2] = tape_.gradients[to];
     contiguous_loop(first ? fact.gradient[i] : fact.accumulate[i], n.op, n.dtype, size, x,
                     static_cast<int>(arity + (first ? 2 : 3)), tape_.gradients[to]);
   }
-  if (heir < arity) bequeath(id, n.input[heir]);
+  if (moved < arity) move_gradient(id, n.input[moved]);
   return true;
 }
 
 // The input that may take over this node's gradient as it stands: the rule passes it on unchanged, nothing has been
 // added for the input yet, nor will another input of this node, and nobody wants this node's gradient later.
-std::size_t PlainSweep::heir_of(NodeId id) const {
+std::size_t PlainSweep::takeover_input(NodeId id) const {
   const Node& n = tape_.nodes[id];
   const std::uint32_t passes = n.info->elementwise->passes_gradient;
   if (passes == 0 || keeps_gradient(id)) return n.inputs;
@@ -51,7 +51,7 @@ std::size_t PlainSweep::heir_of(NodeId id) const {
   return n.inputs;
 }
 
-void PlainSweep::bequeath(NodeId from, NodeId to) {
+void PlainSweep::move_gradient(NodeId from, NodeId to) {
   tape_.gradients[to] = tape_.gradients[from];
   tape_.gradient_terms[to] = 1;
   tape_.gradients[from] = nullptr;
@@ -117,7 +117,7 @@ void PlainSweep::elementwise_input(NodeId id, std::size_t input, std::span<const
 }
 
 void PlainSweep::add_part(NodeId to, ConstView part, Index axis, Index start) {
-  if (fresh(to)) std::memset(tape_.gradients[to], 0, bytes_of(tape_.nodes[to]));
+  if (make_gradient(to)) std::memset(tape_.gradients[to], 0, bytes_of(tape_.nodes[to]));
   if (part.size() == 0) return;
   const View region = slice_as_rows(gradient(to), axis, start, part.shape[static_cast<int>(axis)]);
   if (part.contiguous()) return add_into(contiguous_view(part.data, region.shape, part.dtype), region);
@@ -140,7 +140,7 @@ void PlainSweep::reshape_rule(NodeId id) {
   const NodeId to = n.input[0];
   if (!wants(to)) return;
   if (tape_.gradients[to] == nullptr && !keeps_gradient(id))
-    bequeath(id, to);
+    move_gradient(id, to);
   else
     add_to(to, contiguous_view(tape_.gradients[id], tape_.nodes[to].shape, n.dtype));
 }

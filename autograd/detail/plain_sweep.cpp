@@ -14,7 +14,7 @@ void PlainSweep::seed(const Seed& seed) {
 }
 
 // While sums go from tape to tape, the gradients of parameters are their memory and not the tape's.
-void PlainSweep::lend_sums() {
+void PlainSweep::attach_sums() {
   for (const TapeData::Leaf& leaf : tape_.leaves) {
     const auto known = sums_->find(leaf.parameter);
     if (known == sums_->end() || !tape_.nodes[leaf.node].needs_grad) continue;
@@ -23,7 +23,7 @@ void PlainSweep::lend_sums() {
   }
 }
 
-void PlainSweep::take_sums_back() {
+void PlainSweep::detach_sums() {
   for (const TapeData::Leaf& leaf : tape_.leaves) {
     if (leaf.node >= tape_.gradients.size() || tape_.gradients[leaf.node] == nullptr) continue;
     tape_.gradients[leaf.node] = nullptr;
@@ -71,7 +71,7 @@ void PlainSweep::run(NodeId root) {
         reshape_rule(i);
       else
         generic_rule(i);
-      if (!keeps_gradient(i) && tape_.gradients[i] != nullptr) give(i);
+      if (!keeps_gradient(i) && tape_.gradients[i] != nullptr) free_gradient(i);
     }
     if (options_.release_values && i != root) release_value(i);
   }
@@ -177,7 +177,7 @@ void PlainSweep::commit(Gradients* into) {
 
 void PlainSweep::forget_leaves() {
   for (NodeId i = 0; i < tape_.gradients.size(); ++i)
-    if (tape_.gradients[i] != nullptr && !keeps_gradient(i)) give(i);
+    if (tape_.gradients[i] != nullptr && !keeps_gradient(i)) free_gradient(i);
 }
 
 void plain_backward(TapeData& tape, NodeId root, Gradients* into, const BackwardOptions& options) {
@@ -202,17 +202,17 @@ void split_backward(TapeData& tape, std::span<const Seed> seeds, LeafSums& sums)
   PlainSweep sweep(tape, options, &sums);
   const TapeMark before = tape.mark();
   try {
-    sweep.lend_sums();
+    sweep.attach_sums();
     NodeId newest = 0;
     for (const Seed& seed : seeds) {
       sweep.seed(seed);
       newest = std::max(newest, seed.node);
     }
     sweep.run(newest);
-    sweep.take_sums_back();
+    sweep.detach_sums();
     sweep.forget_leaves();
   } catch (...) {
-    sweep.take_sums_back();
+    sweep.detach_sums();
     tape.lazy = tape.in_rule = false;
     tape.scope = before.scope;
     tape.truncate(before);

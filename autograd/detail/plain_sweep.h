@@ -24,8 +24,8 @@ class PlainSweep final : public Sweep {
   void run(NodeId root);
   void seed(NodeId root);
   void seed(const Seed& seed);
-  void lend_sums();
-  void take_sums_back();
+  void attach_sums();
+  void detach_sums();
   void commit(Gradients* into);
   void forget_leaves();
 
@@ -36,8 +36,8 @@ class PlainSweep final : public Sweep {
   void fetch_ahead(NodeId id) const;
   void generic_rule(NodeId id);
   bool plain_elementwise_rule(NodeId id);
-  std::size_t heir_of(NodeId id) const;
-  void bequeath(NodeId from, NodeId to);
+  std::size_t takeover_input(NodeId id) const;
+  void move_gradient(NodeId from, NodeId to);
   void slice_rule(NodeId id);
   void reshape_rule(NodeId id);
   void stretched_input(NodeId id, std::size_t input, std::span<const ConstView> x);
@@ -57,16 +57,17 @@ class PlainSweep final : public Sweep {
   View gradient(NodeId id) {
     return contiguous_view(tape_.gradients[id], tape_.nodes[id].shape, tape_.nodes[id].dtype);
   }
-  bool fresh(NodeId id) {
+  // Makes room for the gradient of a node unless it has some; returns whether it did.
+  bool make_gradient(NodeId id) {
     if (tape_.gradients[id] != nullptr) return false;
     const Node& n = tape_.nodes[id];
-    tape_.gradients[id] = lent(id) ? sum_of(id).block.view().data : tape_.blocks.take(bytes_of(n));
+    tape_.gradients[id] = sums_apart(id) ? sum_of(id).block.view().data : tape_.blocks.take(bytes_of(n));
     return true;
   }
   // Whether a whole term that is about to be added to the gradient begins it, or begins it anew: then it is set and not
   // added. (Parts do not count: a gradient of many parts is as long a sum as its elements have.)
   bool begins(NodeId id) {
-    if (fresh(id)) {
+    if (make_gradient(id)) {
       tape_.gradient_terms[id] = 1;
       return true;
     }
@@ -74,7 +75,7 @@ class PlainSweep final : public Sweep {
       ++tape_.gradient_terms[id];
       return false;
     }
-    (lent(id) ? sum_of(id).aside : aside_[id]).set_aside(gradient(id));
+    (sums_apart(id) ? sum_of(id).aside : aside_[id]).set_aside(gradient(id));
     tape_.gradient_terms[id] = 1;
     return true;
   }
@@ -84,13 +85,14 @@ class PlainSweep final : public Sweep {
     const auto found = aside_.find(id);
     if (found != aside_.end()) found->second.add_to(gradient(id));
   }
-  bool lent(NodeId id) const { return sums_ != nullptr && tape_.nodes[id].role == Role::parameter; }
+  // Whether the gradient goes on from tape to tape.
+  bool sums_apart(NodeId id) const { return sums_ != nullptr && tape_.nodes[id].role == Role::parameter; }
   SplitBackward::Sum& sum_of(NodeId leaf) {
     const Node& n = tape_.nodes[leaf];
     return sums_->try_emplace(tape_.leaves[n.parameter].parameter, SplitBackward::Sum{Array(n.shape, n.dtype), {}, 0})
         .first->second;
   }
-  void give(NodeId id) {
+  void free_gradient(NodeId id) {
     tape_.blocks.give(tape_.gradients[id], bytes_of(tape_.nodes[id]));
     tape_.gradients[id] = nullptr;
   }

@@ -67,7 +67,7 @@ class TapeData {
   static TapeData* find(const Tensor& t);
   NodeId id(const Tensor& t) const;
   Tensor tensor(NodeId id) const { return Tensor(slot->number, id, nodes[id].stamp); }
-  [[noreturn]] static void stale(const Tensor& t);
+  [[noreturn]] static void throw_stale(const Tensor& t);
 
   // tape.cpp
   void truncate(const TapeMark& mark);
@@ -78,7 +78,7 @@ class TapeData {
   std::string where(std::uint32_t scope) const;  // ", in lstm/t=3", or nothing
   std::string describe(NodeId id) const;
   void forget_gradients(NodeId from);
-  [[noreturn]] void no_value(NodeId id) const;
+  [[noreturn]] void throw_no_value(NodeId id) const;
 
   struct NameHash {  // finds a name without making a string of it
     using is_transparent = void;

@@ -1,3 +1,5 @@
+#include <rewind/autograd/backward.h>
+#include <rewind/autograd/detail/gradient_parts.h>
 #include <rewind/autograd/transform/checkpoint.h>
 #include <rewind/autograd/transform/own_rule.h>
 #include <rewind/core/error.h>

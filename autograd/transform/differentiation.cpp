@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <rewind/autograd/detail/gradient_parts.h>
 #include <rewind/autograd/detail/sweep.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/differentiation.h>
@@ -19,6 +20,13 @@ Differentiation::~Differentiation() {
   tape_.truncate(before_);
   tape_.draws = before_.draws;
 }
+
+Error Differentiation::error(const std::string& reason) const { return tape_.owner->error(name_, reason); }
+Tensor Differentiation::one(Tensor like) { return tape_.owner->constant(1, like.shape()); }
+
+Bound::Bound(TapeData& tape) : tape_(tape), before_(tape.bindings.size()) {}
+Bound::~Bound() { tape_.bindings.resize(before_); }
+void Bound::add(const Parameter& p, Tensor stand_in) { tape_.bindings.emplace_back(p.data(), tape_.id(stand_in)); }
 
 std::vector<Tensor> Differentiation::stand_ins(std::span<const Tensor> x) {
   std::vector<Tensor> out;

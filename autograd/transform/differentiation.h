@@ -6,11 +6,12 @@
 #include <string_view>
 #include <vector>
 
-#include <rewind/autograd/detail/gradient_parts.h>
-#include <rewind/autograd/detail/sweep.h>
 #include <rewind/autograd/transform/arguments.h>
 
 namespace rw::detail {
+
+struct GradientPart;
+struct Root;
 
 /// While it lives, gradients are recorded, also under NoGrad; unless `keep` was called, the tape is as it was before
 /// when it ends.
@@ -24,7 +25,7 @@ class Differentiation {
   void keep() { kept_ = true; }
   TapeData& tape() { return tape_; }
   /// "[jvp] reason".
-  Error error(const std::string& reason) const { return tape_.owner->error(name_, reason); }
+  Error error(const std::string& reason) const;
 
   /// Stand-ins for arguments: the same values, each a node of its own to which gradients flow. What is not real stays.
   std::vector<Tensor> stand_ins(std::span<const Tensor> x);
@@ -32,7 +33,7 @@ class Differentiation {
   void check_tangents(std::string_view what, std::span<const Tensor> of, std::span<const Tensor> tangents) const;
   /// The only tensor of a result that must be a scalar.
   Tensor scalar(std::span<const Tensor> y) const;
-  Tensor one(Tensor like) { return tape_.owner->constant(1, like.shape()); }
+  Tensor one(Tensor like);
 
   /// Gradients for the stand-ins `x` of sum(dy_i y_i), zeros where there are none.
   std::vector<Tensor> pullback(std::span<const Tensor> y, std::span<const Tensor> dy, std::span<const Tensor> x,
@@ -63,11 +64,11 @@ class Differentiation {
 /// For its lifetime, nodes stand for parameters wherever these are used.
 class Bound {
  public:
-  explicit Bound(TapeData& tape) : tape_(tape), before_(tape.bindings.size()) {}
-  ~Bound() { tape_.bindings.resize(before_); }
+  explicit Bound(TapeData& tape);
+  ~Bound();
   Bound(const Bound&) = delete;
   Bound& operator=(const Bound&) = delete;
-  void add(const Parameter& p, Tensor stand_in) { tape_.bindings.emplace_back(p.data(), tape_.id(stand_in)); }
+  void add(const Parameter& p, Tensor stand_in);
 
  private:
   TapeData& tape_;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/implicit.h>
 #include <rewind/core/error.h>

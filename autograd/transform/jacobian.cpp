@@ -1,3 +1,4 @@
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/permute.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/jacobian.h>

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/own_rule.h>
 #include <rewind/core/error.h>
@@ -130,6 +131,8 @@ std::vector<Tensor> forget_and_name_inputs(TapeData& tape, const TapeMark& mark)
   for (const auto& p : parameters) out.push_back(tape.tensor(tape.leaf_of(p)));
   return out;
 }
+
+Surroundings::Surroundings(const TapeData& tape) : draws_(tape.draws), scope_(tape.scope), bindings_(tape.bindings) {}
 
 std::vector<Tensor> Surroundings::run(TapeData& tape, const std::function<std::vector<Tensor>()>& f) const {
   struct Restore {

@@ -1,10 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
-#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/transform/differentiation.h>
 
 namespace rw::detail {
@@ -52,13 +53,13 @@ std::vector<Tensor> forget_and_name_inputs(TapeData& tape, const TapeMark& mark)
 /// What a function saw besides its arguments when it ran: it can run again in the same surroundings.
 class Surroundings {
  public:
-  explicit Surroundings(const TapeData& tape) : draws_(tape.draws), scope_(tape.scope), bindings_(tape.bindings) {}
+  explicit Surroundings(const TapeData& tape);
   /// f() in them, with gradients recorded.
   std::vector<Tensor> run(TapeData& tape, const std::function<std::vector<Tensor>()>& f) const;
 
  private:
   std::uint32_t draws_, scope_;
-  TapeData::Bindings bindings_;
+  std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> bindings_;
 };
 
 std::vector<Tensor> negated(std::span<const Tensor> x);

@@ -1,12 +1,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/section.h>
 #include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
 
 namespace rw::detail {
+
+void forget_since(Tape& tape, const TapeMark& mark) { tape.data().truncate(mark); }
 
 Section::Section(Tape& tape)
     : tape_(tape.data()),

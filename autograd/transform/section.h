@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include <rewind/autograd/detail/tape_data.h>
+#include <rewind/autograd/tape.h>
 #include <rewind/core/array.h>
 
 namespace rw::detail {
@@ -53,6 +53,9 @@ class Section {
   std::vector<Array> constants_;
   std::vector<NodeId> placeholders_, outputs_;
 };
+
+/// Forgets what was recorded since, also where `Tape::rewind` cannot be called.
+void forget_since(Tape& tape, const TapeMark& mark);
 
 /// `f` for `size` examples at once, where argument i of example e is arguments[i][e].
 std::vector<Tensor> map_examples(Tape& tape, Index size, std::span<const Tensor> arguments,

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <rewind/autograd/backward.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/section.h>
 #include <rewind/autograd/transform/sparse.h>

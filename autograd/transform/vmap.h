@@ -79,7 +79,7 @@ auto vmap(F f, VmapOptions options = {}) {
       const std::vector<Tensor> all = mapping.end(detail::tensors_of(y));
       return detail::with_tensors(std::move(y), all);
     } catch (...) {
-      tape->data().truncate(before);
+      detail::forget_since(*tape, before);
       throw;
     }
   };

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include <rewind/autograd/backward.h>
 #include <rewind/autograd/transform/sparse.h>
 #include <rewind/models/cells/cell.h>
 #include <rewind/models/state.h>

@@ -30,7 +30,7 @@ class Clipped : public CellWrapper<Clipped<C>, C> {
  private:
   friend CellWrapper<Clipped, C>;
 
-  State finished(const State&, State after) const {
+  State wrap_state(const State&, State after) const {
     return map_state(std::move(after), [&](Tensor t) { return is_real(t.dtype()) ? clip_gradient(t, limit_) : t; });
   }
 

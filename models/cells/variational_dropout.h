@@ -50,8 +50,8 @@ class VariationalDropout : public CellWrapper<VariationalDropout<C>, C> {
  private:
   friend CellWrapper<VariationalDropout, C>;
 
-  Tensor entering(Tensor x) const { return dropped(x, options_.input, 2 * std::uint64_t{options_.key}); }
-  Tensor seen(Tensor h) const { return dropped(h, options_.recurrent, 2 * std::uint64_t{options_.key} + 1); }
+  Tensor wrap_input(Tensor x) const { return dropped(x, options_.input, 2 * std::uint64_t{options_.key}); }
+  Tensor wrap_seen(Tensor h) const { return dropped(h, options_.recurrent, 2 * std::uint64_t{options_.key} + 1); }
   Tensor dropped(Tensor x, double rate, std::uint64_t key) const {
     return this->training() && rate > 0 ? detail::variationally_dropped(x, rate, key) : x;
   }

@@ -24,9 +24,9 @@ struct GatesOf<C> {
 /// What wraps any cell and changes its steps or the state it begins with. `Self`, the wrapper, derives from this and
 /// has of these hooks those in which it differs:
 ///
-///     Tensor entering(Tensor x) const                            the input, [N, in] or [T, N, in]
-///     Tensor seen(Tensor h) const                                what the recurrent matrices see (see step_seeing)
-///     State finished(const State& before, State after) const     the new state
+///     Tensor wrap_input(Tensor x) const                           the input, [N, in] or [T, N, in]
+///     Tensor wrap_seen(Tensor h) const                            what the recurrent matrices see: step_seeing
+///     State wrap_state(const State& before, State after) const    the new state
 ///     State zero_state(Tape&, Index batch) const
 ///
 /// Parameters and the name are the cell's. The wrapper is a cell, with gates if the cell has them, so it can be wrapped
@@ -47,7 +47,7 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
 
   State step(Tensor x, const State& s) const requires detail::Steps<C> { return whole_step(x, s, 0); }
   State step(Tensor x, const State& s, Index t) const requires TimedCell<C> { return whole_step(x, s, t); }
-  auto project(Tensor x) const requires ProjectedCell<C> { return cell_.project(self().entering(x)); }
+  auto project(Tensor x) const requires ProjectedCell<C> { return cell_.project(self().wrap_input(x)); }
   State step_projected(const StepInput<C>& in, const State& s) const requires(ProjectedCell<C>&& detail::Steps<C>) {
     return step_seeing(in, s, seen_by_matrices(s));
   }
@@ -56,14 +56,14 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
     return step_seeing(in, s, seen_by_matrices(s), t);
   }
   State step_seeing(const StepInput<C>& in, const State& s, Tensor seen, Index t = 0) const {
-    return self().finished(s, rw::step_seeing(cell_, entered(in), s, self().seen(seen), t));
+    return self().wrap_state(s, rw::step_seeing(cell_, wrapped_input(in), s, self().wrap_seen(seen), t));
   }
   auto step_gates(const StepInput<C>& in, const State& s) const requires CellWithGates<C> {
     return step_gates(in, s, seen_by_matrices(s));
   }
   auto step_gates(const StepInput<C>& in, const State& s, Tensor seen) const requires CellWithGates<C> {
-    auto step = step_gates_seeing(cell_, entered(in), s, self().seen(seen));
-    step.state = self().finished(s, step.state);
+    auto step = step_gates_seeing(cell_, wrapped_input(in), s, self().wrap_seen(seen));
+    step.state = self().wrap_state(s, step.state);
     return step;
   }
   /// The cell's own: see models/cells/gates.h.
@@ -76,11 +76,11 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
   explicit CellWrapper(C cell) : Module(cell.name()), cell_(wrapped(std::move(cell))) {}
 
   /// The default hook: as it is.
-  Tensor entering(Tensor x) const { return x; }
+  Tensor wrap_input(Tensor x) const { return x; }
   /// The default hook: as it is.
-  Tensor seen(Tensor h) const { return h; }
+  Tensor wrap_seen(Tensor h) const { return h; }
   /// The default hook: as it is.
-  State finished(const State&, State after) const { return after; }
+  State wrap_state(const State&, State after) const { return after; }
 
   C& cell_;
 
@@ -93,11 +93,11 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
       return step_seeing(x, s, seen_by_matrices(s), t);
   }
   /// Where the cell projects, the input entered there.
-  StepInput<C> entered(const StepInput<C>& in) const {
+  StepInput<C> wrapped_input(const StepInput<C>& in) const {
     if constexpr (ProjectedCell<C>)
       return in;
     else
-      return self().entering(in);
+      return self().wrap_input(in);
   }
 };
 

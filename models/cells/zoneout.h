@@ -43,7 +43,7 @@ class Zoneout : public CellWrapper<Zoneout<C>, C> {
  private:
   friend CellWrapper<Zoneout, C>;
 
-  State finished(const State& before, State after) const {
+  State wrap_state(const State& before, State after) const {
     InlineVector<Tensor, 4> old;
     for_each_tensor(before, [&](const Tensor& t) { old.push_back(t); });
     std::size_t i = 0;

@@ -19,7 +19,8 @@ void require(bool holds, const char* message) {
 
 double StepDecay::operator()(Index done) const {
   require(every > 0, "step decay: 'every' must be at least 1");
-  return done < after ? rate : rate * std::pow(factor, static_cast<double>(1 + (done - after) / every));
+  const Index falls = done < after ? 0 : 1 + (done - after) / every;
+  return falls == 0 ? rate : rate * std::pow(factor, static_cast<double>(falls));
 }
 
 double ExponentialDecay::operator()(Index done) const {

@@ -198,6 +198,7 @@ std::vector<std::vector<Hypothesis>> DecoderCore::beam(const BeamOptions& option
     logits = run(Array(tokens, {1, static_cast<Index>(tokens.size())}), state);
   }
   std::vector<std::vector<Hypothesis>> found;
+  found.reserve(searches.size());
   for (BeamSearch& search : searches) found.push_back(search.finish());
   return found;
 }

@@ -156,7 +156,7 @@ class HeaderReader {
 Header parse_header(std::string_view text) {
   HeaderReader reader;
   try {
-    static_cast<void>(Json::parse(text, std::ref(reader)));
+    [[maybe_unused]] const Json nothing = Json::parse(text, std::ref(reader));  // all was taken out of it
   } catch (const Json::exception&) {
     throw Error("its header is not JSON: it is not a safetensors file, or is damaged");
   }
@@ -278,6 +278,7 @@ void save_model(const std::string& path, const Module& module, const Metadata& m
 void set_parameters(const Module& module, std::span<const NamedArray> arrays, const std::string& source) {
   const std::vector<NamedParameter> parameters = detail::saved_parts(module);
   std::vector<detail::ExpectedArray> expected;
+  expected.reserve(parameters.size());
   for (const NamedParameter& p : parameters) expected.push_back({p.name, p.parameter->shape()});
   const auto values =
       detail::match_arrays(expected, arrays, source + ": it does not fit the model '" + module.name() + "'");

@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint32_t none = no_node;
 
 /// Where a node stands in the loops: class `c` at step `t`.
-struct Place {
+struct LoopStep {
   std::uint32_t loop = no_node;
   Index c = 0, t = 0;
 };
@@ -141,8 +141,8 @@ class ScopeFolder {
 };
 
 /// By node of `view`.
-std::vector<Place> places(const GraphView& view, const std::vector<GraphLoop>& loops) {
-  std::vector<Place> out(view.nodes.size());
+std::vector<LoopStep> loop_steps(const GraphView& view, const std::vector<GraphLoop>& loops) {
+  std::vector<LoopStep> out(view.nodes.size());
   for (std::uint32_t l = 0; l < loops.size(); ++l)
     for (Index c = 0; c < loops[l].classes(); ++c)
       for (Index t = 0; t < loops[l].steps; ++t) out[loops[l].node(c, t)] = {l, c, t};
@@ -170,14 +170,14 @@ GraphNode merged_node(const GraphView& view, const GraphLoop& loop, Index c) {
 /// Makes the boxes of the folded view in `out`: one "x T" a loop, where the scopes of its steps begin to differ ("t=3"
 /// becomes "t"), or else around all of it. Returns the scopes of nodes outside of loops and of the first step's.
 std::vector<std::uint32_t> fold_scopes(const GraphView& view, const std::vector<GraphLoop>& loops,
-                                       const std::vector<Place>& place, GraphView& out) {
+                                       const std::vector<LoopStep>& step_of, GraphView& out) {
   ScopeFolder folder(view, out);
   std::vector<std::uint32_t> scopes(view.nodes.size());
   for (std::uint32_t i = 0; i < view.nodes.size(); ++i) {
-    if (place[i].loop == no_node) {
+    if (step_of[i].loop == no_node) {
       scopes[i] = folder.plain(view.nodes[i].scope);
-    } else if (place[i].c == 0 && place[i].t == 0) {
-      folder.fold(loops[place[i].loop], place[i].loop, scopes);
+    } else if (step_of[i].c == 0 && step_of[i].t == 0) {
+      folder.fold(loops[step_of[i].loop], step_of[i].loop, scopes);
     }
   }
   return scopes;
@@ -253,21 +253,21 @@ std::string steps_text(Index first, Index last) {
 class Folder {
  public:
   Folder(const GraphView& view, const std::vector<GraphLoop>& loops)
-      : view_(view), loops_(loops), place_(places(view, loops)), at_(view.nodes.size(), none) {}
+      : view_(view), loops_(loops), step_of_(loop_steps(view, loops)), at_(view.nodes.size(), none) {}
 
   GraphView run() {
-    const std::vector<std::uint32_t> scopes = fold_scopes(view_, loops_, place_, out_);
+    const std::vector<std::uint32_t> scopes = fold_scopes(view_, loops_, step_of_, out_);
     for (std::uint32_t i = 0; i < view_.nodes.size(); ++i) {
-      if (place_[i].loop != none && place_[i].t > 0) continue;
-      if (place_[i].loop == none) {
+      if (step_of_[i].loop != none && step_of_[i].t > 0) continue;
+      if (step_of_[i].loop == none) {
         at_[i] = static_cast<std::uint32_t>(out_.nodes.size());
         out_.nodes.push_back(view_.nodes[i]);
       } else {
-        add_class(loops_[place_[i].loop], place_[i].c);
+        add_class(loops_[step_of_[i].loop], step_of_[i].c);
       }
       out_.nodes.back().in.clear();
       out_.nodes.back().scope = scopes[i];
-      loop_.push_back(place_[i].loop);
+      loop_.push_back(step_of_[i].loop);
     }
     for (const Uses& uses : gather()) draw(uses);
     out_.folded = true;
@@ -288,10 +288,10 @@ class Folder {
       for (std::uint32_t k = 0; k < in.size(); ++k) {
         const std::uint32_t from = at_[in[k].from];
         // A node that is no loop's may gather many steps: one arrow.
-        const std::uint32_t slot = place_[i].loop == none && loop_[from] != none ? 0 : k;
+        const std::uint32_t slot = step_of_[i].loop == none && loop_[from] != none ? 0 : k;
         const auto [entry, fresh] = known[at_[i]].emplace(std::uint64_t{slot} << 32 | from, out.size());
         if (fresh) out.push_back({.from = from, .to = at_[i], .slot = k, .steps = {}});
-        out[entry->second].steps.emplace_back(place_[in[k].from].t, place_[i].t);
+        out[entry->second].steps.emplace_back(step_of_[in[k].from].t, step_of_[i].t);
       }
     }
     std::stable_sort(out.begin(), out.end(), [](const Uses& a, const Uses& b) { return a.slot < b.slot; });
@@ -343,7 +343,7 @@ class Folder {
 
   const GraphView& view_;
   const std::vector<GraphLoop>& loops_;
-  std::vector<Place> place_;
+  std::vector<LoopStep> step_of_;
   std::vector<std::uint32_t> at_;    // of a node: its position in out_
   std::vector<std::uint32_t> loop_;  // of a node of out_
   GraphView out_;
@@ -353,7 +353,7 @@ class Folder {
 class Window {
  public:
   Window(const GraphView& view, const std::vector<GraphLoop>& loops, Index steps)
-      : view_(view), loops_(loops), place_(places(view, loops)), steps_(steps), more_(loops.size(), none) {}
+      : view_(view), loops_(loops), step_of_(loop_steps(view, loops)), steps_(steps), more_(loops.size(), none) {}
 
   GraphView run() {
     out_.scopes = view_.scopes;
@@ -374,7 +374,7 @@ class Window {
 
  private:
   bool left_out(std::uint32_t i) const {
-    const Place& p = place_[i];
+    const LoopStep& p = step_of_[i];
     return p.loop != none && p.t >= steps_ && p.t < loops_[p.loop].steps - 1 && loops_[p.loop].steps > steps_ + 2;
   }
   static void add_edge(GraphNode& to, std::uint32_t from, bool once) {
@@ -383,26 +383,26 @@ class Window {
       to.in.push_back({.from = from, .delay = 0, .label = {}});
   }
   void add_left_out(std::uint32_t i) {
-    std::uint32_t& more = more_[place_[i].loop];
+    std::uint32_t& more = more_[step_of_[i].loop];
     if (more == none) {
       more = static_cast<std::uint32_t>(out_.nodes.size());
       GraphNode node;
       const GraphNode& like = view_.nodes[i];
       node.id = like.id + "_more";
       node.op = "...";
-      node.attributes = std::to_string(loops_[place_[i].loop].steps - steps_ - 1) + " steps";
+      node.attributes = std::to_string(loops_[step_of_[i].loop].steps - steps_ - 1) + " steps";
       node.backward = like.backward;
       node.scope = like.scope == 0 ? 0 : view_.scopes[like.scope].parent;
       out_.nodes.push_back(std::move(node));
     }
     at_[i] = more;
     for (const GraphEdge& e : view_.nodes[i].in)
-      if (at_[e.from] != more && place_[e.from].loop != none) add_edge(out_.nodes[more], at_[e.from], true);
+      if (at_[e.from] != more && step_of_[e.from].loop != none) add_edge(out_.nodes[more], at_[e.from], true);
   }
 
   const GraphView& view_;
   const std::vector<GraphLoop>& loops_;
-  std::vector<Place> place_;
+  std::vector<LoopStep> step_of_;
   Index steps_;
   std::vector<std::uint32_t> more_, at_;
   GraphView out_;

@@ -125,7 +125,7 @@ class LoopFinder {
     bool carries = false, accepted = false;
   };
   // Where an op stands in a loop that was found.
-  struct Place {
+  struct LoopStep {
     std::uint32_t loop = none, position = 0, step = 0;
   };
 
@@ -144,7 +144,7 @@ class LoopFinder {
   std::vector<std::uint32_t> at_;     // of a node: its position in ops_, or none
   std::vector<std::uint64_t> label_;  // by node
   std::vector<Found> found_;
-  std::vector<Place> place_;  // by position in ops_
+  std::vector<LoopStep> step_of_;  // by position in ops_
   std::vector<std::vector<std::uint32_t>> users_;
   std::int64_t budget_;  // of comparisons: a graph that is made to waste them stays as it is
 };
@@ -157,14 +157,14 @@ LoopFinder::LoopFinder(const GraphView& view) : view_(view), at_(view.nodes.size
     at_[i] = static_cast<std::uint32_t>(ops_.size());
     ops_.push_back(i);
   }
-  place_.resize(ops_.size());
+  step_of_.resize(ops_.size());
   budget_ = 1'000'000 + 200 * static_cast<std::int64_t>(ops_.size());
 }
 
 /// Compares the inputs of the ops at `at` and one period later. Returns `begin` when they fit a loop that starts there,
 /// else the earliest place where one could start.
 std::uint32_t LoopFinder::restart(std::uint32_t at, std::uint32_t begin, std::uint32_t period) const {
-  if (place_[at].loop != none || place_[at + period].loop != none) return at + 1;
+  if (step_of_[at].loop != none || step_of_[at + period].loop != none) return at + 1;
   const std::vector<GraphEdge>&now = in(at), &next = in(at + period);
   for (std::size_t k = 0; k < now.size(); ++k) {
     const std::uint32_t a = now[k].from, b = next[k].from, pa = at_[a], pb = at_[b];
@@ -223,7 +223,7 @@ void LoopFinder::take(std::uint32_t begin, std::uint32_t end, std::uint32_t peri
   f.carries = carried(f.begin, period, 0) > 0;
   f.accepted = f.carries;
   for (std::uint32_t i = 0; i < steps * period; ++i)
-    place_[f.begin + i] = {static_cast<std::uint32_t>(found_.size()), i % period, i / period};
+    step_of_[f.begin + i] = {static_cast<std::uint32_t>(found_.size()), i % period, i / period};
   found_.push_back(f);
 }
 
@@ -251,10 +251,10 @@ bool LoopFinder::keeps_step_with_accepted(std::uint32_t loop) const {
   std::unordered_map<std::uint64_t, Steps> same;  // steps that agree, by other loop, direction and distance
   const auto look = [&](std::uint32_t step, std::uint32_t node) {
     const std::uint32_t at = at_[node];
-    if (at == none || place_[at].loop == none || !found_[place_[at].loop].accepted) return;
-    const std::uint64_t other = std::uint64_t{place_[at].loop} << 33;
+    if (at == none || step_of_[at].loop == none || !found_[step_of_[at].loop].accepted) return;
+    const std::uint64_t other = std::uint64_t{step_of_[at].loop} << 33;
     for (std::uint64_t back : {0, 1}) {
-      const std::uint32_t distance = back != 0 ? place_[at].step + step : place_[at].step - step;
+      const std::uint32_t distance = back != 0 ? step_of_[at].step + step : step_of_[at].step - step;
       Steps& s = same[other | back << 32 | distance];
       if (s.last != step) ++s.count;
       s.last = step;

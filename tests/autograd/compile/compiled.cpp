@@ -131,8 +131,12 @@ TEST_CASE("an eager function has the bits and the steps of a tape; its results g
   CHECK(numbers(found) == numbers(by_hand));
   CHECK(numbers(gradient) == numbers(w.grad()));
 
+  // A call that fails leaves the last results as they were; one that does not makes them stale.
   CHECK_THROWS_AS(step(x, Array(Shape{3, 5})), Error);
   CHECK(step.next_step() == 3);
+  CHECK(numbers(h.array()) == numbers(found));
+  step(x, h);
+  CHECK_THROWS_WITH_AS(step(x, h), doctest::Contains("stale"), Error);
   CHECK_THROWS_WITH_AS(step.explain(), "compile: nothing is compiled yet", Error);
 }
 

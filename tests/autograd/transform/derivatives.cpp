@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/transform/derivatives.h>
 #include <rewind/ops/ops.h>
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/transform/checkpoint.h>
 #include <rewind/autograd/transform/custom_vjp.h>
 #include <rewind/autograd/transform/implicit.h>

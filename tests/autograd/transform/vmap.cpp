@@ -76,7 +76,7 @@ TEST_CASE("ops that have their own way: products, reductions, views, indices") {
       [](Tensor a) { return sum(a, 0); },
       [](Tensor a) { return mean(a, -1, true); },
       [](Tensor a) { return sum(a); },
-      [](Tensor a) { return max(a, 1); },
+      [](Tensor a) { return max(a, {1}); },
       [](Tensor a) { return min(a); },
       [](Tensor a) { return softmax(a, 0) + log_softmax(a); },
       [](Tensor a) { return logsumexp(a, 1); },

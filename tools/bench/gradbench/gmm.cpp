@@ -41,8 +41,8 @@ Array places(Index d) {
 }
 
 Tensor lse(Tensor x, int axis) {
-  const Tensor largest = max(x, axis, true);
-  return reshape(largest, max(x, axis).shape()) + log(sum(exp(x - largest), axis));
+  const Tensor largest = max(x, {axis}, true);
+  return reshape(largest, max(x, {axis}).shape()) + log(sum(exp(x - largest), axis));
 }
 
 // x [n, d], alpha [k], mu [k, d], q [k, d] (logs of the diagonal), l [k, d (d - 1) / 2].

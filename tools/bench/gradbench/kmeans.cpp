@@ -18,7 +18,7 @@ namespace {
 // |p - c|^2 = |p|^2 - 2 p c + |c|^2: a product, and nothing of the size [points, centroids, dimensions].
 Tensor cost(Tensor points, Tensor centroids) {
   const Tensor products = matmul(points, centroids, {.transpose_b = true});
-  return sum(min(sum(square(centroids), 1) - 2 * products, 1)) + sum(square(points));
+  return sum(min(sum(square(centroids), 1) - 2 * products, {1})) + sum(square(points));
 }
 
 double plain_cost(const Numbers& points, const Numbers& centroids, std::size_t d) {
