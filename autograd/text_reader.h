@@ -30,9 +30,10 @@ class TextReader {
   /// Text in double quotes, with \" \\ and \n as written by `write_quoted`.
   std::string quoted();
 
+  /// A whole number, and one from 0 to `most`; throw Error when none comes next.
   std::int64_t integer();
   std::uint64_t natural(std::uint64_t most);
-  /// As `write_number` writes them, by bits: also inf, nan and nan(7ff8000000000001).
+  /// A real as `write_number` writes it, by its bits: also inf, nan and nan(7ff8000000000001).
   float number32();
   double number64();
   /// "(3, 4)".

@@ -1,5 +1,6 @@
 #include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/rewrite.h>
 
 namespace rw::ir {
 namespace {
@@ -14,7 +15,7 @@ struct Sum {
 
 class Splitter {
  public:
-  explicit Splitter(const Graph& g) : g_(g), out_(g.like()), map_(g.size(), no_node), waits_(g.size()) {}
+  explicit Splitter(const Graph& g) : g_(g), rewriter_(g), waits_(g.size()) {}
 
   Graph run() {
     for (NodeId i = 0; i < g_.size(); ++i)
@@ -24,31 +25,24 @@ class Splitter {
       }
     if (sums_.empty()) return g_;
     for (NodeId i = 0; i < g_.size(); ++i) {
-      if (map_[i] == no_node) {  // else the last of the terms has finished it
-        in_.clear();
-        for (NodeId x : g_.in(i)) in_.push_back(map_[x]);
-        map_[i] = out_.append(g_.nodes[i], in_);
-      }
+      if (rewriter_.now(i) == no_node) rewriter_.copy(i);  // else the last of the terms has finished it
       for (std::uint32_t s : waits_[i]) advance(sums_[s]);
     }
-    for (NodeId o : g_.outputs) out_.outputs.push_back(map_[o]);
-    for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, map_[e.value]});
-    return sorted(out_);
+    return rewriter_.done();
   }
 
  private:
   void advance(Sum& s) {
     const auto terms = g_.in(s.node);
-    for (; s.next < terms.size() && map_[terms[s.next]] != no_node; ++s.next) {
-      const NodeId term = map_[terms[s.next]];
-      s.total = s.next == 0 ? term : out_.add(AddN{}, {s.total, term}, g_.nodes[s.node]);
+    for (; s.next < terms.size() && rewriter_.now(terms[s.next]) != no_node; ++s.next) {
+      const NodeId term = rewriter_.now(terms[s.next]);
+      s.total = s.next == 0 ? term : rewriter_.to.add(AddN{}, {s.total, term}, g_.nodes[s.node]);
     }
-    if (s.next == terms.size()) map_[s.node] = s.total;
+    if (s.next == terms.size()) rewriter_.put(s.node, s.total);
   }
 
   const Graph& g_;
-  Graph out_;
-  std::vector<NodeId> map_, in_;
+  Rewriter rewriter_;
   std::vector<std::vector<std::uint32_t>> waits_;
   std::vector<Sum> sums_;
 };
