@@ -30,11 +30,14 @@ class TextReader {
   /// Text in double quotes, with \" \\ and \n as written by `write_quoted`.
   std::string quoted();
 
-  /// A whole number, and one from 0 to `most`; throw Error when none comes next.
+  /// A whole number; throws Error when none comes next.
   std::int64_t integer();
+  /// A whole number from 0 to `most`; throws Error when none comes next.
   std::uint64_t natural(std::uint64_t most);
-  /// A real as `write_number` writes it, by its bits: also inf, nan and nan(7ff8000000000001).
+  /// A real as `write_number` writes it, by its bits: also inf, nan and nan(7fc00001). Throws Error when none comes
+  /// next.
   float number32();
+  /// The same in double precision.
   double number64();
   /// "(3, 4)".
   Shape shape();
@@ -49,8 +52,9 @@ class TextReader {
   std::string_view rest_;
 };
 
-/// Appends numbers so that the same bits are read again, in the fewest digits.
+/// Appends a number so that the same bits are read again, in the fewest digits.
 void write_number(std::string& out, float x);
+/// The same in double precision.
 void write_number(std::string& out, double x);
 /// Appends text in double quotes.
 void write_quoted(std::string& out, std::string_view text);
