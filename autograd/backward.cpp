@@ -43,12 +43,6 @@ void Vjp::wrong_gradient(Tensor g, NodeId to) const {
 
 namespace detail {
 
-void check_gradient(const Parameter::Data& parameter, ConstView grad) {
-  if (!(grad.shape == parameter.value.shape()) || !is_real(grad.dtype))
-    throw Error("parameter '" + parameter.name + "' " + parameter.value.shape().str() + ": its grad was replaced by " +
-                std::string(name_of(grad.dtype)) + " " + grad.shape.str());
-}
-
 namespace {
 
 // Marks the nodes whose values rules may read on the way down from `root`.
@@ -87,7 +81,15 @@ void check_values(TapeData& tape, NodeId root) {
 
 }  // namespace
 
-NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotangent) {
+void check_readable(TapeData& tape, NodeId root) {
+  check_leaves(tape, root);
+  check_values(tape, root);
+}
+
+namespace {
+
+// Node `y`, and that a gradient can start from it.
+NodeId starting_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotangent) {
   const NodeId root = tape.id(y);
   const Node& n = tape.nodes[root];
   if (tape.lazy) throw Error("backward cannot be called from a gradient rule");
@@ -96,16 +98,28 @@ NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotan
                 ": backward starts from a scalar, such as a mean or a sum of it; or pass {.cotangent = dL/dy}");
   if (cotangent.has_value() && !(cotangent->shape() == n.shape))
     throw Error(tape.describe(root) + ": the cotangent must have this shape, not " + cotangent->shape().str());
-  if (!n.needs_grad)
+  return root;
+}
+
+}  // namespace
+
+NodeId checked_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cotangent) {
+  const NodeId root = starting_root(tape, y, cotangent);
+  if (tape.in_rule) throw Error("backward cannot be called from a gradient rule");
+  if (!tape.nodes[root].needs_grad)
     throw Error(
         tape.describe(root) +
         ": nothing it depends on needs a gradient: every parameter is frozen, detached, or was used under NoGrad");
-  check_leaves(tape, root);
-  check_values(tape, root);
+  check_readable(tape, root);
+  tape.gradients_taken = true;
   return root;
 }
 
 namespace {
+
+Root with_cotangent(TapeData& tape, NodeId root, const std::optional<Tensor>& cotangent) {
+  return {root, tape.id(cotangent.has_value() ? *cotangent : tape.owner->constant(1, tape.nodes[root].shape))};
+}
 
 std::vector<Tensor> recorded_gradients(TapeData& tape, NodeId root, std::span<const Operand> x,
                                        const GradOptions& options) {
@@ -116,7 +130,13 @@ std::vector<Tensor> recorded_gradients(TapeData& tape, NodeId root, std::span<co
       throw Error(tape.describe(id) + ": has no gradient: make it with tape.variable(), or use an unfrozen parameter");
     ids.push_back(id);
   }
-  const std::vector<NodeId> found = recorded_backward(tape, root, ids, options.cotangent);
+  std::vector<NodeId> found(ids.size(), no_node);
+  if (tape.nodes[root].needs_grad) {
+    check_readable(tape, root);
+    tape.gradients_taken = true;
+    const Root start = with_cotangent(tape, root, options.cotangent);
+    found = recorded_backward(tape, {&start, 1}, ids);
+  }
   std::vector<Tensor> out;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (found[i] == no_node && options.strict)
@@ -129,7 +149,15 @@ std::vector<Tensor> recorded_gradients(TapeData& tape, NodeId root, std::span<co
 void run_backward(Tensor y, Gradients* into, const BackwardOptions& options) {
   TapeData& tape = TapeData::of(y);
   const NodeId root = checked_root(tape, y, options.cotangent);
+  if (!tape.options.trace) detail::refuse_in_trace("backward runs on a tape that is not the traced one");
+  if (!tape.options.trace && into == nullptr && tape.gradients_to != nullptr) {
+    BackwardOptions kept = options;
+    kept.release_values = false;  // results are looked at after it
+    return plain_backward(tape, root, tape.gradients_to, kept);
+  }
   if (!tape.options.trace) return plain_backward(tape, root, into, options);
+  if (tape.in_section)
+    throw Error("backward adds to parameters, which a function that is differentiated or batched cannot do: use grad");
   if (into != nullptr) throw Error("backward into Gradients cannot be traced by compile: let it go to the parameters");
   std::vector<NodeId> leaves;
   std::vector<std::shared_ptr<Parameter::Data>> parameters;
@@ -138,7 +166,8 @@ void run_backward(Tensor y, Gradients* into, const BackwardOptions& options) {
       leaves.push_back(leaf.node);
       parameters.push_back(leaf.parameter);
     }
-  const std::vector<NodeId> gradients = recorded_backward(tape, root, leaves, options.cotangent);
+  const Root start = with_cotangent(tape, root, options.cotangent);
+  const std::vector<NodeId> gradients = recorded_backward(tape, {&start, 1}, leaves);
   for (std::size_t i = 0; i < leaves.size(); ++i)
     if (gradients[i] != no_node) tape.effects.emplace_back(parameters[i], gradients[i]);
 }
@@ -151,7 +180,7 @@ void backward(Tensor y, Gradients& into, const BackwardOptions& options) { detai
 
 std::vector<Tensor> grad(Tensor y, std::span<const Operand> x, const GradOptions& options) {
   TapeData& tape = TapeData::of(y);
-  const NodeId root = detail::checked_root(tape, y, options.cotangent);
+  const NodeId root = detail::starting_root(tape, y, options.cotangent);
   const TapeMark before = tape.mark();
   try {
     return detail::recorded_gradients(tape, root, x, options);
@@ -177,7 +206,8 @@ Array& Gradients::sum(const std::shared_ptr<Parameter::Data>& parameter) {
   return sums_.try_emplace(parameter, parameter->value.shape(), parameter->value.dtype()).first->second;
 }
 void Gradients::commit() const {
-  for (const auto& [parameter, sum] : sums_) detail::check_gradient(*parameter, parameter->grad.view());
+  detail::refuse_in_trace("Gradients::commit is called");
+  for (const auto& [parameter, sum] : sums_) parameter->check_grad();
   for (const auto& [parameter, sum] : sums_) add_into(sum, parameter->grad.view());
 }
 

@@ -58,8 +58,8 @@ struct GradOptions {
 };
 
 /// dy/dx for each x, recorded as ops on the tape, so that it can be differentiated again. Operands are Tensors or
-/// Parameters. Throws Error as `backward` does, also when nothing below `y` needs a gradient, as is so for the gradient
-/// of a piecewise linear function, and for an x that needs none.
+/// Parameters. Where y does not depend on x, as the gradient of a piecewise linear function does not, there are zeros.
+/// Throws Error as `backward` does for a y that is no scalar and values that are gone, and for an x that is a constant.
 std::vector<Tensor> grad(Tensor y, std::span<const Operand> x, const GradOptions& options = {});
 std::vector<Tensor> grad(Tensor y, std::initializer_list<Operand> x, const GradOptions& options = {});
 /// The same for one x.

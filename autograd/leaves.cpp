@@ -40,9 +40,10 @@ void TapeData::grow_leaf_index() {
 }
 
 // The leaf of a parameter that was used on this tape and has not changed since; or no_node.
-NodeId TapeData::known_leaf(const Parameter& parameter) {
+NodeId TapeData::known_leaf(const std::shared_ptr<Parameter::Data>& data) {
+  for (auto bound = bindings.rbegin(); bound != bindings.rend(); ++bound)
+    if (bound->first == data) return bound->second;
   if (leaf_index.empty()) return no_node;
-  const std::shared_ptr<Parameter::Data>& data = parameter.data();
   const std::uint32_t entry = *leaf_slot(data.get());
   if (entry == no_node) return no_node;
   const Leaf& known = leaves[entry];
@@ -50,9 +51,8 @@ NodeId TapeData::known_leaf(const Parameter& parameter) {
   return known.version == data->version && nodes[known.node].needs_grad == wants_grad ? known.node : no_node;
 }
 
-NodeId TapeData::leaf_of(Parameter& parameter) {
-  if (const NodeId known = known_leaf(parameter); known != no_node) return known;
-  const std::shared_ptr<Parameter::Data>& data = parameter.data();
+NodeId TapeData::leaf_of(const std::shared_ptr<Parameter::Data>& data) {
+  if (const NodeId known = known_leaf(data); known != no_node) return known;
   if (leaves.size() * 2 >= leaf_index.size()) grow_leaf_index();
   const NodeId id = leaf(op_info<ParameterLeaf>(), Role::parameter, data->value.shape(), options.dtype, !data->frozen);
   Node& n = nodes[id];

@@ -15,7 +15,9 @@
 
 namespace rw {
 
+class Tensor;
 class Vjp;
+class Vmap;
 
 /// The most inputs an elementwise op may have.
 inline constexpr int max_elementwise_inputs = 3;
@@ -24,7 +26,7 @@ inline constexpr int max_elementwise_inputs = 3;
 inline constexpr int any_arity = -1;
 
 /// What a compiler may know of an elementwise op of two inputs.
-enum class Arithmetic : std::uint8_t { none, add, sub, mul, div };
+enum class Arithmetic : std::uint8_t { none, add, sub, mul, times0, div };
 
 /// What an elementwise op declares: vector loops of its value, and of its gradient rule for each input. A gradient loop
 /// reads x[0..arity-1], y and dy, in this order, and writes dx; an accumulating one reads dx as its last input as well.
@@ -90,6 +92,17 @@ struct OpInfo {
   ProductFact (*product)(const void* op) = nullptr;
   /// Inputs and output may have any element type, and it is the same (views).
   bool any_dtype = false;
+  /// The value is input 0's value, whole: a node that only says something.
+  bool same_value = false;
+  /// More leading axes, the same ones in all inputs and in the value, are as many of it at once: rows go their own way.
+  bool leading_axes = false;
+  /// Each number of the value is one of input 0's, or 0, and which one depends on the other inputs and the attributes.
+  bool moves_elements = false;
+  /// Not null: what `vjp` would be if it were linear in dy, that is the transpose of the derivative along a direction.
+  /// For an op whose gradient is not its derivative's transpose, such as a gradient that is clipped: jvp needs it.
+  void (*transposed_jvp)(const void* op, Vjp& g) = nullptr;
+  /// Not null: many of it at once, for vmap.
+  void (*vmap)(const void* op, Vmap& v, Tensor& y) = nullptr;
 };
 
 namespace detail {
@@ -111,6 +124,12 @@ constexpr void check_signatures() {
       "eval_add must be `void eval_add(std::span<const ConstView> x, View y) const`");
   static_assert(
       !requires { &Op::vjp; } || requires(const Op& o, Vjp& g) { o.vjp(g); }, "vjp must be `void vjp(Vjp& g) const`");
+  static_assert(
+      !requires { &Op::transposed_jvp; } || requires(const Op& o, Vjp& g) { o.transposed_jvp(g); },
+      "transposed_jvp must be `void transposed_jvp(Vjp& g) const`");
+  static_assert(
+      !requires { &Op::vmap; } || requires(const Op& o, Vmap& v) { o.vmap(v); },
+      "vmap must be `Tensor vmap(Vmap& v) const`");
   static_assert(
       !requires { &Op::alias; } || requires(const Op& o, ConstView& y) { bool(o.alias(ConstView{}, y)); },
       "alias must be `bool alias(ConstView x, ConstView& y) const`");
@@ -182,6 +201,13 @@ OpInfo make_op_info() {
   if constexpr (requires { Op::strided_inputs; }) info.strided_inputs = Op::strided_inputs;
   if constexpr (requires { Op::integer_inputs; }) info.integer_inputs = Op::integer_inputs;
   if constexpr (requires { Op::any_dtype; }) info.any_dtype = Op::any_dtype;
+  if constexpr (requires { Op::same_value; }) info.same_value = Op::same_value;
+  if constexpr (requires { Op::leading_axes; }) info.leading_axes = Op::leading_axes;
+  if constexpr (requires { Op::moves_elements; }) info.moves_elements = Op::moves_elements;
+  if constexpr (requires(const Op& o, Vjp& g) { o.transposed_jvp(g); })
+    info.transposed_jvp = [](const void* op, Vjp& g) { static_cast<const Op*>(op)->transposed_jvp(g); };
+  if constexpr (requires(const Op& o, Vmap& v) { o.vmap(v); })
+    info.vmap = [](const void* op, Vmap& v, Tensor& y) { y = static_cast<const Op*>(op)->vmap(v); };
   return info;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <rewind/autograd/trace.h>
 #include <rewind/core/array.h>
 
 namespace rw {
@@ -27,10 +28,16 @@ class Parameter {
   /// f32 or f64.
   DType dtype() const { return data_->value.dtype(); }
 
-  /// The numbers; see `edit` and `set` for changing them.
-  const Array& value() const { return data_->value; }
+  /// The numbers as they are now. A function that looks at them while `compile` traces it is traced again whenever they
+  /// change: compute with the parameter itself, by ops.
+  const Array& value() const {
+    if (detail::active_trace != nullptr) [[unlikely]]
+      note_value();
+    return data_->value;
+  }
   /// The value, to be changed in place, at once. A tape that recorded the old one refuses to go backward through it.
   View edit() {
+    refuse("is changed");
     ++data_->version;
     return data_->value.view();
   }
@@ -41,16 +48,32 @@ class Parameter {
   void convert(DType dtype);
 
   /// The sum of all gradients since `zero_grad` or an optimizer's step, of the value's shape and type.
-  const Array& grad() const { return data_->grad; }
+  const Array& grad() const {
+    refuse("has its gradient looked at or changed");
+    return data_->grad;
+  }
   /// The same, to be changed.
-  Array& grad() { return data_->grad; }
+  Array& grad() {
+    refuse("has its gradient looked at or changed");
+    return data_->grad;
+  }
   /// Sets the gradient to 0.
-  void zero_grad() { data_->grad.fill(0); }
+  void zero_grad() {
+    refuse("has its gradient set to 0");
+    data_->grad.fill(0);
+  }
 
   /// A frozen parameter is a constant to tapes that use it from now on.
-  bool frozen() const { return data_->frozen; }
+  bool frozen() const {
+    if (detail::active_trace != nullptr) [[unlikely]]
+      note_use();
+    return data_->frozen;
+  }
   /// Freezes it, or with false lets it be trained again.
-  void freeze(bool frozen = true) { data_->frozen = frozen; }
+  void freeze(bool frozen = true) {
+    refuse("is frozen or thawed");
+    data_->frozen = frozen;
+  }
 
   /// From now on this is another name for `other`: one value, one gradient. Shapes must be equal (else throws Error).
   void tie(Parameter& other);
@@ -63,12 +86,31 @@ class Parameter {
     std::vector<Array> former;  // what `convert` replaced: leaves of live tapes may still look at it
     std::string name;
     std::uint64_t version = 0;
+    std::uint64_t left = 0;  // names that were tied to another parameter since
     bool frozen = false;
+
+    /// Throws Error, saying how to mend it, unless the gradient is an array of the value's shape and type: it is the
+    /// user's to replace.
+    void check_grad() const {
+      if (!(grad.shape() == value.shape()) || grad.dtype() != value.dtype()) [[unlikely]]
+        throw_replaced();
+    }
+    /// The Error of `check_grad`.
+    [[noreturn]] void throw_replaced() const;
   };
   /// The shared storage.
   const std::shared_ptr<Data>& data() const { return data_; }
 
  private:
+  // While a function is traced.
+  void refuse(const char* what) const {
+    if (detail::active_trace != nullptr) [[unlikely]]
+      throw_refused(what);
+  }
+  [[noreturn]] void throw_refused(const char* what) const;
+  void note_value() const;
+  void note_use() const;
+
   std::string name_;
   std::shared_ptr<Data> data_;
 };

@@ -66,7 +66,7 @@ bool TapeData::plain_elementwise(const Operands& inputs, int arity, NodeId* ids)
     const Tensor& x = inputs[i].bits_;
     NodeId id = x.index_;
     if (inputs[i].is_parameter())
-      id = known_leaf(inputs[i].parameter());
+      id = known_leaf(inputs[i].parameter().data());
     else if (x.slot_ != slot->number || id >= nodes.size() || nodes[id].stamp != x.stamp_)
       return false;
     if (id == no_node) return false;
@@ -182,7 +182,7 @@ NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const Node
 
 // A rule's own nodes go with the rule, so they leave released memory to those that stay.
 void* TapeData::allocate_value(std::size_t bytes) {
-  if (has_released && !lazy)
+  if (has_released && !lazy && !in_rule)
     if (void* block = released.pick(bytes)) return block;
   return values.allocate(bytes);
 }

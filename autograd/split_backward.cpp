@@ -36,14 +36,18 @@ void SplitBackward::run(std::span<const Root> roots) {
 }
 
 void SplitBackward::commit() {
-  for (const auto& [parameter, sum] : sums_) detail::check_gradient(*parameter, parameter->grad);
-  for (const auto& [parameter, sum] : sums_) add_into(sum, parameter->grad.view());
+  for (const auto& [parameter, sum] : sums_) parameter->check_grad();
+  for (auto& [parameter, sum] : sums_) {
+    sum.aside.add_to(sum.block.view());
+    add_into(sum.block, parameter->grad.view());
+  }
   sums_.clear();
 }
 
 std::size_t SplitBackward::bytes() const {
   std::size_t total = 0;
-  for (const auto& [parameter, sum] : sums_) total += static_cast<std::size_t>(sum.size()) * size_of(sum.dtype());
+  for (const auto& [parameter, sum] : sums_)
+    total += static_cast<std::size_t>(sum.block.size()) * size_of(sum.block.dtype()) + sum.aside.bytes();
   return total;
 }
 

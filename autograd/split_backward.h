@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include <rewind/autograd/tape.h>
+#include <rewind/core/long_sum.h>
 
 namespace rw {
 
@@ -37,12 +38,19 @@ class SplitBackward {
   /// Forgets what was gathered.
   void clear() { sums_.clear(); }
 
+  /// The gradient of a parameter so far: of the last block of its terms, and of those before.
+  struct Sum {
+    Array block;
+    LongSum aside;
+    int terms = 0;
+  };
+
   /// Bytes gathered.
   std::size_t bytes() const;
 
  private:
   DType dtype_;
-  std::unordered_map<std::shared_ptr<Parameter::Data>, Array> sums_;
+  std::unordered_map<std::shared_ptr<Parameter::Data>, Sum> sums_;
 };
 
 }  // namespace rw

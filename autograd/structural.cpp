@@ -4,8 +4,10 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
+#include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
+#include <rewind/core/long_sum.h>
 #include <rewind/core/reduce.h>
 
 namespace rw {
@@ -54,7 +56,16 @@ Shape AddN::infer(std::span<const Shape> in) const {
 }
 void AddN::eval(std::span<const ConstView> x, View y) const {
   copy(x[0], y);
-  for (const ConstView& term : x.subspan(1)) add_into(term, y);
+  LongSum aside;
+  for (std::size_t i = 1; i < x.size(); ++i) {
+    if (i % LongSum::block == 0) {
+      aside.set_aside(y);
+      copy(x[i], y);
+    } else {
+      add_into(x[i], y);
+    }
+  }
+  aside.add_to(y);
 }
 void AddN::vjp(Vjp& g) const {
   for (int i = 0; i < g.inputs(); ++i) g.add(i, g.dy());
@@ -91,6 +102,7 @@ void Slice::eval(std::span<const ConstView> x, View y) const {
   copy(part, contiguous_view(y.data, part.shape, y.dtype));
 }
 void Slice::vjp(Vjp& g) const { g.add_slice(0, g.dy(), static_cast<int>(axis), start); }
+Tensor Slice::vmap(Vmap& v) const { return record(Slice{axis + 1, start, length}, {v.x(0)}); }
 std::string Slice::describe() const { return fmt::format("axis {}, {}:{}", axis, start, start + length); }
 
 Shape Concat::infer(std::span<const Shape> in) const {
@@ -132,6 +144,11 @@ void Concat::vjp(Vjp& g) const {
     start += length;
   }
 }
+Tensor Concat::vmap(Vmap& v) const {
+  std::vector<Operand> all;
+  for (int i = 0; i < v.inputs(); ++i) all.emplace_back(v.all(i));
+  return record(Concat{axis + 1}, std::span<const Operand>(all));
+}
 std::string Concat::describe() const { return fmt::format("axis {}", axis); }
 
 Shape SumTo::infer(std::span<const Shape> in) const {
@@ -140,6 +157,10 @@ Shape SumTo::infer(std::span<const Shape> in) const {
 }
 void SumTo::eval(std::span<const ConstView> x, View y) const { sum_to(x[0], y); }
 void SumTo::vjp(Vjp& g) const { g.add(0, record(BroadcastTo{g.x(0).shape()}, {g.dy()})); }
+Tensor SumTo::vmap(Vmap& v) const {
+  const Tensor sums = record(SumTo{v.many(shape, v.shape(0).rank())}, {v.x(0)});
+  return record(Reshape{v.many(shape)}, {sums});
+}
 
 Shape BroadcastTo::infer(std::span<const Shape> in) const {
   if (!broadcasts_to(in[0], shape)) throw Error("cannot broadcast " + in[0].str() + " to " + shape.str());
@@ -151,6 +172,9 @@ void BroadcastTo::eval(std::span<const ConstView> x, View y) const {
   broadcast_loop(same, &fn, x, y);
 }
 void BroadcastTo::vjp(Vjp& g) const { g.add(0, record(SumTo{g.x(0).shape()}, {g.dy()})); }
+Tensor BroadcastTo::vmap(Vmap& v) const {
+  return record(BroadcastTo{v.many(shape)}, {record(Reshape{v.many(v.shape(0), shape.rank())}, {v.x(0)})});
+}
 
 Shape Reshape::infer(std::span<const Shape> in) const {
   if (in[0].size() != shape.size()) throw Error("sizes differ: " + in[0].str() + " to " + shape.str());
@@ -166,6 +190,7 @@ void Reshape::eval(std::span<const ConstView> x, View y) const {
   copy(x[0], contiguous_view(y.data, x[0].shape, y.dtype));
 }
 void Reshape::vjp(Vjp& g) const { g.add(0, record(Reshape{g.x(0).shape()}, {g.dy()})); }
+Tensor Reshape::vmap(Vmap& v) const { return record(Reshape{v.many(shape)}, {v.x(0)}); }
 
 View slice_as_rows(View whole, Index axis, Index start, Index length) {
   const ConstView part = slice_as_rows(static_cast<ConstView>(whole), axis, start, length);

@@ -60,16 +60,20 @@ struct Detach {
   static constexpr std::string_view name = "detach";
   static constexpr int arity = 1;
   static constexpr bool strided_inputs = true;
+  static constexpr bool same_value = true;
+  static constexpr bool leading_axes = true;
   static constexpr bool any_dtype = true;
   Shape infer(std::span<const Shape> in) const;
   bool alias(ConstView x, ConstView& y) const;
   void eval(std::span<const ConstView> x, View y) const;
 };
 
-/// x0 + x1 + ... + xn, left to right, of equal shapes: the sum of a node's gradients.
+/// x0 + x1 + ... + xn, left to right, of equal shapes: the sum of a node's gradients. Of more than 64 each 64 are added
+/// by themselves (core/long_sum.h).
 struct AddN {
   static constexpr std::string_view name = "add_n";
   static constexpr bool strided_inputs = true;
+  static constexpr bool leading_axes = true;
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
@@ -86,6 +90,7 @@ struct Slice {
   bool alias(ConstView x, ConstView& y) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 
@@ -99,6 +104,7 @@ struct Concat {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
   std::string describe() const;
 };
 
@@ -112,6 +118,7 @@ struct SumTo {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// The input stretched to `shape`.
@@ -123,6 +130,7 @@ struct BroadcastTo {
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// The same elements, row-major, in another shape.
@@ -136,6 +144,7 @@ struct Reshape {
   bool alias(ConstView x, ConstView& y) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
 /// A slice of one axis as a matrix whose rows are apart. `whole` is contiguous, unless the axis is its last.

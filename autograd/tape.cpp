@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/detail/tape_data.h>
+#include <rewind/autograd/detail/trace_reads.h>
 #include <rewind/core/error.h>
 
 namespace rw {
@@ -18,6 +19,7 @@ TapeMark TapeData::mark() const {
           .scope = scope,
           .scopes = static_cast<std::uint32_t>(scopes.size()),
           .draws = draws,
+          .rules = static_cast<std::uint32_t>(rules.size()),
           .slot = slot->number};
 }
 
@@ -31,6 +33,12 @@ void TapeData::truncate(const TapeMark& mark) {
   released.forget();
   forget_gradients(mark.nodes);
   forget_nodes(mark);
+}
+
+bool TapeData::forgets_an_update(const TapeMark& mark) const {
+  return gradients_taken && std::any_of(leaves.begin(), leaves.end(), [&](const Leaf& leaf) {
+           return leaf.node >= mark.nodes && leaf.version != leaf.parameter->version;
+         });
 }
 
 void TapeData::forget_nodes(const TapeMark& mark) {
@@ -60,7 +68,12 @@ std::string TapeData::describe(NodeId id) const {
 
 void TapeData::no_value(NodeId id) const {
   const char* why = "its value was released by backward: mark it with tape.keep() before";
-  if (options.trace)
+  if (in_section)
+    why =
+        "its value was asked for within vmap or a Jacobian, where it stands for many: compute what depends on it with "
+        "ops "
+        "(where, maximum, ...)";
+  else if (options.trace)
     why =
         "its value was asked for while compile traces, when there are no values: return it as an output, or compute "
         "what depends on it with ops (where, maximum, ...)";
@@ -73,7 +86,7 @@ void TapeData::no_value(NodeId id) const {
 
 using detail::TapeData;
 
-Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) {}
+Tape::Tape(TapeOptions options) : data_(std::make_unique<TapeData>(this, options)) { data_->step = options.step; }
 Tape::~Tape() = default;
 Tape::Tape(Tape&& other) noexcept : data_(std::move(other.data_)) {
   if (data_) data_->owner = this;
@@ -109,7 +122,8 @@ Tensor Tape::constant(double value, const Shape& shape) {
   return data().tensor(id);
 }
 Tensor Tape::variable(ConstView array) { return data().tensor(copied_leaf(data(), op_info<Variable>(), array, true)); }
-Tensor Tape::leaf(Parameter& parameter) { return data().tensor(data().leaf_of(parameter)); }
+Tensor Tape::resolve(const Operand& x) { return data().tensor(data().resolve(x)); }
+Tensor Tape::leaf(const Parameter& parameter) { return data().tensor(data().leaf_of(parameter)); }
 Tensor Tape::input(const Shape& shape, DType dtype) {
   if (!data().options.trace) throw Error("tape.input() is for tracing: use constant() or variable()");
   return data().tensor(data().leaf(op_info<Input>(), Role::input, shape, dtype, is_real(dtype)));
@@ -118,12 +132,24 @@ Tensor Tape::record(const OpInfo& info, const void* op, const detail::Operands& 
   return data().record(info, op, inputs);
 }
 
+namespace {
+
+// What a tape that is traced does not do.
+void refuse_while_traced(const TapeData& d, const char* what) {
+  if (d.options.trace) detail::refuse_in_trace(what);
+}
+
+}  // namespace
+
 void Tape::clear() {
   TapeData& d = data();
+  refuse_while_traced(d, "clear() is called on its tape");
   if (d.lazy || d.origin != no_node) throw Error("clear() cannot be called from a gradient rule");
+  set_step(next_step());
   d.truncate({});
   d.effects.clear();
   d.draws = 0;
+  d.rules.clear();
   d.blocks.reset();
   d.has_released = false;
   d.scopes.resize(d.scope + 1);  // the open ones and what came before them
@@ -135,8 +161,14 @@ void Tape::rewind(const TapeMark& mark) {
   if (mark.slot != d.slot->number) throw Error("rewind: the mark is of another tape");
   if (mark.nodes > d.nodes.size() || (mark.nodes > 0 && d.nodes[mark.nodes - 1].stamp != mark.stamp))
     throw Error("rewind: the tape was cleared or rewound past this mark");
+  for (const auto& [parameter, gradient] : d.effects)
+    if (gradient >= mark.nodes)
+      throw Error("rewind: backward was traced after the mark; the gradient of '" + parameter->name +
+                  "' would be forgotten");
+  if (d.forgets_an_update(mark)) set_step(next_step());
   d.truncate(mark);
   d.draws = mark.draws;
+  if (mark.rules < d.rules.size()) d.rules.resize(mark.rules);
   const auto scopes = std::max<std::size_t>(mark.scopes, d.scope + 1);  // those of nodes, and the open ones
   if (scopes < d.scopes.size()) d.scopes.resize(scopes);
 }
@@ -145,6 +177,7 @@ void Tape::substitute(const Parameter& parameter, Array value) {
   if (value.shape() != parameter.shape())
     throw Error("substitute: parameter '" + parameter.name() + "' has shape " + parameter.shape().str() + ", not " +
                 value.shape().str());
+  refuse_while_traced(data(), "substitute() is called on its tape");
   restore(parameter);
   data().substitutes.emplace_back(parameter.data(), std::move(value));
 }
@@ -170,6 +203,7 @@ ConstView Tape::grad(Tensor t) const {
 }
 
 void Tape::check_finite() const {
+  refuse_while_traced(data(), "check_finite() is called, and there are no values,");
   const auto finite = [](ConstView v) {
     return visit_real(v.dtype, [&]<class T>() {
       for (Index r = 0; r < v.rows(); ++r) {
@@ -237,14 +271,30 @@ Error Tape::error(std::string_view op, const std::string& reason) const {
   return Error(fmt::format("[{}] {}{}", op, reason, data().where(data().scope)));
 }
 
-std::uint64_t Tape::seed() const { return data().options.seed; }
-std::uint64_t Tape::step() const { return data().step; }
+namespace {
+
+const TapeData& read_key(const TapeData& d) {
+  if (d.options.trace && detail::active_trace != nullptr) detail::active_trace->key();
+  return d;
+}
+
+}  // namespace
+
+std::uint64_t Tape::seed() const { return read_key(data()).options.seed; }
+std::uint64_t Tape::step() const { return read_key(data()).step; }
+std::uint64_t Tape::next_step() const {
+  const TapeData& d = read_key(data());
+  return d.step + (d.gradients_taken ? 1 : 0);
+}
 void Tape::set_seed(std::uint64_t seed) {
+  refuse_while_traced(data(), "set_seed() is called on its tape, and not on the compiled function,");
   data().options.seed = seed;
   data().random_key = no_node;
 }
 void Tape::set_step(std::uint64_t step) {
+  refuse_while_traced(data(), "set_step() is called on its tape, and not on the compiled function,");
   data().step = step;
+  data().gradients_taken = false;
   data().random_key = no_node;
 }
 std::uint32_t Tape::next_draw() { return data().draws++; }
@@ -278,7 +328,9 @@ void Tape::reset_peak() {
 
 Scope::Scope(Tape& tape, std::string_view name) : tape_(tape.data()) { tape.open_scope(name); }
 Scope::Scope(Tape& tape, std::string_view name, Index number) : tape_(tape.data()) { tape.open_scope(name, number); }
-Scope::~Scope() { tape_.owner->close_scope(); }
+Scope::~Scope() {
+  if (tape_.scope != 0) tape_.scope = tape_.scopes[tape_.scope].parent;  // none is left when close_scope() was called
+}
 
 NoGrad::NoGrad(Tape& tape) : tape_(tape.data()), before_(tape.recording_gradients()) {
   tape_.recording_gradients = false;

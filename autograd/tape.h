@@ -17,8 +17,8 @@ namespace rw {
 struct TapeOptions {
   /// Real type of every value: f32 or f64. Arrays and parameters of the other type are converted when they are used.
   DType dtype = DType::f32;
-  /// Seed of keyed randomness (dropout).
-  std::uint64_t seed = 0;
+  /// Seed of keyed randomness (dropout), and the step it begins at: see `Tape::step`.
+  std::uint64_t seed = 0, step = 0;
   /// Record shapes only and compute nothing: what `compile` does.
   bool trace = false;
 };
@@ -28,7 +28,7 @@ struct TapeMark {
   NodeId nodes = 0;
   std::uint64_t stamp = 0;
   Arena::Mark values, records;
-  std::uint32_t scope = 0, scopes = 0, draws = 0;
+  std::uint32_t scope = 0, scopes = 0, draws = 0, rules = 0;
   std::uint32_t slot = 0;  // of the tape
 };
 
@@ -54,7 +54,9 @@ class Tape {
   /// A leaf like `constant` whose gradient can be asked for with `grad`.
   Tensor variable(ConstView array);
   /// The leaf of a parameter: made at its first use, the same one after that. Ops call this by themselves.
-  Tensor leaf(Parameter& parameter);
+  Tensor leaf(const Parameter& parameter);
+  /// Whatever an op takes as a Tensor of this tape: a Parameter's leaf, a number as a constant.
+  Tensor resolve(const Operand& x);
   /// A placeholder without value. Throws Error unless the tape traces.
   Tensor input(const Shape& shape, DType dtype);
 
@@ -130,12 +132,19 @@ class Tape {
   /// An Error that reads as those of `record`, for what is checked before recording: "[op] reason, in scope".
   Error error(std::string_view op, const std::string& reason) const;
 
-  /// Keyed randomness: numbers depend on (seed, draw in program order, step) only.
+  /// Keyed randomness: numbers depend on (seed, draw in program order, step) only. Steps are counted: a step ends with
+  /// its update, so the first `clear` after gradients were taken begins the next one, and so does the first `rewind`
+  /// after that which forgets a parameter that has changed. What is recorded anew before draws the same numbers again.
+  /// A tape that is made for one update alone begins at `TapeOptions::step`.
   std::uint64_t seed() const;
+  /// The step that is being recorded.
   std::uint64_t step() const;
+  /// The step that a `clear` would begin now: what to save, for the `set_step` of a tape that goes on from here.
+  std::uint64_t next_step() const;
   /// The seed from the next draw on.
   void set_seed(std::uint64_t seed);
-  /// The step from the next draw on; `clear` starts numbering draws anew.
+  /// The step from the next draw on, also after a `clear` that comes before gradients are taken; `clear` starts
+  /// numbering draws anew.
   void set_step(std::uint64_t step);
   /// The number of the next draw; each call counts one.
   std::uint32_t next_draw();

@@ -83,7 +83,7 @@ class Operand {
   /// A recorded value.
   Operand(Tensor t) : bits_(t) {}
   /// A parameter: its leaf on the tape of the other operands.
-  Operand(Parameter& p) : bits_(parameter_slot, 0, reinterpret_cast<std::uintptr_t>(&p)) {}
+  Operand(const Parameter& p) : bits_(parameter_slot, 0, reinterpret_cast<std::uintptr_t>(&p)) {}
   /// A number: a constant on the tape of the other operands.
   template <class N>
   requires std::is_arithmetic_v<N> Operand(N value)
@@ -98,7 +98,9 @@ class Operand {
   // Slots that no tape has say what the stamp holds in place of a stamp.
   static constexpr std::uint32_t number_slot = 0xfffffffe, parameter_slot = 0xffffffff;
   bool is_parameter() const { return bits_.slot_ == parameter_slot; }
-  Parameter& parameter() const { return *reinterpret_cast<Parameter*>(static_cast<std::uintptr_t>(bits_.stamp_)); }
+  const Parameter& parameter() const {
+    return *reinterpret_cast<const Parameter*>(static_cast<std::uintptr_t>(bits_.stamp_));
+  }
   double number() const { return std::bit_cast<double>(bits_.stamp_); }
 
   Tensor bits_;

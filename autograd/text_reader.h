@@ -30,14 +30,13 @@ class TextReader {
   /// Text in double quotes, with \" \\ and \n as written by `write_quoted`.
   std::string quoted();
 
-  /// A whole number; throws Error when none comes next.
+  /// A whole number.
   std::int64_t integer();
-  /// A whole number from 0 to `most`; throws Error when none comes next.
+  /// A whole number from 0 to `most`.
   std::uint64_t natural(std::uint64_t most);
-  /// A real as `write_number` writes it, by its bits: also inf, nan and nan(7fc00001). Throws Error when none comes
-  /// next.
+  /// As `write_number` writes them, by bits: also inf, nan and nan(7ff8000000000001).
   float number32();
-  /// The same in double precision.
+  /// The same of 64 bits.
   double number64();
   /// "(3, 4)".
   Shape shape();
@@ -52,9 +51,8 @@ class TextReader {
   std::string_view rest_;
 };
 
-/// Appends a number so that the same bits are read again, in the fewest digits.
+/// Appends numbers so that the same bits are read again, in the fewest digits.
 void write_number(std::string& out, float x);
-/// The same in double precision.
 void write_number(std::string& out, double x);
 /// Appends text in double quotes.
 void write_quoted(std::string& out, std::string_view text);

@@ -112,10 +112,10 @@ double Array::item() const {
   return visit_dtype(dtype_, [&]<class T>() { return static_cast<double>(span<T>()[0]); });
 }
 
-double Array::at(std::initializer_list<Index> position) const {
+std::size_t Array::offset_of(std::initializer_list<Index> position) const {
   if (static_cast<int>(position.size()) != shape_.rank())
     throw Error(
-        fmt::format("at() takes {} positions for shape {}, not {}", shape_.rank(), shape_.str(), position.size()));
+        fmt::format("an element of shape {} has {} positions, not {}", shape_.str(), shape_.rank(), position.size()));
   Index offset = 0;
   int axis = 0;
   for (Index p : position) {
@@ -123,8 +123,17 @@ double Array::at(std::initializer_list<Index> position) const {
       throw Error(fmt::format("position {} is outside axis {} of shape {}", p, axis, shape_.str()));
     offset = offset * shape_[axis++] + p;
   }
-  return visit_dtype(dtype_,
-                     [&]<class T>() { return static_cast<double>(span<T>()[static_cast<std::size_t>(offset)]); });
+  return static_cast<std::size_t>(offset);
+}
+
+double Array::at(std::initializer_list<Index> position) const {
+  const std::size_t offset = offset_of(position);
+  return visit_dtype(dtype_, [&]<class T>() { return static_cast<double>(span<T>()[offset]); });
+}
+
+void Array::set(std::initializer_list<Index> position, double value) {
+  const std::size_t offset = offset_of(position);
+  visit_dtype(dtype_, [&]<class T>() { span<T>()[offset] = converted<T>(value); });
 }
 
 Array Array::to(DType dtype) const {

@@ -89,6 +89,9 @@ class Array {
   double item() const;
   /// One element by its position along each axis: `a.at({2, 0})`. Throws Error outside the shape.
   double at(std::initializer_list<Index> position) const;
+  /// Writes one: `a.set({2, 0}, 1.5)`. Throws Error outside the shape, and when the elements are i32 and `value` does
+  /// not fit.
+  void set(std::initializer_list<Index> position, double value);
 
   /// The same elements as another type, or in another shape of the same size (else throws Error). Reals lose their
   /// fraction on the way to i32; those that do not fit, and nan, throw Error.
@@ -104,6 +107,7 @@ class Array {
     void operator()(std::byte* p) const { std::free(p); }
   };
   void require(DType t) const;
+  std::size_t offset_of(std::initializer_list<Index> position) const;
 
   Shape shape_;
   DType dtype_;

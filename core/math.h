@@ -37,6 +37,13 @@ REWIND_INLINE T round(T x) {
   if constexpr (std::is_same_v<T, double>) return __builtin_rint(x);
 }
 
+/// The largest integer that is not above x.
+template <Real T>
+REWIND_INLINE T floor(T x) {
+  if constexpr (std::is_same_v<T, float>) return __builtin_floorf(x);
+  if constexpr (std::is_same_v<T, double>) return __builtin_floor(x);
+}
+
 template <Real T>
 REWIND_INLINE T square(T x) {
   return x * x;
@@ -62,6 +69,12 @@ REWIND_INLINE T maximum(T a, T b) {
 template <Real T>
 REWIND_INLINE T minimum(T a, T b) {
   return where((a < b) | (a != a), a, b);
+}
+
+/// a b, and 0 where either is 0, also if the other is infinite or nan.
+template <Real T>
+REWIND_INLINE T times0(T a, T b) {
+  return where((a == 0) | (b == 0), T(0), a * b);
 }
 
 /// x, or the bound that it is beyond; nan when x is.

@@ -8,10 +8,12 @@ namespace rw {
 void add_into(ConstView x, View y);
 
 /// Sums x over the axes along which y is stretched to x's shape. Throws Error unless y's shape broadcasts to x's.
-/// The order of each sum depends on the shapes alone.
+/// The order of each sum depends on the shapes alone, not on how rows lie or on threads: runs of 32 additions, and the
+/// runs in pairs, so that the error grows with the logarithm of the number of terms.
 void sum_to(ConstView x, View y);
 
-/// Sum of n contiguous elements: sixteen running sums over blocks of 4096, the blocks added in double.
+/// Sum of n contiguous elements: in blocks of 4096, each of sixteen lanes with runs of 32 additions that meet in pairs;
+/// the blocks in pairs, in double.
 template <class T>
 double sum(const T* x, Index n);
 

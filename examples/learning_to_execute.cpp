@@ -15,7 +15,7 @@
 
 #include <rewind/rewind.h>
 
-#include "exercises.h"
+#include "string_model.h"
 #include "task.h"
 
 using namespace rw;
@@ -37,7 +37,7 @@ class Programs {
   explicit Programs(Rng rng) : rng_(rng) {}
 
   /// A program of this difficulty, for training or for tests.
-  Exercise draw(Difficulty difficulty, bool test) {
+  StringPair draw(Difficulty difficulty, bool test) {
     for (;;) {
       length_ = difficulty.length;
       stack_.clear();
@@ -49,7 +49,7 @@ class Programs {
     }
   }
   /// Any difficulty up to this one.
-  Exercise mixed(Difficulty most) {
+  StringPair mixed(Difficulty most) {
     const Index length = 1 + rng_.below(most.length);
     return draw({length, 1 + rng_.below(most.nesting)}, false);
   }
@@ -137,29 +137,29 @@ Difficulty naive(Difficulty most, double done) {
   return {1 + stage % most.length, 1 + stage / most.length};
 }
 
-Exercise exercise(const std::string& curriculum, Programs& programs, Difficulty most, double done) {
+StringPair draw_pair(const std::string& curriculum, Programs& programs, Difficulty most, double done) {
   if (curriculum == "mix" || (curriculum == "combined" && programs.one_in(2))) return programs.mixed(most);
   return programs.draw(curriculum == "baseline" ? most : naive(most, done), false);
 }
 
-Marks learn(Task& task, const std::string& curriculum, Difficulty most, Index updates) {
+StringScores train(Task& task, const std::string& curriculum, Difficulty most, Index updates) {
   Rng rng(task.seed());
   Programs programs(rng.split(1)), fresh(rng.split(2));
-  Pupil pupil("0123456789abcdefghijklmnopqrstuvwxyz()+-*=<>:\n@.", rng,
-              {.layers = task.count("layers", 1),
-               .hidden = task.count("hidden"),
-               .rate = falling(task.number("rate"), updates, 0.5),
-               .eager = task.eager()});
-  while (pupil.updates() < updates) {
-    const double done = static_cast<double>(pupil.updates()) / static_cast<double>(updates);
-    std::vector<Exercise> batch;
-    for (int n = 0; n < 4 * 32; ++n) batch.push_back(exercise(curriculum, programs, most, done));
-    const double loss = pupil.learn(std::move(batch));
-    task.progress(curriculum, pupil.updates(), updates, "cross entropy ", loss);
+  StringModel model("0123456789abcdefghijklmnopqrstuvwxyz()+-*=<>:\n@.", rng,
+                    {.layers = task.count("layers", 1),
+                     .hidden = task.count("hidden"),
+                     .rate = falling(task.number("rate"), updates, 0.5),
+                     .eager = task.eager()});
+  while (model.updates() < updates) {
+    const double done = static_cast<double>(model.updates()) / static_cast<double>(updates);
+    std::vector<StringPair> batch;
+    for (int n = 0; n < 4 * 32; ++n) batch.push_back(draw_pair(curriculum, programs, most, done));
+    const double loss = model.train(std::move(batch));
+    task.progress(curriculum, model.updates(), updates, "cross entropy ", loss);
   }
-  std::vector<Exercise> test;
+  std::vector<StringPair> test;
   for (int n = 0; n < 2000; ++n) test.push_back(fresh.draw(most, true));
-  return pupil.mark(test);
+  return model.test(test);
 }
 
 std::string percent(double share) {
@@ -172,23 +172,23 @@ int learning_to_execute(Task& task) {
   const Difficulty most{task.count("length", 1, 10), task.count("nesting", 1, 5)};
   Programs programs(Rng(task.seed()));
   for (Index i = 0; i < task.count("show"); ++i) {
-    const Exercise e = programs.draw(most, true);
+    const StringPair e = programs.draw(most, true);
     std::cout << e.read << ' ' << e.write << '\n';
   }
   std::vector<std::string> curricula{"baseline", "naive", "mix", "combined"};
   const std::string& only = task.text("only");
   if (only != "all") std::erase_if(curricula, [&](const std::string& c) { return c != only; });
   if (curricula.empty()) throw Error("--only takes all, baseline, naive, mix or combined, not '" + only + "'");
-  std::vector<Marks> marks(curricula.size());
+  std::vector<StringScores> scores(curricula.size());
   parallel_for(static_cast<Index>(curricula.size()), [&](Index i) {  // each with a network of its own
     const auto c = static_cast<std::size_t>(i);
-    marks[c] = learn(task, curricula[c], most, task.count("steps"));
+    scores[c] = train(task, curricula[c], most, task.count("steps"));
   });
   std::string text;
   for (std::size_t i = 0; i < curricula.size(); ++i)
-    text += ", " + curricula[i] + ' ' + percent(marks[i].characters) + " (" + percent(marks[i].whole) + ')';
-  const double combined = marks.back().characters;
-  const bool better = only != "all" || combined > marks.front().characters;
+    text += ", " + curricula[i] + ' ' + percent(scores[i].characters) + " (" + percent(scores[i].whole) + ')';
+  const double combined = scores.back().characters;
+  const bool better = only != "all" || combined > scores.front().characters;
   return task.result(combined > (task.quick() ? 0.35 : 0.9) && better, "length ", most.length, ", nesting ",
                      most.nesting, ", characters (whole results) right", text);
 }

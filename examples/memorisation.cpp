@@ -6,14 +6,14 @@
 // Longer: memorisation --length 20 --hidden 256 --steps 30000
 #include <rewind/rewind.h>
 
-#include "exercises.h"
+#include "string_model.h"
 #include "task.h"
 
 using namespace rw;
 
 namespace {
 
-Exercise draw(Rng& rng, Index length, Index tricks) {
+StringPair draw(Rng& rng, Index length, Index tricks) {
   std::string text;
   for (Index i = 0; i < length; ++i) text += static_cast<char>('a' + rng.below(26));
   const std::string reversed(text.rbegin(), text.rend());
@@ -25,21 +25,21 @@ int memorisation(Task& task) {
               tricks = task.count("tricks", 0, 2);
   Rng rng(task.seed());
   Rng data = rng.split(1), fresh = rng.split(2);
-  Pupil pupil(
+  StringModel model(
       "abcdefghijklmnopqrstuvwxyz=.", rng,
       {.hidden = task.count("hidden"), .rate = falling(task.number("rate"), updates, 0.5), .eager = task.eager()});
 
-  while (pupil.updates() < updates) {
-    std::vector<Exercise> batch;
+  while (model.updates() < updates) {
+    std::vector<StringPair> batch;
     for (int n = 0; n < 4 * 32; ++n) batch.push_back(draw(data, 1 + data.below(length), tricks));
-    const double loss = pupil.learn(std::move(batch));
-    task.progress("lstm", pupil.updates(), updates, "cross entropy ", loss);
+    const double loss = model.train(std::move(batch));
+    task.progress("lstm", model.updates(), updates, "cross entropy ", loss);
   }
-  std::vector<Exercise> test;
+  std::vector<StringPair> test;
   for (int n = 0; n < 2000; ++n) test.push_back(draw(fresh, length, tricks));
-  const Marks marks = pupil.mark(test);
-  return task.result(task.quick() ? marks.characters > 0.3 : marks.whole >= 0.99, 100 * marks.whole,
-                     "% of 2000 fresh strings of ", length, " letters exact, ", 100 * marks.characters,
+  const StringScores scores = model.test(test);
+  return task.result(task.quick() ? scores.characters > 0.3 : scores.whole >= 0.99, 100 * scores.whole,
+                     "% of 2000 fresh strings of ", length, " letters exact, ", 100 * scores.characters,
                      "% of their letters right");
 }
 

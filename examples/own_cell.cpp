@@ -32,6 +32,10 @@ class UgrnnCell : public Module {
 
 int main() {
   constexpr Index steps = 20, batch = 64, hidden = 24;
+  if (const CellReport report = check_cell<UgrnnCell>(); !report.ok()) {
+    std::cerr << report;
+    return 1;
+  }
   Rng rng(1);
   UgrnnCell cell(1, hidden, rng);
   Linear head(hidden, 1, rng);

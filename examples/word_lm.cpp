@@ -132,7 +132,6 @@ void train(Task& task, WordModel& model, WeightAverage& average, const TextData&
   for (Index i = 0; i < updates; ++i) {
     const Index chunk = i % data.train_chunks();
     const TextData::Chunk c = data.chunk(chunk);
-    learn.set_step(static_cast<std::uint64_t>(i));  // other dropout in every update
     const auto [loss, next] = learn(c.inputs, c.targets, chunk == 0 ? zero : state);
     state = next;  // carried on, without gradient
     adam.set_rate(rate(i));

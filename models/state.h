@@ -18,13 +18,14 @@ namespace rw {
 template <class State, class F>
 void for_each_tensor(State& state, F&& f) {
   using Plain = std::remove_const_t<State>;
-  if constexpr (std::is_same_v<Plain, Tensor>) {
+  if constexpr (std::is_base_of_v<Tensor, Plain>) {
     f(state);
   } else if constexpr (std::ranges::range<State>) {
     for (auto& part : state) for_each_tensor(part, f);
+  } else if constexpr (std::is_aggregate_v<Plain>) {
+    std::apply([&](auto&... part) { (for_each_tensor(part, f), ...); }, fields(state));
   } else {
     static_assert(std::is_aggregate_v<Plain>, "a State is an aggregate of Tensors, or of ranges or States of them");
-    std::apply([&](auto&... part) { (for_each_tensor(part, f), ...); }, fields(state));
   }
 }
 
@@ -34,6 +35,31 @@ State map_state(State state, F&& f) {
   for_each_tensor(state, [&](Tensor& t) { t = f(t); });
   return state;
 }
+
+namespace detail {
+
+template <class State>
+constexpr bool has_vector();
+template <class... Field>
+constexpr bool any_has_vector(const std::tuple<Field&...>*) {
+  return (has_vector<Field>() || ...);
+}
+
+/// Whether a state has a part whose length its type does not tell.
+template <class State>
+constexpr bool has_vector() {
+  using Plain = std::remove_const_t<State>;
+  if constexpr (std::is_same_v<Plain, Tensor>)
+    return false;
+  else if constexpr (std::ranges::range<Plain> && requires(Plain part) { part.resize(1); })
+    return true;
+  else if constexpr (std::ranges::range<Plain>)
+    return has_vector<std::ranges::range_value_t<Plain>>();
+  else
+    return any_has_vector(static_cast<const decltype(fields(std::declval<Plain&>()))*>(nullptr));
+}
+
+}  // namespace detail
 
 /// The number of tensors.
 template <class State>

@@ -13,13 +13,19 @@ constexpr double two_over_sqrt_pi = 1.12837916709551257390;
 struct Tanh {
   static constexpr std::string_view name = "tanh";
   auto f(auto x) const { return tanh(x); }
-  auto vjp(auto, auto y, auto dy) const { return dy * (1 - y * y); }
+  auto vjp(auto, auto y, auto dy) const { return times0(dy, 1 - y * y); }
 };
 
 struct Sigmoid {
   static constexpr std::string_view name = "sigmoid";
   auto f(auto x) const { return sigmoid(x); }
-  auto vjp(auto, auto y, auto dy) const { return dy * (y * (1 - y)); }
+  auto vjp(auto, auto y, auto dy) const { return times0(dy, y * (1 - y)); }
+};
+
+struct LogSigmoid {
+  static constexpr std::string_view name = "log_sigmoid";
+  auto f(auto x) const { return -softplus(-x); }
+  auto vjp(auto x, auto, auto dy) const { return times0(dy, sigmoid(-x)); }
 };
 
 struct Relu {
@@ -51,7 +57,7 @@ struct LeakyRelu {
 struct Softplus {
   static constexpr std::string_view name = "softplus";
   auto f(auto x) const { return softplus(x); }
-  auto vjp(auto x, auto, auto dy) const { return dy * sigmoid(x); }
+  auto vjp(auto x, auto, auto dy) const { return times0(dy, sigmoid(x)); }
 };
 
 struct Erf {
@@ -59,32 +65,33 @@ struct Erf {
   auto f(auto x) const { return erf(x); }
   template <class T>
   T vjp(T x, T, T dy) const {
-    return dy * (Number<T>(two_over_sqrt_pi) * exp(-(x * x)));
+    return times0(dy, Number<T>(two_over_sqrt_pi) * exp(-(x * x)));
   }
 };
 
 struct NormalPdf {
   static constexpr std::string_view name = "normal_pdf";
   auto f(auto x) const { return normal_pdf(x); }
-  auto vjp(auto x, auto y, auto dy) const { return -dy * (x * y); }
+  auto vjp(auto x, auto y, auto dy) const { return -times0(dy, times0(x, y)); }
 };
 
 struct NormalCdf {
   static constexpr std::string_view name = "normal_cdf";
   auto f(auto x) const { return normal_cdf(x); }
-  auto vjp(auto x, auto, auto dy) const { return dy * normal_pdf(x); }
+  auto vjp(auto x, auto, auto dy) const { return times0(dy, normal_pdf(x)); }
 };
 
 struct Gelu {
   static constexpr std::string_view name = "gelu";
-  auto f(auto x) const { return x * normal_cdf(x); }
-  auto vjp(auto x, auto, auto dy) const { return dy * (normal_cdf(x) + x * normal_pdf(x)); }
+  auto f(auto x) const { return times0(x, normal_cdf(x)); }  // 0 at -inf
+  auto vjp(auto x, auto, auto dy) const { return times0(dy, normal_cdf(x) + times0(x, normal_pdf(x))); }
 };
 
 }  // namespace
 
 Tensor tanh(Operand x) { return record(Elementwise<Tanh>{}, x); }
 Tensor sigmoid(Operand x) { return record(Elementwise<Sigmoid>{}, x); }
+Tensor log_sigmoid(Operand x) { return record(Elementwise<LogSigmoid>{}, x); }
 Tensor relu(Operand x) { return record(Elementwise<Relu>{}, x); }
 Tensor leaky_relu(Operand x, double slope) { return record(Elementwise<LeakyRelu>{{slope}}, x); }
 Tensor softplus(Operand x) { return record(Elementwise<Softplus>{}, x); }

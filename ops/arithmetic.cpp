@@ -33,16 +33,24 @@ struct Mul {
   static constexpr std::string_view name = "mul";
   static constexpr Arithmetic arithmetic = Arithmetic::mul;
   auto f(auto a, auto b) const { return a * b; }
-  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return dy * b; }
-  auto vjp(Arg<1>, auto a, auto, auto, auto dy) const { return dy * a; }
+  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return times0(dy, b); }
+  auto vjp(Arg<1>, auto a, auto, auto, auto dy) const { return times0(dy, a); }
+};
+
+struct Times0 {
+  static constexpr std::string_view name = "times0";
+  static constexpr Arithmetic arithmetic = Arithmetic::times0;
+  auto f(auto a, auto b) const { return times0(a, b); }
+  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return times0(dy, b); }
+  auto vjp(Arg<1>, auto a, auto, auto, auto dy) const { return times0(dy, a); }
 };
 
 struct Div {
   static constexpr std::string_view name = "div";
   static constexpr Arithmetic arithmetic = Arithmetic::div;
   auto f(auto a, auto b) const { return a / b; }
-  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return dy / b; }
-  auto vjp(Arg<1>, auto, auto b, auto y, auto dy) const { return -dy * y / b; }
+  auto vjp(Arg<0>, auto, auto b, auto, auto dy) const { return times0(dy, 1 / b); }
+  auto vjp(Arg<1>, auto, auto b, auto y, auto dy) const { return -times0(dy, y / b); }
 };
 
 struct Neg {
@@ -54,7 +62,7 @@ struct Neg {
 struct Square {
   static constexpr std::string_view name = "square";
   auto f(auto x) const { return x * x; }
-  auto vjp(auto x, auto, auto dy) const { return dy * (2 * x); }
+  auto vjp(auto x, auto, auto dy) const { return times0(dy, 2 * x); }
 };
 
 struct Abs {
@@ -111,6 +119,7 @@ struct Clamp {
 Tensor add(Operand a, Operand b) { return record(Elementwise<Add>{}, a, b); }
 Tensor sub(Operand a, Operand b) { return record(Elementwise<Sub>{}, a, b); }
 Tensor mul(Operand a, Operand b) { return record(Elementwise<Mul>{}, a, b); }
+Tensor times0(Operand a, Operand b) { return record(Elementwise<Times0>{}, a, b); }
 Tensor div(Operand a, Operand b) { return record(Elementwise<Div>{}, a, b); }
 Tensor neg(Operand x) { return record(Elementwise<Neg>{}, x); }
 Tensor square(Operand x) { return record(Elementwise<Square>{}, x); }

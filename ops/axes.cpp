@@ -19,6 +19,14 @@ Axes Axes::all() {
   return axes;
 }
 
+const Tensor& checked_tensor(std::string_view op, const Operand& x) {
+  if (const Tensor* t = x.tensor()) return *t;
+  throw Error(
+      fmt::format("[{}] no input is a Tensor, so there is no tape to record on: use tape.leaf(parameter) or "
+                  "tape.constant(array)",
+                  op));
+}
+
 int checked_axis(std::string_view op, const Tensor& x, int axis) {
   const Shape shape = x.shape();
   const int a = axis < 0 ? axis + shape.rank() : axis;

@@ -53,6 +53,38 @@ struct GreaterEqual {
   }
 };
 
+struct LogicalAnd {
+  static constexpr std::string_view name = "logical_and";
+  template <class T>
+  T f(T a, T b) const {
+    return where((a != 0) & (b != 0), T(1), T(0));
+  }
+};
+
+struct LogicalOr {
+  static constexpr std::string_view name = "logical_or";
+  template <class T>
+  T f(T a, T b) const {
+    return where((a != 0) | (b != 0), T(1), T(0));
+  }
+};
+
+struct LogicalXor {
+  static constexpr std::string_view name = "logical_xor";
+  template <class T>
+  T f(T a, T b) const {
+    return where((a != 0) != (b != 0), T(1), T(0));
+  }
+};
+
+struct LogicalNot {
+  static constexpr std::string_view name = "logical_not";
+  template <class T>
+  T f(T x) const {
+    return where(x == 0, T(1), T(0));
+  }
+};
+
 struct Where {
   static constexpr std::string_view name = "where";
   template <class T>
@@ -82,6 +114,10 @@ Tensor less(Operand a, Operand b) { return record(Elementwise<Less>{}, a, b); }
 Tensor less_equal(Operand a, Operand b) { return record(Elementwise<LessEqual>{}, a, b); }
 Tensor greater(Operand a, Operand b) { return record(Elementwise<Greater>{}, {a, b}); }
 Tensor greater_equal(Operand a, Operand b) { return record(Elementwise<GreaterEqual>{}, {a, b}); }
+Tensor logical_and(Operand a, Operand b) { return record(Elementwise<LogicalAnd>{}, a, b); }
+Tensor logical_or(Operand a, Operand b) { return record(Elementwise<LogicalOr>{}, a, b); }
+Tensor logical_xor(Operand a, Operand b) { return record(Elementwise<LogicalXor>{}, a, b); }
+Tensor logical_not(Operand x) { return record(Elementwise<LogicalNot>{}, x); }
 Tensor where(Operand mask, Operand a, Operand b) { return record(Elementwise<Where>{}, mask, a, b); }
 
 }  // namespace rw

@@ -9,6 +9,7 @@
 #include <rewind/core/random.h>
 #include <rewind/core/threads.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/axes.h>
 #include <rewind/ops/dropout.h>
 
 namespace rw {
@@ -92,7 +93,8 @@ Tensor dropout_mask(Tape& tape, const Shape& shape, double rate, std::uint64_t k
                 {tape.random_key()});
 }
 
-Tensor dropout(Tensor x, double rate) {
+Tensor dropout(Operand operand, double rate) {
+  const Tensor x = checked_tensor("dropout", operand);
   if (rate == 0) return x;
   return x * mask("dropout", x.tape(), x.shape(), rate, true);
 }

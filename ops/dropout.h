@@ -24,7 +24,7 @@ Tensor dropout_mask(Tape& tape, const Shape& shape, double rate);
 Tensor dropout_mask(Tape& tape, const Shape& shape, double rate, std::uint64_t key);
 
 /// x * dropout_mask(x.tape(), x.shape(), rate) (Srivastava et al., 2014). A rate of 0 is x itself and draws nothing.
-/// Throws Error for a rate outside [0, 1).
-Tensor dropout(Tensor x, double rate);
+/// What is infinite and dropped is nan; a dy of 0 gives 0. Throws Error for a rate outside [0, 1).
+Tensor dropout(Operand x, double rate);
 
 }  // namespace rw

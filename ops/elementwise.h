@@ -22,15 +22,17 @@ using Number = std::conditional_t<std::is_same_v<T, Tensor>, double, T>;
 ///     struct Swish {  // x sigmoid(x) (Ramachandran et al., 2017)
 ///       static constexpr std::string_view name = "swish";
 ///       auto f(auto x) const { return x * rw::sigmoid(x); }
-///       auto vjp(auto x, auto y, auto dy) const { return dy * (y + rw::sigmoid(x) * (1 - y)); }
+///       auto vjp(auto x, auto y, auto dy) const { return rw::times0(dy, y + rw::sigmoid(x) * (1 - y)); }
 ///     };
 ///     Tensor swish(Operand x) { return record(Elementwise<Swish>{}, x); }
 ///
 /// `f` takes one to three elements. With one, the rule is `vjp(x, y, dy)`; with more, `vjp(Arg<i>, a, b, ..., y, dy)`
 /// for each input that has a gradient. Both are templates (`auto`): with float and double they become vector loops (so:
 /// no branches but `rw::where`, and functions of core/math.h), with Tensor the rule is recorded and can be
-/// differentiated again. The struct's members are the op's attributes. In a rule, leave a side out with
-/// `rw::where(x > 0, dy, Number<T>(0))` and not with a product by 0, which would make nan of an infinite dy.
+/// differentiated again. A rule of one element that is not linear in dy has a `transposed_jvp(x, y, dy)` beside it, the
+/// transpose of the derivative along a direction. The struct's members are the op's attributes. In a rule, multiply dy
+/// by a slope with `rw::times0`, since a dy of 0 must stay 0 though the slope be infinite or nan; and leave a side out
+/// with `rw::where(x > 0, dy, Number<T>(0))` and not with a product by 0, which would make nan of an infinite dy.
 template <class F>
 struct Elementwise {
   static constexpr std::string_view name = F::name;
@@ -71,6 +73,9 @@ struct Elementwise {
     [&]<int... I>(std::integer_sequence<int, I...>) { (rule<I>(g), ...); }
     (std::make_integer_sequence<int, arity()>{});
   }
+
+  void transposed_jvp(Vjp& g) const requires requires(const F& f, Tensor t) { f.transposed_jvp(t, t, t); }
+  { g.add(0, fn.transposed_jvp(g.x(0), g.y(), g.dy())); }
 
   std::string describe() const {
     if constexpr (requires(const F& f) { f.describe(); }) return fn.describe();

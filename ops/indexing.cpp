@@ -1,9 +1,14 @@
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <unordered_map>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
+#include <rewind/core/long_sum.h>
 #include <rewind/ops/indexing.h>
 
 namespace rw {
@@ -40,6 +45,7 @@ void Lookup::eval(std::span<const ConstView> x, View y) const {
   });
 }
 void Lookup::vjp(Vjp& g) const { g.add(0, record(ScatterRows{g.x(0).shape()[0]}, {g.dy(), g.x(1)})); }
+Tensor Lookup::vmap(Vmap& v) const { return v.batched(0) ? v.loop() : record(Lookup{}, {v.x(0), v.x(1)}); }
 
 Shape ScatterRows::infer(std::span<const Shape> in) const {
   detail::check_one_index_a_row(in[0], in[1]);
@@ -51,13 +57,28 @@ void ScatterRows::eval(std::span<const ConstView> x, View y) const {
 }
 void ScatterRows::eval_add(std::span<const ConstView> x, View y) const {
   const detail::Indices indices(x[1], rows);
+  thread_local std::vector<std::uint8_t> terms;  // of the last block of each row's sum
+  terms.assign(static_cast<std::size_t>(rows), 0);
+  std::unordered_map<Index, LongSum> aside;
+  const auto row = [&](Index r) {
+    return contiguous_view(static_cast<char*>(y.data) + bytes(r * y.stride, y.dtype), Shape{y.cols()}, y.dtype);
+  };
   visit_real(y.dtype, [&]<class T>() {
     for (Index i = 0; i < indices.size(); ++i) {
       const T* from = x[0].as<T>() + i * y.cols();
       T* to = y.row<T>(indices[i]);
-      for (Index c = 0; c < y.cols(); ++c) to[c] += from[c];
+      std::uint8_t& count = terms[static_cast<std::size_t>(indices[i])];
+      if (count == LongSum::block) {
+        aside[indices[i]].set_aside(row(indices[i]));
+        std::copy_n(from, y.cols(), to);
+        count = 1;
+      } else {
+        for (Index c = 0; c < y.cols(); ++c) to[c] += from[c];
+        ++count;
+      }
     }
   });
+  for (auto& [r, sum] : aside) sum.add_to(row(r));
 }
 void ScatterRows::vjp(Vjp& g) const { g.add(0, record(Lookup{}, {g.dy(), g.x(1)})); }
 std::string ScatterRows::describe() const { return fmt::format("{} rows", rows); }

@@ -14,14 +14,17 @@ namespace rw {
 struct Lookup {
   static constexpr std::string_view name = "lookup";
   static constexpr int arity = 2;
+  static constexpr bool moves_elements = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
   void eval(std::span<const ConstView> x, View y) const;
   void vjp(Vjp& g) const;
+  Tensor vmap(Vmap& v) const;
 };
 
-/// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order. Lookup transposed.
+/// (rows [..., E], indices [...]) to [V, E]: rows added up by index, in their order, in blocks (core/long_sum.h).
+/// Lookup transposed.
 struct ScatterRows {
   static constexpr std::string_view name = "scatter_rows";
   static constexpr int arity = 2;
@@ -39,6 +42,8 @@ struct ScatterRows {
 struct Pick {
   static constexpr std::string_view name = "pick";
   static constexpr int arity = 2;
+  static constexpr bool moves_elements = true;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const;
@@ -51,6 +56,8 @@ struct Place {
   static constexpr std::string_view name = "place";
   static constexpr int arity = 2;
   static constexpr std::array<std::string_view, 1> attribute_names{"classes"};
+  static constexpr bool moves_elements = true;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;
@@ -65,6 +72,7 @@ struct OneHot {
   static constexpr std::string_view name = "one_hot";
   static constexpr int arity = 1;
   static constexpr std::array<std::string_view, 1> attribute_names{"classes"};
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b1;
   Index classes = 0;
   Shape infer(std::span<const Shape> in) const;

@@ -10,6 +10,7 @@ namespace {
 struct HardMax {
   static constexpr std::string_view name = "hardmax";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const {
     if (in[0].rank() == 0) throw Error("needs rows, [..., C], not " + in[0].str());
@@ -35,7 +36,7 @@ struct HardMax {
 
 Tensor lookup(Operand table, Operand indices) { return record(Lookup{}, {table, indices}); }
 Tensor pick(Operand x, Operand indices) { return record(Pick{}, {x, indices}); }
-Tensor hardmax(Tensor x) { return record(HardMax{}, {x}); }
-Tensor one_hot(Tensor indices, Index classes) { return record(OneHot{classes}, {indices}); }
+Tensor hardmax(Operand x) { return record(HardMax{}, {x}); }
+Tensor one_hot(Operand indices, Index classes) { return record(OneHot{classes}, {indices}); }
 
 }  // namespace rw

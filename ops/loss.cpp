@@ -5,6 +5,7 @@
 #include <rewind/core/error.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/axes.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/elementwise.h>
 #include <rewind/ops/indexing.h>
@@ -21,6 +22,7 @@ namespace {
 struct CrossEntropy {
   static constexpr std::string_view name = "cross_entropy";
   static constexpr int arity = 2;
+  static constexpr bool leading_axes = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const {
@@ -43,7 +45,7 @@ struct CrossEntropy {
   // (softmax(x) - one_hot(target)) * dy; the second part touches one element of a row.
   void vjp(Vjp& g) const {
     const Tensor x = g.x(0), dy = g.dy();
-    g.add(0, softmax(x) * reshape(dy, dy.shape().inserted(dy.shape().rank(), 1)));
+    g.add(0, times0(softmax(x), reshape(dy, dy.shape().inserted(dy.shape().rank(), 1))));
     g.add(0, record(Place{x.shape().cols()}, {-dy, g.x(1)}));
   }
 };
@@ -59,16 +61,16 @@ struct Huber {
   }
   template <class T>
   T vjp(T d, T, T dy) const {
-    return dy * clamp(d, -Number<T>(delta), Number<T>(delta));
+    return times0(dy, clamp(d, -Number<T>(delta), Number<T>(delta)));
   }
 };
 
 // Both terms are of one sign, so that nothing cancels.
 struct BinaryCrossEntropy {
   static constexpr std::string_view name = "binary_cross_entropy_with_logits";
-  auto f(auto x, auto t) const { return t * softplus(-x) + (1 - t) * softplus(x); }
-  auto vjp(Arg<0>, auto x, auto t, auto, auto dy) const { return dy * ((1 - t) * sigmoid(x) - t * sigmoid(-x)); }
-  auto vjp(Arg<1>, auto x, auto, auto, auto dy) const { return -dy * x; }
+  auto f(auto x, auto t) const { return times0(t, softplus(-x)) + times0(1 - t, softplus(x)); }
+  auto vjp(Arg<0>, auto x, auto t, auto, auto dy) const { return times0(dy, (1 - t) * sigmoid(x) - t * sigmoid(-x)); }
+  auto vjp(Arg<1>, auto x, auto, auto, auto dy) const { return -times0(dy, x); }
 };
 
 /// Throws unless the weights, if there are any, broadcast to the losses.
@@ -101,46 +103,61 @@ Tensor reduced(const Tensor& losses, const LossOptions& options) {
   }
 }
 
-void check_same_shape(std::string_view op, const Tensor& x, const Tensor& target, const LossOptions& options) {
-  if (x.shape() != target.shape())
-    throw x.tape().error(op,
-                         fmt::format("shapes differ: {} and a target of {}", x.shape().str(), target.shape().str()));
-  check_weights(x, x.shape(), options);
+struct Pair {
+  Tensor x, target;
+};
+
+Pair checked_pair(std::string_view op, const Operand& x, const Operand& target) {
+  Tape& tape = checked_tensor(op, x.tensor() != nullptr ? x : target).tape();
+  return {tape.resolve(x), tape.resolve(target)};
+}
+
+Pair checked_same_shape(std::string_view op, const Operand& prediction, const Operand& truth,
+                        const LossOptions& options) {
+  const Pair pair = checked_pair(op, prediction, truth);
+  const Shape x = pair.x.shape(), target = pair.target.shape();
+  if (x != target)
+    throw pair.x.tape().error(op, fmt::format("shapes differ: {} and a target of {}", x.str(), target.str()));
+  check_weights(pair.x, x, options);
+  return pair;
 }
 
 }  // namespace
 
-Tensor cross_entropy(Tensor logits, Tensor targets, const LossOptions& options) {
+Tensor cross_entropy(Operand x, Operand classes, const LossOptions& options) {
+  const auto [logits, targets] = checked_pair("cross_entropy", x, classes);
   check_weights(logits, targets.shape(), options);
   return reduced(record(CrossEntropy{}, {rows_without_masked(logits, options), targets}), options);
 }
 
-Tensor nll(Tensor log_probs, Tensor targets, const LossOptions& options) {
+Tensor nll(Operand x, Operand classes, const LossOptions& options) {
+  const auto [log_probs, targets] = checked_pair("nll", x, classes);
   check_weights(log_probs, targets.shape(), options);
   return reduced(-record(Pick{}, {rows_without_masked(log_probs, options), targets}), options);
 }
 
-Tensor mse(Tensor x, Tensor target, const LossOptions& options) {
-  check_same_shape("mse", x, target, options);
+Tensor mse(Operand prediction, Operand truth, const LossOptions& options) {
+  const auto [x, target] = checked_same_shape("mse", prediction, truth, options);
   return reduced(square(without_masked(x - target, options)), options);
 }
 
-Tensor l1(Tensor x, Tensor target, const LossOptions& options) {
-  check_same_shape("l1", x, target, options);
+Tensor l1(Operand prediction, Operand truth, const LossOptions& options) {
+  const auto [x, target] = checked_same_shape("l1", prediction, truth, options);
   return reduced(abs(without_masked(x - target, options)), options);
 }
 
-Tensor huber(Tensor x, Tensor target, double delta, const LossOptions& options) {
-  check_same_shape("huber", x, target, options);
+Tensor huber(Operand prediction, Operand truth, double delta, const LossOptions& options) {
+  const auto [x, target] = checked_same_shape("huber", prediction, truth, options);
   if (!(delta > 0 && std::isfinite(delta)))
     throw x.tape().error("huber", fmt::format("delta must be positive, not {}", delta));
   return reduced(record(Elementwise<Huber>{{delta}}, {without_masked(x - target, options)}), options);
 }
 
-Tensor binary_cross_entropy_with_logits(Tensor x, Tensor target, const LossOptions& options) {
-  check_same_shape("binary_cross_entropy_with_logits", x, target, options);
-  x = without_masked(x, options);
-  return reduced(record(Elementwise<BinaryCrossEntropy>{}, {x, without_masked(target, options)}), options);
+Tensor binary_cross_entropy_with_logits(Operand prediction, Operand truth, const LossOptions& options) {
+  const auto [x, target] = checked_same_shape("binary_cross_entropy_with_logits", prediction, truth, options);
+  return reduced(
+      record(Elementwise<BinaryCrossEntropy>{}, {without_masked(x, options), without_masked(target, options)}),
+      options);
 }
 
 }  // namespace rw

@@ -17,23 +17,26 @@ struct LossOptions {
   std::optional<Tensor> weights = std::nullopt;
 };
 
-// In nats. Shapes of predictions and targets must agree exactly (no broadcasting), else Error is thrown.
+// In nats. Shapes of predictions and targets must agree exactly (no broadcasting), else Error is thrown. nan in what is
+// not masked gives nan. A dy of 0 gives gradients of 0.
 
 /// logits [..., C] (any real numbers, 1e4 too) and targets [...], i32 classes in [0, C): -log(softmax(logits)[target]),
-/// one position for each target. A target outside is an Error, also where the weight is 0.
-Tensor cross_entropy(Tensor logits, Tensor targets, const LossOptions& options = {});
+/// one position for each target. A target outside is an Error, also where the weight is 0. A logit of -inf is a class
+/// that is impossible: without gradient, and with a loss of inf as the target.
+Tensor cross_entropy(Operand logits, Operand targets, const LossOptions& options = {});
 /// The same of log probabilities, as log_softmax gives them.
-Tensor nll(Tensor log_probs, Tensor targets, const LossOptions& options = {});
+Tensor nll(Operand log_probs, Operand targets, const LossOptions& options = {});
 
 /// (x - target)^2.
-Tensor mse(Tensor x, Tensor target, const LossOptions& options = {});
-/// |x - target|.
-Tensor l1(Tensor x, Tensor target, const LossOptions& options = {});
+Tensor mse(Operand x, Operand target, const LossOptions& options = {});
+/// |x - target|; its slope at 0 is 0.
+Tensor l1(Operand x, Operand target, const LossOptions& options = {});
 /// (x - target)^2 / 2 up to a distance of `delta`, and delta * (distance - delta / 2) beyond (Huber, 1964). Throws
 /// Error unless delta is positive.
-Tensor huber(Tensor x, Tensor target, double delta = 1, const LossOptions& options = {});
+Tensor huber(Operand x, Operand target, double delta = 1, const LossOptions& options = {});
 
-/// -target log(sigmoid(x)) - (1 - target) log(sigmoid(-x)), for targets in [0, 1]; stable for any x.
-Tensor binary_cross_entropy_with_logits(Tensor x, Tensor target, const LossOptions& options = {});
+/// -target log(sigmoid(x)) - (1 - target) log(sigmoid(-x)), for targets in [0, 1]; stable for any x, also infinite,
+/// where it is 0 or inf.
+Tensor binary_cross_entropy_with_logits(Operand x, Operand target, const LossOptions& options = {});
 
 }  // namespace rw

@@ -4,6 +4,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
+#include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/gemm.h>
 #include <rewind/ops/matmul.h>
@@ -49,6 +50,17 @@ struct MatMul {
       d = record(Reshape{Shape{d.shape().rows(), d.shape().cols()}}, {d});
     }
     g.add(1, tb ? record(MatMul{true, ta}, {d, a}) : record(MatMul{!ta, false}, {a, d}));
+  }
+
+  // Many a by one b are rows of one product, where a is not transposed; anything else is a product for each.
+  Tensor vmap(Vmap& v) const {
+    const Shape a = v.shape(0), b = v.shape(1);
+    if (!v.batched(1) && b.rank() == 2 && !ta) return record(*this, {v.x(0), v.x(1)});
+    if (b.rank() > 2 || a.rank() == 2) return record(*this, {v.all(0), v.all(1)});
+    // Leading axes of a are rows.
+    const Tensor rows = record(Reshape{v.many(Shape{a.rows(), a.cols()})}, {v.all(0)});
+    const Tensor y = record(*this, {rows, v.all(1)});
+    return record(Reshape{v.many(a.with(a.rank() - 1, y.shape().cols()))}, {y});
   }
 
   std::string describe() const { return fmt::format("{}{}", ta ? "a'" : "", tb ? "b'" : ""); }

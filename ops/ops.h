@@ -6,11 +6,14 @@
 #include <rewind/ops/clip_gradient.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/dropout.h>
+#include <rewind/ops/einsum.h>
 #include <rewind/ops/functions.h>
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/matmul.h>
 #include <rewind/ops/padding.h>
 #include <rewind/ops/reduce.h>
+#include <rewind/ops/scan.h>
 #include <rewind/ops/softmax.h>
+#include <rewind/ops/sort.h>
 #include <rewind/ops/view.h>

@@ -74,6 +74,7 @@ struct SequenceMask {
 struct ClearPadding {
   static constexpr std::string_view name = "clear_padding";
   static constexpr int arity = 2;
+  static constexpr bool moves_elements = true;
   static constexpr std::uint32_t integer_inputs = 0b10;
   Shape infer(std::span<const Shape> in) const {
     check_shapes(in[0], in[1]);
@@ -120,8 +121,9 @@ struct LengthsWithin {
 
 Tensor sequence_mask(Tensor lengths, Index steps, int rank) { return record(SequenceMask{steps, rank}, {lengths}); }
 
-Tensor clear_padding(Tensor x, Tensor lengths) {
-  return x.dtype() == DType::i32 ? record(ClearIndices{}, {x, lengths}) : record(ClearPadding{}, {x, lengths});
+Tensor clear_padding(Operand x, Tensor lengths) {
+  return x.tensor() != nullptr && x.tensor()->dtype() == DType::i32 ? record(ClearIndices{}, {x, lengths})
+                                                                    : record(ClearPadding{}, {x, lengths});
 }
 
 Tensor lengths_within(Tensor lengths, Index steps, Index from, Index count) {

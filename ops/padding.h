@@ -13,7 +13,7 @@ Tensor sequence_mask(Tensor lengths, Index steps, int rank = 2);
 
 /// x [T, N, ...], reals or indices, with 0 in the padding, whatever was there, nan too. No gradient reaches the
 /// padding.
-Tensor clear_padding(Tensor x, Tensor lengths);
+Tensor clear_padding(Operand x, Tensor lengths);
 
 /// The lengths [N] that sequences have within steps [from, from + count) of their `steps`, to run over them part by
 /// part.

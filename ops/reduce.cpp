@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <array>
 #include <limits>
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
+#include <rewind/autograd/vmap_rule.h>
 #include <rewind/core/error.h>
 #include <rewind/core/math.h>
 #include <rewind/core/strides.h>
@@ -75,37 +77,56 @@ struct Extreme {
 
   void vjp(Vjp& g) const {
     const Tensor chosen = equal(g.x(0), g.y());
-    g.add(0, chosen * (g.dy() / record(SumTo{shape}, {chosen})));
+    g.add(0, times0(chosen, g.dy() / record(SumTo{shape}, {chosen})));
+  }
+
+  Tensor vmap(Vmap& v) const {
+    const Tensor chosen = record(Extreme{v.many(shape, v.shape(0).rank())}, {v.x(0)});
+    return record(Reshape{v.many(shape)}, {chosen});
   }
 
   std::string describe() const { return "to " + shape.str(); }
 };
 
 template <class Op>
-Tensor reduce(std::string_view name, const Tensor& x, const Axes& axes, bool keepdims) {
-  const ReducedShape to = reduced_shape(name, x, axes);
+Tensor reduce(const Tensor& x, const ReducedShape& to, bool keepdims) {
   if (keepdims) return record(Op{to.kept}, {x});
   if (to.leading) return record(Op{to.dropped}, {x});
   return reshape(record(Op{to.kept}, {x}), to.dropped);
 }
 
+template <class Op>
+Tensor reduce(std::string_view name, const Operand& operand, const Axes& axes, bool keepdims) {
+  const Tensor x = checked_tensor(name, operand);
+  return reduce<Op>(x, reduced_shape(name, x, axes), keepdims);
+}
+
 }  // namespace
 
-Tensor sum(Tensor x) { return sum(x, Axes::all()); }
-Tensor sum(Tensor x, const Axes& axes, bool keepdims) { return reduce<SumTo>("sum", x, axes, keepdims); }
+Tensor sum(Operand x) { return sum(x, Axes::all()); }
+Tensor sum(Operand x, const Axes& axes, bool keepdims) { return reduce<SumTo>("sum", x, axes, keepdims); }
 
-Tensor mean(Tensor x) { return mean(x, Axes::all()); }
-Tensor mean(Tensor x, const Axes& axes, bool keepdims) {
-  const Index all = x.size();
+Tensor mean(Operand x) { return mean(x, Axes::all()); }
+Tensor mean(Operand x, const Axes& axes, bool keepdims) {
   const Tensor total = reduce<SumTo>("mean", x, axes, keepdims);
-  const Index kept = total.size();
+  const Index all = x.tensor()->size(), kept = total.size();
   return total / (kept == 0 ? Index{1} : all / kept);
 }
 
-Tensor max(Tensor x) { return max(x, Axes::all()); }
-Tensor max(Tensor x, const Axes& axes, bool keepdims) { return reduce<Extreme<Max>>("max", x, axes, keepdims); }
+Tensor max(Operand x) { return max(x, Axes::all()); }
+Tensor max(Operand x, const Axes& axes, bool keepdims) { return reduce<Extreme<Max>>("max", x, axes, keepdims); }
 
-Tensor min(Tensor x) { return min(x, Axes::all()); }
-Tensor min(Tensor x, const Axes& axes, bool keepdims) { return reduce<Extreme<Min>>("min", x, axes, keepdims); }
+Tensor min(Operand x) { return min(x, Axes::all()); }
+Tensor min(Operand x, const Axes& axes, bool keepdims) { return reduce<Extreme<Min>>("min", x, axes, keepdims); }
+
+Tensor norm(Operand x) { return norm(x, Axes::all()); }
+Tensor norm(Operand operand, const Axes& axes, bool keepdims) {
+  const Tensor x = checked_tensor("norm", operand);
+  const ReducedShape to = reduced_shape("norm", x, axes);
+  if (x.size() == 0) return reduce<SumTo>(x, to, keepdims);
+  const Tensor scale = power_of_two(max(abs(x), axes, true));
+  const Tensor y = scale * sqrt(record(SumTo{to.kept}, {square(x * (1 / scale))}));
+  return keepdims ? y : reshape(y, to.dropped);
+}
 
 }  // namespace rw

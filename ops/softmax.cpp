@@ -1,6 +1,4 @@
-#include <array>
 #include <cmath>
-#include <numeric>
 
 #include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
@@ -19,6 +17,7 @@ namespace {
 struct Softmax {
   static constexpr std::string_view name = "softmax";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -33,7 +32,7 @@ struct Softmax {
   }
   void vjp(Vjp& g) const {
     const Tensor dy = g.dy(), y = g.y();
-    g.add(0, y * (dy - sum(y * dy, -1, true)));
+    g.add(0, times0(y, dy - sum(times0(y, dy), -1, true)));
   }
   bool rows_are_independent() const { return true; }
 };
@@ -41,6 +40,7 @@ struct Softmax {
 struct LogSoftmax {
   static constexpr std::string_view name = "log_softmax";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void eval(std::span<const ConstView> x, View y) const {
@@ -53,7 +53,7 @@ struct LogSoftmax {
       });
     });
   }
-  void vjp(Vjp& g) const { g.add(0, g.dy() - exp(g.y()) * sum(g.dy(), -1, true)); }
+  void vjp(Vjp& g) const { g.add(0, g.dy() - times0(exp(g.y()), sum(g.dy(), -1, true))); }
   bool rows_are_independent() const { return true; }
 };
 
@@ -61,6 +61,7 @@ struct LogSoftmax {
 struct LogSumExp {
   static constexpr std::string_view name = "logsumexp";
   static constexpr int arity = 1;
+  static constexpr bool leading_axes = true;
   static constexpr bool strided_inputs = true;
   Shape infer(std::span<const Shape> in) const {
     if (in[0].rank() == 0) throw Error("needs rows, [..., C], not " + in[0].str());
@@ -75,33 +76,24 @@ struct LogSumExp {
       });
     });
   }
-  void vjp(Vjp& g) const { g.add(0, record(Softmax{}, {g.x(0)}) * g.dy()); }
+  void vjp(Vjp& g) const { g.add(0, times0(record(Softmax{}, {g.x(0)}), g.dy())); }
   bool rows_are_independent() const { return true; }
 };
 
-// x with `axis` and the last axis swapped: its own inverse.
-Tensor swapped(const Tensor& x, int axis) {
-  const int last = x.shape().rank() - 1;
-  if (axis == last) return x;
-  std::array<int, max_rank> axes{};
-  std::iota(axes.begin(), axes.end(), 0);
-  std::swap(axes[static_cast<std::size_t>(axis)], axes[static_cast<std::size_t>(last)]);
-  return permute(x, std::span<const int>(axes).first(static_cast<std::size_t>(last + 1)));
-}
-
 template <class Op>
-Tensor along(const Tensor& x, int axis) {
+Tensor along(const Operand& operand, int axis) {
+  const Tensor x = checked_tensor(Op::name, operand);
   const int a = checked_axis(Op::name, x, axis);
-  return swapped(record(Op{}, {swapped(x, a)}), a);
+  return swap_axes(record(Op{}, {swap_axes(x, a, -1)}), a, -1);
 }
 
 }  // namespace
 
-Tensor logsumexp(Tensor x, int axis, bool keepdims) {
+Tensor logsumexp(Operand x, Axis axis, bool keepdims) {
   const Tensor y = along<LogSumExp>(x, axis);
   return keepdims ? y : reshape(y, y.shape().without(y.shape().axis(axis)));
 }
-Tensor softmax(Tensor x, int axis) { return along<Softmax>(x, axis); }
-Tensor log_softmax(Tensor x, int axis) { return along<LogSoftmax>(x, axis); }
+Tensor softmax(Operand x, Axis axis) { return along<Softmax>(x, axis); }
+Tensor log_softmax(Operand x, Axis axis) { return along<LogSoftmax>(x, axis); }
 
 }  // namespace rw

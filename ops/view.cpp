@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <rewind/autograd/permute.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/ops/axes.h>
-#include <rewind/ops/permute.h>
 #include <rewind/ops/view.h>
 
 namespace rw {
@@ -21,17 +21,38 @@ Tensor concat_operands(std::span<const Operand> x, const Tensor* first, int axis
   return record(Concat{from_front}, x);
 }
 
+// A Parameter has its tape from the others.
+Tensor stack_operands(std::span<const Operand> x, int axis) {
+  const auto tensor = std::find_if(x.begin(), x.end(), [](const Operand& o) { return o.tensor() != nullptr; });
+  if (tensor == x.end()) throw Error("[stack] needs at least one tensor");
+  const Tensor first = *tensor->tensor();
+  const Shape shape = first.shape();
+  const int a = axis < 0 ? axis + shape.rank() + 1 : axis;
+  if (a < 0 || a > shape.rank())
+    throw first.tape().error("stack", fmt::format("no place {} for a new axis of {}", axis, shape.str()));
+  for (const Operand& o : x)
+    if (o.tensor() != nullptr && o.tensor()->shape() != shape)
+      throw first.tape().error("stack",
+                               fmt::format("shapes differ: {} and {}", shape.str(), o.tensor()->shape().str()));
+  std::vector<Operand> layers;
+  for (const Operand& o : x) layers.emplace_back(first.tape().record(Reshape{shape.inserted(a, 1)}, {o}));
+  return record(Concat{a}, std::span<const Operand>(layers));
+}
+
 }  // namespace
 
-Tensor reshape(Tensor x, const Shape& shape) { return record(Reshape{shape}, {x}); }
+Tensor reshape(Operand x, const Shape& shape) { return record(Reshape{shape}, {x}); }
 
-Tensor reshape(Tensor x, std::initializer_list<Index> lengths) {
+Tensor reshape(Operand operand, std::initializer_list<Index> lengths) {
+  const Tensor x = checked_tensor("reshape", operand);
   std::vector<Index> dims(lengths);
   const auto open = std::find(dims.begin(), dims.end(), -1);
   if (open != dims.end()) {
     *open = 1;
-    const Index rest = std::accumulate(dims.begin(), dims.end(), Index{1}, std::multiplies<>());
-    if (rest <= 0 || x.size() % rest != 0 || std::count(dims.begin(), dims.end(), -1) > 0) {
+    Index rest = 1;
+    bool overflows = false;
+    for (const Index d : dims) overflows |= __builtin_mul_overflow(rest, d, &rest);
+    if (overflows || rest <= 0 || x.size() % rest != 0 || std::count(dims.begin(), dims.end(), -1) > 0) {
       *open = -1;
       throw x.tape().error("reshape",
                            fmt::format("cannot infer the -1 of ({}) from {}", fmt::join(dims, ", "), x.shape().str()));
@@ -41,20 +62,18 @@ Tensor reshape(Tensor x, std::initializer_list<Index> lengths) {
   return reshape(x, Shape(dims));
 }
 
-Tensor transpose(Tensor x) {
-  const int rank = x.shape().rank();
-  if (rank < 2) throw x.tape().error("transpose", "needs two axes or more: " + x.shape().str());
-  std::array<int, max_rank> axes{};
-  std::iota(axes.begin(), axes.end(), 0);
-  std::swap(axes[static_cast<std::size_t>(rank - 1)], axes[static_cast<std::size_t>(rank - 2)]);
-  return permute(x, std::span<const int>(axes).first(static_cast<std::size_t>(rank)));
+Tensor transpose(Operand operand) {
+  const Tensor x = checked_tensor("transpose", operand);
+  if (x.shape().rank() < 2) throw x.tape().error("transpose", "needs two axes or more: " + x.shape().str());
+  return swap_axes(x, -2, -1);
 }
 
-Tensor permute(Tensor x, std::initializer_list<int> axes) {
+Tensor permute(Operand x, std::initializer_list<int> axes) {
   return permute(x, std::span<const int>(axes.begin(), axes.size()));
 }
 
-Tensor permute(Tensor x, std::span<const int> axes) {
+Tensor permute(Operand operand, std::span<const int> axes) {
+  const Tensor x = checked_tensor("permute", operand);
   Permute op{.rank = x.shape().rank()};
   std::array<bool, max_rank> seen{};
   bool fits = static_cast<int>(axes.size()) == x.shape().rank();
@@ -69,11 +88,23 @@ Tensor permute(Tensor x, std::span<const int> axes) {
   return record(op, {x});
 }
 
-Tensor slice(Tensor x, int axis, Index start, Index length) {
+Tensor swap_axes(Operand operand, Axis a, Axis b) {
+  const Tensor x = checked_tensor("swap_axes", operand);
+  const int i = checked_axis("swap_axes", x, a), j = checked_axis("swap_axes", x, b);
+  if (i == j) return x;
+  std::array<int, max_rank> axes{};
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[static_cast<std::size_t>(i)], axes[static_cast<std::size_t>(j)]);
+  return permute(x, std::span<const int>(axes).first(static_cast<std::size_t>(x.shape().rank())));
+}
+
+Tensor slice(Operand operand, Axis axis, Index start, Index length) {
+  const Tensor x = checked_tensor("slice", operand);
   return record(Slice{checked_axis("slice", x, axis), start, length}, {x});
 }
 
-Tensor select(Tensor x, int axis, Index i) {
+Tensor select(Operand operand, Axis axis, Index i) {
+  const Tensor x = checked_tensor("select", operand);
   const int a = checked_axis("select", x, axis);
   const Shape shape = x.shape();
   const Index at = i < 0 ? i + shape[a] : i;
@@ -82,7 +113,8 @@ Tensor select(Tensor x, int axis, Index i) {
   return reshape(slice(x, a, at, 1), shape.without(a));
 }
 
-void detail::split_into(std::span<Tensor> pieces, const Tensor& x, int axis) {
+void detail::split_into(std::span<Tensor> pieces, const Operand& operand, int axis) {
+  const Tensor x = checked_tensor("split", operand);
   const int a = checked_axis("split", x, axis);
   const Index length = x.shape()[a], count = static_cast<Index>(pieces.size());
   if (count == 0 || length % count != 0)
@@ -91,17 +123,21 @@ void detail::split_into(std::span<Tensor> pieces, const Tensor& x, int axis) {
     pieces[static_cast<std::size_t>(i)] = record(Slice{a, i * (length / count), length / count}, {x});
 }
 
-std::vector<Tensor> split(Tensor x, Index pieces, int axis) {
-  if (pieces < 1) throw x.tape().error("split", fmt::format("into {} pieces", pieces));
+std::vector<Tensor> split(Operand x, Index pieces, Axis axis) {
+  constexpr Index most = 1 << 24;  // before there is room for them
+  if (pieces < 1 || pieces > most)
+    throw checked_tensor("split", x).tape().error("split", fmt::format("into {} pieces", pieces));
   std::vector<Tensor> out(static_cast<std::size_t>(pieces));
   detail::split_into(out, x, axis);
   return out;
 }
 
-std::vector<Tensor> split(Tensor x, std::span<const Index> lengths, int axis) {
+std::vector<Tensor> split(Operand operand, std::span<const Index> lengths, Axis axis) {
+  const Tensor x = checked_tensor("split", operand);
   const int a = checked_axis("split", x, axis);
-  if (std::accumulate(lengths.begin(), lengths.end(), Index{0}) != x.shape()[a] ||
-      std::any_of(lengths.begin(), lengths.end(), [](Index n) { return n < 0; }))
+  Index left = x.shape()[a];  // not their sum, which could overflow
+  for (const Index n : lengths) left = n < 0 || n > left || left < 0 ? -1 : left - n;
+  if (left != 0)
     throw x.tape().error("split", fmt::format("pieces of {} do not add up to axis {} of {}", fmt::join(lengths, ", "),
                                               a, x.shape().str()));
   std::vector<Tensor> out;
@@ -113,43 +149,30 @@ std::vector<Tensor> split(Tensor x, std::span<const Index> lengths, int axis) {
   return out;
 }
 
-std::vector<Tensor> split(Tensor x, std::initializer_list<Index> lengths, int axis) {
+std::vector<Tensor> split(Operand x, std::initializer_list<Index> lengths, Axis axis) {
   return split(x, std::span<const Index>(lengths.begin(), lengths.size()), axis);
 }
 
-Tensor concat(std::span<const Tensor> x, int axis) {
+Tensor concat(std::span<const Tensor> x, Axis axis) {
   const std::vector<Operand> all = operands(x);
   return concat_operands(all, x.empty() ? nullptr : &x[0], axis);
 }
 
-Tensor concat(std::initializer_list<Operand> x, int axis) {
+Tensor concat(std::initializer_list<Operand> x, Axis axis) {
   const auto tensor = std::find_if(x.begin(), x.end(), [](const Operand& o) { return o.tensor() != nullptr; });
   return concat_operands({x.begin(), x.size()}, tensor == x.end() ? nullptr : tensor->tensor(), axis);
 }
 
-Tensor stack(std::initializer_list<Tensor> x, int axis) {
-  return stack(std::span<const Tensor>(x.begin(), x.size()), axis);
+Tensor stack(std::initializer_list<Operand> x, Axis axis) {
+  return stack_operands(std::span<const Operand>(x.begin(), x.size()), axis);
 }
-
-Tensor stack(std::span<const Tensor> x, int axis) {
-  if (x.empty()) throw Error("[stack] needs at least one tensor");
-  const Shape shape = x[0].shape();
-  const int a = axis < 0 ? axis + shape.rank() + 1 : axis;
-  if (a < 0 || a > shape.rank())
-    throw x[0].tape().error("stack", fmt::format("no place {} for a new axis of {}", axis, shape.str()));
-  for (const Tensor& t : x)
-    if (t.shape() != shape)
-      throw t.tape().error("stack", fmt::format("shapes differ: {} and {}", shape.str(), t.shape().str()));
-  for (const Tensor& t : x)
-    if (t.shape() != shape)
-      throw t.tape().error("stack", fmt::format("shapes differ: {} and {}", shape.str(), t.shape().str()));
-  std::vector<Operand> layers;
-  for (const Tensor& t : x) layers.emplace_back(reshape(t, shape.inserted(a, 1)));
-  return record(Concat{a}, std::span<const Operand>(layers));
-}
+Tensor stack(std::span<const Tensor> x, Axis axis) { return stack_operands(operands(x), axis); }
 
 Tensor broadcast_to(Operand x, const Shape& shape) { return record(BroadcastTo{shape}, {x}); }
 
-Tensor flip(Tensor x, int axis) { return record(Flip{checked_axis("flip", x, axis)}, {x}); }
+Tensor flip(Operand operand, Axis axis) {
+  const Tensor x = checked_tensor("flip", operand);
+  return record(Flip{checked_axis("flip", x, axis)}, {x});
+}
 
 }  // namespace rw

@@ -27,6 +27,25 @@ rewind_must_not_compile(copied_module tests/must_not_compile/copied_module.cpp "
 rewind_must_not_compile(op_with_a_wrong_rule tests/must_not_compile/op_with_a_wrong_rule.cpp "vjp must be")
 rewind_must_not_compile(checkpoints_of_both_directions tests/must_not_compile/checkpoints_of_both_directions.cpp
                         "both ends of the sequence")
+rewind_must_not_compile(largest_or_larger tests/must_not_compile/largest_or_larger.cpp "maximum")
+rewind_must_not_compile(half_an_axis tests/must_not_compile/half_an_axis.cpp "whole number")
+rewind_must_not_compile(softmax_of_half_an_axis tests/must_not_compile/softmax_of_half_an_axis.cpp "whole number")
+rewind_must_not_compile(step_without_const tests/must_not_compile/step_without_const.cpp
+                        "step is const: write State step.Tensor x, State s. const" ONE_LINE)
+rewind_must_not_compile(state_with_a_number tests/must_not_compile/state_with_a_number.cpp
+                        "State holds Tensors.*keep a number as a member of the cell" ONE_LINE)
+rewind_must_not_compile(cell_without_zero_state tests/must_not_compile/cell_without_zero_state.cpp
+                        "write, public, State zero_state.Tape& tape, Index batch. const" ONE_LINE)
+rewind_must_not_compile(step_of_a_tensor tests/must_not_compile/step_of_a_tensor.cpp
+                        "step makes a State of the input and the State before" ONE_LINE)
+rewind_must_not_compile(state_without_h tests/must_not_compile/state_without_h.cpp
+                        "write Tensor output.const State& s. const" ONE_LINE)
+rewind_must_not_compile(project_without_const tests/must_not_compile/project_without_const.cpp
+                        "project and step_projected are const: write Tensor project.Tensor x. const" ONE_LINE)
+rewind_must_not_compile(stack_of_no_modules tests/must_not_compile/stack_of_no_modules.cpp
+                        "write class MyCell : public Module" ONE_LINE)
+rewind_must_not_compile(cell_without_empty_state tests/must_not_compile/cell_without_empty_state.cpp
+                        "needs a member .State empty_state")
 rewind_must_not_compile(op_with_a_text tests/must_not_compile/op_with_a_text.cpp "trivially copyable")
 
 include(tests/pages/blocks.cmake)

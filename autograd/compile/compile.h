@@ -18,6 +18,7 @@ namespace detail {
 /// The plans of one compiled function, without the types of its arguments.
 class CompiledCore {
  public:
+  /// The function, run or traced on a tape.
   using Trace = std::function<void(Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results)>;
 
   explicit CompiledCore(const CompileOptions& options);
@@ -39,7 +40,15 @@ class CompiledCore {
   void compile(const Trace& trace);
   /// Runs the plan; the results are on `results()`, numbered by its nodes, until the next replay.
   void replay();
+  /// Whether the next replay is to be one that compares the plan with `function` on a tape.
+  bool must_check() const;
+  void replay_checked(const Trace& function);
   Tape& results();
+  /// For an eager call with the last arguments: a cleared tape of its seed and step, two in turn, so that what a call
+  /// gave can be an argument of the next; and those arguments on it.
+  Tape& eager_tape(std::vector<Tensor>& inputs);
+  /// The call went well: the next one is another step.
+  void count_step();
   /// The number of the plan now in use: counts up with every compilation, never used twice.
   std::uint64_t current() const;
   bool holds(std::uint64_t plan) const;
@@ -48,6 +57,7 @@ class CompiledCore {
   void set_seed(std::uint64_t seed);
   /// See Tape::set_step.
   void set_step(std::uint64_t step);
+  std::uint64_t next_step() const;
   std::size_t plans() const;
   std::size_t memory() const;
   Tape graph() const;
@@ -68,6 +78,13 @@ class CompiledCore {
 /// Tensors of any tape, Arrays or views, and aggregates (a cell's State), ranges, pairs and tuples of them. The first
 /// call with new shapes, element types or numbers traces again; the 16 plans used last are kept.
 ///
+/// The function runs twice for new shapes: once traced, and, for a program that is new, at its first call, once on a
+/// tape beside its plan, which must give the same (see CompileOptions::check). So it should compute, and do nothing
+/// else: what it counts or prints happens at these runs and at no other call. What it reads besides its arguments
+/// (train() and eval(), frozen and tied parameters, parameters' values) is compared at every call, and traced again
+/// when it changed; arrays that it holds become constants, which `explain` lists; what it would change but gradients is
+/// refused.
+///
 /// The results are handles to values that the compiled object owns: valid until its next call, then stale. They may be
 /// arguments of that next call. Gradients of parameters are added to Parameter::grad. Movable; one thread at a time.
 template <class F, class... Examples>
@@ -79,11 +96,18 @@ class Compiled {
   Compiled(F f, const CompileOptions& options) : f_(std::move(f)), core_(options) {}
 
   /// Replays; traces and compiles before that when no plan fits. Throws Error, and leaves everything as it was, when
-  /// the function throws or looks at a value while it is traced.
+  /// the function throws or looks at a value while it is traced, when a check finds the plan wrong, and for a parameter
+  /// whose gradient was replaced by one of another shape.
   template <class... Args>
   Result operator()(const Args&... args) {
+    if (core_.options().eager) return run(args...);
     prepare(args...);
-    core_.replay();
+    if (core_.must_check()) [[unlikely]]
+      core_.replay_checked([&](Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results) {
+        collect(call(tape, inputs, args...), results);
+      });
+    else
+      core_.replay();
     if constexpr (!std::is_void_v<Result>) {
       Result out = stored();
       NodeId next = 0;
@@ -101,41 +125,34 @@ class Compiled {
   /// Traces and compiles for these arguments, if need be, without running anything.
   template <class... Args>
   void prepare(const Args&... args) {
-    static_assert(sizeof...(Args) == sizeof...(Examples),
-                  "a compiled function takes as many arguments as its examples");
-    core_.begin();
-    [[maybe_unused]] const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
-    [[maybe_unused]] const auto number = [&](const auto& x) { core_.number(x); };
-    (detail::visit(args, leaf, number), ...);
+    if (core_.options().eager) return;
+    read(args...);
     if (core_.known()) return;
     std::optional<Stored> result;
     core_.compile([&](Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results) {
-      std::size_t next = 0;
-      [[maybe_unused]] const auto placeholder = [&](ConstView) { return inputs[next++]; };
-      // In order: arguments are numbered as they were visited.
-      std::tuple<detail::Traced<Args>...> traced{detail::traced(args, placeholder)...};
-      const auto call = [&](auto&... x) -> decltype(auto) { return f_(tape, x...); };
-      if constexpr (std::is_void_v<Result>) {
-        std::apply(call, traced);
-        result.emplace();
-      } else {
-        result.emplace(std::apply(call, traced));
-        detail::visit(
-            *result,
-            [&](auto& leaf) {
-              if constexpr (std::is_same_v<std::remove_reference_t<decltype(leaf)>, Tensor>) results.push_back(leaf);
-            },
-            [](const auto&) {});
-      }
+      result.emplace(call(tape, inputs, args...));
+      collect(*result, results);
     });
     std::erase_if(results_, [&](const Entry& e) { return !core_.holds(e.plan); });
     results_.push_back({core_.current(), std::move(*result)});
   }
 
-  /// Seed and step of keyed randomness, as Tape::set_seed and Tape::set_step.
+  /// The function itself on a tape, with the arguments' numbers as constants; the Tensors of its result, in order.
+  template <class... Args>
+  std::vector<Tensor> record(Tape& tape, const Args&... args) {
+    std::vector<Tensor> inputs, results;
+    [[maybe_unused]] const auto leaf = [&](const auto& x) { inputs.push_back(tape.constant(detail::view_of(x))); };
+    (detail::visit(args, leaf, [](const auto&) {}), ...);
+    collect(call(tape, inputs, args...), results);
+    return results;
+  }
+
+  /// Seed of keyed randomness, as Tape::set_seed.
   void set_seed(std::uint64_t seed) { core_.set_seed(seed); }
-  /// See Tape::set_step.
+  /// The step that the next call is. Every call is a step of its own, from 0 on, and draws its own numbers.
   void set_step(std::uint64_t step) { core_.set_step(step); }
+  /// The same, to be saved by who will go on from here.
+  std::uint64_t next_step() const { return core_.next_step(); }
 
   /// Number of plans kept, and the bytes of memory that they hold.
   std::size_t plans() const { return core_.plans(); }
@@ -147,11 +164,13 @@ class Compiled {
   Tape graph() const { return core_.graph(); }
   /// Number of kernels that a replay runs.
   std::size_t kernels() const { return core_.kernels(); }
-  /// What was fused and batched, and what was not and why, as text; with several threads, which stretches run side by
-  /// side in lanes, and the estimated times of that and of sharing each kernel among the threads.
+  /// As text: whether the plan was checked; what it depends on besides its arguments; what was fused and batched, and
+  /// what was not and why; with several threads, which stretches run side by side in lanes, and the estimated times of
+  /// that and of sharing each kernel among the threads.
   std::string explain() const { return core_.explain(); }
   /// A table by kernel over some replays with the arguments of the last call, which must still be valid: time, share,
-  /// FLOP/s, bytes, and the scope. Gradients are added as in a call.
+  /// how often, FLOP/s, bytes, and the scope. Steps run one after the other and are timed one by one; the times are
+  /// then scaled to those of replays that nobody interrupts. Gradients are left alone.
   std::string profile(int replays = 10) { return core_.profile(replays); }
 
  private:
@@ -161,6 +180,43 @@ class Compiled {
     std::uint64_t plan;
     Stored result;  // of the trace: what is no Tensor is kept
   };
+  template <class... Args>
+  void read(const Args&... args) {
+    static_assert(sizeof...(Args) == sizeof...(Examples),
+                  "a compiled function takes as many arguments as its examples");
+    core_.begin();
+    [[maybe_unused]] const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
+    [[maybe_unused]] const auto number = [&](const auto& x) { core_.number(x); };
+    (detail::visit(args, leaf, number), ...);
+  }
+  // An eager call.
+  template <class... Args>
+  Result run(const Args&... args) {
+    read(args...);
+    std::vector<Tensor> inputs;
+    Tape& tape = core_.eager_tape(inputs);
+    [[maybe_unused]] Stored result = call(tape, inputs, args...);
+    core_.count_step();
+    if constexpr (!std::is_void_v<Result>) return result;
+  }
+  // The function on a tape, with `inputs` in the places of the arguments' tensors and arrays.
+  template <class... Args>
+  Stored call(Tape& tape, std::span<const Tensor> inputs, const Args&... args) {
+    std::size_t next = 0;
+    [[maybe_unused]] const auto placeholder = [&](ConstView) { return inputs[next++]; };
+    // In order: arguments are numbered as they were visited.
+    std::tuple<detail::Traced<Args>...> traced{detail::traced(args, placeholder)...};
+    const auto on_tape = [&](auto&... x) -> decltype(auto) { return f_(tape, x...); };
+    if constexpr (std::is_void_v<Result>) {
+      std::apply(on_tape, traced);
+      return {};
+    } else {
+      return std::apply(on_tape, traced);
+    }
+  }
+  static void collect([[maybe_unused]] const Stored& result, [[maybe_unused]] std::vector<Tensor>& results) {
+    if constexpr (!std::is_void_v<Result>) detail::collect_tensors(result, results);
+  }
   const Stored& stored() const {
     for (const Entry& e : results_)
       if (e.plan == core_.current()) return e.result;

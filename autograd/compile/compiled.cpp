@@ -1,13 +1,19 @@
 #include <algorithm>
 #include <cstdio>
+#include <unordered_set>
 
+#include <fmt/format.h>
+
+#include <rewind/autograd/compile/check/check.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/compile/passes/passes.h>
 #include <rewind/autograd/compile/plan/plan.h>
 #include <rewind/autograd/compile/plan/report.h>
 #include <rewind/autograd/detail/tape_data.h>
+#include <rewind/autograd/detail/trace_reads.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/bf16.h>
+#include <rewind/core/memory.h>
 
 namespace rw {
 namespace detail {
@@ -23,18 +29,34 @@ struct Leaf {
 struct Entry {
   std::vector<Leaf> leaves;
   std::vector<std::uint64_t> numbers;
+  TraceReads reads;
   std::unique_ptr<ir::Plan> plan;
   ir::Notes notes;
+  std::shared_ptr<const ir::Graph> traced;  // as it was recorded, while checks may need it
+  std::string checked = "not checked yet: the first call is";
+  std::vector<std::string> held;  // see ir::held_arrays
+  std::uint64_t kind = 0;         // see ir::kind_of
+  bool settled = false;           // no further check is due
   std::uint64_t id = 0, used = 0;
 
   bool fits(const std::vector<ConstView>& views, const std::vector<std::uint64_t>& given) const {
     if (views.size() != leaves.size() || given != numbers) return false;
     for (std::size_t i = 0; i < views.size(); ++i)
       if (!(views[i].shape == leaves[i].shape) || views[i].dtype != leaves[i].dtype) return false;
-    for (const ir::ParameterUse& p : plan->graph().store->parameters)
-      if (p.data->frozen != p.frozen || p.data->value.dtype() != p.dtype) return false;
     return true;
   }
+};
+
+/// True for the lifetime of this.
+class Flag {
+ public:
+  explicit Flag(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Flag() { flag_ = false; }
+  Flag(const Flag&) = delete;
+  Flag& operator=(const Flag&) = delete;
+
+ private:
+  bool& flag_;
 };
 
 }  // namespace
@@ -45,18 +67,36 @@ struct CompiledCore::State {
   Entry* current = nullptr;
   const Entry* shown = nullptr;  // whose results may be looked at
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0;
-  bool warned = false;
-  std::unique_ptr<Tape> results;
+  std::unordered_set<std::uint64_t> believed;  // kinds of programs that were checked
+  bool warned = false, tracing = false;
+  std::unique_ptr<Tape> results, eager[2];  // eager: in turn, the first is the next
 
   const ir::Plan& plan() const {
     if (current == nullptr) throw Error("compile: nothing is compiled yet");
     return *current->plan;
+  }
+  bool fits(const Entry& entry, const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) const {
+    return entry.fits(views, numbers) && entry.reads.hold(seed, step);
   }
   DType real_of(const std::vector<ConstView>& views) const {
     if (options.dtype.has_value()) return *options.dtype;
     for (const ConstView& v : views)
       if (is_real(v.dtype)) return v.dtype;
     return DType::f32;
+  }
+  ir::Graph trace(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads);
+  void await_check(Entry& entry, const ir::Graph& traced) const;
+  std::string check(Entry& entry, const Trace& function, const std::vector<ConstView>& views);
+  void settle(Entry& entry, std::string verdict);
+  // Where it throws, the memory of earlier results may have been written over.
+  template <class F>
+  auto run(F&& replay) {
+    try {
+      return replay();
+    } catch (...) {
+      if (results != nullptr) results->clear();
+      throw;
+    }
   }
   void make_room();
   void show_results();
@@ -71,15 +111,17 @@ CompiledCore::CompiledCore(CompiledCore&&) noexcept = default;
 CompiledCore& CompiledCore::operator=(CompiledCore&&) noexcept = default;
 
 void CompiledCore::begin() {
+  if (state_->tracing) throw Error("compile: the function calls itself while it is traced");
+  refuse_in_trace("another compiled function is called");
   views_.clear();
   numbers_.clear();
 }
 
 bool CompiledCore::known() {
   State& s = *state_;
-  if (s.current == nullptr || !s.current->fits(views_, numbers_)) {
-    const auto found =
-        std::find_if(s.plans.begin(), s.plans.end(), [&](const auto& entry) { return entry->fits(views_, numbers_); });
+  if (s.current == nullptr || !s.fits(*s.current, views_, numbers_)) {
+    const auto found = std::find_if(s.plans.begin(), s.plans.end(),
+                                    [&](const auto& entry) { return s.fits(*entry, views_, numbers_); });
     if (found == s.plans.end()) return false;
     s.current = found->get();
   }
@@ -91,8 +133,8 @@ void CompiledCore::State::make_room() {
   if (plans.size() < most_plans) return;
   if (!warned)
     std::fputs(
-        "rewind: compile: more than 16 different shapes were used, so plans are made again and again: pad to "
-        "rw::bucket lengths with rw::padded\n",
+        "rewind: compile: more than 16 plans were made, so they are made again and again: pad shapes to rw::bucket "
+        "lengths with rw::padded; and explain() says what else a plan depends on\n",
         stderr);
   warned = true;
   const auto age = [&](const std::unique_ptr<Entry>& e) { return std::pair(e.get() == shown, e->used); };
@@ -102,6 +144,23 @@ void CompiledCore::State::make_room() {
   plans.erase(oldest);
 }
 
+ir::Graph CompiledCore::State::trace(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads) {
+  const DType real = real_of(views);
+  Tape tape(TapeOptions{.dtype = real, .seed = seed, .trace = true});
+  tape.set_step(step);
+  std::vector<Tensor> inputs, results;
+  for (const ConstView& v : views) inputs.push_back(tape.input(v.shape, is_real(v.dtype) ? real : v.dtype));
+  reads = TraceReads(seed, step);
+  {
+    const ActiveTrace active(reads);
+    const Flag now(tracing);
+    trace(tape, inputs, results);
+  }
+  ir::Graph graph = ir::from_tape(tape, results, inputs);
+  for (const auto& parameter : graph.store->parameters) reads.parameter(parameter);
+  return graph;
+}
+
 void CompiledCore::compile(const Trace& trace) {
   State& s = *state_;
   const DType real = s.real_of(views_);
@@ -109,14 +168,9 @@ void CompiledCore::compile(const Trace& trace) {
   auto entry = std::make_unique<Entry>();
   for (const ConstView& v : views_) entry->leaves.push_back({v.shape, v.dtype});
   entry->numbers = numbers_;
-  ir::Graph graph;
-  {
-    Tape tape(TapeOptions{.dtype = real, .seed = s.seed, .trace = true});
-    std::vector<Tensor> inputs, results;
-    for (const ConstView& v : views_) inputs.push_back(tape.input(v.shape, is_real(v.dtype) ? real : v.dtype));
-    trace(tape, inputs, results);
-    graph = ir::from_tape(tape, results, inputs);
-  }
+  ir::Graph graph = s.trace(trace, views_, entry->reads);
+  s.await_check(*entry, graph);
+  entry->held = ir::held_arrays(graph);
   entry->plan = std::make_unique<ir::Plan>(ir::optimise(std::move(graph), s.options, entry->notes), s.options);
   entry->id = ++s.made;
   entry->used = ++s.clock;
@@ -125,9 +179,93 @@ void CompiledCore::compile(const Trace& trace) {
   s.current = s.plans.back().get();
 }
 
+// Keeps what a check will need, unless none is due.
+void CompiledCore::State::await_check(Entry& entry, const ir::Graph& traced) const {
+  entry.settled = options.check == SelfCheck::off;
+  if (entry.settled) entry.checked = "not checked: CompileOptions::check is off";
+  if (options.check != SelfCheck::first) {
+    if (!entry.settled) entry.traced = std::make_shared<ir::Graph>(traced);
+    return;
+  }
+  entry.kind = ir::kind_of(traced);
+  entry.settled = believed.contains(entry.kind);
+  if (entry.settled)
+    entry.checked = "not checked itself: the same program was, at other lengths";
+  else
+    entry.traced = std::make_shared<ir::Graph>(traced);
+}
+
+void CompiledCore::State::settle(Entry& entry, std::string verdict) {
+  entry.checked = std::move(verdict);
+  if (options.check == SelfCheck::always) return;
+  believed.insert(entry.kind);
+  entry.settled = true;
+  entry.traced = nullptr;
+}
+
+bool CompiledCore::must_check() const { return !state_->current->settled; }
+
+void CompiledCore::replay_checked(const Trace& function) {
+  State& s = *state_;
+  Entry& entry = *s.current;
+  const double needed = ir::tape_bytes(*entry.traced);
+  const std::size_t room = s.options.check_bytes.value_or(free_memory() / 2);
+  if (needed > static_cast<double>(room)) {
+    entry.settled = s.options.check == SelfCheck::first;
+    entry.checked = fmt::format("not checked: its tape would take {:.0f} MB, and there is room for {:.0f} MB",
+                                needed / 1e6, static_cast<double>(room) / 1e6);
+    return replay();
+  }
+  entry.plan->check_gradients();
+  s.settle(entry, s.run([&] { return s.check(entry, function, views_); }));
+  ++s.step;
+  s.show_results();
+}
+
+// Runs the function on a tape and the plan, and adds the plan's gradients; throws before that when they differ.
+std::string CompiledCore::State::check(Entry& entry, const Trace& function, const std::vector<ConstView>& views) {
+  const DType real = real_of(views);
+  Tape tape(TapeOptions{.dtype = real, .seed = seed});
+  tape.set_step(step);
+  std::vector<Tensor> inputs, results;
+  std::vector<ConstView> copies;
+  for (const ConstView& v : views) {
+    inputs.push_back(is_real(v.dtype) ? tape.variable(v) : tape.constant(v));
+    copies.push_back(inputs.back().value());
+  }
+  const bool rounded = options.matmul == Precision::bf16;
+  const ir::Graph of_rounded = rounded ? ir::round_products(ir::sorted(*entry.traced)) : ir::Graph();
+  const ir::Graph& graph = rounded ? of_rounded : *entry.traced;
+  const ir::Check check{
+      .traced = graph, .plan = *entry.plan, .options = options, .call = {copies, seed, step}, .trace_again = [&] {
+        TraceReads unused;
+        ir::Graph again = trace(function, views, unused);
+        return rounded ? ir::round_products(ir::sorted(again)) : again;
+      }};
+  ir::Outcome expected;
+  if (rounded) {
+    expected = ir::Reference(graph, real, check.call).outcome();
+  } else {
+    Gradients gradients;
+    tape.data().gradients_to = &gradients;
+    function(tape, inputs, results);
+    for (const Tensor& t : results) expected.results.push_back(t.array());
+    expected.gradients.assign(graph.store->parameters.size(), Array(Shape{0}));
+    for (const ir::Effect& e : graph.effects)
+      expected.gradients[e.parameter] = gradients.sum(graph.store->parameters[e.parameter]);
+  }
+  ir::Outcome found = ir::replay_apart(*entry.plan, check.call);
+  std::string verdict = check.judge(expected, found);
+  entry.plan->add_gradients(found.gradients);
+  return verdict;
+}
+
 void CompiledCore::replay() {
-  state_->current->plan->replay(views_, state_->seed, state_->step);
-  state_->show_results();
+  State& s = *state_;
+  s.current->plan->check_gradients();
+  s.run([&] { s.current->plan->replay(views_, s.seed, s.step); });
+  ++s.step;
+  s.show_results();
 }
 
 // Handles to the results: constants of a tape that look at the plan's memory.
@@ -146,12 +284,27 @@ void CompiledCore::State::show_results() {
 }
 
 Tape& CompiledCore::results() { return *state_->results; }
+
+Tape& CompiledCore::eager_tape(std::vector<Tensor>& inputs) {
+  State& s = *state_;
+  std::swap(s.eager[0], s.eager[1]);
+  std::unique_ptr<Tape>& tape = s.eager[0];
+  const DType real = s.real_of(views_);
+  if (tape == nullptr || tape->dtype() != real) tape = std::make_unique<Tape>(real);
+  tape->clear();
+  tape->set_seed(s.seed);
+  tape->set_step(s.step);
+  for (const ConstView& v : views_) inputs.push_back(tape->constant(v));
+  return *tape;
+}
+void CompiledCore::count_step() { ++state_->step; }
 std::uint64_t CompiledCore::current() const { return state_->current == nullptr ? 0 : state_->current->id; }
 bool CompiledCore::holds(std::uint64_t plan) const {
   return std::any_of(state_->plans.begin(), state_->plans.end(), [&](const auto& e) { return e->id == plan; });
 }
 const CompileOptions& CompiledCore::options() const { return state_->options; }
 void CompiledCore::set_seed(std::uint64_t seed) { state_->seed = seed; }
+std::uint64_t CompiledCore::next_step() const { return state_->step; }
 void CompiledCore::set_step(std::uint64_t step) { state_->step = step; }
 std::size_t CompiledCore::plans() const { return state_->plans.size(); }
 std::size_t CompiledCore::memory() const {
@@ -167,21 +320,23 @@ std::size_t CompiledCore::kernels() const {
 }
 std::string CompiledCore::explain() const {
   const ir::Plan& plan = state_->plan();
-  return ir::explain(plan, state_->current->notes);
+  const Entry& entry = *state_->current;
+  return ir::explain(plan, entry.notes, {entry.checked, entry.reads.lines(), entry.held});
 }
 std::string CompiledCore::profile(int replays) {
-  if (!known()) throw Error("compile: profile: a parameter has changed its type, or was frozen, since the last call");
-  const ir::Plan& plan = state_->plan();
-  std::vector<double> times(plan.steps().size());
-  state_->current->plan->measure(&times);
-  for (int i = 0; i < replays; ++i) state_->current->plan->replay(views_, state_->seed, state_->step);
-  state_->current->plan->measure(nullptr);
-  return ir::profile(plan, times, replays);
+  if (!known())
+    throw Error(
+        "compile: profile: what the plan depends on has changed since the last call: a parameter's type, a mode, ...: "
+        "call the function again first");
+  ir::Plan& plan = *state_->current->plan;
+  return ir::profile(plan, plan.measure(views_, state_->seed, state_->step, std::max(replays, 1)));
 }
 
 }  // namespace detail
 
 Index bucket(Index length) {
+  constexpr Index longest = 2147483647;  // as of any axis
+  if (length > longest) throw Error("bucket: a length is at most 2147483647, not " + std::to_string(length));
   if (length <= 8) return std::max<Index>(length, 0);
   Index step = 2;
   while (step * 8 < length) step *= 2;

@@ -76,11 +76,21 @@ enum class Precision : std::uint8_t {
   bf16   // numbers rounded to bf16 (8 bits of 24); sums, and all that is no product, in f32
 };
 
+/// When a plan is compared with a run of the function on a tape.
+enum class SelfCheck : std::uint8_t {
+  off,
+  first,  // at the first call of each program: again for other ops, and not for another length or batch
+  always  // at every call: to look for a fault
+};
+
 struct CompileOptions {
   /// Real type of the traced tape. Without it: that of the first example that is a Tensor or a real array.
   std::optional<DType> dtype = std::nullopt;
   /// Seed of keyed randomness (dropout).
   std::uint64_t seed = 0;
+  /// Trace and compile nothing: every call runs the function on a tape, op by op. For looking at values on the way, and
+  /// for comparing.
+  bool eager = false;
   Passes passes = Passes::all();
   /// Check the graph after each pass; always on in debug builds.
   bool verify = false;
@@ -91,6 +101,15 @@ struct CompileOptions {
   /// With Pass::branch: kernels run side by side in stretches that take at least so long, estimated in microseconds;
   /// and with Pass::chunk: a product is cut where that lets others begin so much earlier. 0: wherever it can be done.
   double branch_from = 60;
+  /// A call that is checked runs the function on a tape, and then the plan, both apart from the parameters' gradients,
+  /// to which the plan's are added. Where they differ by more than rounding explains, a tape of f64 decides; a wrong
+  /// plan is an Error that says which pass and which kernel, and nothing is changed. With `matmul` in bf16 the tape
+  /// runs what was traced, with rounded operands. `explain()` says what came of it. The function runs once more for it,
+  /// so it should do nothing but compute.
+  SelfCheck check = SelfCheck::first;
+  /// The most memory that the tape of a check may take, in bytes: else the check is left out, and `explain()` says so.
+  /// Without it: half of what the system has free.
+  std::optional<std::size_t> check_bytes = std::nullopt;
 };
 
 }  // namespace rw

@@ -50,6 +50,24 @@ void visit(T& x, Leaf&& leaf, Number&& number) {
   }
 }
 
+/// The Tensors of a result, in order.
+template <class T>
+void collect_tensors(T& result, std::vector<Tensor>& into) {
+  visit(
+      result,
+      [&](auto& leaf) {
+        if constexpr (std::is_same_v<std::remove_const_t<std::remove_reference_t<decltype(leaf)>>, Tensor>)
+          into.push_back(leaf);
+      },
+      [](const auto&) {});
+}
+template <class T>
+std::vector<Tensor> tensors_in(const T& result) {
+  std::vector<Tensor> out;
+  collect_tensors(result, out);
+  return out;
+}
+
 template <class T>
 struct TracedType {
   using type = T;

@@ -28,7 +28,7 @@ bool PlainSweep::plain_elementwise_rule(NodeId id) {
   for (std::size_t i = 0; i < arity; ++i) {
     const NodeId to = n.input[i];
     if (i == heir || !tape_.nodes[to].needs_grad || fact.gradient[i].f32 == nullptr) continue;
-    const bool first = fresh(to);
+    const bool first = begins(to);
     x[arity + 2] = tape_.gradients[to];
     contiguous_loop(first ? fact.gradient[i] : fact.accumulate[i], n.op, n.dtype, size, x,
                     static_cast<int>(arity + (first ? 2 : 3)), tape_.gradients[to]);
@@ -53,6 +53,7 @@ std::size_t PlainSweep::heir_of(NodeId id) const {
 
 void PlainSweep::bequeath(NodeId from, NodeId to) {
   tape_.gradients[to] = tape_.gradients[from];
+  tape_.gradient_terms[to] = 1;
   tape_.gradients[from] = nullptr;
 }
 
@@ -85,7 +86,7 @@ void PlainSweep::stretched_input(NodeId id, std::size_t input, std::span<const C
 void PlainSweep::add_summed(NodeId to, ConstView g) {
   const Node& target = tape_.nodes[to];
   if (g.size() == target.shape.size()) return add_to(to, contiguous_view(g.data, target.shape, g.dtype));
-  if (fresh(to)) return sum_to(g, gradient(to));
+  if (begins(to)) return sum_to(g, gradient(to));
   void* part = tape_.blocks.take(bytes_of(target));
   const View sum = contiguous_view(part, target.shape, target.dtype);
   sum_to(g, sum);
@@ -94,7 +95,7 @@ void PlainSweep::add_summed(NodeId to, ConstView g) {
 }
 
 void PlainSweep::add_to(NodeId to, ConstView g) {
-  if (fresh(to))
+  if (begins(to))
     copy(g, gradient(to));
   else
     add_into(g, gradient(to));
@@ -106,7 +107,7 @@ void PlainSweep::elementwise_input(NodeId id, std::size_t input, std::span<const
   const ElementwiseFact& fact = *n.info->elementwise;
   const Node& target = tape_.nodes[to];
   if (!(target.shape == n.shape)) return stretched_input(id, input, x);
-  const bool first = fresh(to);
+  const bool first = begins(to);
   const View dx = gradient(to);
   Scratch<ConstView, max_loop_inputs> all;
   std::size_t inputs = x.size();

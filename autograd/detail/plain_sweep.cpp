@@ -17,18 +17,23 @@ void PlainSweep::seed(const Seed& seed) {
 void PlainSweep::lend_sums() {
   for (const TapeData::Leaf& leaf : tape_.leaves) {
     const auto known = sums_->find(leaf.parameter);
-    if (known != sums_->end() && tape_.nodes[leaf.node].needs_grad)
-      tape_.gradients[leaf.node] = known->second.view().data;
+    if (known == sums_->end() || !tape_.nodes[leaf.node].needs_grad) continue;
+    tape_.gradients[leaf.node] = known->second.block.view().data;
+    tape_.gradient_terms[leaf.node] = static_cast<std::uint8_t>(known->second.terms);
   }
 }
 
 void PlainSweep::take_sums_back() {
-  for (const TapeData::Leaf& leaf : tape_.leaves)
-    if (leaf.node < tape_.gradients.size()) tape_.gradients[leaf.node] = nullptr;
+  for (const TapeData::Leaf& leaf : tape_.leaves) {
+    if (leaf.node >= tape_.gradients.size() || tape_.gradients[leaf.node] == nullptr) continue;
+    tape_.gradients[leaf.node] = nullptr;
+    if (const auto known = sums_->find(leaf.parameter); known != sums_->end())
+      known->second.terms = tape_.gradient_terms[leaf.node];
+  }
 }
 
 void PlainSweep::seed(NodeId root) {
-  fresh(root);
+  begins(root);
   if (options_.cotangent.has_value()) {
     copy(options_.cotangent->value(), gradient(root));
   } else {
@@ -56,6 +61,7 @@ void PlainSweep::run(NodeId root) {
   for (NodeId i = root + 1; i-- > 0;) {
     fetch_ahead(i);
     const Node& n = tape_.nodes[i];
+    complete(i);
     if (tape_.gradients[i] != nullptr && n.role == Role::op) {
       if (n.info->elementwise != nullptr)
         elementwise_rule(i);
@@ -74,13 +80,13 @@ void PlainSweep::run(NodeId root) {
 void PlainSweep::generic_rule(NodeId id) {
   const TapeMark before = tape_.mark();
   tape_.rule_nodes = before.nodes;
-  tape_.lazy = true;
+  tape_.lazy = tape_.in_rule = true;
   tape_.scope = tape_.nodes[id].scope;  // for messages
   const NodeId dy =
       tape_.leaf(op_info<Constant>(), Role::constant, tape_.nodes[id].shape, tape_.nodes[id].dtype, false);
   tape_.nodes[dy].data = tape_.gradients[id];
   run_rule(id, tape_.tensor(dy));
-  tape_.lazy = false;
+  tape_.lazy = tape_.in_rule = false;
   tape_.scope = before.scope;
   tape_.forget_nodes(before);
 }
@@ -109,7 +115,7 @@ void PlainSweep::add(NodeId to, Tensor g) {
   if (!(g.shape() == tape_.nodes[to].shape)) g = record(SumTo{tape_.nodes[to].shape}, {g});
   const NodeId from = tape_.id(g);
   compute_below(from);
-  const bool first = fresh(to);
+  const bool first = begins(to);
   const View sum = gradient(to);
   Node& n = tape_.nodes[from];
   const bool pending = n.data == nullptr;
@@ -157,8 +163,14 @@ void PlainSweep::commit(Gradients* into) {
   const auto sum = [&](const TapeData::Leaf& leaf) {
     return (into != nullptr ? into->sum(leaf.parameter) : leaf.parameter->grad).view();
   };
-  for (const TapeData::Leaf& leaf : tape_.leaves)
-    if (reached(leaf)) check_gradient(*leaf.parameter, sum(leaf));
+  for (const TapeData::Leaf& leaf : tape_.leaves) {
+    if (!reached(leaf)) continue;
+    if (into == nullptr)
+      leaf.parameter->check_grad();
+    else if (!(into->sum(leaf.parameter).shape() == leaf.parameter->value.shape()))
+      throw Error("parameter '" + leaf.parameter->name + "': its sum in Gradients was replaced by one of shape " +
+                  into->sum(leaf.parameter).shape().str());
+  }
   for (const TapeData::Leaf& leaf : tape_.leaves)
     if (reached(leaf)) add_into(gradient(leaf.node), sum(leaf));
 }
@@ -177,7 +189,7 @@ void plain_backward(TapeData& tape, NodeId root, Gradients* into, const Backward
     sweep.commit(into);
     sweep.forget_leaves();
   } catch (...) {
-    tape.lazy = false;
+    tape.lazy = tape.in_rule = false;
     tape.scope = before.scope;
     tape.truncate(before);
     tape.forget_gradients(0);
@@ -201,7 +213,7 @@ void split_backward(TapeData& tape, std::span<const Seed> seeds, LeafSums& sums)
     sweep.forget_leaves();
   } catch (...) {
     sweep.take_sums_back();
-    tape.lazy = false;
+    tape.lazy = tape.in_rule = false;
     tape.scope = before.scope;
     tape.truncate(before);
     tape.forget_gradients(0);

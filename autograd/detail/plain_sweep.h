@@ -17,8 +17,9 @@ class PlainSweep final : public Sweep {
       : Sweep(tape), options_(options), sums_(sums) {
     tape_.forget_gradients(0);
     tape_.gradients.assign(tape_.nodes.size(), nullptr);
+    tape_.gradient_terms.assign(tape_.nodes.size(), 0);
   }
-  ~PlainSweep() override { tape_.lazy = false; }
+  ~PlainSweep() override { tape_.lazy = tape_.in_rule = false; }
 
   void run(NodeId root);
   void seed(NodeId root);
@@ -59,11 +60,35 @@ class PlainSweep final : public Sweep {
   bool fresh(NodeId id) {
     if (tape_.gradients[id] != nullptr) return false;
     const Node& n = tape_.nodes[id];
-    tape_.gradients[id] = sums_ != nullptr && n.role == Role::parameter ? new_sum(n) : tape_.blocks.take(bytes_of(n));
+    tape_.gradients[id] = lent(id) ? sum_of(id).block.view().data : tape_.blocks.take(bytes_of(n));
     return true;
   }
-  void* new_sum(const Node& leaf) {
-    return sums_->try_emplace(tape_.leaves[leaf.parameter].parameter, leaf.shape, leaf.dtype).first->second.view().data;
+  // Whether a whole term that is about to be added to the gradient begins it, or begins it anew: then it is set and not
+  // added. (Parts do not count: a gradient of many parts is as long a sum as its elements have.)
+  bool begins(NodeId id) {
+    if (fresh(id)) {
+      tape_.gradient_terms[id] = 1;
+      return true;
+    }
+    if (tape_.gradient_terms[id] < LongSum::block) {
+      ++tape_.gradient_terms[id];
+      return false;
+    }
+    (lent(id) ? sum_of(id).aside : aside_[id]).set_aside(gradient(id));
+    tape_.gradient_terms[id] = 1;
+    return true;
+  }
+  // Once nothing more comes, the gradient is all of its terms.
+  void complete(NodeId id) {
+    if (aside_.empty()) return;
+    const auto found = aside_.find(id);
+    if (found != aside_.end()) found->second.add_to(gradient(id));
+  }
+  bool lent(NodeId id) const { return sums_ != nullptr && tape_.nodes[id].role == Role::parameter; }
+  SplitBackward::Sum& sum_of(NodeId leaf) {
+    const Node& n = tape_.nodes[leaf];
+    return sums_->try_emplace(tape_.leaves[n.parameter].parameter, SplitBackward::Sum{Array(n.shape, n.dtype), {}, 0})
+        .first->second;
   }
   void give(NodeId id) {
     tape_.blocks.give(tape_.gradients[id], bytes_of(tape_.nodes[id]));
@@ -72,6 +97,7 @@ class PlainSweep final : public Sweep {
 
   const BackwardOptions& options_;
   LeafSums* sums_;
+  std::unordered_map<NodeId, LongSum> aside_;  // of the gradients of many terms
 };
 
 }  // namespace rw::detail

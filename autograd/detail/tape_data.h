@@ -3,6 +3,7 @@
 // What a Tape owns. Internal to autograd/: use Tape.
 
 #include <atomic>
+#include <functional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -54,7 +55,8 @@ class TapeData {
   NodeId resolve(const Operand& operand);
   NodeId append(const OpInfo& info, const void* op, std::span<const NodeId> inputs, Shape shape, DType dtype);
   NodeId leaf(const OpInfo& info, Role role, const Shape& shape, DType dtype, bool needs_grad);
-  NodeId leaf_of(Parameter& parameter);
+  NodeId leaf_of(const Parameter& parameter) { return leaf_of(parameter.data()); }
+  NodeId leaf_of(const std::shared_ptr<Parameter::Data>& parameter);
   NodeId number(double value);
   void evaluate(NodeId id);
   void* allocate_value(std::size_t bytes);
@@ -69,6 +71,8 @@ class TapeData {
 
   // tape.cpp
   void truncate(const TapeMark& mark);
+  /// Whether gradients were taken, and a parameter that was recorded after the mark has changed since.
+  bool forgets_an_update(const TapeMark& mark) const;
   void forget_nodes(const TapeMark& mark);  // and not the gradients
   TapeMark mark() const;
   std::string where(std::uint32_t scope) const;  // ", in lstm/t=3", or nothing
@@ -104,10 +108,11 @@ class TapeData {
   std::vector<std::uint32_t> leaf_index;
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, Array>> substitutes;
 
-  std::vector<void*> gradients;  // kept ones; by node
-  std::vector<bool> flags;       // scratch of a sweep
-  std::vector<NodeId> pending;   // scratch of a rule
-  bool has_released = false;     // values, on this tape since it was cleared
+  std::vector<void*> gradients;              // kept ones; by node
+  std::vector<std::uint8_t> gradient_terms;  // of a sweep: whole terms in the last block of each gradient's sum
+  std::vector<bool> flags;                   // scratch of a sweep
+  std::vector<NodeId> pending;               // scratch of a rule
+  bool has_released = false;                 // values, on this tape since it was cleared
   ReleasedValues released;
 
   std::vector<ScopeEntry> scopes{1};
@@ -117,19 +122,30 @@ class TapeData {
 
   // While a plain backward runs a rule, ops are appended but not computed before their value is wanted.
   bool lazy = false;
-  NodeId rule_nodes = 0;  // the first of them
+  NodeId rule_nodes = 0;    // the first of them
+  bool in_rule = false;     // a plain backward runs a rule
+  bool in_section = false;  // a transform records without values (see transform/section.h)
   bool recording_gradients = true;
   NodeId origin = no_node;
   std::uint32_t draws = 0;
   std::uint64_t step = 0;
+  bool gradients_taken = false;  // in this step
   NodeId random_key = no_node;
+
+  // Where a plain backward adds gradients, and keeps all values; null: to the parameters, and as it is told.
+  Gradients* gradients_to = nullptr;
+  // Gradient rules that users gave for functions: nodes have their number (see transform/closure.h).
+  std::vector<std::shared_ptr<const std::function<void(Vjp&)>>> rules;
+  // Parameters for which other nodes stand, the newest last: what a transform differentiates along.
+  using Bindings = std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>>;
+  Bindings bindings;
 
   // A traced backward: parameters and the nodes that are their gradients.
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 
  private:
   bool plain_elementwise(const Operands& inputs, int arity, NodeId* ids);
-  NodeId known_leaf(const Parameter& parameter);
+  NodeId known_leaf(const std::shared_ptr<Parameter::Data>& parameter);
   Tensor record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in);
   [[noreturn]] void rethrow_from(const OpInfo& info) const;
   void check_inputs(const OpInfo& info, std::span<const NodeId> in) const;

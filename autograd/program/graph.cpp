@@ -221,7 +221,7 @@ void verify(const Graph& g) {
   for (NodeId o : g.outputs)
     if (o >= g.size()) throw Error("compile: an output is no node");
   for (const Effect& e : g.effects)
-    if (e.value >= g.size() || !(g.nodes[e.value].shape == g.store->parameters[e.parameter].data->value.shape()))
+    if (e.value >= g.size() || !(g.nodes[e.value].shape == g.store->parameters[e.parameter]->value.shape()))
       throw Error("compile: a parameter's gradient is no node of its shape");
 }
 

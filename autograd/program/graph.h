@@ -34,13 +34,6 @@ struct Node {
   bool backward = false;  // recorded by a gradient
 };
 
-/// A parameter that a graph reads.
-struct ParameterUse {
-  std::shared_ptr<Parameter::Data> data;
-  bool frozen = false;  // and the element type: as they were traced
-  DType dtype = DType::f32;
-};
-
 /// `value` is added to the gradient of a parameter at the end of a replay.
 struct Effect {
   std::uint32_t parameter = 0;
@@ -50,7 +43,7 @@ struct Effect {
 /// What all graphs of one compilation share; only grows.
 struct Store {
   Arena attributes;
-  std::vector<ParameterUse> parameters;
+  std::vector<std::shared_ptr<Parameter::Data>> parameters;
   std::vector<Array> constants;
   std::vector<detail::TapeData::ScopeEntry> scopes{1};
   std::vector<std::string> scope_names;

@@ -66,7 +66,7 @@ class Importer {
 
   std::uint32_t use(const std::shared_ptr<Parameter::Data>& data) {
     const auto [at, fresh] = parameters_.emplace(data.get(), static_cast<std::uint32_t>(g_.store->parameters.size()));
-    if (fresh) g_.store->parameters.push_back({data, data->frozen, data->value.dtype()});
+    if (fresh) g_.store->parameters.push_back(data);
     return at->second;
   }
 
@@ -96,11 +96,11 @@ Tape to_tape(const Graph& g) {
     if (n.backward) to.origin = 0;
     if (n.role != Role::parameter) continue;
     to.parameter = static_cast<std::uint32_t>(d.leaves.size());
-    const std::shared_ptr<Parameter::Data>& data = g.store->parameters[n.leaf].data;
+    const std::shared_ptr<Parameter::Data>& data = g.store->parameters[n.leaf];
     to.needs_grad = !data->frozen;
     d.leaves.push_back({data, id, data->version, false});
   }
-  for (const Effect& e : g.effects) d.effects.emplace_back(g.store->parameters[e.parameter].data, e.value);
+  for (const Effect& e : g.effects) d.effects.emplace_back(g.store->parameters[e.parameter], e.value);
   return tape;
 }
 

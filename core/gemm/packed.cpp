@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include <rewind/core/error.h>
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/gemm/panels.h>
 #include <rewind/core/memory.h>
@@ -30,7 +31,9 @@ class Room {
  public:
   float* floats(Index n) {
     if (n > size_) {
+      size_ = 0;
       data_.reset(static_cast<float*>(allocate_vectors(static_cast<std::size_t>(n) * sizeof(float))));
+      if (data_ == nullptr) throw Error("[gemm] no memory to copy a part of a matrix into");
       size_ = n;
     }
     return data_.get();
@@ -76,7 +79,7 @@ REWIND_TARGET_PANELS void tile(Index k, const float* a, const float* b, float* c
   Index p = 0;
 #pragma GCC unroll 1
   for (int row = 0; p + steps <= k; ++row) {
-    _mm_prefetch(reinterpret_cast<const char*>(ahead.piece + row * 16), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(ahead.piece + Index{row} * 16), _MM_HINT_T1);
     if (row < rows) {
       _mm_prefetch(reinterpret_cast<const char*>(ahead.c + row * ldc), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(ahead.c + row * ldc + 16), _MM_HINT_T0);

@@ -27,7 +27,7 @@ View CheckpointSequence::part(View of, Index position) const {
 }
 
 UnrollOptions CheckpointSequence::options(Tape& tape, Index position) const {
-  UnrollOptions options{.reverse = reverse};
+  UnrollOptions options{.reverse = reverse, .first = first_step(position)};
   if (lengths)
     options.lengths = lengths_within(tape.constant(*lengths), steps(), first_step(position), end(position) - position);
   return options;
@@ -35,10 +35,10 @@ UnrollOptions CheckpointSequence::options(Tape& tape, Index position) const {
 
 void check(const CheckpointSequence& sequence, Index batch, bool input_gradient) {
   const ConstView& x = sequence.x;
-  if (x.shape.rank() < 2 || x.shape[0] == 0 || x.shape[1] != batch)
+  if (x.shape.rank() < 2 || x.shape[1] != batch)
     throw Error(fmt::format(
-        "checkpointed bptt: a sequence for a batch of {} is [T, {}, features], or [T, {}] of indices, T >= 1; not {}",
-        batch, batch, batch, x.shape.str()));
+        "checkpointed bptt: a sequence for a batch of {} is [T, {}, features], or [T, {}] of indices; not {}", batch,
+        batch, batch, x.shape.str()));
   if (!x.contiguous()) throw Error("checkpointed bptt: a sequence must lie in one piece: give an Array of it");
   if (input_gradient && !is_real(x.dtype))
     throw Error("checkpointed bptt: indices have no gradient: leave input_gradient off");

@@ -30,7 +30,7 @@ struct CheckpointSequence {
   Index first_step(Index position) const { return reverse ? steps() - end(position) : position; }
 };
 
-/// Throws Error unless x is [T, batch, ...], contiguous, with at least one step, and lengths are i32 [batch] from 0 to
+/// Throws Error unless x is [T, batch, ...], contiguous, and lengths are i32 [batch] from 0 to
 /// T.
 void check(const CheckpointSequence& sequence, Index batch, bool input_gradient);
 /// The values of x. Throws Error while compile traces.

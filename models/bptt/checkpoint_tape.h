@@ -28,12 +28,14 @@ class CheckpointTape {
 
   Tape& tape() { return tape_; }
 
+  /// The run after this is a step of its own; whatever is computed again in it draws its numbers again.
+  void begin_step() { step_ = tape_.next_step(); }
   /// Begins a run from `start`, or from the cell's zero_state. `loss` may be empty. What is pointed to must stay.
   void begin(const CheckpointSequence& sequence, const SavedState* start, const StepLoss& loss) {
     sequence_ = &sequence;
     start_ = start;
     loss_ = &loss;
-    tape_.clear();
+    clear();
     const NoGrad no_gradient(tape_);
     like_ = cell_->zero_state(tape_, batch_);
     draws_.assign(static_cast<std::size_t>(sequence.steps()) + 1, 0);
@@ -48,7 +50,7 @@ class CheckpointTape {
 
   /// One block without gradients: the current state goes on to its end.
   void advance(Index from) {
-    tape_.clear();
+    clear();
     const NoGrad no_gradient(tape_);
     tape_.set_draw(draw_at(from));
     const State state = restore_state(tape_, current_.values, like_);
@@ -85,11 +87,15 @@ class CheckpointTape {
   std::size_t bytes() const { return bytes_of(current_.values) + draws_.size() * sizeof(draws_[0]); }
 
  private:
+  void clear() {
+    tape_.clear();
+    tape_.set_step(step_);
+  }
   std::uint32_t& draw_at(Index position) { return draws_[static_cast<std::size_t>(position)]; }
 
   // The state at `from` as variables, or as what the cell records for its first one.
   State begin_part(Index from) {
-    tape_.clear();
+    clear();
     variables_.clear();
     if (from == 0 && start_ == nullptr) return cell_->zero_state(tape_, batch_);
     tape_.set_draw(draw_at(from));
@@ -137,6 +143,7 @@ class CheckpointTape {
   const C* cell_;
   Index batch_;
   Tape tape_;
+  std::uint64_t step_ = 0;
 
   const CheckpointSequence* sequence_ = nullptr;
   const SavedState* start_ = nullptr;

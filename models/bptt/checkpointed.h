@@ -33,7 +33,9 @@ namespace rw {
 ///     });
 ///
 /// With `{.lengths = ...}` the batch is padded, with `{.reverse = true}` it is read from its end. This object owns the
-/// tape, and each call begins by clearing it. `compile` cannot trace it. It takes any Cell; Bidirectional is none.
+/// tape, and each call begins by clearing it. Each call is a step of the tape (see `Tape::step`): two calls draw
+/// different dropout masks, and what is computed again within one draws the same. `compile` cannot trace it. It takes
+/// any Cell; Bidirectional is none.
 template <class C>
 class CheckpointedBptt {
  public:
@@ -85,8 +87,8 @@ class CheckpointedBptt {
   /// Sequences begin at this state from now on, in place of the cell's zero_state (through which gradients reach its
   /// parameters, if it has any). Throws Error when it does not fit the cell and batch.
   void set_start(SavedState start) {
-    tape().clear();
-    restore_state(tape(), start, cell_->zero_state(tape(), batch_));
+    Tape scratch(tape().dtype());
+    restore_state(scratch, start, cell_->zero_state(scratch, batch_));
     start_ = std::move(start);
   }
   /// The next run begins from the cell's zero state.
@@ -124,11 +126,16 @@ class CheckpointedBptt {
     if (how.lengths) r.sequence.lengths = how.lengths->view();
     detail::check(r.sequence, batch_, options_.input_gradient);
     sums_.clear();
+    part_.begin_step();
     begin(r);
-    const CheckpointPlan plan = make_plan(r);
+    const Index steps = r.sequence.steps();
+    const CheckpointPlan plan = steps > 0 ? make_plan(r) : CheckpointPlan();
     begin(r);
-    follow(r, plan);
-    if (sums_.bytes() == 0 && !start_.has_value() && !options_.input_gradient)
+    if (steps > 0)
+      follow(r, plan);
+    else
+      start_alone(r);
+    if (steps > 0 && sums_.bytes() == 0 && !start_.has_value() && !options_.input_gradient)
       throw Error("checkpointed bptt: no parameter that the loss depends on needs a gradient: all are frozen");
     sums_.commit();
     plan_ = plan;
@@ -143,6 +150,19 @@ class CheckpointedBptt {
     part_.begin(r.sequence, start_.has_value() ? &*start_ : nullptr, r.each);
     r.cotangents.clear();
     if (options_.input_gradient) r.input_gradient = Array(r.sequence.x.shape, tape().dtype());
+  }
+
+  // Of no steps: the last state is the first, and its gradient that of the loss, if it has one.
+  void start_alone(Run& r) {
+    const State state = part_.record(0, 0, options_.input_gradient);
+    save_state(state, last_);
+    if (r.last) {
+      const Tensor loss = r.last(state);
+      part_.check(loss);
+      if (loss.needs_grad()) sums_.run({{loss}});
+      r.loss = loss.item();
+    }
+    take_gradients(r, 0);
   }
 
   void follow(Run& r, const CheckpointPlan& plan) {

@@ -57,6 +57,10 @@ void check_streams(const SavedState& state, Index batch);
 ///       optimizer.step();
 ///     }
 ///
+/// Each chunk with its backward is a step of the tape (see `Tape::step`), so that no two draw the same dropout masks.
+/// To go on later to the same bits, save `carried()`, `time()` and `tape().next_step()`; give them to `set_carried` and
+/// `tape().set_step`.
+///
 /// With BpttWindow{.k1 = 5, .k2 = 20} a chunk is 5 steps, and its backward goes through 20: the 15 before are computed
 /// again from the state then, with the weights and dropout of now, and only the 5 new states are handed out for the
 /// loss. With k2 below k1 gradients flow through the last k2 steps of a chunk only.
@@ -83,17 +87,21 @@ class TruncatedBptt {
   Index batch() const { return batch_; }
 
   /// One chunk: clears the tape, runs the cell over x from the carried state, and carries the last state on. The states
-  /// are valid until the next chunk. Throws Error as `rw::unroll` does, and for more than k1 steps when there is a
-  /// window; the carried state is then as it was.
-  const std::vector<State>& unroll(ConstView x) {
-    if (window_.has_value()) {
+  /// are valid until the next chunk; a chunk of no steps leaves the carried state as it is. Throws Error as
+  /// `rw::unroll` does, and for more than k1 steps when there is a window; the carried state is then as it was.
+  const States<State>& unroll(ConstView x) {
+    if (x.shape.rank() > 0 && x.shape[0] == 0) {
+      tape_.clear();
+      states_ = rw::unroll(*cell_, tape_.constant(x), before_chunk());
+    } else if (window_.has_value()) {
       unroll_window(x);
     } else {
       run_chunk([&](Tape& tape, const State& state) {
-        rw::unroll(*cell_, tape.constant(x), state, states_);
-        return states_.empty() ? state : states_.back();
+        states_ = rw::unroll(*cell_, tape.constant(x), state, {.first = time_});
+        return states_.back();
       });
     }
+    time_ += x.shape[0];
     return states_;
   }
 
@@ -110,6 +118,7 @@ class TruncatedBptt {
   /// Begins new sequences: all streams of the batch, or one of them (axis 0 of every tensor of the state is the batch).
   void reset() {
     read_initial();
+    time_ = 0;
     at_start_ = true;
     carried_ = initial_;
     history_ = {.start = initial_};
@@ -126,13 +135,15 @@ class TruncatedBptt {
     if (history_.steps == 0) history_.start = carried_;
   }
 
-  /// The carried state, for checkpoints. `set_carried` throws Error when it does not fit the cell and batch; a window
-  /// then begins anew.
+  /// The carried state, for checkpoints.
   const SavedState& carried() const { return carried_; }
-  /// Goes on from this state.
-  void set_carried(SavedState state) {
+  /// The steps that `unroll` has run since all streams began: the time of the next one (see TimedCell).
+  Index time() const { return time_; }
+  /// Goes on from this state, at this time; a window begins anew. Throws Error when it does not fit the cell and batch.
+  void set_carried(SavedState state, Index time = 0) {
     detail::check_same_shapes(initial_, state);
     carried_ = std::move(state);
+    time_ = time;
     at_start_ = false;
     history_ = {.start = carried_};
   }
@@ -168,31 +179,38 @@ class TruncatedBptt {
   void unroll_window(ConstView x) {
     detail::check_chunk(x, *window_);
     tape_.clear();
-    old_states_.clear();
-    State state = start_from(history_.start);
-    if (history_.steps > 0) state = again(tape_.constant(history_.inputs), state);
+    State state = before_chunk();
     const Index steps = x.shape[0], cut = std::max<Index>(0, steps - window_->k2);
     const Tensor in = tape_.constant(x);
-    states_.clear();
+    states_ = States(state, batch_);
     if (cut > 0) {
       const NoGrad no_gradient(tape_);
-      rw::unroll(*cell_, record(Slice{.axis = 0, .start = 0, .length = cut}, {in}), state, states_);
+      const Tensor early = record(Slice{.axis = 0, .start = 0, .length = cut}, {in});
+      states_ = rw::unroll(*cell_, early, state, {.first = time_});
       state = states_.back();
     }
-    std::vector<State> last;
-    rw::unroll(*cell_, cut > 0 ? record(Slice{.axis = 0, .start = cut, .length = steps - cut}, {in}) : in, state, last);
+    const Tensor late = cut > 0 ? record(Slice{.axis = 0, .start = cut, .length = steps - cut}, {in}) : in;
+    const States<State> last = rw::unroll(*cell_, late, state, {.first = time_ + cut});
     states_.insert(states_.end(), last.begin(), last.end());
     carry_on(x);
   }
 
+  /// The state that the next chunk goes on from: in a window what the steps of its history give, computed again.
+  State before_chunk() {
+    old_states_.clear();
+    if (!window_.has_value()) return start_from(carried_);
+    const State state = start_from(history_.start);
+    return history_.steps > 0 ? again(tape_.constant(history_.inputs), state) : state;
+  }
+
   // The steps of the history, with the streams that began anew on the way.
   State again(Tensor inputs, State state) {
-    std::vector<State> some;
     for (Index t = 0, next; t < history_.steps; t = next) {
       next = history_.steps;
       for (const auto& reset : history_.resets)
         if (reset.step > t) next = std::min(next, reset.step);
-      rw::unroll(*cell_, record(Slice{.axis = 0, .start = t, .length = next - t}, {inputs}), state, some);
+      const Tensor part = record(Slice{.axis = 0, .start = t, .length = next - t}, {inputs});
+      const States<State> some = rw::unroll(*cell_, part, state, {.first = time_ - history_.steps + t});
       old_states_.insert(old_states_.end(), some.begin(), some.end());
       state = with_resets(some.back(), next);
     }
@@ -206,7 +224,6 @@ class TruncatedBptt {
   }
 
   void carry_on(ConstView x) {
-    if (states_.empty()) return;
     save_state(states_.back(), carried_);
     detail::BpttHistory next = history_;
     const Index gone = next.push(x, std::max<Index>(0, window_->k2 - window_->k1));
@@ -227,9 +244,11 @@ class TruncatedBptt {
   Index batch_;
   std::optional<BpttWindow> window_;
   SavedState initial_, carried_;
+  Index time_ = 0;
   bool at_start_ = true;  // where the chunk, or the window, begins
   detail::BpttHistory history_;
-  std::vector<State> states_, old_states_;
+  States<State> states_;
+  std::vector<State> old_states_;
 };
 
 }  // namespace rw

@@ -64,19 +64,8 @@ class AttentionCell : public Module {
   }
   State empty_state() const { return {.cell = rw::empty_state(cell_), .attended = {}, .weights = {}, .memory = {}}; }
 
-  State step(Tensor x, State s) const {
-    if (combine_ == nullptr) look(rw::output(cell_, s.cell), s);
-    {
-      const Scope scope(x.tape(), scope_name(cell_));
-      s.cell = cell_.step(detail::beside(x, s.attended), s.cell);
-    }
-    if (combine_ != nullptr) {
-      const Tensor h = rw::output(cell_, s.cell);
-      look(h, s);
-      s.attended = detail::combined(*combine_, s.attended, h);
-    }
-    return s;
-  }
+  State step(Tensor x, State s) const requires detail::Steps<C> { return looking_step(x, std::move(s), 0); }
+  State step(Tensor x, State s, Index t) const requires TimedCell<C> { return looking_step(x, std::move(s), t); }
   Tensor output(const State& s) const {
     return combine_ != nullptr ? s.attended : detail::beside(rw::output(cell_, s.cell), s.attended);
   }
@@ -88,6 +77,19 @@ class AttentionCell : public Module {
   }
 
  private:
+  State looking_step(Tensor x, State s, Index t) const {
+    if (combine_ == nullptr) look(rw::output(cell_, s.cell), s);
+    {
+      const Scope scope(x.tape(), scope_name(cell_));
+      s.cell = step_at(cell_, detail::beside(x, s.attended), s.cell, t);
+    }
+    if (combine_ != nullptr) {
+      const Tensor h = rw::output(cell_, s.cell);
+      look(h, s);
+      s.attended = detail::combined(*combine_, s.attended, h);
+    }
+    return s;
+  }
   void look(Tensor query, State& s) const {
     const Attended seen = attention_(query, s.memory);
     s.attended = seen.context;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include <rewind/models/cells/wrapper.h>
@@ -17,7 +18,7 @@ struct VariationalDropoutOptions {
 };
 
 namespace detail {
-void check(const VariationalDropoutOptions& options);
+void check(const VariationalDropoutOptions& options, const std::string& cell, bool cell_tells);
 /// x [..., N, F] less the elements that a mask [N, F] drops.
 Tensor variationally_dropped(Tensor x, double rate, std::uint64_t key);
 }  // namespace detail
@@ -27,17 +28,18 @@ Tensor variationally_dropped(Tensor x, double rate, std::uint64_t key);
 ///
 ///     state(t) = step(x(t) * mx, h(t-1) * mh seen by the recurrent matrices),  mx, mh: 0, or 1 / (1 - rate)
 ///
-/// The masks depend on the tape's seed and step, and on the key: all that is run between two steps of the optimizer
-/// (`tape.set_step`), in chunks or recomputed, drops the same. The memory of a cell is not dropped: neither an LSTM's c
-/// nor the h that a GRU keeps. A cell of one's own says what its matrices see by `step_seeing`; else the first tensor
-/// of its state is dropped altogether. Wrap the layers of a Stack, rather than the Stack.
+/// The masks depend on the tape's seed and step, and on the key: all that is run in one step of the tape, also what is
+/// recomputed, drops the same; each update, and each chunk of a TruncatedBptt, is another step. The memory of a cell is
+/// not dropped: neither an LSTM's c nor the h that a GRU keeps. A cell of one's own says what its matrices see by
+/// `step_seeing`; else its state's h, or only tensor, is dropped altogether. Wrap the layers of a Stack, rather than
+/// the Stack.
 template <Cell C>
 class VariationalDropout : public CellWrapper<VariationalDropout<C>, C> {
  public:
-  /// Throws Error for rates outside [0, 1).
+  /// Throws Error for rates outside [0, 1), and for a recurrent one where the cell does not tell what its matrices see.
   VariationalDropout(C cell, const VariationalDropoutOptions& options)
       : CellWrapper<VariationalDropout, C>(std::move(cell)), options_(options) {
-    detail::check(options);
+    detail::check(options, this->name(), rw::tells_what_matrices_see(this->cell_));
   }
 
   /// What it was made with.

@@ -45,25 +45,31 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
   Tensor output(const State& s) const { return rw::output(cell_, s); }
   std::span<const std::string_view> gate_names() const { return rw::gate_names(cell_); }
 
-  State step(Tensor x, const State& s) const {
-    if constexpr (ProjectedCell<C>) x = project(x);
-    return step_seeing(x, s, first_tensor(s));
+  State step(Tensor x, const State& s) const requires detail::Steps<C> { return whole_step(x, s, 0); }
+  State step(Tensor x, const State& s, Index t) const requires TimedCell<C> { return whole_step(x, s, t); }
+  auto project(Tensor x) const requires ProjectedCell<C> { return cell_.project(self().entering(x)); }
+  State step_projected(const StepInput<C>& in, const State& s) const requires(ProjectedCell<C>&& detail::Steps<C>) {
+    return step_seeing(in, s, seen_by_matrices(s));
   }
-  Tensor project(Tensor x) const requires ProjectedCell<C> { return cell_.project(self().entering(x)); }
-  State step_projected(Tensor xw, const State& s) const requires ProjectedCell<C> {
-    return step_seeing(xw, s, first_tensor(s));
+  State step_projected(const StepInput<C>& in, const State& s, Index t) const
+      requires(ProjectedCell<C>&& TimedCell<C>) {
+    return step_seeing(in, s, seen_by_matrices(s), t);
   }
-  State step_seeing(Tensor x, const State& s, Tensor seen) const {
-    return self().finished(s, rw::step_seeing(cell_, entered(x), s, self().seen(seen)));
+  State step_seeing(const StepInput<C>& in, const State& s, Tensor seen, Index t = 0) const {
+    return self().finished(s, rw::step_seeing(cell_, entered(in), s, self().seen(seen), t));
   }
-  auto step_gates(Tensor x, const State& s) const requires CellWithGates<C> {
-    return step_gates(x, s, first_tensor(s));
+  auto step_gates(const StepInput<C>& in, const State& s) const requires CellWithGates<C> {
+    return step_gates(in, s, seen_by_matrices(s));
   }
-  auto step_gates(Tensor x, const State& s, Tensor seen) const requires CellWithGates<C> {
-    auto step = step_gates_seeing(cell_, entered(x), s, self().seen(seen));
+  auto step_gates(const StepInput<C>& in, const State& s, Tensor seen) const requires CellWithGates<C> {
+    auto step = step_gates_seeing(cell_, entered(in), s, self().seen(seen));
     step.state = self().finished(s, step.state);
     return step;
   }
+  /// The cell's own: see models/cells/gates.h.
+  Tensor seen_by_matrices(const State& s) const { return rw::seen_by_matrices(cell_, s); }
+  /// The cell's own: see models/cells/gates.h.
+  bool tells_what_matrices_see() const { return rw::tells_what_matrices_see(cell_); }
 
  protected:
   /// Around this cell.
@@ -80,12 +86,18 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
 
  private:
   const Self& self() const { return static_cast<const Self&>(*this); }
-  /// Where the cell projects, the input entered there.
-  Tensor entered(Tensor x) const {
+  State whole_step(Tensor x, const State& s, Index t) const {
     if constexpr (ProjectedCell<C>)
-      return x;
+      return step_seeing(project(x), s, seen_by_matrices(s), t);
     else
-      return self().entering(x);
+      return step_seeing(x, s, seen_by_matrices(s), t);
+  }
+  /// Where the cell projects, the input entered there.
+  StepInput<C> entered(const StepInput<C>& in) const {
+    if constexpr (ProjectedCell<C>)
+      return in;
+    else
+      return self().entering(in);
   }
 };
 

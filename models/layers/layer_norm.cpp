@@ -32,9 +32,14 @@ LayerNorm::LayerNorm(Index width, const LayerNormOptions& options)
 Tensor LayerNorm::operator()(Tensor x) const {
   if (x.shape().rank() == 0 || x.size(-1) != width_)
     throw x.tape().error(name(), "rows of " + std::to_string(width_) + " are normalised, not " + x.shape().str());
-  const Tensor d = x - mean(x, {-1}, true);
+  // Rows are scaled first, so that the squares of large numbers do not overflow: by powers of two, which changes no
+  // bit.
+  const Tensor scale = 1 / power_of_two(maximum(sum(abs(x), {-1}, true), 1));
+  const double least = x.dtype() == DType::f32 ? 1e-37 : 1e-300;  // a row of equal numbers is 0 at any scale
+  const Tensor z = x * scale, d = z - mean(z, {-1}, true);
+  const Tensor epsilon = maximum(options_.epsilon * scale * scale, least);
   // One division a row: one an element, and again in the gradient, takes as long as all else here.
-  const Tensor y = d * (1 / sqrt(mean(square(d), {-1}, true) + options_.epsilon)) * gain_;
+  const Tensor y = d * (1 / sqrt(mean(square(d), {-1}, true) + epsilon)) * gain_;
   return shift_ != nullptr ? y + *shift_ : y;
 }
 

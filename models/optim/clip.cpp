@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -10,10 +12,11 @@ namespace {
 
 template <class F>
 void for_each_gradient(std::span<const NamedParameter> parameters, F&& f) {
-  for (const NamedParameter& p : parameters) {
-    if (p.parameter->frozen()) continue;
+  for (const NamedParameter& p : parameters) p.parameter->data()->check_grad();
+  detail::for_each_once(parameters, [&](const NamedParameter& p) {
+    if (p.parameter->frozen()) return;
     visit_real(p.parameter->dtype(), [&]<class T>() { f(p.name, p.parameter->grad().span<T>()); });
-  }
+  });
 }
 
 // The sum runs over 8 interleaved lanes: the order is fixed, and it becomes vector code.
@@ -51,25 +54,37 @@ double largest(std::span<const NamedParameter> parameters) {
   return most;
 }
 
+/// A norm as a product, of which `rest` is the norm of scaled numbers, and so neither too large nor too small.
+struct ScaledNorm {
+  double scale, rest;
+};
+
+ScaledNorm scaled_norm(std::span<const NamedParameter> parameters) {
+  const double sum = total(parameters, 1);
+  if (sum > 1e-200 && sum < 1e200) return {1, std::sqrt(sum)};
+  // Throws when a gradient is not a number; else the squares over- or underflow. One over a smaller scale is infinite.
+  const double scale = std::max(largest(parameters), std::numeric_limits<double>::min());
+  return {scale, std::sqrt(total(parameters, 1 / scale))};
+}
+
 }  // namespace
 
 double grad_norm(std::span<const NamedParameter> parameters) {
-  const double sum = total(parameters, 1);
-  if (sum > 1e-200 && sum < 1e200) return std::sqrt(sum);
-  const double most = largest(parameters);  // throws when it is not a number; else the squares over- or underflow
-  return most > 0 ? most * std::sqrt(total(parameters, 1 / most)) : 0;
+  const ScaledNorm norm = scaled_norm(parameters);
+  return norm.scale * norm.rest;
 }
 
 double clip_grad_norm(std::span<const NamedParameter> parameters, double max_norm) {
   if (!(max_norm > 0)) throw Error(fmt::format("clip_grad_norm: the largest norm must be above 0, not {}", max_norm));
-  const double norm = grad_norm(parameters);
-  if (norm > max_norm) {
-    const double scale = max_norm / norm;
+  const ScaledNorm norm = scaled_norm(parameters);
+  const double most = max_norm / norm.scale;
+  if (norm.rest > most) {
+    const double scale = most / norm.rest;
     for_each_gradient(parameters, [&]<class T>(const std::string&, std::span<T> g) {
       for (T& x : g) x = static_cast<T>(static_cast<double>(x) * scale);
     });
   }
-  return norm;
+  return norm.scale * norm.rest;
 }
 
 double clip_grad_value(std::span<const NamedParameter> parameters, double limit) {

@@ -7,7 +7,8 @@
 namespace rw {
 
 // Between backward and the optimizer's step. All of these throw Error, naming the parameter, when a gradient is nan or
-// infinite; gradients are then as they were. Frozen parameters do not count.
+// infinite; gradients are then as they were. Frozen parameters do not count, and a tied one counts once, however often
+// it is listed.
 
 /// The L2 norm of all gradients taken together: the square root of the sum of all squares.
 double grad_norm(std::span<const NamedParameter> parameters);

@@ -66,6 +66,7 @@ Optimizer::Optimizer(const ParameterGroups& groups, const Options& options, std:
 void Optimizer::set_rate(double rate) {
   if (!std::isfinite(rate) || rate < 0)
     throw Error(fmt::format("the learning rate must be a finite number of 0 or more, not {}", rate));
+  detail::refuse_in_trace("a learning rate is set");
   rate_ = rate;
 }
 
@@ -79,6 +80,14 @@ void Optimizer::run(const Pass& pass, T* const* arrays, Index at, Index n) {
     pass.loop.f64(pass.fn, n, x, arrays[pass.to] + at);
 }
 
+void Optimizer::check_slot(const Slot& slot) {
+  const Parameter::Data& p = *slot.parameter->data();
+  p.check_grad();
+  if (!slot.moments.empty() && slot.moments[0].dtype() != p.value.dtype())
+    throw Error(fmt::format("parameter '{}' was converted to {} after the optimizer was made: make another one",
+                            slot.name, name_of(p.value.dtype())));
+}
+
 std::span<const Optimizer::Pass> Optimizer::decay_passes(const Group& group) {
   penalty_ = {group.l2};
   shrink_ = {1 - rate_ * group.rate_factor * group.weight_decay};
@@ -89,6 +98,9 @@ std::span<const Optimizer::Pass> Optimizer::decay_passes(const Group& group) {
 }
 
 void Optimizer::step() {
+  detail::refuse_in_trace("an optimizer's step() is called");
+  for (const Group& group : groups_)
+    for (const Slot& slot : group.slots) check_slot(slot);
   for (const Group& group : groups_)  // all norms before any gradient changes, since this may throw
     if (group.clip_norm > 0) grad_norm(group.parameters);
   ++steps_;

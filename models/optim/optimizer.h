@@ -58,8 +58,8 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// Updates every parameter from its gradient and sets the gradient to 0. Frozen parameters stay; their gradients are
-  /// set to 0, too. Groups that clip do so first: Error is thrown for a gradient of theirs that is nan or infinite, and
-  /// nothing is changed then.
+  /// set to 0, too. Groups that clip do so first. Throws Error for a gradient of theirs that is nan or infinite, for
+  /// one that was replaced by another shape or type, and inside a function that is traced; nothing is changed then.
   void step();
 
   /// The learning rate of the next step.
@@ -124,6 +124,7 @@ class Optimizer {
   std::span<const Pass> decay_passes(const Group& group);
   template <class T>
   static void run(const Pass& pass, T* const* arrays, Index at, Index n);
+  static void check_slot(const Slot& slot);
   static void update(Slot& slot, std::span<const Pass> decay, std::span<const Pass> passes);
 
   detail::ParameterHandles parameters_;
@@ -218,12 +219,25 @@ class Adam : public Optimizer {
   std::vector<Pass> passes_;
 };
 
-/// Adam with decoupled weight decay, 0.01 unless said otherwise.
+struct AdamWOptions {
+  double rate = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+  /// See Optimizer::Options.
+  double weight_decay = 0.01, l2 = 0;
+};
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), 0.01 unless said otherwise.
 class AdamW : public Adam {
  public:
-  /// Adam with decoupled decay.
-  explicit AdamW(const ParameterGroups& groups, const AdamOptions& options = {.weight_decay = 0.01})
-      : Adam(groups, options) {}
+  /// Throws Error as Adam does.
+  explicit AdamW(const ParameterGroups& groups, const AdamWOptions& options = {})
+      : Adam(groups, {.rate = options.rate,
+                      .beta1 = options.beta1,
+                      .beta2 = options.beta2,
+                      .epsilon = options.epsilon,
+                      .weight_decay = options.weight_decay,
+                      .l2 = options.l2}) {}
 };
 
 /// By name: "sgd", "momentum" (Sgd with 0.9), "rmsprop" (decay 0.95, as char-rnn), "adam", "adamw". Throws Error,

@@ -133,7 +133,7 @@ std::unique_ptr<Optimizer> make_optimizer(std::string_view name, const Parameter
   if (name == "momentum") return std::make_unique<Sgd>(p, SgdOptions{.rate = rate, .momentum = 0.9});
   if (name == "rmsprop") return std::make_unique<RmsProp>(p, RmsPropOptions{.rate = rate, .decay = 0.95});
   if (name == "adam") return std::make_unique<Adam>(p, AdamOptions{.rate = rate});
-  if (name == "adamw") return std::make_unique<AdamW>(p, AdamOptions{.rate = rate, .weight_decay = 0.01});
+  if (name == "adamw") return std::make_unique<AdamW>(p, AdamWOptions{.rate = rate});
   throw Error("no optimizer '" + std::string(name) + "'; there are: sgd, momentum, rmsprop, adam, adamw");
 }
 

@@ -1,21 +1,18 @@
 #include <map>
 #include <string>
-#include <unordered_set>
 
 #include <rewind/models/optim/parameter_handles.h>
 
 namespace rw::detail {
 
 ParameterHandles::ParameterHandles(std::span<const NamedParameter> parameters) {
-  std::unordered_set<const Parameter::Data*> seen;
   std::map<std::string, int> uses;
-  for (const NamedParameter& p : parameters) {
-    if (!seen.insert(p.parameter->data().get()).second) continue;  // tied
+  for_each_once(parameters, [&](const NamedParameter& p) {
     const int use = ++uses[p.name];
     auto& own = own_.emplace_back(std::make_unique<Parameter>(p.parameter->name(), Array(p.parameter->shape())));
     own->tie(*p.parameter);
     all_.push_back({use == 1 ? p.name : p.name + "#" + std::to_string(use), own.get()});
-  }
+  });
 }
 
 }  // namespace rw::detail

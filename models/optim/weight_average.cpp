@@ -24,6 +24,11 @@ void WeightAverage::require_out(const char* what) const {
 
 void WeightAverage::update() {
   require_out("update()");
+  detail::refuse_in_trace("a weight average's update() is called");
+  for (std::size_t i = 0; i < averages_.size(); ++i)
+    if (const NamedParameter& p = parameters_.all()[i]; p.parameter->dtype() != averages_[i].dtype())
+      throw Error(fmt::format("weight average: parameter '{}' was converted to {}: make another average", p.name,
+                              name_of(p.parameter->dtype())));
   const double n = static_cast<double>(updates_++);
   const double decay = options_.warm_up ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay;
   for (std::size_t i = 0; i < averages_.size(); ++i)
@@ -36,6 +41,7 @@ void WeightAverage::update() {
 }
 
 void WeightAverage::swap() {
+  detail::refuse_in_trace("a weight average's swap() is called");
   for (std::size_t i = 0; i < averages_.size(); ++i) {
     Parameter& p = *parameters_.all()[i].parameter;
     Array weights = p.value();

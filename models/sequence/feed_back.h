@@ -33,16 +33,18 @@ Tensor shifted(Tensor targets, double begin = 0);
 ///
 ///     [&](Tensor y) { return matmul(hardmax(head(y)), table); }       // greedy
 template <Cell C, class Next>
-std::vector<typename C::State> feed_back(const C& cell, Tensor first, typename C::State state, Index steps,
-                                         Next&& next) {
+States<typename C::State> feed_back(const C& cell, Tensor first, typename C::State state, Index steps, Next&& next) {
   if (steps < 0) throw Error("feed_back: there cannot be " + std::to_string(steps) + " steps");
   Tape& tape = first.tape();
   const Scope scope(tape, scope_name(cell));
-  std::vector<typename C::State> states;
-  for (Index t = 0; t < steps; ++t) {
-    const Scope step(tape, "t", t);
-    state = cell.step(t == 0 ? first : next(output(cell, state)), state);
-    states.push_back(state);
+  States<typename C::State> states(state, first.shape().rank() > 0 ? first.size(0) : 1);
+  if constexpr (detail::RightCell<C>) {
+    for (Index t = 0; t < steps; ++t) {
+      const Scope step(tape, "t", t);
+      auto after = step_at(cell, t == 0 ? first : next(output(cell, state)), state, t);
+      detail::check_kept(tape, state, after);
+      states.push_back(state = std::move(after));
+    }
   }
   return states;
 }

@@ -15,6 +15,8 @@ struct UnrollOptions {
   /// Lengths of the sequences of a padded batch, i32 [N], each from 0 to T (see ops/padding.h). A state stays as it is
   /// in the padding, which reaches neither values nor gradients.
   std::optional<Tensor> lengths = std::nullopt;
+  /// The time of x's first step, for a TimedCell: the steps that came before, in a sequence that comes in parts.
+  Index first = 0;
 };
 
 /// What has an `unroll` of its own: fills `states` with the state at each of the T positions of x.
@@ -26,8 +28,6 @@ concept UnrollsItself = requires(const L& layer, Tensor x, typename L::State sta
 
 /// What runs over a sequence: a Cell, or something that sees all of the sequence at once, such as Bidirectional.
 template <class L>
-concept Layer = (Cell<L> || UnrollsItself<L>)&&requires(const L& layer, Tape& tape, Index batch) {
-  { layer.zero_state(tape, batch) } -> std::same_as<typename L::State>;
-};
+concept Layer = Cell<L> ||(UnrollsItself<L>&& detail::BeginsAsCell<L>);
 
 }  // namespace rw

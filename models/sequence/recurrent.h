@@ -31,8 +31,8 @@ class Recurrent : public Module {
   const C& cell() const { return cell_; }
 
   /// x [T, N, in], or indices [T, N], from the cell's zero_state or another. With `{.lengths = ...}` the outputs are 0
-  /// in the padding, and the last output is each sequence's own. Throws Error as `unroll` does, and for a sequence
-  /// without steps, which has no last output.
+  /// in the padding, and the last output is each sequence's own; without steps that of the state before them. Throws
+  /// Error as `unroll` does.
   Tensor operator()(Tensor x, const UnrollOptions& run = {}) const {
     detail::check_sequence(x);
     return (*this)(x, cell_.zero_state(x.tape(), x.size(1)), run);
@@ -43,10 +43,9 @@ class Recurrent : public Module {
     std::optional<Scope> scope;
     if (name() != cell_.name()) scope.emplace(x.tape(), name());
     const auto states = unroll(cell_, x, state, run);
-    if (states.empty()) throw Error(name() + ": a sequence of no steps has no output");
     if (!options_.return_sequences) return rw::output(cell_, last_state(cell_, states, run));
     const Tensor y = outputs(cell_, states);
-    return run.lengths ? clear_padding(y, *run.lengths) : y;
+    return run.lengths && !states.empty() ? clear_padding(y, *run.lengths) : y;
   }
 
   Recurrent clone() const { return cloned(Recurrent(cell_.clone(), options_), *this); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <span>
 #include <utility>
@@ -50,6 +51,7 @@ Tensor stack_output(std::span<Tensor> outputs, const StackOptions& options);
 template <Layer C>
 class Stack : public Module {
  public:
+  static_assert(std::derived_from<C, Module>, "the layers of a Stack are Modules: write class MyCell : public Module");
   struct State {
     InlineVector<typename C::State, 4> layers;
   };
@@ -58,11 +60,10 @@ class Stack : public Module {
 
   /// Bottom first; their names become "layer0", "layer1", ... Throws Error for no layers, and for a dropout outside
   /// [0, 1).
-  explicit Stack(std::vector<C> layers, const StackOptions& options = {}) : Module("stack"), options_(options) {
-    detail::check_stack(layers.size(), options);
-    for (std::size_t i = 0; i < layers.size(); ++i)
-      layers_.push_back(&child("layer" + std::to_string(i), std::move(layers[i])));
-  }
+  explicit Stack(std::vector<C> layers, const StackOptions& options = {}) : Stack(std::span<C>(layers), options) {}
+  /// The same with layers that are listed: Stack stack({LstmCell(3, 8, rng), LstmCell(8, 8, rng)});
+  template <std::size_t N>
+  explicit Stack(C (&&layers)[N], const StackOptions& options = {}) : Stack(std::span<C>(layers), options) {}
 
   /// Number of layers.
   std::size_t depth() const { return layers_.size(); }
@@ -82,19 +83,13 @@ class Stack : public Module {
     return state;
   }
 
-  State step(Tensor x, State s) const requires Cell<C> {
-    through_layers(x, [&](std::size_t i, Tensor in) {
-      s.layers[i] = layers_[i]->step(in, s.layers[i]);
-      return rw::output(*layers_[i], s.layers[i]);
-    });
-    return s;
-  }
+  State step(Tensor x, State s) const requires detail::Steps<C> { return step_of_layers(x, std::move(s), 0); }
+  State step(Tensor x, State s, Index t) const requires TimedCell<C> { return step_of_layers(x, std::move(s), t); }
   /// See CellWithGates.
   StepWithGates<State, Gates> step_gates(Tensor x, const State& s) const requires CellWithGates<C> {
     StepWithGates<State, Gates> all{s, {InlineVector<typename C::Gates, 4>(depth())}};
     through_layers(x, [&](std::size_t i, Tensor in) {
-      if constexpr (ProjectedCell<C>) in = layers_[i]->project(in);
-      const auto one = layers_[i]->step_gates(in, s.layers[i]);
+      const auto one = layers_[i]->step_gates(step_input(*layers_[i], in), s.layers[i]);
       all.state.layers[i] = one.state;
       all.gates.layers[i] = one.gates;
       return rw::output(*layers_[i], one.state);
@@ -154,6 +149,21 @@ class Stack : public Module {
   }
 
  private:
+  Stack(std::span<C> layers, const StackOptions& options) : Module("stack"), options_(options) {
+    detail::check_stack(layers.size(), options);
+    if constexpr (std::derived_from<C, Module>)
+      for (std::size_t i = 0; i < layers.size(); ++i)
+        layers_.push_back(&child("layer" + std::to_string(i), std::move(layers[i])));
+  }
+
+  State step_of_layers(Tensor x, State s, Index t) const {
+    through_layers(x, [&](std::size_t i, Tensor in) {
+      s.layers[i] = step_at(*layers_[i], in, s.layers[i], t);
+      return rw::output(*layers_[i], s.layers[i]);
+    });
+    return s;
+  }
+
   /// One step: f(i, input of layer i) runs it and returns its output.
   template <class F>
   void through_layers(Tensor x, F&& f) const {

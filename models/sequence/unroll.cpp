@@ -1,5 +1,6 @@
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include <rewind/models/sequence/unroll.h>
 #include <rewind/ops/compare.h>
@@ -55,6 +56,35 @@ Tensor carried(Tensor mask, Tensor after, Tensor before) {
                                            before.shape().str() + ", then " + after.shape().str());
   while (shape.rank() < after.shape().rank()) shape = shape.inserted(shape.rank(), 1);
   return where(reshape(mask, shape), after, before);
+}
+
+bool keeps_shape(const Tensor& before, const Tensor& after) {
+  if (before.same(after)) return true;
+  if (before.dtype() != after.dtype()) return false;
+  const Shape from = before.shape(), to = after.shape();
+  if (from == to) return true;
+  if (from.rank() > to.rank()) return false;
+  for (int i = 1; i <= from.rank(); ++i)
+    if (const Index n = from[from.rank() - i]; n != 1 && n != to[to.rank() - i]) return false;
+  return true;
+}
+
+void throw_other_state(Tape& tape, std::size_t tensors_before, std::size_t tensors_after) {
+  throw tape.error("unroll", "a step made a state of " + std::to_string(tensors_after) + " tensors of one of " +
+                                 std::to_string(tensors_before) + ": a state keeps its structure from step to step");
+}
+
+void throw_other_shape(std::size_t tensor, const Tensor& before, const Tensor& after) {
+  const auto text = [](const Tensor& t) { return std::string(name_of(t.dtype())) + " " + t.shape().str(); };
+  throw after.tape().error("unroll", "a step changed tensor " + std::to_string(tensor) + " of its state from " +
+                                         text(before) + " to " + text(after) +
+                                         ": a state keeps its shapes from step to step");
+}
+
+Tensor no_outputs(const Tensor& like, Index batch) {
+  Shape shape = like.shape();
+  if (shape.rank() > 0 && shape[0] == 1) shape = shape.with(0, batch);
+  return like.tape().constant(Array(shape.inserted(0, 0), like.dtype()));
 }
 
 }  // namespace detail

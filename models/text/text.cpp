@@ -9,6 +9,8 @@ namespace rw {
 
 namespace {
 
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";  // U+FEFF
+
 /// How many bytes the sequence that begins with `lead` has, and what the byte after it may be; 0: `lead` begins none.
 struct Sequence {
   int length;
@@ -63,7 +65,7 @@ std::u32string decode_utf8(std::string_view bytes, std::string_view what) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   std::u32string out;
   out.reserve(bytes.size());
-  for (std::size_t at = 0; at < bytes.size();) {
+  for (std::size_t at = bytes.starts_with(byte_order_mark) ? byte_order_mark.size() : 0; at < bytes.size();) {
     const auto [length, from, to] = sequence_of(byte(at));
     if (length == 0) throw_invalid(what, at, fmt::format("byte 0x{:02x} begins no character", byte(at)));
     char32_t c = length == 1 ? byte(at) : byte(at) & (0x7F >> length);

@@ -11,7 +11,8 @@
 
 namespace rw {
 
-/// The code points of UTF-8 text. Throws Error with the byte offset of the first byte that does not belong: a stray
+/// The code points of UTF-8 text; a byte order mark at its very beginning, as some editors write one, is none of them.
+/// Throws Error with the byte offset of the first byte that does not belong: a stray
 /// continuation byte, a sequence that is cut off or longer than it needs to be, a surrogate, or a value above U+10FFFF
 /// (Unicode 15, table 3-7). `what` names the text in the message.
 std::u32string decode_utf8(std::string_view bytes, std::string_view what = "text");

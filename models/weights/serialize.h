@@ -45,15 +45,16 @@ struct ArrayFile {
 void save_arrays(const std::string& path, std::span<const NamedView> arrays, const Metadata& metadata = {});
 void save_arrays(const std::string& path, const ArrayFile& file);
 
-/// Reads one: F32, F64 and I32. Throws Error that names the path and says what is wrong when the file cannot be read,
-/// is truncated or has bytes left over, is no safetensors file, or holds another element type.
+/// Reads one: F32, F64 and I32; BF16 and F16 as f32, which has all of their values; I64 as i32. Throws Error that names
+/// the path and says what is wrong when the file cannot be read, is truncated or has bytes left over, is no safetensors
+/// file, or holds another element type, or a whole number beyond i32.
 ArrayFile load_arrays(const std::string& path);
 
-/// Writes all parameters under their dotted names; a tied one once.
+/// Writes all parameters and buffers under their dotted names; a tied one once.
 void save_model(const std::string& path, const Module& module, const Metadata& metadata = {});
 
-/// Sets all parameters from a file and returns its metadata. Reals are converted to each parameter's type. Throws
-/// Error, listing every name that is missing, not expected, or has another shape; the module is then as it was.
+/// Sets all parameters and buffers from a file and returns its metadata. Reals are converted to each parameter's type.
+/// Throws Error, listing every name that is missing, not expected, or has another shape; the module is then as it was.
 Metadata load_model(const std::string& path, const Module& module);
 /// The same from arrays already in memory; `source` names them in messages.
 void set_parameters(const Module& module, std::span<const NamedArray> arrays, const std::string& source);

@@ -162,11 +162,13 @@ TEST_CASE("a gradient that was replaced by one of another shape is refused, befo
   Parameters m;
   const Tensor loss = test::project(tape.leaf(m.p) * m.q);
   m.q.grad() = zeros(5);
-  CHECK(error_of([&] { backward(loss); }) == "parameter 'q' (3): its grad was replaced by f32 (5)");
+  CHECK(error_of([&] { backward(loss); }) ==
+        "parameter 'q' (3): its grad was replaced by f32 (5): set it to zeros of that shape, f32");
   CHECK(m.p.grad() == zeros(2, 3));
   Gradients apart;
   backward(loss, apart);
-  CHECK(error_of([&] { apart.commit(); }) == "parameter 'q' (3): its grad was replaced by f32 (5)");
+  CHECK(error_of([&] { apart.commit(); }) ==
+        "parameter 'q' (3): its grad was replaced by f32 (5): set it to zeros of that shape, f32");
   CHECK(m.p.grad() == zeros(2, 3));
 }
 

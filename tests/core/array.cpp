@@ -83,7 +83,16 @@ TEST_CASE("item and at say what they need") {
   CHECK_THROWS_AS(rw::zeros(0).item(), rw::Error);
   const Array a = rw::arange(6).reshaped(Shape{2, 3});
   CHECK(a.at({1, 2}) == 5);
-  CHECK_THROWS_WITH_AS(a.at({1}), "at() takes 2 positions for shape (2, 3), not 1", rw::Error);
+  Array b = a;
+  b.set({1, 2}, 7.5);
+  CHECK(b.at({1, 2}) == 7.5);
+  CHECK(b.at({1, 1}) == a.at({1, 1}));
+  CHECK_THROWS_AS(b.set({2, 0}, 1), rw::Error);
+  Array whole(Shape{2}, rw::DType::i32);
+  whole.set({1}, 3);
+  CHECK(whole.at({1}) == 3);
+  CHECK_THROWS_AS(whole.set({0}, 1e10), rw::Error);
+  CHECK_THROWS_WITH_AS(a.at({1}), "an element of shape (2, 3) has 2 positions, not 1", rw::Error);
   CHECK_THROWS_WITH_AS(a.at({0, 3}), "position 3 is outside axis 1 of shape (2, 3)", rw::Error);
   CHECK_THROWS_WITH_AS(a.at({-1, 0}), "position -1 is outside axis 0 of shape (2, 3)", rw::Error);
 }

@@ -82,7 +82,10 @@ TEST_CASE("the bits of a sum depend on the shapes, not on how the rows lie or on
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     CAPTURE(seed);
     Rng rng(seed);
-    const Shape from = seed % 20 == 0 ? Shape{500, 13, 40} : test::some_shape(rng), to = test::some_part(rng, from);
+    const Shape from = seed % 20 == 0   ? Shape{500, 13, 40}
+                       : seed % 20 == 1 ? Shape{700, 3, 2}
+                                        : test::some_shape(rng),
+                to = test::some_part(rng, from);
     CAPTURE(from.str());
     CAPTURE(to.str());
     Strided<float> packed(from, 0), apart(from, 1 + rng.below(4));
@@ -101,8 +104,8 @@ TEST_CASE("the bits of a sum depend on the shapes, not on how the rows lie or on
 }
 
 TEST_CASE("long sums stay accurate") {
-  // Each of sixteen running sums is 256 additions long, and four more join them; the blocks are added in double.
-  const double bound = (256 + 4) * 0x1p-24;
+  // Of the contiguous numbers of a block a lane adds 32, three pairs of runs and four of lanes; blocks add in double.
+  const double bound = (32 + 3 + 4) * 0x1p-24;
   const Index n = 1 << 22;
   const Array x = rw::full(Shape{n}, 0.1);
   Array y(Shape{});
@@ -111,6 +114,35 @@ TEST_CASE("long sums stay accurate") {
   CHECK(rw::sum(x.span<float>().data(), n) ==
         doctest::Approx(static_cast<double>(n) * static_cast<double>(0.1f)).epsilon(bound));
   CHECK(rw::sum<double>(nullptr, 0) == 0);
+}
+
+TEST_CASE("long sums over leading axes, and over leading and last ones, stay accurate") {
+  struct Case {
+    Shape from, to;
+    double additions;  // of a tree: runs of 32, and then as many as pairs meet
+  };
+  const Case cases[] = {{{1 << 21, 2}, {2}, 32 + 9 + 7},      {{300000, 3}, {1, 3}, 32 + 8 + 6},
+                        {{20000, 130}, {130}, 32 + 10},       {{2, 9000, 300}, {2, 1, 300}, 32 + 9},
+                        {{9000, 3, 50}, {3, 1}, 39 + 32 + 9}, {{3000, 2, 500, 2}, {2, 1, 2}, 2 * (32 + 9 + 7)}};
+  for (const Case& c : cases) {
+    CAPTURE(c.from.str());
+    const Array x = rw::full(c.from, 0.1);
+    Array y(c.to);
+    rw::sum_to(x, y.view());
+    const double expected = static_cast<double>(0.1f) * static_cast<double>(c.from.size() / c.to.size());
+    for (const float e : y.span<float>())
+      CHECK(static_cast<double>(e) == doctest::Approx(expected).epsilon(c.additions * 0x1p-24));
+  }
+}
+
+TEST_CASE("ones count, as far as f32 can") {
+  const Index n = (1 << 24) + (1 << 20);
+  Array ones(Shape{n, 2});
+  ones.fill(1);
+  Array y(Shape{2});
+  rw::sum_to(ones, y.view());
+  CHECK(y.at({0}) == static_cast<double>(n));
+  CHECK(y.at({1}) == static_cast<double>(n));
 }
 
 TEST_CASE("add_into adds once, also to rows that are apart") {

@@ -84,7 +84,6 @@ int allocations_of_the_third_step(const C& cell) {
   int count = -1;
   for (int step = 0; step < 3; ++step) {
     const int before = allocations;
-    bptt.tape().set_step(static_cast<std::uint64_t>(step));
     const auto& states = bptt.unroll(x);
     const Tensor logits = head(outputs(cell, states));
     backward(cross_entropy(logits, bptt.tape().constant(y)));

@@ -170,3 +170,68 @@ TEST_CASE("Linear and Embedding") {
   CHECK_THROWS_AS(table(tape.constant(Array({3}, {1}))), Error);
   CHECK_THROWS_AS(Embedding(3, -1, rng), Error);
 }
+
+TEST_CASE("zero_grad, freeze, conversion and copies take a tied parameter once") {
+  Rng rng(1);
+  const Tied from(rng), to(rng);
+  from.parameter("b.W").grad().fill(2);
+  from.zero_grad();
+  CHECK(from.parameter("a.W").grad().at({0, 0}) == 0);
+  from.to(DType::f64);
+  from.freeze();
+  CHECK(from.parameter("b.W").dtype() == DType::f64);
+  CHECK(from.parameter("b.W").frozen());
+  copy_parameters(from, to);
+  CHECK(to.parameter("b.W").value() == from.parameter("a.W").value().to(DType::f32));
+}
+
+TEST_CASE("messages and graphs have the dotted name in the largest module") {
+  Rng rng(1);
+  struct Outer : Module {
+    explicit Outer(Rng& r) : Module("outer"), model(child("model", Model(r))) {}
+    Model& model;
+  };
+  const Model alone(rng);
+  CHECK(alone.out.parameter("W").data()->name == "out.W");
+  const Outer outer(rng);
+  CHECK(outer.model.out.parameter("W").data()->name == "model.out.W");
+  CHECK(outer.model.scale.data()->name == "model.scale");
+  CHECK(outer.model.out.parameter("W").name() == "W");
+  const Tied tied(rng);
+  CHECK(tied.b.parameter("W").data()->name == "a.W");
+}
+
+TEST_CASE("buffers are constants that belong to the module") {
+  struct Scaled : Module {
+    Scaled() : Module("scaled"), w(param("w", full({2}, 3))), mean(buffer("mean", Array({1.f, 2.f}, {2}))) {}
+    Tensor operator()(Tensor x) const { return (x - mean) * w; }
+    Scaled clone() const { return cloned(Scaled(), *this); }
+    Parameter &w, &mean;
+  };
+  struct Outer : Module {
+    Outer() : Module("outer"), part(child("part", Scaled())) {}
+    Scaled& part;
+  };
+  Outer m;
+  CHECK(names_of(m.parameters()) == "part.w ");
+  CHECK(names_of(m.buffers()) == "part.mean ");
+  CHECK(m.parameter_count() == 2);
+  m.freeze(false);  // parameters only
+  Tape tape;
+  const Tensor y = m.part(tape.constant(full({1, 2}, 5)));
+  CHECK(y.array() == Array({12.f, 9.f}, {1, 2}));
+  backward(sum(y));
+  CHECK(m.part.mean.grad().at({0}) == 0);
+  CHECK(m.part.w.grad().at({0}) == 4);
+  m.part.mean.set(Array({7.f, 8.f}, {2}));
+  m.to(DType::f64);
+  const Scaled copy = m.part.clone();
+  CHECK(copy.mean.value() == Array({7.0, 8.0}, {2}));
+  CHECK(copy.mean.frozen());
+  struct Twice : Scaled {
+    void again() { buffer("mean", zeros(1)); }
+    void as_parameter() { param("mean", zeros(1)); }
+  };
+  CHECK_THROWS_WITH_AS(Twice().again(), "module 'scaled' already has a buffer 'mean'", Error);
+  CHECK_THROWS_AS(Twice().as_parameter(), Error);
+}

@@ -1,4 +1,4 @@
-# cmake -DCOMPILER= -DINCLUDE= -DFILE= -DEXPECTED= -P run.cmake
+# cmake -DCOMPILER= -DINCLUDE= -DFILE= -DEXPECTED= -DONE_LINE= -P run.cmake
 cmake_minimum_required(VERSION 3.25)
 
 set(command ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE} ${FILE})
@@ -12,4 +12,13 @@ if(result EQUAL 0)
 endif()
 if(NOT message MATCHES "${EXPECTED}")
   message(FATAL_ERROR "the compiler's message does not match \"${EXPECTED}\":\n${message}")
+endif()
+if(ONE_LINE)
+  string(REGEX MATCHALL "error:" errors "${message}")
+  string(REGEX MATCHALL "\n" lines "${message}")
+  list(LENGTH errors errors)
+  list(LENGTH lines lines)
+  if(NOT errors EQUAL 1 OR lines GREATER 40)
+    message(FATAL_ERROR "${errors} errors on ${lines} lines, not one on 40 or fewer:\n${message}")
+  endif()
 endif()

@@ -11,6 +11,7 @@ using namespace rw;
 namespace {
 
 double cdf(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
+double softplus_reference(double x) { return x > 40 ? x : std::log1p(std::exp(x)); }
 double pdf(double x) { return std::exp(-0.5 * x * x) / std::sqrt(2 * M_PI); }
 
 }  // namespace
@@ -21,11 +22,12 @@ TEST_CASE("each activation: value, derivatives, precisions, strides") {
   const OpCheck kink{.domains = {{.kinks = {0}}}};
   CHECK(check_op("tanh", [](Tensor x) { return tanh(x); }, [](double x) { return std::tanh(x); }));
   CHECK(check_op("sigmoid", [](Tensor x) { return sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }));
-  CHECK(check_op("relu", [](Tensor x) { return relu(x); }, [](double x) { return x > 0 ? x : 0; }, kink));
+  CHECK(check_op("log_sigmoid", [](Tensor x) { return log_sigmoid(x); }, [](double x) { return -softplus_reference(-x); }));
+  CHECK(check_op("relu", [](Tensor x) { return relu(x); }, [](double x) { return x <= 0 ? 0 : x; }, kink));
   CHECK(check_op("leaky_relu", [](Tensor x) { return leaky_relu(x, 0.2); },
                  [](double x) { return x > 0 ? x : 0.2 * x; }, kink));
-  CHECK(check_op("softplus", [](Tensor x) { return softplus(x); }, [](double x) { return std::log1p(std::exp(x)); }));
-  CHECK(check_op("gelu", [](Tensor x) { return gelu(x); }, [](double x) { return x * cdf(x); }));
+  CHECK(check_op("softplus", [](Tensor x) { return softplus(x); }, softplus_reference));
+  CHECK(check_op("gelu", [](Tensor x) { return gelu(x); }, [](double x) { return x == -INFINITY ? 0 : x * cdf(x); }));
   CHECK(check_op("erf", [](Tensor x) { return erf(x); }, [](double x) { return std::erf(x); }));
   CHECK(check_op("normal_cdf", [](Tensor x) { return normal_cdf(x); }, cdf));
   CHECK(check_op("normal_pdf", [](Tensor x) { return normal_pdf(x); }, pdf));

@@ -34,7 +34,7 @@ TEST_CASE("each op of one number: value, derivatives, precisions, strides") {
   CHECK(check_op("square", [](Tensor x) { return square(x); }, [](double x) { return x * x; }));
   CHECK(check_op("abs", [](Tensor x) { return abs(x); }, [](double x) { return std::abs(x); }, kink));
   CHECK(check_op("clamp", [](Tensor x) { return clamp(x, -0.5, 1.25); },
-                 [](double x) { return std::clamp(x, -0.5, 1.25); }, kinks));
+                 [](double x) { return x != x ? x : std::clamp(x, -0.5, 1.25); }, kinks));
 }
 
 TEST_CASE("each op of two numbers") {
@@ -42,12 +42,14 @@ TEST_CASE("each op of two numbers") {
   CHECK(check_op("add", [](Tensor a, Tensor b) { return add(a, b); }, [](double a, double b) { return a + b; }));
   CHECK(check_op("sub", [](Tensor a, Tensor b) { return sub(a, b); }, [](double a, double b) { return a - b; }));
   CHECK(check_op("mul", [](Tensor a, Tensor b) { return mul(a, b); }, [](double a, double b) { return a * b; }));
+  CHECK(check_op("times0", [](Tensor a, Tensor b) { return times0(a, b); },
+                 [](double a, double b) { return a == 0 || b == 0 ? 0 : a * b; }));
   CHECK(check_op("div", [](Tensor a, Tensor b) { return div(a, b); },
                  [](double a, double b) { return a / b; }, b_positive));
   CHECK(check_op("maximum", [](Tensor a, Tensor b) { return maximum(a, b); },
-                 [](double a, double b) { return std::max(a, b); }));
+                 [](double a, double b) { return a != a ? a : b != b ? b : std::max(a, b); }));
   CHECK(check_op("minimum", [](Tensor a, Tensor b) { return minimum(a, b); },
-                 [](double a, double b) { return std::min(a, b); }));
+                 [](double a, double b) { return a != a ? a : b != b ? b : std::min(a, b); }));
 }
 // clang-format on
 
@@ -56,6 +58,19 @@ TEST_CASE("operators and numbers") {
   const Tensor x = tape.constant(Array({1.0f, 2.0f, 4.0f}, Shape{3}));
   CHECK((2 * x + 1 - x / 2).array() == Array({2.5f, 4.0f, 7.0f}, Shape{3}));
   CHECK((-(1 / x)).array() == Array({-1.0f, -0.5f, -0.25f}, Shape{3}));
+}
+
+TEST_CASE("assigning operators make new nodes") {
+  Tape tape(DType::f64);
+  const Tensor x = tape.variable(Array({3.0}, Shape{}));
+  Tensor y = x;
+  y += 1;
+  y *= x;
+  y -= x;
+  y /= 2;
+  CHECK(y.item() == 4.5);
+  CHECK(x.item() == 3);
+  CHECK(grad(y, x).item() == 3);
 }
 
 TEST_CASE("gradients at kinks, ties and zeros are what the headers say") {

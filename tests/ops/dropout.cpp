@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
 #include <rewind/core/threads.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/dropout.h>
+#include <rewind/ops/reduce.h>
 #include <rewind/tools/gradcheck/check_op.h>
 
 using namespace rw;
@@ -124,4 +126,67 @@ TEST_CASE("rates") {
   }
   CHECK_THROWS_WITH_AS(dropout(x, 1), "[dropout] the rate must be in [0, 1), not 1", Error);
   CHECK_THROWS_AS(bernoulli_mask(tape, Shape{2}, 1.01), Error);
+}
+
+TEST_CASE("every update draws anew, and what is recorded again before it draws the same") {
+  Parameter w("w", full({64}, 1));
+  const auto mask_of = [&](Tape& tape) { return dropout(tape.leaf(w), 0.5); };
+  Tape tape;
+  const Array first = mask_of(tape).array();
+  tape.clear();
+  const Tensor again = mask_of(tape);
+  CHECK(again.array() == first);
+  CHECK(tape.next_step() == 0);
+  backward(sum(again));
+  CHECK(tape.next_step() == 1);
+  tape.clear();
+  CHECK(tape.step() == 1);
+  const Array second = mask_of(tape).array();
+  CHECK_FALSE(second == first);
+
+  // A loop of rewind, too; without an update in it the numbers come again.
+  const TapeMark mark = [&] {
+    tape.clear();
+    return tape.mark();
+  }();
+  const auto update = [&](bool change) {
+    tape.rewind(mark);
+    const Tensor y = mask_of(tape);
+    const Array values = y.array();
+    backward(sum(y));
+    if (change) w.edit();
+    return values;
+  };
+  const Array before = update(false), same = update(true), after = update(false);
+  CHECK(same == before);
+  CHECK_FALSE(after == same);
+
+  // A tape that goes on from there.
+  Tape later(TapeOptions{.step = 1});
+  CHECK(mask_of(later).array() == second);
+  later.set_step(0);
+  CHECK(mask_of(later).array() == first);
+}
+
+TEST_CASE("every call of a compiled function is a step, which draws as a tape does at that step") {
+  Parameter w("w", full({64}, 1));
+  const auto program = [&](Tape& tape) {
+    const Tensor y = dropout(tape.leaf(w), 0.5);
+    backward(sum(y));
+    return y;
+  };
+  auto compiled = compile(program, CompileOptions{.dtype = DType::f32, .seed = 3});
+  std::vector<Array> calls;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    CHECK(compiled.next_step() == i);
+    calls.push_back(compiled().array());
+    Tape tape(TapeOptions{.seed = 3, .step = i});
+    CHECK(program(tape).array() == calls.back());
+  }
+  CHECK_FALSE(calls[0] == calls[1]);
+  CHECK_FALSE(calls[1] == calls[2]);
+  compiled.set_step(1);
+  CHECK(compiled().array() == calls[1]);
+  CHECK(compiled().array() == calls[2]);
+  CHECK(compiled.plans() == 1);
 }

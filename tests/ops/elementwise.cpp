@@ -22,7 +22,7 @@ using rw::Tensor;
 struct Swish {
   static constexpr std::string_view name = "swish";
   auto f(auto x) const { return x * rw::sigmoid(x); }
-  auto vjp(auto x, auto y, auto dy) const { return dy * (y + rw::sigmoid(x) * (1 - y)); }
+  auto vjp(auto x, auto y, auto dy) const { return rw::times0(dy, y + rw::sigmoid(x) * (1 - y)); }
 };
 Tensor swish(Operand x) { return rw::record(rw::Elementwise<Swish>{}, x); }
 

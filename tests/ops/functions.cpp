@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -14,6 +15,16 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
+double power(double x) {
+  if (x != x) return x;
+  return std::clamp(std::exp2(std::floor(std::log2(std::abs(x)))), 0x1p-1022, 0x1p1022);
+}
+
+double rest(double a, double b) {
+  const double r = std::fmod(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
 // Value and gradient of a function of one number.
 template <class F>
 std::pair<double, double> at(double x, F f) {
@@ -28,10 +39,19 @@ std::pair<double, double> at(double x, F f) {
 // One line an op.
 // clang-format off
 TEST_CASE("each function: value, derivatives, precisions, strides") {
+  const OpCheck above{.domains = {{.lo = -0.7, .hi = 3}}}, mask{.gradient = false};
+  const OpCheck between_jumps{.domains = {{.lo = 5.1, .hi = 5.9}, {.lo = 1.01, .hi = 1.2}}};
   const OpCheck positive{.domains = {{.lo = 0.2, .hi = 3}}}, a_positive{.domains = {{.lo = 0.3, .hi = 2}, {}}};
   CHECK(check_op("sqrt", [](Tensor x) { return sqrt(x); }, [](double x) { return std::sqrt(x); }, positive));
   CHECK(check_op("exp", [](Tensor x) { return exp(x); }, [](double x) { return std::exp(x); }));
   CHECK(check_op("log", [](Tensor x) { return log(x); }, [](double x) { return std::log(x); }, positive));
+  CHECK(check_op("expm1", [](Tensor x) { return expm1(x); }, [](double x) { return std::expm1(x); }));
+  CHECK(check_op("log1p", [](Tensor x) { return log1p(x); }, [](double x) { return std::log1p(x); }, above));
+  CHECK(check_op("floor", [](Tensor x) { return floor(x); }, [](double x) { return std::floor(x); }, mask));
+  CHECK(check_op("sign", [](Tensor x) { return sign(x); },
+                 [](double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }, mask));
+  CHECK(check_op("power_of_two", [](Tensor x) { return power_of_two(x); }, power, mask));
+  CHECK(check_op("mod", [](Tensor a, Tensor b) { return mod(a, b); }, rest, between_jumps));
   CHECK(check_op("sin", [](Tensor x) { return sin(x); }, [](double x) { return std::sin(x); }));
   CHECK(check_op("cos", [](Tensor x) { return cos(x); }, [](double x) { return std::cos(x); }));
   CHECK(check_op("pow constant", [](Tensor x) { return pow(x, 2.5); },

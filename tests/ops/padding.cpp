@@ -113,9 +113,9 @@ TEST_CASE("a masked loss is that of the sequences alone, whatever the padding ho
   const Tensor target = tape.constant(Array({0.5, 0.25, 1.0, nan}, Shape{2, 2}));
   const Tensor xs = tape.variable(Array({1.0, 2.0, 3.0}, Shape{3}));
   const Tensor targets = tape.constant(Array({0.5, 0.25, 1.0}, Shape{3}));
-  using Loss = Tensor (*)(Tensor, Tensor, const LossOptions&);
+  using Loss = Tensor (*)(Operand, Operand, const LossOptions&);
   for (const Loss loss : {Loss(mse), Loss(l1), Loss(binary_cross_entropy_with_logits),
-                          Loss([](Tensor a, Tensor b, const LossOptions&o) { return huber(a, b, 1, o); })}) {
+                          Loss([](Operand a, Operand b, const LossOptions&o) { return huber(a, b, 1, o); })}) {
     const Tensor masked = loss(x, target, {.weights = mask}), alone = loss(xs, targets, {});
     CHECK(masked.item() == doctest::Approx(alone.item()).epsilon(1e-14));
     const Array g = grad(masked, x).array(), expected = grad(alone, xs).array();

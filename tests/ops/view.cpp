@@ -52,6 +52,19 @@ using Position = std::vector<Index>;
 
 }  // namespace
 
+TEST_CASE("swap_axes") {
+  CHECK(check_op(
+      "swap_axes", [](Tensor x) { return swap_axes(x, 0, -1); },
+      [](const Array& x) {
+        const Shape shape = x.shape().with(0, x.shape()[2]).with(2, x.shape()[0]);
+        return gather(x, shape, [](const std::vector<Index>& p) { return std::vector<Index>{p[2], p[1], p[0]}; });
+      },
+      {.shapes = {{{2, 3, 4}}, {{1, 2, 3}}, {{0, 2, 3}}}, .bad = {{{}}}}));
+  Tape tape;
+  const Tensor x = tape.constant(1, Shape{2, 3});
+  CHECK(swap_axes(x, 1, -1).same(x));
+}
+
 TEST_CASE("reshape") {
   CHECK(check_op(
       "reshape",

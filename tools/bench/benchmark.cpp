@@ -14,15 +14,15 @@
 
 #include <fmt/format.h>
 
+#include "budget.h"
 #include "chart.h"
-#include "contests.h"
+#include "comparisons.h"
 #include "options.h"
 #include "peak.h"
 #include "peers.h"
 #include "publish.h"
 #include "report.h"
 #include "results.h"
-#include "schedule.h"
 #include "settings.h"
 #include "tables.h"
 
@@ -41,21 +41,21 @@ void stop_at_a_signal() {
     });
 }
 
-std::vector<Contest> all_contests() {
-  std::vector<Contest> all;
-  for (const auto part :
-       {overhead_contests, gradbench_contests, char_rnn_contests, recurrent_contests, thread_contests,
-        elementwise_contests, gemm_contests, memory_contests, growth_contests, cell_contests, checkpoint_contests}) {
-    std::vector<Contest> more = part();
+std::vector<Comparison> all_comparisons() {
+  std::vector<Comparison> all;
+  for (const auto part : {overhead_comparisons, gradbench_comparisons, char_rnn_comparisons, recurrent_comparisons,
+                          thread_comparisons, elementwise_comparisons, gemm_comparisons, memory_comparisons,
+                          growth_comparisons, cell_comparisons, checkpoint_comparisons}) {
+    std::vector<Comparison> more = part();
     std::move(more.begin(), more.end(), std::back_inserter(all));
   }
   return all;
 }
 
-std::vector<Entry> chosen(const std::vector<Contest>& all, const Options& o) {
+std::vector<ComparisonRun> chosen(const std::vector<Comparison>& all, const Options& o) {
   const std::regex filter(o.filter);
-  std::vector<Entry> out;
-  for (const Contest& c : all) {
+  std::vector<ComparisonRun> out;
+  for (const Comparison& c : all) {
     if (!std::regex_search(c.name, filter) || (o.quick && o.filter == any && !c.quick)) continue;
     const int most = cores();
     if (o.threads > 0) {
@@ -65,7 +65,7 @@ std::vector<Entry> chosen(const std::vector<Contest>& all, const Options& o) {
     if (!c.only_all_cores) out.push_back({&c, 1});
     if ((c.only_all_cores || (c.all_cores && !o.quick)) && most > 1) out.push_back({&c, most});
   }
-  if (out.empty()) throw std::invalid_argument("no contest's name matches " + o.filter);
+  if (out.empty()) throw std::invalid_argument("no comparison's name matches " + o.filter);
   sort_by_importance(out);
   return out;
 }
@@ -106,15 +106,15 @@ void print(const Machine& m) {
              m.blas.empty() ? "no OpenBLAS" : m.blas);
 }
 
-Outcome not_run(const Entry& e, const char* why) {
-  return {e.contest, e.threads, {}, {std::string("everybody: ") + why}, {}};
+Outcome not_run(const ComparisonRun& e, const char* why) {
+  return {e.comparison, e.threads, {}, {std::string("everybody: ") + why}, {}};
 }
 
-/// Runs what fits, the most important first; the outcomes are in the order in which the contests are in memory.
-std::vector<Outcome> raced(const std::vector<Entry>& entries, const Options& o) {
+/// Runs what fits, the most important first; the outcomes are in the order in which the comparisons are in memory.
+std::vector<Outcome> raced(const std::vector<ComparisonRun>& entries, const Options& o) {
   const Stopwatch watch;
   std::vector<double> least;
-  for (const Entry& e : entries) least.push_back(o.quick ? 0 : least_seconds(e));
+  for (const ComparisonRun& e : entries) least.push_back(o.quick ? 0 : least_seconds(e));
   std::vector<Outcome> out;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const double seconds = share(std::span(least).subspan(i), o.budget - watch.seconds());
@@ -129,13 +129,14 @@ std::vector<Outcome> raced(const std::vector<Entry>& entries, const Options& o) 
                             o.profile,
                             [] { return stop != 0; }};
       use_threads(setting.threads);
-      out.push_back(run(*entries[i].contest, setting, seconds));
+      out.push_back(run(*entries[i].comparison, setting, seconds));
     }
     if (!stop) print(out.back());
   }
-  std::stable_sort(out.begin(), out.end(), [&](const Outcome& a, const Outcome& b) { return a.contest < b.contest; });
+  std::stable_sort(out.begin(), out.end(),
+                   [&](const Outcome& a, const Outcome& b) { return a.comparison < b.comparison; });
   const auto left_out = std::count_if(out.begin(), out.end(), [](const Outcome& r) { return r.rows.empty(); });
-  fmt::print("{} of {} contests were run{}; {:.0f} s\n", std::ssize(out) - left_out, out.size(),
+  fmt::print("{} of {} comparisons were run{}; {:.0f} s\n", std::ssize(out) - left_out, out.size(),
              stop ? ", then it was stopped" : "", watch.seconds());
   return out;
 }
@@ -153,10 +154,11 @@ int run_all(const Options& o) {
     write_files(o, read(o.from));
     return 0;
   }
-  const std::vector<Contest> all = all_contests();
-  const std::vector<Entry> entries = chosen(all, o);
+  const std::vector<Comparison> all = all_comparisons();
+  const std::vector<ComparisonRun> entries = chosen(all, o);
   if (o.list) {
-    for (const Entry& e : entries) fmt::print("{} [{}] {:.1f} s\n", e.contest->name, e.threads, least_seconds(e));
+    for (const ComparisonRun& e : entries)
+      fmt::print("{} [{}] {:.1f} s\n", e.comparison->name, e.threads, least_seconds(e));
     return 0;
   }
   Results results;

@@ -12,7 +12,7 @@
 #include <rewind/core/gemm/gemm.h>
 #include <rewind/rewind.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "recurrent.h"
 
 namespace rw::bench {
@@ -174,11 +174,11 @@ Field field(const Kind& kind, Index H) {
 
 }  // namespace
 
-std::vector<Contest> cell_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> cell_comparisons() {
+  std::vector<Comparison> all;
   for (Index H : {256, 512})
     for (const Kind& kind : kinds) {
-      Contest c;
+      Comparison c;
       c.name = fmt::format("cells/{}/T{} N{} I{} H{}", kind.name, T, N, H, H);
       c.note = "FLOPs of the products of a training step, with the gradient of x, over all its time; and over theirs";
       c.unit = "GFLOP/s";

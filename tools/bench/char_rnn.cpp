@@ -3,12 +3,13 @@
 
 #include "char_rnn.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
 #include <fmt/format.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "peers.h"
 
 namespace rw::bench {
@@ -68,8 +69,8 @@ Field field(const Setting& setting) {
 
 }  // namespace
 
-std::vector<Contest> char_rnn_contests() {
-  Contest c;
+std::vector<Comparison> char_rnn_comparisons() {
+  Comparison c;
   c.name = "char-rnn/train/2x128";
   c.note = "whole updates with RMSprop; an epoch is 1,057,500 characters";
   c.unit = "characters/s", c.scale = static_cast<double>(char_rnn_updates * 2500), c.rate = true;

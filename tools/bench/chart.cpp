@@ -110,11 +110,11 @@ std::vector<Line> lines(const std::vector<Outcome>& outcomes) {
   std::vector<Line> out;
   for (const Outcome& o : outcomes) {
     const Row* base = ours(o);
-    if (base == nullptr || o.rows.size() < 2 || o.contest->size > 0 || o.contest->pairs) continue;
-    const std::string& name = o.contest->name;
+    if (base == nullptr || o.rows.size() < 2 || o.comparison->size > 0 || o.comparison->pairs) continue;
+    const std::string& name = o.comparison->name;
     const std::size_t slash = name.find('/');
     Line l{fmt::format("{}, {} thread{}{}{}", name.substr(0, slash), o.threads, o.threads == 1 ? "" : "s",
-                       o.contest->note.empty() ? "" : ": ", o.contest->note),
+                       o.comparison->note.empty() ? "" : ": ", o.comparison->note),
            name.substr(slash + 1),
            {}};
     for (const Row& row : o.rows)

@@ -3,13 +3,13 @@
 #include <string>
 #include <vector>
 
-#include "contest.h"
+#include "comparison.h"
 #include "report.h"
 
 namespace rw::bench {
 
-/// An SVG of all contests, a row each: a bar for every contender's time as a multiple of Rewind's (compiled, where it
-/// is), from 1, on a log scale; right of 1 is slower than Rewind. Empty when nothing was run.
+/// An SVG of all comparisons, a row each: a bar for every contender's time as a multiple of Rewind's (compiled, where
+/// it is), from 1, on a log scale; right of 1 is slower than Rewind. Empty when nothing was run.
 std::string ratio_chart(const std::vector<Outcome>& outcomes);
 
 /// An SVG of series: a panel each, both axes logarithmic, the slopes (all sizes, the upper half) beside each name.

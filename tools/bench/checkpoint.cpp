@@ -8,7 +8,7 @@
 
 #include <rewind/rewind.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "peak.h"
 #include "recurrent.h"
 
@@ -127,8 +127,8 @@ double checkpoint_peak(const std::string& contender, Index T) {
   return peak_of([&] { (network = made(contender, model))->run(); });
 }
 
-std::vector<Contest> checkpoint_contests() {
-  std::vector<Contest> all(3);
+std::vector<Comparison> checkpoint_comparisons() {
+  std::vector<Comparison> all(3);
   const char* groups[] = {"checkpoint", "checkpoint-memory", "checkpoint-runs"};
   const char* notes[] = {"back-propagation through all of a sequence in a budget of memory, loss on the last state",
                          "the most memory that it takes, beyond weights and inputs",

@@ -6,7 +6,7 @@
 
 #include <rewind/rewind.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "peers.h"
 
 namespace rw::bench {
@@ -76,11 +76,11 @@ Field field(const Op& op, Index n, int threads) {
 
 }  // namespace
 
-std::vector<Contest> elementwise_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> elementwise_comparisons() {
+  std::vector<Comparison> all;
   for (Index n : {Index(4096), Index(1) << 18, Index(1) << 24})
     for (const Op& op : ops) {
-      Contest c;
+      Comparison c;
       c.name = fmt::format("elementwise/{}/{}", op.name, n);
       c.unit = "Gelements/s", c.scale = static_cast<double>(n) * 1e-9, c.rate = true;
       c.note = "GB/s read and written: 8 times as much";

@@ -10,7 +10,7 @@
 #include <rewind/core/gemm/gemm.h>
 #include <rewind/core/threads.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "recurrent.h"
 
 namespace rw::bench {
@@ -106,7 +106,7 @@ Field field(const Product& p, const Setting& setting) {
 
 }  // namespace
 
-std::vector<Contest> gemm_contests() {
+std::vector<Comparison> gemm_comparisons() {
   // Of an LSTM with N = H / 4 or so: a step's product, that of all steps' inputs, of the gradient of h, and of the
   // weights.
   const Product products[] = {
@@ -123,9 +123,9 @@ std::vector<Contest> gemm_contests() {
       {true, false, 128, 512, 1600, "gradient of R"},
       {true, false, 512, 2048, 3200, "gradient of R"},
   };
-  std::vector<Contest> all;
+  std::vector<Comparison> all;
   for (const Product& p : products) {
-    Contest c;
+    Comparison c;
     c.name = fmt::format("gemm/{}/{}x{}x{}", p.use, p.m, p.n, p.k);
     c.note = "m x n x k";
     c.unit = "GFLOP/s", c.scale = p.flops() * 1e-9, c.rate = true;

@@ -9,7 +9,7 @@
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/rewind.h>
 
-#include "contests.h"
+#include "comparisons.h"
 
 namespace rw::bench {
 
@@ -126,7 +126,8 @@ Contender compiled(const std::shared_ptr<Data>& data, bool gradient) {
   const auto ours = std::make_shared<Ours>(data);
   const auto f = [ours, gradient](Tape& tape) { return ours->record(tape, gradient); };
   using Function = decltype(compile(f, CompileOptions{}));
-  const auto function = std::make_shared<Function>(compile(f, CompileOptions{.dtype = DType::f64}));
+  const auto function =
+      std::make_shared<Function>(compile(f, CompileOptions{.dtype = DType::f64, .check = SelfCheck::off}));
   const auto run = [ours, function] {
     ours->begin();
     ours->loss = (*function)().item();
@@ -149,12 +150,12 @@ Field field(Index layers, Index T) {
 
 }  // namespace
 
-std::vector<Contest> gradbench_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> gradbench_comparisons() {
+  std::vector<Comparison> all;
   constexpr std::pair<Index, Index> sizes[] = {{2, 1024}, {4, 1024}, {4, 4096}};
   for (const auto& size : sizes) {
     const Index layers = size.first, T = size.second;
-    Contest c;
+    Comparison c;
     c.name = fmt::format("gradbench/lstm/l{} T{}", layers, T);
     c.note = "one gradient to all weights, f64";
     c.tolerance = 1e-9;

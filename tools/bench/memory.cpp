@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "peak.h"
 #include "peers.h"
 
@@ -45,10 +45,10 @@ double memory_peak(const std::string& contender, Index T) {
   });
 }
 
-std::vector<Contest> memory_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> memory_comparisons() {
+  std::vector<Comparison> all;
   for (Index T : {10, 30, 100, 300, 1000, 3000}) {
-    Contest c;
+    Comparison c;
     c.name = fmt::format("memory/T/{}", T);
     c.note = "LSTM training step, " + problem(T).shape() + ": the most memory beyond the inputs";
     c.unit = "MB", c.size = static_cast<double>(T), c.quick = T == 10;

@@ -3,7 +3,7 @@
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/rewind.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "peers.h"
 
 namespace rw::bench {
@@ -42,8 +42,8 @@ Contender contender(const char* name, std::shared_ptr<Network> network) {
   return {name, [network] { network->run(); }, [network] { return network->result(); }};
 }
 
-Contest contest(const char* name, const char* note, bool with_backward) {
-  Contest c;
+Comparison comparison(const char* name, const char* note, bool with_backward) {
+  Comparison c;
   c.name = name, c.note = note, c.unit = "ns an op", c.scale = 1e9 / length, c.quick = true;
   c.make = [with_backward](const Setting&) {
     Field field;
@@ -59,9 +59,9 @@ Contest contest(const char* name, const char* note, bool with_backward) {
 
 }  // namespace
 
-std::vector<Contest> overhead_contests() {
-  return {contest("overhead/forward", "10,000 ops on 16 numbers; Rewind records, libtorch does not", false),
-          contest("overhead/backward", "10,000 ops on 16 numbers, recorded by both, with their backward", true)};
+std::vector<Comparison> overhead_comparisons() {
+  return {comparison("overhead/forward", "10,000 ops on 16 numbers; Rewind records, libtorch does not", false),
+          comparison("overhead/backward", "10,000 ops on 16 numbers, recorded by both, with their backward", true)};
 }
 
 }  // namespace rw::bench

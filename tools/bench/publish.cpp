@@ -21,7 +21,7 @@ namespace {
 constexpr const char* on_the_front_page = "^(overhead|gradbench|char-rnn|train/lstm|train\\+dx/lstm|step)";
 
 struct Highlight {
-  const char *contest, *ours, *theirs, *text;
+  const char *comparison, *ours, *theirs, *text;
 };
 constexpr Highlight highlights[] = {
     {"overhead/backward", "Rewind eager", "libtorch", "an op on 16 floats with its backward, eager; libtorch"},
@@ -34,18 +34,18 @@ constexpr Highlight highlights[] = {
 const Row& row_of(const Outcome& o, const std::string& name) {
   for (const Row& row : o.rows)
     if (row.name == name) return row;
-  throw std::runtime_error(fmt::format("cannot publish: {} has no row {}", o.contest->name, name));
+  throw std::runtime_error(fmt::format("cannot publish: {} has no row {}", o.comparison->name, name));
 }
 
 std::string highlight(const Results& results, const Highlight& h) {
   for (const Outcome& o : results.outcomes)
-    if (o.contest->name == h.contest && o.threads == 1) {
+    if (o.comparison->name == h.comparison && o.threads == 1) {
       const Row &ours = row_of(o, h.ours), &theirs = row_of(o, h.theirs);
-      const std::string unit = o.contest->unit.substr(0, o.contest->unit.find(' '));
+      const std::string unit = o.comparison->unit.substr(0, o.comparison->unit.find(' '));
       return fmt::format("| {} | {} {} | {} {} | {:.2f} |\n", h.text, number(o.shown(ours, ours.median())), unit,
                          number(o.shown(theirs, theirs.median())), unit, ours.median() / theirs.median());
     }
-  throw std::runtime_error(fmt::format("cannot publish: {} was not run", h.contest));
+  throw std::runtime_error(fmt::format("cannot publish: {} was not run", h.comparison));
 }
 
 std::string machine_line(const Results& r) {
@@ -58,13 +58,13 @@ std::string machine_line(const Results& r) {
 
 // What was not run, once a reason.
 std::string left_out(const Results& r) {
-  std::vector<std::pair<std::string, std::string>> by_reason;  // and the contests
+  std::vector<std::pair<std::string, std::string>> by_reason;  // and the comparisons
   for (const Outcome& o : r.outcomes) {
     if (!o.rows.empty()) continue;
     const std::string why = !o.error.empty() ? o.error : o.absent.empty() ? "no reason" : o.absent[0];
     auto at = std::find_if(by_reason.begin(), by_reason.end(), [&](const auto& p) { return p.first == why; });
     if (at == by_reason.end()) at = by_reason.insert(at, {why, ""});
-    at->second += fmt::format("{}`{}` [{}]", at->second.empty() ? "" : ", ", o.contest->name, o.threads);
+    at->second += fmt::format("{}`{}` [{}]", at->second.empty() ? "" : ", ", o.comparison->name, o.threads);
   }
   std::string out;
   for (const auto& reason : by_reason) out += fmt::format("Not run ({}): {}.\n\n", reason.first, reason.second);
@@ -83,7 +83,7 @@ std::vector<Outcome> front_page(const Results& r) {
   const std::regex wanted(on_the_front_page);
   std::vector<Outcome> out;
   for (const Outcome& o : r.outcomes)
-    if (o.threads == 1 && std::regex_search(o.contest->name, wanted)) out.push_back(o);
+    if (o.threads == 1 && std::regex_search(o.comparison->name, wanted)) out.push_back(o);
   return out;
 }
 

@@ -8,7 +8,7 @@
 
 #include <rewind/core/array.h>
 
-#include "contest.h"
+#include "comparison.h"
 
 namespace rw::bench {
 

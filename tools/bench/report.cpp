@@ -18,7 +18,7 @@ bool same_pair(const Row& a, const Row& b) {
 // What a row's time is compared with: Rewind's; of pairs, its own with one thread, the other way round.
 std::string ratios(const Outcome& o, std::size_t i) {
   const Row& row = o.rows[i];
-  if (o.contest->pairs)
+  if (o.comparison->pairs)
     return i == 0 || !same_pair(o.rows[i - 1], row) ? ""
                                                     : fmt::format("{:>10.3f}", row.median() / o.rows[i - 1].median());
   std::string out;
@@ -28,7 +28,7 @@ std::string ratios(const Outcome& o, std::size_t i) {
 }
 
 std::string ratio_heads(const Outcome& o) {
-  if (o.contest->pairs) return "to its own with 1 thread";
+  if (o.comparison->pairs) return "to its own with 1 thread";
   std::string out;
   for (const Row& row : o.rows)
     if (is_ours(row)) out += fmt::format("{:>10}", row.name.substr(std::min<std::size_t>(7, row.name.size())) + "/");
@@ -49,11 +49,11 @@ std::string spread(const Outcome& o, const Row& row) {
 }
 
 void print(const Outcome& o) {
-  fmt::print("{} [{} thread{}]{}{}\n", o.contest->name, o.threads, o.threads == 1 ? "" : "s",
-             o.contest->note.empty() ? "" : ": ", o.contest->note);
+  fmt::print("{} [{} thread{}]{}{}\n", o.comparison->name, o.threads, o.threads == 1 ? "" : "s",
+             o.comparison->note.empty() ? "" : ": ", o.comparison->note);
   if (!o.error.empty()) fmt::print("  NOT RUN: {}\n", o.error);
   if (!o.rows.empty())
-    fmt::print("  {:<42} {:>12}  {:>21}  {}\n", "", o.contest->unit, "least to most", ratio_heads(o));
+    fmt::print("  {:<42} {:>12}  {:>21}  {}\n", "", o.comparison->unit, "least to most", ratio_heads(o));
   for (std::size_t i = 0; i < o.rows.size(); ++i) {
     const Row& row = o.rows[i];
     fmt::print("  {:<42} {:>12}  {:>21}  {}\n", row.name + (row.yardstick ? " (yardstick)" : ""),
@@ -84,15 +84,16 @@ double upper_slope(const Curve& c) {
 std::vector<Series> series(const std::vector<Outcome>& outcomes) {
   std::vector<Series> out;
   for (const Outcome& o : outcomes) {
-    if (o.contest->size <= 0) continue;
-    const std::string name = fmt::format("{} [{}]", o.contest->name.substr(0, o.contest->name.rfind('/')), o.threads);
+    if (o.comparison->size <= 0) continue;
+    const std::string name =
+        fmt::format("{} [{}]", o.comparison->name.substr(0, o.comparison->name.rfind('/')), o.threads);
     auto at = std::find_if(out.begin(), out.end(), [&](const Series& s) { return s.name == name; });
-    if (at == out.end()) at = out.insert(out.end(), Series{name, o.contest->unit, o.contest->series, {}});
+    if (at == out.end()) at = out.insert(out.end(), Series{name, o.comparison->unit, o.comparison->series, {}});
     for (const Row& row : o.rows) {
       auto curve =
           std::find_if(at->curves.begin(), at->curves.end(), [&](const Curve& c) { return c.name == row.name; });
       if (curve == at->curves.end()) curve = at->curves.insert(curve, Curve{row.name, {}, {}});
-      curve->x.push_back(o.contest->size);
+      curve->x.push_back(o.comparison->size);
       curve->y.push_back(o.shown(row, row.median()));
     }
   }

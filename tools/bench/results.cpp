@@ -10,7 +10,7 @@ namespace rw::bench {
 namespace {
 
 nlohmann::json to_json(const Outcome& o) {
-  const Contest& c = *o.contest;
+  const Comparison& c = *o.comparison;
   nlohmann::json out{{"name", c.name}, {"threads", o.threads}, {"unit", c.unit}, {"scale", c.scale},
                      {"rate", c.rate}, {"pairs", c.pairs},     {"took", o.took}, {"least_seconds", c.seconds}};
   if (!c.note.empty()) out["note"] = c.note;
@@ -28,17 +28,17 @@ nlohmann::json to_json(const Outcome& o) {
   return out;
 }
 
-Contest contest_from(const nlohmann::json& in) {
-  Contest c;
+Comparison comparison_from(const nlohmann::json& in) {
+  Comparison c;
   c.name = in.at("name"), c.unit = in.at("unit");
   c.scale = in.at("scale"), c.rate = in.at("rate"), c.pairs = in.at("pairs");
   c.note = in.value("note", ""), c.size = in.value("size", 0.0), c.series = in.value("series", "");
   return c;
 }
 
-Outcome outcome_from(const nlohmann::json& in, const Contest* contest) {
+Outcome outcome_from(const nlohmann::json& in, const Comparison* comparison) {
   Outcome o;
-  o.contest = contest;
+  o.comparison = comparison;
   o.threads = in.at("threads"), o.took = in.at("took");
   o.error = in.value("error", "");
   if (in.contains("absent")) o.absent = in["absent"].get<std::vector<std::string>>();
@@ -63,8 +63,8 @@ std::string json(const Results& r) {
   const Machine& m = r.machine;
   nlohmann::json out{{"date", r.date},         {"commit", r.commit}, {"processor", m.processor}, {"cores", m.cores},
                      {"compiler", m.compiler}, {"onednn", m.dnnl},   {"torch", m.torch},         {"blas", m.blas}};
-  out["contests"] = nlohmann::json::array();
-  for (const Outcome& o : r.outcomes) out["contests"].push_back(to_json(o));
+  out["comparisons"] = nlohmann::json::array();
+  for (const Outcome& o : r.outcomes) out["comparisons"].push_back(to_json(o));
   return out.dump(1);
 }
 
@@ -74,9 +74,9 @@ Results from_json(const std::string& text) {
     Results r;
     r.date = in.at("date"), r.commit = in.at("commit");
     r.machine = {in.at("processor"), in.at("compiler"), in.at("onednn"), in.at("torch"), in.at("blas"), in.at("cores")};
-    for (const nlohmann::json& c : in.at("contests")) {
-      r.contests.push_back(contest_from(c));
-      r.outcomes.push_back(outcome_from(c, &r.contests.back()));
+    for (const nlohmann::json& c : in.at("comparisons")) {
+      r.comparisons.push_back(comparison_from(c));
+      r.outcomes.push_back(outcome_from(c, &r.comparisons.back()));
     }
     return r;
   } catch (const nlohmann::json::exception& e) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "contest.h"
+#include "comparison.h"
 #include "settings.h"
 
 namespace rw::bench {
@@ -16,8 +16,8 @@ struct Results {
   std::string date, commit;
   Machine machine;
   std::vector<Outcome> outcomes;
-  /// The contests of outcomes that were read from a file.
-  std::deque<Contest> contests;
+  /// The comparisons of outcomes that were read from a file.
+  std::deque<Comparison> comparisons;
 
   Results() = default;
   Results(Results&&) = default;

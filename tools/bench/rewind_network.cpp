@@ -12,7 +12,7 @@ namespace rw::bench {
 
 namespace {
 
-// Weights are given afterwards; the orthogonal matrices that cells begin with take longer than the contest.
+// Weights are given afterwards; the orthogonal matrices that cells begin with take longer than the comparison.
 template <class C>
 C make_cell(const Problem& p, Index in) {
   Rng rng(1);
@@ -144,7 +144,9 @@ class CompiledNetwork : public Network {
         [&layers](Tape& tape, Tensor x) {
           return layers.record(tape, layers.problem().gradient_of_x ? layers.leaf(tape) : x);
         },
-        CompileOptions{.passes = passes, .matmul = layers.problem().bf16 ? Precision::bf16 : Precision::full},
+        CompileOptions{.passes = passes,
+                       .matmul = layers.problem().bf16 ? Precision::bf16 : Precision::full,
+                       .check = SelfCheck::off},  // results are compared with those of the others
         layers.x());
   }
   Layers<C> layers_;

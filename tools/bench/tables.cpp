@@ -18,7 +18,7 @@ struct Table {
   std::vector<const Outcome*> lines;
 };
 
-std::string group_of(const Outcome& o) { return o.contest->name.substr(0, o.contest->name.find('/')); }
+std::string group_of(const Outcome& o) { return o.comparison->name.substr(0, o.comparison->name.find('/')); }
 
 std::vector<Table> tables(const std::vector<Outcome>& outcomes) {
   std::vector<Table> out;
@@ -33,12 +33,12 @@ std::vector<Table> tables(const std::vector<Outcome>& outcomes) {
   return out;
 }
 
-// "### train, 1 thread, ms" and what all its contests have to say.
+// "### train, 1 thread, ms" and what all its comparisons have to say.
 std::string heading(const Table& t) {
-  const Contest& c = *t.lines[0]->contest;
+  const Comparison& c = *t.lines[0]->comparison;
   std::string out = fmt::format("### {}, {} thread{}, {}\n\n", t.group, t.threads, t.threads == 1 ? "" : "s", c.unit);
   const bool alike =
-      std::all_of(t.lines.begin(), t.lines.end(), [&](const Outcome* o) { return o->contest->note == c.note; });
+      std::all_of(t.lines.begin(), t.lines.end(), [&](const Outcome* o) { return o->comparison->note == c.note; });
   if (!alike || c.note.empty()) return out;
   out += fmt::format("{}.\n\n", c.note);
   const std::size_t first = out.size() - c.note.size() - 3;
@@ -108,7 +108,7 @@ std::string plain_table(const Table& t) {
   for (const Ratio& r : compared) head.emplace_back(r.title);
   std::string out = line(head) + rule(head.size());
   for (const Outcome* o : t.lines) {
-    std::vector<std::string> cells{o->contest->name.substr(t.group.size() + 1)};
+    std::vector<std::string> cells{o->comparison->name.substr(t.group.size() + 1)};
     for (const std::string& name : names) {
       const Row* row = row_of(*o, name);
       cells.push_back(row == nullptr ? ""
@@ -134,7 +134,7 @@ std::string table_of_pairs(const Table& t) {
   head.insert(head.end(), names.begin(), names.end());
   std::string out = line(head) + rule(head.size());
   for (const Outcome* o : t.lines) {
-    std::vector<std::string> cells{o->contest->name.substr(t.group.size() + 1)};
+    std::vector<std::string> cells{o->comparison->name.substr(t.group.size() + 1)};
     for (const std::string& name : names) {
       const Row *one = row_of(*o, name + ", 1 thread"),
                 *all = row_of(*o, fmt::format("{}, {} threads", name, t.threads));
@@ -168,7 +168,7 @@ std::string slopes(const std::vector<Series>& all) {
 std::string markdown(const std::vector<Outcome>& outcomes) {
   std::string out;
   for (const Table& t : tables(outcomes))
-    out += heading(t) + (t.lines[0]->contest->pairs ? table_of_pairs(t) : plain_table(t)) + "\n";
+    out += heading(t) + (t.lines[0]->comparison->pairs ? table_of_pairs(t) : plain_table(t)) + "\n";
   return out + slopes(series(outcomes));
 }
 

@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "contests.h"
+#include "comparisons.h"
 #include "recurrent.h"
 #include "settings.h"
 
@@ -60,15 +60,15 @@ Field field(const Problem& p, const Setting& setting, bool busy) {
 
 }  // namespace
 
-std::vector<Contest> thread_contests() {
-  std::vector<Contest> all;
+std::vector<Comparison> thread_comparisons() {
+  std::vector<Comparison> all;
   const Problem sizes[] = {{.T = 50, .N = 32, .I = 128, .H = 128},
                            {.T = 50, .N = 64, .I = 256, .H = 256},
                            {.T = 50, .N = 64, .I = 512, .H = 512}};
   for (bool busy : {false, true})
     for (Problem p : sizes) {
       p.gradient_of_x = true;
-      Contest c;
+      Comparison c;
       c.name = fmt::format("threads/{}/{}", busy ? "busy" : "idle", p.shape());
       c.note = busy ? "LSTM training step, the last core kept busy by another program" : "LSTM training step";
       c.note += ", everybody computes the gradient of x too";

@@ -1,5 +1,7 @@
 // libtorch's contenders: its layers, and the same cells composed of its ops.
 
+#include <algorithm>
+
 #include <torch/torch.h>
 
 #include "cells.h"

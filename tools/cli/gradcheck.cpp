@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/core/error.h>
 #include <rewind/models/cells/any_cell.h>
 #include <rewind/tools/cli/commands.h>
@@ -17,7 +19,7 @@ namespace {
 struct GradcheckCommand {
   GraphModel model;
   GradcheckOptions options;
-  bool f32 = false, json = false;
+  bool f32 = false, compiled = false, json = false;
 };
 
 // Colours for people who look at a terminal (https://no-color.org).
@@ -33,8 +35,23 @@ void print(const Report& report, bool json) {
   if (!report.ok()) exit_code = 1;
 }
 
+// The plan of the loss with its gradient, in f64.
+void check_plan(const GradcheckCommand& c, const BuiltModel& built) {
+  if (c.f32) throw Error("--compiled checks in f64, and --f32 looks at a tape: give one of them");
+  built.model->to(DType::f64);
+  auto step = compile(
+      [&](Tape& tape) {
+        const Tensor loss = built.loss(tape);
+        backward(loss);
+        return loss;
+      },
+      CompileOptions{.dtype = DType::f64});
+  print(rw::gradcheck(step, built.model->parameters(), c.options), c.json);
+}
+
 void gradcheck(const GradcheckCommand& c) {
   const BuiltModel built = build_model(c.model);
+  if (c.compiled) return check_plan(c, built);
   if (c.f32)
     print(check_rounding(built.loss, built.model->parameters()), c.json);
   else
@@ -57,6 +74,7 @@ void add_gradcheck(CLI::App& rewind) {
   app->add_flag("--full", c->options.full, "Check every element");
   app->add_option("--worst", c->options.worst, "Elements in the table of the worst");
   app->add_flag("--f32", c->f32, "Replay an f32 tape in f64: is every value within its rounding?");
+  app->add_flag("--compiled", c->compiled, "Check the gradients that the compiled plan gives, and not the tape's");
   app->add_flag("--json", c->json, "Print JSON");
   app->callback([c] { gradcheck(*c); });
 }

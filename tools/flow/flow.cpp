@@ -11,6 +11,7 @@
 #include <rewind/ops/reduce.h>
 #include <rewind/tools/flow/flow.h>
 #include <rewind/tools/flow/jacobian.h>
+#include <rewind/tools/graph/parameter_labels.h>
 
 namespace rw {
 namespace {
@@ -81,7 +82,7 @@ class Flow {
   void unroll() {
     states_.push_back(variables(tape_, arrays(cell_.zero_state(tape_, x_.shape()[1]))));
     for (Index t = 0; t < steps_; ++t) {
-      states_.push_back(handed_on(cell_.step(input_at(tape_, x_, t), states_.back())));
+      states_.push_back(handed_on(cell_.step(input_at(tape_, x_, t), states_.back(), t)));
       outputs_.push_back(cell_.output(states_.back()));
     }
     const State& last = states_.back();
@@ -152,7 +153,7 @@ class Flow {
     one_.clear();
     const State before = variables(one_, arrays(states_[static_cast<std::size_t>(t - 1)]));
     const NodeId first = one_.size();
-    const State after = cell_.step(input_at(one_, x_, t - 1), before);
+    const State after = cell_.step(input_at(one_, x_, t - 1), before, t - 1);
     const NodeId end = one_.size();
     saturation(first, end);
     if (t == 1) recurrent_matrices(first, end, before);
@@ -197,11 +198,8 @@ class Flow {
     }
   }
 
-  /// "layer0.R".
-  std::string label(const Node& parameter) const {
-    std::string path = one_.scope_path(parameter.scope);
-    std::replace(path.begin(), path.end(), '/', '.');
-    return (path.empty() ? path : path + ".") + one_.parameter_of(parameter)->name;
+  const std::string& label(const Node& parameter) {
+    return labels_.of(*one_.parameter_of(parameter), one_.scope_path(parameter.scope));
   }
 
   bool wanted(const Parameter::Data* p) {
@@ -267,6 +265,7 @@ class Flow {
   std::size_t first_ = 0, count_ = 0;         // the tensors of the state that are h
   std::vector<std::vector<Array>> incoming_;  // dL/ds_t from later steps, 0..T
   std::set<const Parameter::Data*> used_;
+  detail::ParameterLabels labels_;
   FlowReport report_;
 };
 

@@ -19,7 +19,7 @@ struct FlowCell {
   using State = std::vector<Tensor>;
   std::string name;
   std::function<State(Tape&, Index batch)> zero_state;
-  std::function<State(Tensor x, const State&)> step;
+  std::function<State(Tensor x, const State&, Index t)> step;
   std::function<Tensor(const State&)> output;
 };
 
@@ -38,15 +38,15 @@ FlowCell flow_cell(const C& cell) {
     for_each_tensor(*like, [&](Tensor& t) { t = from[i++]; });
     return *like;
   };
-  return {
-      .name = scope_name(cell),
-      .zero_state =
-          [&cell, tensors, like](Tape& tape, Index batch) {
-            *like = cell.zero_state(tape, batch);
-            return tensors(*like);
-          },
-      .step = [&cell, tensors, state](Tensor x, const FlowCell::State& s) { return tensors(cell.step(x, state(s))); },
-      .output = [&cell, state](const FlowCell::State& s) { return output(cell, state(s)); }};
+  return {.name = scope_name(cell),
+          .zero_state =
+              [&cell, tensors, like](Tape& tape, Index batch) {
+                *like = cell.zero_state(tape, batch);
+                return tensors(*like);
+              },
+          .step = [&cell, tensors, state](Tensor x, const FlowCell::State& s,
+                                          Index t) { return tensors(step_at(cell, x, state(s), t)); },
+          .output = [&cell, state](const FlowCell::State& s) { return output(cell, state(s)); }};
 }
 
 struct FlowOptions {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <ostream>
 
 #include <fmt/format.h>
@@ -6,6 +7,7 @@
 #include <rewind/core/error.h>
 #include <rewind/tools/gradcheck/check_op.h>
 #include <rewind/tools/gradcheck/check_op_case.h>
+#include <rewind/tools/gradcheck/check_op_special.h>
 
 namespace rw {
 namespace {
@@ -19,12 +21,6 @@ std::vector<std::vector<Shape>> elementwise_shapes(std::size_t inputs) {
   for (auto& shapes : cases)
     while (shapes.size() < inputs) shapes.push_back(shapes[shapes.size() % 2]);
   return cases;
-}
-
-const OpDomain& domain_of(const OpCheck& check, std::size_t input) {
-  static const OpDomain usual;
-  if (check.domains.empty()) return usual;
-  return check.domains[std::min(input, check.domains.size() - 1)];
 }
 
 std::string list(std::span<const Shape> shapes) {
@@ -60,6 +56,20 @@ void check_refused(const OpFunction& op, std::span<const Array> inputs, OpReport
     fail(std::string("not an rw::Error: ") + e.what());
   }
   if (tape.size() != before) fail(fmt::format("the tape has {} nodes more than before", tape.size() - before));
+}
+
+// An elementwise op at all combinations, others at shapes that are not large.
+void check_special_values(const OpFunction& op, const OpReference& reference, bool elementwise, const OpCheck& check,
+                          std::span<const std::vector<Shape>> cases, Rng& rng, OpReport& report) {
+  if (cases.empty() || !report.failures.empty()) return;  // what fails at ordinary numbers says more
+  const auto fail = [&](const std::string& what) { report.failures.push_back("special values: " + what); };
+  try {
+    detail::SpecialCase special(op, reference, check, rng, fail);
+    if (elementwise) return special.run_elementwise(cases[0].size());
+    for (const auto& shapes : cases.first(std::min<std::size_t>(cases.size(), 2))) special.run(shapes);
+  } catch (const std::exception& e) {
+    fail(std::string("it threw: ") + e.what());
+  }
 }
 
 }  // namespace
@@ -101,7 +111,7 @@ OpReport check_op_function(const std::string& name, std::size_t inputs, const Op
   const auto draw_all = [&](std::span<const Shape> shapes) {
     std::vector<Array> x;
     for (std::size_t i = 0; i < shapes.size(); ++i)
-      x.push_back(detail::draw_input(shapes[i], domain_of(check, i), rng));
+      x.push_back(detail::draw_input(shapes[i], detail::domain_of(check, i), rng));
     return x;
   };
   const auto cases = check.shapes.empty() && elementwise ? elementwise_shapes(inputs) : check.shapes;
@@ -118,6 +128,7 @@ OpReport check_op_function(const std::string& name, std::size_t inputs, const Op
       fail(std::string("it threw: ") + e.what());
     }
   }
+  check_special_values(op, reference, elementwise, check, cases, rng, report);
   for (const auto& shapes : check.bad) check_refused(op, draw_all(shapes), report);
   if (elementwise) {
     std::vector<Array> integers(inputs, Array(Shape{2, 3}, DType::i32));

@@ -29,6 +29,9 @@ struct OpCheck {
   std::vector<std::vector<Shape>> bad = {};
   /// False for an op without a gradient, such as a comparison.
   bool gradient = true;
+  /// Why values at special numbers (0, -0, the smallest and the largest, infinities, nan) are not compared with the
+  /// reference, and why a dy of 0 does not make every gradient 0 there. Without a reason both are tried.
+  std::string no_special_values = {}, no_zero_gradients = {};
   /// Most error, as a part of the largest number: of values beside the reference (f64), of derivatives beside finite
   /// differences (f64), and of f32 beside f64.
   double value_tolerance = 1e-12, difference_tolerance = 1e-7, f32_tolerance = 2e-5;
@@ -89,10 +92,13 @@ decltype(auto) apply_span(F& f, std::span<const T> x, std::index_sequence<I...>)
 
 /// Checks an op on small random inputs and reports what is wrong; throws nothing for a wrong op. For every case of
 /// shapes: the value beside the reference, first and second derivatives beside finite differences (of a fixed random
-/// projection: a plain sum would hide wrong rules), f32 beside f64, the plain backward beside the recorded gradient bit
-/// by bit, eager beside compiled (bit by bit where the passes keep bits), inputs whose rows are apart, and the shape
-/// that a trace infers. And shapes that must be refused: with one line that names op, shapes and scope, and with the
-/// tape as it was.
+/// projection: a plain sum would hide wrong rules), the gradient rule linear in dy, jvp beside differences, f32 beside
+/// f64, the plain backward beside the recorded gradient bit by bit, eager beside compiled (bit by bit where the passes
+/// keep bits), inputs whose rows are apart, and the shape that a trace infers. Then special numbers, 0, -0, the
+/// smallest and the largest, infinities and nan, alone and among others: the value beside the reference, a dy of 0 that
+/// must give gradients of 0 (of first and second order: what was not chosen has no say), and all kinds of gradients
+/// beside each other. And shapes that must be refused: with one line that names op, shapes and scope, and with the tape
+/// as it was.
 ///
 ///     CHECK(check_op("tanh", [](Tensor x) { return tanh(x); }, [](double x) { return std::tanh(x); }));
 ///     CHECK(check_op("log", [](Tensor x) { return log(x); }, [](double x) { return std::log(x); },

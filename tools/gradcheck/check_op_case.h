@@ -11,8 +11,20 @@
 
 namespace rw::detail {
 
+/// The domain of an input.
+const OpDomain& domain_of(const OpCheck& check, std::size_t input);
+
 /// Numbers of a domain, each one exact in f32: f64, or i32 for indices.
 Array draw_input(const Shape& shape, const OpDomain& domain, Rng& rng);
+
+/// Random numbers of either sign and of a size near 1: weights that break symmetry.
+Array random_weights(const Shape& shape, Rng& rng);
+
+/// The leaves of an op on a tape; reals are variables.
+std::vector<Tensor> leaves(Tape& tape, std::span<const Array> x);
+
+/// Those that may have a gradient.
+std::vector<Operand> real_ones(std::span<const Tensor> x);
 
 class OpCase {
  public:
@@ -31,6 +43,8 @@ class OpCase {
   void check_rows_apart();
   void check_first();
   void check_second();
+  void check_linear();
+  void check_along();
   void check_compiled(DType dtype);
 
   Array value(DType dtype);

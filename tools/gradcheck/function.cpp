@@ -102,14 +102,25 @@ void CheckedFunction::differentiate() {
   }
 }
 
+void CheckedFunction::check_instead(std::span<const CheckedParameters::Item> items, std::span<const Array> gradients) {
+  for (std::size_t k = 0; k < items.size(); ++k)
+    for (Leaf& leaf : leaves_)
+      if (leaf.parameter->tied_to(*items[k].parameter)) leaf.gradient = gradients[k].to(DType::f64);
+}
+
 void CheckedFunction::find_cuts() {
   const std::vector<bool> used = ancestors(base_, root_);
   for (NodeId i = 0; i <= root_; ++i)
     if (used[i] && is_cut(base_, i)) cuts_.push_back(i);
 }
 
-double CheckedFunction::at(std::size_t i, Array value) {
+void CheckedFunction::renew_probe() {
   probe_.clear();
+  probe_.set_step(base_.step());
+}
+
+double CheckedFunction::at(std::size_t i, Array value) {
+  renew_probe();
   probe_.substitute(*leaves_[i].parameter, std::move(value));
   const Tensor y = record(probe_, false);
   probe_.restore(*leaves_[i].parameter);
@@ -117,7 +128,7 @@ double CheckedFunction::at(std::size_t i, Array value) {
 }
 
 bool CheckedFunction::deterministic() {
-  probe_.clear();
+  renew_probe();
   const Tensor y = record(probe_, false);
   return same_bits(y.item(), f0_);
 }

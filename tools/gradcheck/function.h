@@ -36,6 +36,9 @@ class CheckedFunction {
   const std::vector<NodeId>& cuts() const { return cuts_; }
   Index evaluations() const { return evaluations_; }
 
+  /// The gradients to be checked are these, of the parameters as they were given, and not the tape's.
+  void check_instead(std::span<const CheckedParameters::Item> items, std::span<const Array> gradients);
+
   /// The scalar when leaf `i` has this value and what is cut stays constant.
   double at(std::size_t i, Array value);
   /// Whether another evaluation gives the same bits.
@@ -46,6 +49,8 @@ class CheckedFunction {
   Tensor project_gradient(Tape& tape, Tensor y, bool base);
   void differentiate();
   void find_cuts();
+  /// Clears the tape of evaluations, which draws the numbers of the first one again.
+  void renew_probe();
   double held_value(const Tape& tape, NodeId root) const;
 
   const RecordFunction& function_;

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/backward.h>
+#include <rewind/autograd/detail/tape_data.h>
 #include <rewind/core/error.h>
 #include <rewind/tools/gradcheck/elements.h>
 #include <rewind/tools/gradcheck/function.h>
@@ -37,13 +39,21 @@ void call_kinks(GradReport& report) {
   report.verdict = Verdict::kink;
 }
 
-void locate(CheckedFunction& f, const GradcheckOptions& options, GradReport& report) {
+void locate(CheckedFunction& f, const GradcheckOptions& options, GradReport& report, bool of_plan = false) {
   detail::Located found = detail::locate_faults(f.tape(), f.root(), options.seed);
   report.kinks = std::move(found.kinks);
   if (report.verdict != Verdict::wrong) return;
   report.faults = std::move(found.faults);
   if (!report.faults.empty()) return;
   if (!report.kinks.empty()) return call_kinks(report);
+  if (of_plan) {
+    report.faults.push_back({.kind = GradFault::Kind::plan,
+                             .op = {},
+                             .scope = {},
+                             .text = "every rule and every sum on the tape is right: the compiled plan gives another "
+                                     "gradient. Call it with {.check = SelfCheck::always}, which names the pass"});
+    return;
+  }
   report.faults.push_back({.kind = GradFault::Kind::off_tape,
                            .op = {},
                            .scope = {},
@@ -51,7 +61,69 @@ void locate(CheckedFunction& f, const GradcheckOptions& options, GradReport& rep
                                    "item(), value()) and comes back as a constant"});
 }
 
+/// The parameters' gradients are put back as they were.
+class KeptGradients {
+ public:
+  explicit KeptGradients(std::span<const CheckedParameters::Item> items) : items_(items) {
+    for (const auto& item : items) {
+      kept_.push_back(item.parameter->grad());
+      item.parameter->zero_grad();
+    }
+  }
+  ~KeptGradients() {
+    for (std::size_t i = 0; i < kept_.size(); ++i) items_[i].parameter->grad() = std::move(kept_[i]);
+  }
+  KeptGradients(const KeptGradients&) = delete;
+  KeptGradients& operator=(const KeptGradients&) = delete;
+
+  std::vector<Array> now() const {
+    std::vector<Array> out;
+    for (const auto& item : items_) out.push_back(item.parameter->grad());
+    return out;
+  }
+
+ private:
+  std::span<const CheckedParameters::Item> items_;
+  std::vector<Array> kept_;
+};
+
+void require_f64(const CheckedParameters& parameters, const GradcheckOptions& options) {
+  if (parameters.items().empty()) throw Error("gradcheck: no parameters to check: pass module.parameters()");
+  if (options.order != 1) throw Error("gradcheck of a compiled function: the order is 1");
+  for (const auto& item : parameters.items()) {
+    if (item.parameter == nullptr) throw Error("gradcheck: parameter '" + item.name + "' is null");
+    if (item.parameter->dtype() != DType::f64)
+      throw Error("gradcheck of a compiled function: parameter '" + item.name +
+                  "' is f32: convert the model with to(DType::f64), and compile with {.dtype = DType::f64}");
+  }
+}
+
 }  // namespace
+
+GradReport detail::gradcheck_plan(const std::function<Tensor(Tape&)>& function, const std::function<Tensor()>& plan,
+                                  const CheckedParameters& parameters, const GradcheckOptions& options) {
+  require_f64(parameters, options);
+  Gradients nowhere;
+  const RecordFunction on_tape = [&](Tape& tape) {
+    tape.data().gradients_to = &nowhere;
+    return function(tape);
+  };
+  CheckedFunction f(on_tape, parameters.items(), 1, options.seed);
+  {
+    const KeptGradients kept(parameters.items());
+    if (plan().dtype() != DType::f64)
+      throw Error("gradcheck of a compiled function: it is f32: compile it with {.dtype = DType::f64}");
+    f.check_instead(parameters.items(), kept.now());
+  }
+  GradReport report;
+  detail::check_elements(f, 1, {}, options, report);
+  report_cuts(f, report);
+  report.nodes = f.tape().size();
+  if (options.locate && (report.verdict == Verdict::wrong || report.verdict == Verdict::kink))
+    locate(f, options, report, true);
+  report.evaluations = f.evaluations();
+  return report;
+}
 
 double GradElement::excess() const {
   const double off = std::fabs(analytic - numeric);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/tape.h>
 
 namespace rw {
@@ -87,6 +88,7 @@ struct GradFault {
     rule,      ///< the op's gradient rule disagrees with its own value
     edge,      ///< a consumer's contribution is missing from a node's gradient, or is there more than once
     off_tape,  ///< all rules and sums are right: values leave the tape (array(), item()) and come back as constants
+    plan,      ///< the tape's own gradient is right, and that of the compiled plan is another
   };
   Kind kind = Kind::rule;
   std::string op;     // whose rule is wrong, or the consumer whose contribution is lost
@@ -171,6 +173,29 @@ GradReport gradcheck(const std::function<Tensor(std::span<const Tensor>)>& funct
                      const GradcheckOptions& options = {});
 GradReport gradcheck(const std::function<Tensor(std::span<const Tensor>)>& function,
                      std::initializer_list<Array> inputs, const GradcheckOptions& options = {});
+
+namespace detail {
+/// Checks the gradients that `plan` leaves in the parameters by the differences of `function`, whose own backward goes
+/// nowhere.
+GradReport gradcheck_plan(const std::function<Tensor(Tape&)>& function, const std::function<Tensor()>& plan,
+                          const CheckedParameters& parameters, const GradcheckOptions& options);
+}  // namespace detail
+
+/// The same for a compiled function, which goes backward from the first Tensor of its result: compares the gradients
+/// that its plan adds with finite differences of the function on a tape. `args` are those of a call. The function and
+/// the parameters are f64, and the order is 1, else throws Error. Parameters' gradients are left alone.
+template <class F, class... Examples, class... Args>
+GradReport gradcheck(Compiled<F, Examples...>& compiled, const CheckedParameters& parameters,
+                     const GradcheckOptions& options, const Args&... args) {
+  static_assert(!std::is_void_v<typename Compiled<F, Examples...>::Result>,
+                "gradcheck takes a compiled function that returns what it goes backward from");
+  const auto first_of = [](const std::vector<Tensor>& results) {
+    if (results.empty()) throw Error("gradcheck: the compiled function returns no Tensor");
+    return results[0];
+  };
+  return detail::gradcheck_plan([&](Tape& tape) { return first_of(compiled.record(tape, args...)); },
+                                [&] { return first_of(detail::tensors_in(compiled(args...))); }, parameters, options);
+}
 
 /// A node whose f32 value deviates from its f64 value by more than rounding can explain.
 struct RoundingFault {

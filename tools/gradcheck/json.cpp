@@ -57,7 +57,7 @@ std::string json_of(const GradElement& e) {
 std::string node(NodeId id) { return id == no_node ? "null" : fmt::format("{}", id); }
 
 std::string json_of(const GradFault& f) {
-  constexpr std::string_view kinds[] = {"rule", "edge", "off tape"};
+  constexpr std::string_view kinds[] = {"rule", "edge", "off tape", "plan"};
   return fmt::format(R"({{"kind": {}, "op": {}, "scope": {}, "node": {}, "input": {}, "from": {}, "text": {}}})",
                      quoted(kinds[static_cast<std::size_t>(f.kind)]), quoted(f.op), quoted(f.scope), node(f.node),
                      f.input, node(f.from), quoted(f.text));

@@ -16,8 +16,4 @@ struct Located {
 /// against the sum over its consumers' rules.
 Located locate_faults(Tape& tape, NodeId root, std::uint64_t seed);
 
-/// The two halves of it.
-Located check_rules(const Tape& tape, NodeId root, std::uint64_t seed);
-std::vector<GradFault> check_edges(Tape& tape, NodeId root);
-
 }  // namespace rw::detail

@@ -5,6 +5,7 @@
 
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
+#include <rewind/tools/graph/parameter_labels.h>
 #include <rewind/tools/graph/view.h>
 
 namespace rw {
@@ -68,20 +69,10 @@ std::uint32_t layer_of(const GraphView& view, std::uint32_t scope) {
   return layer;
 }
 
-/// A parameter belongs to its layer, not to the time step that used it first.
-void place_parameter(const GraphView& view, const std::vector<std::string>& paths, GraphNode& node) {
-  const std::uint32_t layer = node.scope = layer_of(view, node.scope);
-  if (node.name.empty() || node.name.find('.') != std::string::npos || layer == 0) return;
-  std::string prefix = paths[layer];
-  std::replace(prefix.begin(), prefix.end(), '/', '.');
-  node.name = prefix + "." + node.name;
-}
-
 GraphNode draw(const Tape& tape, NodeId id, const GraphViewOptions& options) {
   const Node& n = tape.node(id);
   GraphNode out;
   out.op = n.info->name;
-  if (n.role == Role::parameter) out.name = tape.parameter_of(n)->name;
   if (n.info->describe != nullptr && n.role != Role::parameter) out.attributes = n.info->describe(n.op);
   out.shape = n.shape;
   out.dtype = n.dtype;
@@ -172,6 +163,7 @@ GraphView graph_view(const Tape& tape, const GraphViewOptions& options) {
   std::vector<std::uint32_t> scope_at;
   add_scopes(tape, view, scope_at, paths);
   Ids ids;
+  detail::ParameterLabels labels;
   std::vector<std::uint32_t> position(tape.size(), no_node);
   view.nodes.reserve(tape.size());
   for (NodeId i = 0; i < tape.size(); ++i) {
@@ -179,7 +171,8 @@ GraphView graph_view(const Tape& tape, const GraphViewOptions& options) {
     GraphNode node = draw(tape, i, options);
     node.scope = scope_at[node.scope];
     if (node.role == GraphRole::parameter) {
-      place_parameter(view, paths, node);
+      node.scope = layer_of(view, node.scope);  // not in the time step that used it first
+      node.name = labels.of(*tape.parameter_of(tape.node(i)), paths[node.scope]);
       node.id = ids.next("parameter", node.name);
     } else {
       node.id = ids.next((node.backward ? "grad_" : "") + paths[node.scope], node.op);

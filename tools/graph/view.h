@@ -30,7 +30,7 @@ struct GraphEdge {
 struct GraphNode {
   std::string id;          // letters, digits and _: the same in every export of the same program
   std::string op;          // "matmul"
-  std::string name;        // of a parameter, with its layer: "lstm.W"
+  std::string name;        // of a parameter: see ParameterLabels
   std::string attributes;  // "axis=1"
   Shape shape;
   DType dtype = DType::f32;

@@ -2,11 +2,12 @@
 #include <utility>
 
 #include <rewind/autograd/compile/kernel/combine.h>
+#include <rewind/core/math.h>
 
 namespace rw::ir {
 namespace {
 
-constexpr std::size_t kinds = 3;
+constexpr std::size_t kinds = 4;
 
 std::size_t index(Arithmetic op) { return static_cast<std::size_t>(op) - static_cast<std::size_t>(Arithmetic::add); }
 
@@ -15,6 +16,7 @@ T apply(T a, T b) {
   if constexpr (op == 0) return a + b;
   if constexpr (op == 1) return a - b;
   if constexpr (op == 2) return a * b;
+  if constexpr (op == 3) return times0(a, b);
 }
 
 template <std::size_t inner, std::size_t outer, bool swapped>
@@ -35,16 +37,16 @@ struct Paired {
 
 template <std::size_t... K>
 std::array<VectorLoop, sizeof...(K)> chained_loops(std::index_sequence<K...>) {
-  return {vector_loop<Chained<K / 6, K / 2 % 3, K % 2 != 0>, 3>()...};
+  return {vector_loop<Chained<K / (2 * kinds), K / 2 % kinds, K % 2 != 0>, 3>()...};
 }
 template <std::size_t... K>
 std::array<VectorLoop, sizeof...(K)> paired_loops(std::index_sequence<K...>) {
-  return {vector_loop<Paired<K / 9, K / 3 % 3, K % 3>, 4>()...};
+  return {vector_loop<Paired<K / (kinds * kinds), K / kinds % kinds, K % kinds>, 4>()...};
 }
 
 }  // namespace
 
-bool combines(Arithmetic op) { return op == Arithmetic::add || op == Arithmetic::sub || op == Arithmetic::mul; }
+bool combines(Arithmetic op) { return op >= Arithmetic::add && op <= Arithmetic::times0; }
 
 const VectorLoop& chained_loop(Arithmetic inner, Arithmetic outer, bool swapped) {
   static const auto loops = chained_loops(std::make_index_sequence<kinds * kinds * 2>());

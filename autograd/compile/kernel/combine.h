@@ -4,7 +4,7 @@
 
 namespace rw::ir {
 
-/// Whether `op` is one of those that combined loops are made of: add, sub or mul.
+/// Whether `op` is one of those that combined loops are made of: add, sub, mul or times0.
 bool combines(Arithmetic op);
 
 /// A loop over (a inner b) outer c, or c outer (a inner b) when `swapped`; each result rounded as by loops of its own.

@@ -30,7 +30,7 @@ void Program::find_runs() {
 
 void Program::finish() {
   if (registers > most_registers) throw Error("compile: a kernel of too many registers");
-  const Index bytes = 24 * 1024;  // half of the first-level cache
+  const Index bytes = Index{24} * 1024;  // half of the first-level cache
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
   const Index row = (cols + 63) / 64 * 64;
   block_ = std::clamp<Index>(each / 64 * 64, 256, 512);

@@ -137,7 +137,8 @@ class Pusher {
 // stretched to each row.
 bool takes_shape(const Graph& g, NodeId i, const Shape& to) {
   const Shape& from = g.nodes[i].shape;
-  if (!elementwise(g, i) || from.rank() == 0 || to.rank() == 0 || from.cols() != to.cols()) return false;
+  if (!elementwise(g, i) || from.rank() == 0 || to.rank() == 0) return false;
+  if (from.rows() != to.rows() || from.cols() != to.cols()) return false;
   bool any = false;
   for (NodeId x : g.in(i)) {
     const Shape& shape = g.nodes[x].shape;

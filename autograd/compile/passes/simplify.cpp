@@ -28,7 +28,7 @@ class Simplifier {
   NodeId write(const Node& n, std::vector<NodeId>& in) {
     if (n.info == &op_info<Slice>()) return slice(*static_cast<const Slice*>(n.op), in[0], n);
     if (n.info == &op_info<Reshape>()) return reshape(n.shape, in[0], n);
-    if (n.info == &op_info<Detach>()) return in[0];
+    if (n.info->same_value) return in[0];
     if (n.info == &op_info<Concat>()) return concat(*static_cast<const Concat*>(n.op), in, n);
     if (n.info == &op_info<BroadcastTo>() || n.info == &op_info<SumTo>()) {
       if (out_.nodes[in[0]].shape == n.shape) return in[0];
@@ -207,7 +207,7 @@ class Simplifier {
       }
       if (all) return slice({c.axis, start, at - start}, base, n);
     }
-    if (!leading(n.shape, c.axis)) return no_node;
+    if (!leading(n.shape, c.axis) || n.shape.size() == 0) return no_node;
     const Flat from = flat(pieces[0]);
     if (from.base == pieces[0]) return no_node;
     Index at = from.offset;
@@ -253,6 +253,7 @@ class Simplifier {
       if (!(n.info->infer(n.op, shapes_) == n.shape)) x = before;
     }
     if (!constant) {
+      if (is_zero(n, in)) return fill(0, n.shape, n);
       const NodeId same = neutral(n, in);
       return same != no_node ? same : unique(n, in);
     }
@@ -268,6 +269,12 @@ class Simplifier {
       value = static_cast<double>(y);
     });
     return fill(value, n.shape, n);
+  }
+
+  // times0 of 0 and anything, whatever that is.
+  bool is_zero(const Node& n, const std::vector<NodeId>& in) const {
+    const auto zero = [&](NodeId x) { return out_.is<Fill>(x) && value_of(x) == 0; };
+    return n.info->elementwise->arithmetic == Arithmetic::times0 && (zero(in[0]) || zero(in[1]));
   }
 
   // x * 1, x / 1, x - 0 and x + -0 are x, bit for bit. (x + 0 is not: it makes 0 of -0.)

@@ -1,16 +1,23 @@
 #include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/autograd/compile/passes/passes.h>
 #include <rewind/autograd/program/rewrite.h>
+#include <rewind/core/long_sum.h>
 
 namespace rw::ir {
 namespace {
 
 constexpr std::uint32_t long_sum = 8;
 
-/// A long sum under way: `total` of its first `next` terms.
+/// A long sum under way, in the blocks of core/long_sum.h: `total` of the last of its first `next` terms, and what is
+/// set aside.
 struct Sum {
+  struct Level {
+    NodeId total = no_node;
+    int terms = 0;
+  };
   NodeId node = no_node, total = no_node;
   std::uint32_t next = 0;
+  std::vector<Level> aside = {};
 };
 
 class Splitter {
@@ -20,7 +27,7 @@ class Splitter {
   Graph run() {
     for (NodeId i = 0; i < g_.size(); ++i)
       if (g_.is<AddN>(i) && g_.nodes[i].inputs > long_sum && fusible(g_, i)) {
-        sums_.push_back({i, no_node, 0});
+        sums_.push_back({i, no_node, 0, {}});
         for (NodeId x : g_.in(i)) waits_[x].push_back(static_cast<std::uint32_t>(sums_.size() - 1));
       }
     if (sums_.empty()) return g_;
@@ -36,10 +43,29 @@ class Splitter {
     const auto terms = g_.in(s.node);
     for (; s.next < terms.size() && rewriter_.now(terms[s.next]) != no_node; ++s.next) {
       const NodeId term = rewriter_.now(terms[s.next]);
-      s.total = s.next == 0 ? term : rewriter_.to.add(AddN{}, {s.total, term}, g_.nodes[s.node]);
+      const bool begins = s.next % LongSum::block == 0;
+      if (begins && s.next > 0) set_aside(s);
+      s.total = begins ? term : plus(s, s.total, term);
     }
-    if (s.next == terms.size()) rewriter_.put(s.node, s.total);
+    if (s.next < terms.size()) return;
+    for (const Sum::Level& level : s.aside)
+      if (level.terms > 0) s.total = plus(s, s.total, level.total);
+    rewriter_.put(s.node, s.total);
   }
+
+  void set_aside(Sum& s) {
+    NodeId total = s.total;
+    for (std::size_t k = 0;; ++k) {
+      if (k == s.aside.size()) s.aside.emplace_back();
+      Sum::Level& level = s.aside[k];
+      level.total = level.terms == 0 ? total : plus(s, level.total, total);
+      if (++level.terms < LongSum::block) return;
+      level.terms = 0;
+      total = level.total;
+    }
+  }
+
+  NodeId plus(const Sum& s, NodeId a, NodeId b) { return rewriter_.to.add(AddN{}, {a, b}, g_.nodes[s.node]); }
 
   const Graph& g_;
   Rewriter rewriter_;

@@ -81,7 +81,7 @@ bool Lowering::has_room(NodeId value) const {
   if (place.base == Base::buffer)
     all = static_cast<Index>(p_.layout_.buffers[place.id].bytes);
   else if (place.base == Base::parameter)
-    all = g_.store->parameters[place.id].data->value.size() * size;
+    all = g_.store->parameters[place.id]->value.size() * size;
   else if (place.base == Base::constant)
     all = g_.store->constants[place.id].size() * size;
   if (place.base == Base::buffer && end != all) return false;
@@ -164,7 +164,7 @@ void Lowering::find_direct_gradients() {
   for (std::size_t e = 0; e < g_.effects.size(); ++e) {
     NodeId value = g_.effects[e].value;
     while (g_.is<Reshape>(value) && uses[value] == 1) value = g_.in(value, 0);
-    const Parameter::Data& data = *g_.store->parameters[g_.effects[e].parameter].data;
+    const Parameter::Data& data = *g_.store->parameters[g_.effects[e].parameter];
     const bool whole = g_.nodes[value].shape.size() == data.grad.size();
     if (!is_product(value) || uses[value] != 1 || !whole || data.grad.dtype() != g_.nodes[value].dtype ||
         p_.layout_.places[value].stride != g_.nodes[value].shape.cols())
@@ -191,7 +191,7 @@ void Lowering::find_shared_matrices() {
 
 const Parameter::Data* Lowering::untrained(NodeId value) const {
   const Place& place = p_.layout_.places[value];
-  return g_.effects.empty() && place.base == Base::parameter ? g_.store->parameters[place.id].data.get() : nullptr;
+  return g_.effects.empty() && place.base == Base::parameter ? g_.store->parameters[place.id].get() : nullptr;
 }
 
 // The panels of a product's matrix, packed before its first use; null when that does not pay.

@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <limits>
+#include <utility>
 
 #include <rewind/autograd/compile/plan/lowering.h>
 #include <rewind/autograd/compile/plan/plan.h>
@@ -16,10 +19,21 @@ namespace rw::ir {
 
 namespace {
 
-double now() {
+double seconds_on(clockid_t clock) {
   timespec t{};
-  clock_gettime(threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+// The first costs little to look at; the second does not count what others do on a busy machine.
+double wall_clock() { return seconds_on(CLOCK_MONOTONIC); }
+double busy_clock() { return seconds_on(threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC); }
+
+double clock_cost() {
+  constexpr int looks = 200;
+  const double begin = wall_clock();
+  for (int i = 1; i < looks; ++i) wall_clock();
+  return (wall_clock() - begin) / looks;
 }
 
 }  // namespace
@@ -40,8 +54,11 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   parameters_.resize(graph_.store->parameters.size());
   gradients_.resize(graph_.store->parameters.size());
   direct_.assign(graph_.effects.size(), false);
+  for (const Effect& e : graph_.effects)
+    if (std::find(trained_.begin(), trained_.end(), e.parameter) == trained_.end()) trained_.push_back(e.parameter);
   Lowering(*this, options).run();
   bind(key_, key_words_);
+  list_written();
 }
 
 Plan::~Plan() = default;
@@ -65,13 +82,54 @@ void Plan::bind(Bound& bound, const void* data) {
     pointers_[patch.pointer] = const_cast<char*>(static_cast<const char*>(data)) + patch.offset;
 }
 
-bool Plan::in_arena(const void* p) const { return p >= arena_.get() && p < arena_.get() + layout_.arena; }
+void Plan::check_gradients() const {
+  for (std::uint32_t i : trained_) graph_.store->parameters[i]->check_grad();
+}
+
+Array& Plan::gradient(std::uint32_t parameter) {
+  return apart_ != nullptr ? (*apart_)[parameter] : graph_.store->parameters[parameter]->grad;
+}
+
+// Gradients may be elsewhere at every replay; what a replay writes is listed again when one is.
+void Plan::bind_gradients() {
+  bool moved = false;
+  for (std::uint32_t i : trained_) {
+    const void* data = gradient(i).view().data;
+    moved = moved || gradients_[i].data != data;
+    bind(gradients_[i], data);
+  }
+  if (moved) list_written();
+}
+
+void Plan::list_written() {
+  written_.clear();
+  const auto add = [&](const void* data, std::size_t bytes) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(data);
+    if (data != nullptr && bytes > 0) written_.push_back({begin, begin + bytes});
+  };
+  add(arena_.get(), layout_.arena);
+  for (std::uint32_t i : trained_) {
+    const Array& grad = gradient(i);
+    add(gradients_[i].data, static_cast<std::size_t>(grad.size()) * size_of(grad.dtype()));
+  }
+  std::sort(written_.begin(), written_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+}
+
+bool Plan::writes(ConstView value) const {
+  if (value.size() == 0) return false;
+  const auto begin = reinterpret_cast<std::uintptr_t>(value.data);
+  const Index elements = (value.rows() - 1) * value.stride + value.cols();
+  const std::uintptr_t end = begin + static_cast<std::size_t>(elements) * size_of(value.dtype);
+  const auto first = std::upper_bound(written_.begin(), written_.end(), begin,
+                                      [](std::uintptr_t at, const Range& range) { return at < range.end; });
+  return first != written_.end() && first->begin < end;
+}
 
 void Plan::bind_input(std::size_t i, ConstView value) {
   Bound& bound = inputs_[i];
   if (bound.patches.empty()) return;
   const DType dtype = is_real(value.dtype) ? graph_.real : value.dtype;
-  if (value.dtype == dtype && value.contiguous() && !in_arena(value.data)) return bind(bound, value.data);
+  if (value.dtype == dtype && value.contiguous() && !writes(value)) return bind(bound, value.data);
   if (!(bound.staging.shape() == value.shape) || bound.staging.dtype() != dtype)
     bound.staging = Array(value.shape, dtype);
   copy(value, bound.staging.view());
@@ -79,9 +137,8 @@ void Plan::bind_input(std::size_t i, ConstView value) {
 }
 
 void Plan::bind_parameter(std::size_t i) {
-  const Parameter::Data& data = *graph_.store->parameters[i].data;
+  const Parameter::Data& data = *graph_.store->parameters[i];
   Bound& bound = parameters_[i];
-  bind(gradients_[i], data.grad.view().data);
   if (data.value.dtype() == graph_.real) return bind(bound, data.value.view().data);
   if (bound.data == nullptr) bound.staging = Array(data.value.shape(), graph_.real);
   if (bound.data == nullptr || bound.version != data.version) copy(data.value, bound.staging.view());
@@ -89,23 +146,89 @@ void Plan::bind_parameter(std::size_t i) {
   bind(bound, bound.staging.view().data);
 }
 
-void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step) {
+void Plan::begin_replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step) {
+  bind_gradients();
   for (std::size_t i = 0; i < inputs_.size(); ++i) bind_input(i, inputs[i]);
   for (std::size_t i = 0; i < parameters_.size(); ++i) bind_parameter(i);
   const std::uint64_t words[] = {seed, step};
   std::memcpy(key_words_, words, sizeof words);
-  if (times_ == nullptr) {
-    run_all();
-  } else {
-    double begin = now();
-    for (std::size_t i = 0; i < steps_.size(); ++i) {
-      run(steps_[i]);
-      const double end = now();
-      (*times_)[i] += end - begin;
-      begin = end;
+}
+
+// For its lifetime gradients are added to arrays apart from the parameters.
+struct Plan::Apart {
+  explicit Apart(Plan& p) : plan(p), sums(p.graph_.store->parameters.size(), Array(Shape{0})) {
+    for (std::uint32_t i : p.trained_) {
+      const Array& value = p.graph_.store->parameters[i]->value;
+      sums[i] = Array(value.shape(), value.dtype());
     }
+    p.apart_ = &sums;
   }
+  ~Apart() { plan.apart_ = nullptr; }
+  Apart(const Apart&) = delete;
+  Apart& operator=(const Apart&) = delete;
+
+  Plan& plan;
+  std::vector<Array> sums;
+};
+
+std::vector<Array> Plan::replay_apart(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step,
+                                      const std::function<void(const Step&)>& after) {
+  Apart apart(*this);
+  begin_replay(inputs, seed, step);
+  if (after == nullptr) run_all();
+  if (after != nullptr)
+    for (const Step& s : steps_) {
+      run(s);
+      after(s);
+    }
   commit();
+  return std::move(apart.sums);
+}
+
+void Plan::add_gradients(const std::vector<Array>& gradients) {
+  for (std::uint32_t i : trained_) add_into(gradients[i], graph_.store->parameters[i]->grad.view());
+}
+
+void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step) {
+  begin_replay(inputs, seed, step);
+  run_all();
+  commit();
+}
+
+std::vector<double> Plan::measure(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step,
+                                  int replays) {
+  Apart apart(*this);
+  const std::size_t n = steps_.size();
+  std::vector<double> least(n + 1, std::numeric_limits<double>::infinity());
+  double whole = least[n];
+  for (int r = 0; r < replays; ++r) {
+    double begin = wall_clock();
+    const auto lap = [&] {
+      const double end = wall_clock();
+      return end - std::exchange(begin, end);
+    };
+    begin_replay(inputs, seed, step);
+    double rest = lap();
+    for (std::size_t i = 0; i < n; ++i) {
+      run(steps_[i]);
+      least[i] = std::min(least[i], lap());
+    }
+    commit();
+    rest += lap();
+    least[n] = std::min(least[n], rest);
+
+    const double start = busy_clock();
+    begin_replay(inputs, seed, step);
+    for (const Step& s : steps_) run(s);
+    commit();
+    whole = std::min(whole, busy_clock() - start);
+  }
+  // Looking at the clock takes its time, too, and it is not small beside a small step.
+  const double clock = clock_cost();
+  double sum = 0;
+  for (double& t : least) sum += t = std::max(t - clock, 0.1 * clock);
+  for (double& t : least) t *= whole / sum;
+  return least;
 }
 
 void Plan::run_all() {
@@ -176,12 +299,12 @@ void Plan::commit() {
   for (std::size_t i = 0; i < graph_.effects.size(); ++i) {
     if (direct_[i]) continue;
     const Effect& e = graph_.effects[i];
-    Parameter::Data& data = *graph_.store->parameters[e.parameter].data;
+    Array& sum = gradient(e.parameter);
     const ConstView value = value_of(e.value);
-    if (data.grad.dtype() == value.dtype)
-      add_into(value, data.grad.view());
+    if (sum.dtype() == value.dtype)
+      add_into(value, sum.view());
     else
-      add_into(Array(value).to(data.grad.dtype()), data.grad.view());
+      add_into(Array(value).to(sum.dtype()), sum.view());
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,16 +21,6 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ.
-  void replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
-  /// The results; they stand in the plan's memory until the next replay.
-  std::size_t outputs() const { return graph_.outputs.size(); }
-  ConstView output(std::size_t i) const;
-
-  const Graph& graph() const { return graph_; }
-  /// Bytes of the arena and of packed matrices.
-  std::size_t memory() const { return layout_.arena + packed_bytes_; }
-
   enum class Kind : std::uint8_t { generic, product, kernel, copy, pack };
   /// One thing to do. `pointer` is the first of its pointers.
   struct Step {
@@ -39,12 +30,35 @@ class Plan {
     NodeId node = no_node;
     std::uint32_t lane = 0;  // see Node::lane
   };
+
+  /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ. The
+  /// gradients fit their parameters: see `check_gradients`.
+  void replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
+  /// The same, but nothing is added to the parameters: gives what would be, by number of the parameter; empty arrays
+  /// for those to which nothing is added. `after` is called after each step.
+  std::vector<Array> replay_apart(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step,
+                                  const std::function<void(const Step&)>& after = nullptr);
+  /// Adds such gradients to the parameters.
+  void add_gradients(const std::vector<Array>& gradients);
+  /// Throws Error for a parameter's gradient that was replaced by another shape or type.
+  void check_gradients() const;
+  /// The results; they stand in the plan's memory until the next replay.
+  std::size_t outputs() const { return graph_.outputs.size(); }
+  ConstView output(std::size_t i) const;
+
+  const Graph& graph() const { return graph_; }
+  /// Bytes of the arena and of packed matrices.
+  std::size_t memory() const { return layout_.arena + packed_bytes_; }
+
   const std::vector<Step>& steps() const { return steps_; }
+  /// A value, after the step that computes it and before another one takes its memory.
+  ConstView value_of(NodeId id) const;
   const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
   std::size_t programs() const { return programs_.size(); }
   const Program& program(const Step& step) const { return programs_[calls_[step.index]]; }
-  /// While set, each step adds its time in seconds to times[step].
-  void measure(std::vector<double>* times) { times_ = times; }
+  /// The seconds that each step takes in a replay, and last those before and after the steps: the least of some replays
+  /// that run step by step and leave parameters alone, scaled to what such a replay takes when it is timed as a whole.
+  std::vector<double> measure(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step, int replays);
 
  private:
   struct Generic {
@@ -87,12 +101,16 @@ class Plan {
   void bind(Bound& bound, const void* data);
   void bind_input(std::size_t i, ConstView value);
   void bind_parameter(std::size_t i);
-  bool in_arena(const void* p) const;
+  void bind_gradients();
+  void list_written();
+  bool writes(ConstView value) const;
   void run(const Step& step);
   void run_all();
   void run_generic(const Step& step);
+  struct Apart;
+  void begin_replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
+  Array& gradient(std::uint32_t parameter);
   void commit();
-  ConstView value_of(NodeId id) const;
 
   Graph graph_;
   Layout layout_;
@@ -118,10 +136,16 @@ class Plan {
   std::vector<Program> programs_;
   std::vector<std::uint32_t> calls_;  // program of each kernel step
   std::vector<Bound> inputs_, parameters_, gradients_;
-  std::vector<bool> direct_;  // by effect: a product has added it already
+  std::vector<bool> direct_;            // by effect: a product has added it already
+  std::vector<std::uint32_t> trained_;  // the parameters to whose gradients something is added, each once
+  /// The memory that a replay writes and that an argument may be part of: sorted, apart from each other.
+  struct Range {
+    std::uintptr_t begin = 0, end = 0;
+  };
+  std::vector<Range> written_;
+  std::vector<Array>* apart_ = nullptr;  // the gradients of a replay that leaves parameters alone
   Bound key_;
   std::int32_t key_words_[4] = {};
-  std::vector<double>* times_ = nullptr;
   std::size_t packed_bytes_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -38,16 +39,17 @@ std::string what_of(const Plan& plan, const Plan::Step& s) {
 double flops_of(const Plan& plan, const Plan::Step& s) {
   const Graph& g = plan.graph();
   const Node& n = g.nodes[s.node];
-  if (s.kind == Plan::Kind::product) {
-    const Node& a = g.nodes[g.in(s.node, 0)];
-    const Index k = n.info->product(n.op).ta ? a.shape.rows() : a.shape.cols();
-    return 2.0 * static_cast<double>(n.shape.size()) * static_cast<double>(k);
-  }
   if (s.kind == Plan::Kind::kernel) {
     const Program& p = plan.program(s);
     return static_cast<double>(p.rows * p.cols) * static_cast<double>(p.instructions.size());
   }
-  return static_cast<double>(n.shape.size());
+  if (s.kind == Plan::Kind::copy || s.kind == Plan::Kind::pack) return 0;
+  const auto elements = [&](NodeId i) { return static_cast<double>(g.nodes[i].shape.size()); };
+  double most = static_cast<double>(n.shape.size());
+  // Every element of `a` meets every column of the result once, whichever way they lie and whatever the batch.
+  if (n.info->product != nullptr) return 2 * elements(g.in(s.node, 0)) * static_cast<double>(n.shape.cols());
+  for (NodeId in : g.in(s.node)) most = std::max(most, elements(in));
+  return most;
 }
 
 double bytes_of(const Plan& plan, const Plan::Step& s) {
@@ -66,68 +68,132 @@ double bytes_of(const Plan& plan, const Plan::Step& s) {
   return total;
 }
 
+/// Lines of text, each once, in the order in which they came first, with how often they came.
+class Lines {
+ public:
+  void add(const std::string& text, int times = 1) {
+    const auto [at, fresh] = known_.emplace(text, lines_.size());
+    if (fresh) lines_.emplace_back(text, 0);
+    lines_[at->second].second += times;
+  }
+  std::string str(std::string_view before) const {
+    std::string out;
+    for (const auto& [text, times] : lines_)
+      out += fmt::format("{}{}{}\n", before, text, times > 1 ? fmt::format(" (x {})", times) : "");
+    return out;
+  }
+
+ private:
+  std::map<std::string, std::size_t> known_;
+  std::vector<std::pair<std::string, int>> lines_;
+};
+
+std::string in(const std::string& place) { return place.empty() ? "" : ", in " + place; }
+
+// "tanh (3, 40)", or what kind of leaf it is.
+std::string short_name(const Graph& g, NodeId i) {
+  const Node& n = g.nodes[i];
+  std::string what(n.info->name);
+  if (n.role == Role::parameter) what = "parameter '" + g.store->parameters[n.leaf]->name + "'";
+  if (n.role == Role::input) what = "an argument";
+  return what + " " + n.shape.str();
+}
+
+// Why a piece of a concatenation is not computed where that wants it.
+std::string reason(const Graph& g, NodeId piece) {
+  while (g.nodes[piece].info->alias != nullptr) piece = g.in(piece, 0);
+  switch (g.nodes[piece].role) {
+    case Role::parameter: return "it is a parameter's memory";
+    case Role::input: return "it is the caller's memory";
+    case Role::constant: return "it is a constant";
+    default: return "it is computed once, and its place is in another value that wants it, too";
+  }
+}
+
 }  // namespace
 
-std::string explain(const Plan& plan, const Notes& notes) {
+std::string describe(const Plan& plan, const Plan::Step& step) {
+  return what_of(plan, step) + in(place_of(plan.graph(), plan.graph().nodes[step.node]));
+}
+
+std::vector<std::string> held_arrays(const Graph& traced) {
+  Lines lines;
+  for (const Node& n : traced.nodes)
+    if (n.info == &op_info<Constant>())
+      lines.add(fmt::format("{} {}{}", name_of(n.dtype), n.shape.str(), in(place_of(traced, n))));
+  std::vector<std::string> out;
+  std::istringstream text(lines.str(""));
+  for (std::string line; std::getline(text, line);) out.push_back(line);
+  return out;
+}
+
+std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
   const Graph& g = plan.graph();
   std::size_t products = 0, kernels = 0, copies = 0, others = 0;
-  std::map<std::string, int> unfused;
+  Lines unfused, copied;
   for (const Plan::Step& s : plan.steps()) {
     products += s.kind == Plan::Kind::product;
     kernels += s.kind == Plan::Kind::kernel;
     copies += s.kind == Plan::Kind::copy;
     others += s.kind == Plan::Kind::generic;
-    if (s.kind == Plan::Kind::generic) ++unfused[what_of(plan, s) + ", " + place_of(g, g.nodes[s.node])];
+    if (s.kind == Plan::Kind::generic) unfused.add(describe(plan, s));
   }
+  for (const Layout::Copy& c : plan.copies())
+    copied.add(fmt::format("{} into {}{}: {}", short_name(g, c.piece), short_name(g, c.concat),
+                           in(place_of(g, g.nodes[c.concat])), reason(g, c.piece)));
+  Lines batched, schedule, held, reads;
+  for (const std::string& line : notes.lines) batched.add(line);
+  for (const std::string& line : notes.schedule) schedule.add(line);
+  for (const std::string& line : said.held) held.add(line);
+  for (const std::string& line : said.reads) reads.add(line);
   std::string out = fmt::format(
       "{} nodes in {} steps: {} products, {} kernels (of {} programs), {} copies, {} other ops; {:.1f} MB\n", g.size(),
       plan.steps().size(), products, kernels, plan.programs(), copies, others,
       static_cast<double>(plan.memory()) / 1e6);
+  out += "check: " + said.checked + "\n";
+  out += reads.str("depends on: ");
+  if (!said.held.empty())
+    out +=
+        "arrays that the function holds are constants, as they were when it was traced; give it as an argument what "
+        "may change:\n" +
+        held.str("  ");
   std::string passes;
   for (const Notes::Ran& ran : notes.passes)
     passes += (passes.empty() ? "" : ", ") +
               (ran.before == ran.after ? std::string(ran.pass) : fmt::format("{} to {}", ran.pass, ran.after));
   if (!notes.passes.empty()) out += fmt::format("passes, from {} nodes: {}\n", notes.passes[0].before, passes);
-  for (const std::string& line : notes.lines) out += "batched: " + line + "\n";
-  for (const std::string& line : notes.schedule) out += line + "\n";
-  std::map<std::string, int> copied;
-  for (const Layout::Copy& c : plan.copies())
-    ++copied[fmt::format("{} into {}: it stands elsewhere already", g.describe(c.piece), g.describe(c.concat))];
-  int lines = 0;
-  for (const auto& [text, count] : copied) {
-    if (++lines > 20) break;
-    out += fmt::format("copied: {}{}\n", text, count > 1 ? fmt::format(" ({} times)", count) : "");
-  }
-  for (const auto& [text, count] : unfused)
-    out += fmt::format("on its own: {}{}\n", text, count > 1 ? fmt::format(" ({} times)", count) : "");
-  return out;
+  return out + batched.str("batched: ") + schedule.str("") + copied.str("copied: ") + unfused.str("on its own: ");
 }
 
-std::string profile(const Plan& plan, const std::vector<double>& seconds, int replays) {
+std::string profile(const Plan& plan, const std::vector<double>& seconds) {
   struct Row {
+    std::string what, where;
     int count = 0;
     double seconds = 0, flops = 0, bytes = 0;
   };
   std::map<std::pair<std::string, std::string>, Row> rows;
   double total = 0;
+  const auto add = [&](const std::string& what, const std::string& where, double time, double flops, double bytes) {
+    Row& row = rows[{what, where}];
+    row = {what, where, row.count + 1, row.seconds + time, row.flops + flops, row.bytes + bytes};
+    total += time;
+  };
   for (std::size_t i = 0; i < plan.steps().size(); ++i) {
     const Plan::Step& s = plan.steps()[i];
-    Row& row = rows[{what_of(plan, s), place_of(plan.graph(), plan.graph().nodes[s.node])}];
-    ++row.count;
-    row.seconds += seconds[i] / replays;
-    row.flops += flops_of(plan, s);
-    row.bytes += bytes_of(plan, s);
-    total += seconds[i] / replays;
+    add(what_of(plan, s), place_of(plan.graph(), plan.graph().nodes[s.node]), seconds[i], flops_of(plan, s),
+        bytes_of(plan, s));
   }
-  std::vector<std::pair<std::pair<std::string, std::string>, Row>> by_time(rows.begin(), rows.end());
-  std::stable_sort(by_time.begin(), by_time.end(),
-                   [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  add("taking arguments and adding gradients", "", seconds.back(), 0, 0);
+  std::vector<Row> by_time;
+  for (const auto& [key, row] : rows) by_time.push_back(row);
+  std::stable_sort(by_time.begin(), by_time.end(), [](const Row& a, const Row& b) { return a.seconds > b.seconds; });
   std::string out =
       fmt::format("{:>10} {:>6} {:>6} {:>9} {:>9}  what, where\n", "us", "share", "times", "GFLOP/s", "MB");
-  for (const auto& [what, row] : by_time)
-    out += fmt::format("{:10.1f} {:5.1f}% {:6} {:9.1f} {:9.2f}  {}, {}\n", row.seconds * 1e6, 100 * row.seconds / total,
-                       row.count, row.flops / row.seconds / 1e9, row.bytes / 1e6, what.first, what.second);
-  return out + fmt::format("{:10.1f} in all\n", total * 1e6);
+  for (const Row& row : by_time)
+    out += fmt::format("{:10.2f} {:5.1f}% {:6} {:9.1f} {:9.2f}  {}{}\n", row.seconds * 1e6, 100 * row.seconds / total,
+                       row.count, row.flops / std::max(row.seconds, 1e-12) / 1e9, row.bytes / 1e6, row.what,
+                       row.where.empty() ? "" : ", " + row.where);
+  return out + fmt::format("{:10.2f} in all\n", total * 1e6);
 }
 
 }  // namespace rw::ir

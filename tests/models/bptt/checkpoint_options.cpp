@@ -54,10 +54,9 @@ TEST_CASE("options and sequences that make no sense") {
   CHECK_THROWS_AS(Bptt(cell, N, {.bytes = 1, .states = 1}), Error);
   Bptt bptt(cell, N, {.states = 2});
   CHECK_THROWS_WITH_AS(bptt.backward(zeros(L, N + 1, I), loss),
-                       "checkpointed bptt: a sequence for a batch of 2 is [T, 2, features], or [T, 2] of indices, T >= "
-                       "1; not (23, 3, 3)",
+                       "checkpointed bptt: a sequence for a batch of 2 is [T, 2, features], or [T, 2] of indices; not "
+                       "(23, 3, 3)",
                        Error);
-  CHECK_THROWS_AS(bptt.backward(zeros({0, N, I}), loss), Error);
   CHECK_THROWS_AS(bptt.backward(zeros(L, N, I + 1), loss), Error);
   CHECK_THROWS_AS(bptt.set_start({zeros(N, H)}), Error);
   CHECK_THROWS_AS(bptt.set_start({zeros(N, H), zeros(N, H + 1)}), Error);

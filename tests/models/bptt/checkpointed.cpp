@@ -10,6 +10,7 @@
 #include <rewind/models/cells/zoneout.h>
 #include <rewind/ops/dropout.h>
 #include <rewind/ops/lookup.h>
+#include <rewind/ops/reduce.h>
 
 #include "checkpoint_checks.h"
 
@@ -243,4 +244,49 @@ TEST_CASE("steps appear in order, once without and once with gradients, and the 
   CHECK(bptt.plan().segments == L);
   CHECK(bptt.plan().places == 2);
   CHECK(bptt.plan().recomputed == doctest::Approx(checkpoint_cost(L, 2) / L));
+}
+
+TEST_CASE("two calls draw different masks, each to the bit those of plain back-propagation at its step") {
+  Rng rng(1);
+  const OddCell cell(rng);
+  const Array x = sequence(L);
+  const auto loss = [](const OddCell::State& last) { return loss_of(last); };
+  const auto plain_at = [&](std::uint64_t step) {
+    Tape tape({.seed = 5, .step = step});
+    backward(loss(unroll(cell, tape.constant(x), cell.zero_state(tape, N)).back()));
+    return take_gradients(cell);
+  };
+  CheckpointedBptt bptt(cell, N, {.states = 3, .block = 4}, {.seed = 5});
+  for (const std::uint64_t step : {0, 1, 2}) {
+    CHECK(bptt.tape().next_step() == step);
+    bptt.backward(x, loss);
+    check_same_bits(take_gradients(cell), plain_at(step));
+  }
+  CHECK_FALSE(plain_at(0)[0] == plain_at(1)[0]);
+  CheckpointedBptt later(cell, N, {}, {.seed = 5, .step = 2});
+  later.backward(x, loss);
+  check_same_bits(take_gradients(cell), plain_at(2));
+}
+
+TEST_CASE("of no steps the loss is that of the start, and gradients reach what it is made of") {
+  Rng rng(1);
+  const OddCell cell(rng);
+  const LstmCell constant(I, H, rng);
+  const Array none = zeros(0, N, I);
+  CheckpointedBptt bptt(cell, N);
+  const double loss = bptt.backward(none, [](const auto& last) { return sum(last.h); });
+  const Array start = cell.parameter("h0").value();
+  double expected = 0;
+  for (const float v : start.span<float>()) expected += N * v;
+  CHECK(loss == doctest::Approx(expected));
+  CHECK(cell.parameter("h0").grad() == full({1, H}, N));
+  CHECK(bptt.last_state()[0].at({1, 2}) == start.at({0, 2}));
+  CHECK(bptt.backward_each(none, [](Index, const auto& s) { return sum(s.h); }) == 0);
+
+  CheckpointedBptt from(constant, N, {.input_gradient = true});
+  from.set_start({full({N, H}, 2), full({N, H}, 3)});
+  CHECK(from.backward(none, [](const auto& last) { return sum(last.h); }) == 2 * N * H);
+  CHECK(from.start_gradient()[0] == full({N, H}, 1));
+  CHECK(from.start_gradient()[1] == Array(Shape{N, H}));
+  CHECK(from.input_gradient().shape() == Shape{0, N, I});
 }

@@ -4,9 +4,11 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/models/bptt/truncated.h>
+#include <rewind/models/cells/learned_start.h>
 #include <rewind/models/cells/lstm.h>
 #include <rewind/models/sequence/stack.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/dropout.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/view.h>
 
@@ -20,6 +22,8 @@ Array piece(Index steps, std::uint64_t seed) {
   Rng rng(seed);
   return uniform(rng, {steps, N, I}, -1, 1);
 }
+
+Tensor full_of_ones(Tape& tape) { return tape.constant(1, {64}); }
 
 }  // namespace
 
@@ -247,4 +251,53 @@ TEST_CASE("a window that makes no sense, or is asked for what it cannot do") {
   TruncatedBptt other(cell, N);
   other.set_carried(carried);
   CHECK(bptt.unroll(piece(3, 9)).back().h.array() == other.unroll(piece(3, 9)).back().h.array());
+}
+
+TEST_CASE("no two chunks draw the same dropout masks, and one that goes on from a checkpoint draws those to come") {
+  Rng rng(1);
+  const Stack stack({LstmCell(I, H, rng), LstmCell(H, H, rng)}, {.dropout = 0.5});
+  const Array x = piece(3, 1);
+  const auto mask_and_gradient = [&](auto& bptt) {
+    const auto& states = bptt.unroll(x);
+    const Tensor h = dropout(full_of_ones(bptt.tape()), 0.5);
+    Array mask = h.array();
+    backward(sum(outputs(stack, states)) + 0 * sum(h));
+    std::vector<Array> all{std::move(mask)};
+    for (const NamedParameter& p : stack.parameters()) all.push_back(p.parameter->grad());
+    stack.zero_grad();
+    return all;
+  };
+  TruncatedBptt whole(stack, N);
+  std::vector<std::vector<Array>> steps;
+  SavedState carried;
+  std::uint64_t step = 0;
+  Index time = 0;
+  for (int i = 0; i < 4; ++i) {
+    if (i == 2) carried = whole.carried(), step = whole.tape().next_step(), time = whole.time();
+    steps.push_back(mask_and_gradient(whole));
+  }
+  for (std::size_t i = 1; i < 4; ++i) CHECK_FALSE(steps[i][0] == steps[i - 1][0]);
+  TruncatedBptt later(stack, N);
+  later.set_carried(carried, time);
+  later.tape().set_step(step);
+  CHECK(later.time() == 6);
+  for (std::size_t i = 2; i < 4; ++i) CHECK(mask_and_gradient(later) == steps[i]);
+}
+
+TEST_CASE("a chunk of no steps leaves the carried state, and what begins there is still the cell's own") {
+  Rng rng(1);
+  const LearnedStart cell(LstmCell(I, H, rng));
+  for (const bool window : {false, true}) {
+    TruncatedBptt bptt = window ? TruncatedBptt(cell, N, BpttWindow{.k1 = 2, .k2 = 4}) : TruncatedBptt(cell, N);
+    const auto& none = bptt.unroll(piece(0, 1));
+    CHECK(none.empty());
+    CHECK(outputs(none).shape() == Shape{0, N, H});
+    cell.zero_grad();
+    backward(sum(bptt.unroll(piece(2, 1)).back().h));
+    CHECK_FALSE(cell.parameter("start0").grad() == Array(Shape{H}));
+    const SavedState carried = bptt.carried();
+    CHECK(save_state(bptt.unroll(piece(0, 1)).back()) == carried);
+    CHECK(bptt.carried() == carried);
+    CHECK(bptt.time() == 2);
+  }
 }

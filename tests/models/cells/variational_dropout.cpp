@@ -119,3 +119,74 @@ TEST_CASE("variational dropout: bad rates, and indices, which have no features t
                        "indices up first (see Embedding), or set input to 0, in gru",
                        Error);
 }
+
+namespace {
+
+// Its h is not the first tensor of its state.
+class CountingCell : public Module {
+ public:
+  struct State {
+    Tensor count, h;
+  };
+  explicit CountingCell(Rng& rng) : Module("counting"), R_(param("R", orthogonal(rng, I))) {}
+  State zero_state(Tape& tape, Index batch) const {
+    return {tape.constant(0, {batch, 1}), tape.constant(0, {batch, I})};
+  }
+  State step(Tensor x, State s) const { return {s.count + 1, tanh(x + matmul(s.h, R_))}; }
+  CountingCell clone() const {
+    Rng unused(0);
+    return cloned(CountingCell(unused), *this);
+  }
+
+ private:
+  Parameter& R_;
+};
+
+// Nobody knows what its matrix sees.
+struct TwoParts : Module {
+  struct State {
+    Tensor a, b;
+  };
+  State zero_state(Tape& tape, Index batch) const {
+    return {tape.constant(0, {batch, I}), tape.constant(0, {batch, I})};
+  }
+  State step(Tensor x, State s) const { return {tanh(x + s.b), s.a}; }
+  Tensor output(const State& s) const { return s.a; }
+  TwoParts clone() const { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("variational dropout drops h, wherever it stands in the state, and a cell without one is refused") {
+  Rng rng(1);
+  const CountingCell plain(rng);
+  const VariationalDropout cell(plain.clone(), {.recurrent = 0.5});
+  const VariationalDropout erased(AnyCell(plain.clone()), {.recurrent = 0.5});
+  Tape tape;
+  const Tensor x = at_step(tape.constant(sequence()), 0);
+  const CountingCell::State s{tape.constant(full({N, 1}, 3)), tape.constant(full({N, I}, 0.7))};
+  const auto right = plain.step(x, {s.count, masked(s.h, 0.5, 1)});
+  CHECK(distance(right.h, plain.step(x, s).h) > 0);
+  CHECK(distance(cell.step(x, s).h, right.h) == 0);
+  CHECK(distance(cell.step(x, s).count, right.count) == 0);
+  CHECK(distance(erased
+                     .step(x, {.tensors =
+                                   [&] {
+                                     InlineVector<Tensor, 4> all;
+                                     all.push_back(s.count);
+                                     all.push_back(s.h);
+                                     return all;
+                                   }()})
+                     .tensors[1],
+                 right.h) == 0);
+
+  const char* message =
+      "variational dropout: which tensor of its state do the recurrent matrices of 'module' see? Call it h, or give "
+      "the "
+      "cell a step_seeing(x, state, seen) (see models/cells/gates.h); of a Stack wrap the layers";
+  CHECK_THROWS_WITH_AS(VariationalDropout(TwoParts(), {.recurrent = 0.5}), message, Error);
+  CHECK_THROWS_WITH_AS(VariationalDropout(AnyCell(TwoParts()), {.recurrent = 0.5}), message, Error);
+  CHECK_THROWS_AS(VariationalDropout(two_layers(rng), {.recurrent = 0.5}), Error);
+  const VariationalDropout input_only(TwoParts(), {.input = 0.5});
+  CHECK(distance(input_only.step(x, input_only.zero_state(tape, N)).a, tanh(masked(x, 0.5, 0))) == 0);
+}

@@ -1,5 +1,8 @@
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -41,6 +44,10 @@ TEST_CASE("the norm is the square root of the sum of all squares, over all param
   CHECK(grad_norm(m.parameters()) == doctest::Approx(1e200).epsilon(1e-14));
   set(m, 0, 1e-190);
   CHECK(grad_norm(m.parameters()) == doctest::Approx(1e-190).epsilon(1e-14));
+  set(m, 0, 1e-309);  // one over it is no double
+  CHECK(grad_norm(m.parameters()) == doctest::Approx(1e-309).epsilon(1e-14));
+  set(m, 0, 5e-324);
+  CHECK(grad_norm(m.parameters()) == 5e-324);
   m.zero_grad();
   CHECK(grad_norm(m.parameters()) == 0);
 }
@@ -54,6 +61,17 @@ TEST_CASE("clip_grad_norm scales all gradients alike, and only when they are too
   CHECK(m.a.grad().at({0}) == doctest::Approx(0.6));
   CHECK(m.b.grad().at({10}) == doctest::Approx(-0.8));
   CHECK(grad_norm(m.parameters()) == doctest::Approx(1));
+}
+
+TEST_CASE("gradients at the ends of the numbers are clipped, not lost") {
+  Two m;
+  set(m, 0, 1e-309);
+  CHECK(clip_grad_norm(m.parameters(), 1) == doctest::Approx(1e-309).epsilon(1e-14));
+  CHECK(m.b.grad().at({10}) == 1e-309);
+  const double largest = std::numeric_limits<double>::max();
+  for (double& g : m.b.grad().span<double>()) g = largest;
+  CHECK(clip_grad_norm(m.parameters(), 2) > largest);
+  CHECK(m.b.grad().at({3}) == doctest::Approx(2 / std::sqrt(11.0)).epsilon(1e-14));
 }
 
 TEST_CASE("clip_grad_value limits each element and returns the norm before") {
@@ -109,4 +127,36 @@ TEST_CASE("mean_over_uses: the mean of the gradients that a weight has in each o
   }
   CHECK_THROWS_WITH_AS(mean_over_uses(shared.parameters(), 0),
                        "mean_over_uses: a weight is used at least once, not 0 times", Error);
+}
+
+TEST_CASE("a tied weight that is listed under two names counts once") {
+  Two m;
+  Parameter other("other", zeros(2));
+  other.tie(m.a);
+  const std::vector<NamedParameter> listed{{"a", &m.a}, {"tied", &other}, {"b", &m.b}, {"a again", &m.a}};
+  const auto reset = [&] { set(m, 3, 4); };
+  reset();
+  CHECK(grad_norm(listed) == doctest::Approx(5));
+  CHECK(clip_grad_norm(listed, 1) == doctest::Approx(5));
+  CHECK(m.a.grad().at({0}) == doctest::Approx(0.6));
+  CHECK(m.b.grad().at({10}) == doctest::Approx(0.8));
+  reset();
+  CHECK(clip_grad_value(listed, 2) == doctest::Approx(5));
+  CHECK(m.a.grad().at({0}) == 2);
+  reset();
+  mean_over_uses(listed, 2);
+  CHECK(m.a.grad().at({0}) == 1.5);
+  CHECK(m.b.grad().at({10}) == 2);
+}
+
+TEST_CASE("of a long list each counts once, too") {
+  std::vector<std::unique_ptr<Parameter>> all;
+  std::vector<NamedParameter> listed;
+  for (int i = 0; i < 100; ++i) {
+    all.push_back(std::make_unique<Parameter>("p", zeros(1)));
+    all.back()->grad().fill(1);
+    listed.push_back({"p" + std::to_string(i), all.back().get()});
+  }
+  for (int i = 0; i < 100; ++i) listed.push_back(listed[static_cast<std::size_t>(99 - i)]);
+  CHECK(grad_norm(listed) == doctest::Approx(10));
 }

@@ -47,7 +47,7 @@ std::unique_ptr<Optimizer> make(const std::string& name, std::vector<NamedParame
   if (name == "adam_l2")
     return std::make_unique<Adam>(std::move(p),
                                   AdamOptions{.rate = 0.03, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .l2 = 0.2});
-  return std::make_unique<AdamW>(std::move(p), AdamOptions{.rate = 0.03, .weight_decay = 0.1});
+  return std::make_unique<AdamW>(std::move(p), AdamWOptions{.rate = 0.03, .weight_decay = 0.1});
 }
 
 const char* const names[] = {"sgd",   "momentum",    "nesterov",   "rmsprop", "adam",
@@ -287,4 +287,35 @@ TEST_CASE("groups are one optimizer: its state has all of them, and a gradient t
                        "parameter 'w' is in two groups of an optimizer", Error);
   CHECK_THROWS_WITH_AS(Sgd({{.parameters = a.parameters(), .clip_norm = -1}}, {}),
                        "an optimizer's clip norm must be a finite number of 0 or more, not -1", Error);
+}
+
+TEST_CASE("a tied weight under two names moves once, decays once and is clipped once") {
+  Weights a = three(), tied = three(), alone = three();
+  tied.w.tie(a.w);
+  const auto both = [&] {
+    std::vector<NamedParameter> all{{"a", &a.w}, {"tied", &tied.w}};
+    return all;
+  };
+  Sgd listed({{.parameters = both(), .time_uses = 2, .clip_norm = 1}}, {.rate = 0.5, .weight_decay = 0.1, .l2 = 0.2});
+  Sgd once({{.parameters = alone.parameters(), .time_uses = 2, .clip_norm = 1}},
+           {.rate = 0.5, .weight_decay = 0.1, .l2 = 0.2});
+  a.w.grad() = Array({3.0, 0.0, 4.0}, {3});
+  alone.w.grad() = Array({3.0, 0.0, 4.0}, {3});
+  listed.step();
+  once.step();
+  CHECK(a.w.value() == alone.w.value());
+}
+
+TEST_CASE("AdamW decays by 0.01 whatever else is asked for, and Adam does not") {
+  Weights m = three();
+  const auto moved = [&](Optimizer&& optimizer) {
+    m.w.set(Array({1.0, 2.0, 4.0}, {3}));
+    m.w.grad().fill(0);
+    optimizer.step();
+    return m.w.value().at({2});
+  };
+  CHECK(moved(AdamW(m.parameters(), {.rate = 0.1})) == doctest::Approx(4 * (1 - 0.1 * 0.01)).epsilon(1e-15));
+  CHECK(moved(AdamW(m.parameters())) == doctest::Approx(4 * (1 - 1e-3 * 0.01)).epsilon(1e-15));
+  CHECK(moved(AdamW(m.parameters(), {.rate = 0.1, .weight_decay = 0})) == 4);
+  CHECK(moved(Adam(m.parameters(), {.rate = 0.1})) == 4);
 }

@@ -92,3 +92,20 @@ TEST_CASE("a saved average goes on to the same bits; another's is refused whole"
   CHECK_THROWS_WITH_AS(WeightAverage(m.parameters(), {.decay = 1}), "weight average: decay must be in [0, 1), not 1",
                        Error);
 }
+
+TEST_CASE("a tied weight under two names is averaged once") {
+  const Linear m = small();
+  Parameter other("other", zeros(2, 3));
+  other.tie(m.parameter("W"));
+  std::vector<NamedParameter> listed = m.parameters();
+  listed.push_back({"tied", &other});
+  WeightAverage average(listed, {.decay = 0.5, .warm_up = false});
+  const double start = first(m);
+  set_all(m, 8);
+  average.update();
+  average.swap();
+  CHECK(first(m) == doctest::Approx(0.5 * start + 4).epsilon(1e-14));
+  average.swap();
+  CHECK(first(m) == 8);
+  CHECK(average.state().size() == 3);  // W, b, and the number of updates
+}

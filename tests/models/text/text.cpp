@@ -86,3 +86,13 @@ TEST_CASE("characters that a vocabulary lacks are listed") {
   CHECK_THROWS_AS(v.decode(std::vector<std::int32_t>{3}), Error);
   CHECK_THROWS_AS(v.decode(std::vector<std::int32_t>{-1}), Error);
 }
+
+TEST_CASE("a byte order mark is no character of a text") {
+  CHECK(decode_utf8("\xEF\xBB\xBF"
+                    "ab") == U"ab");
+  CHECK(decode_utf8("\xEF\xBB\xBF").empty());
+  CHECK(decode_utf8("a\xEF\xBB\xBF") == U"a\uFEFF");  // elsewhere it is one
+  CHECK(message_of("\xEF\xBB\xBF"
+                   "ab\xFF")
+            .find("offset 5 ") != std::string::npos);
+}

@@ -33,6 +33,16 @@ struct Descs {
   memory::desc x, h, c, W, R, peepholes, projection, b, y;
 };
 
+// oneDNN 3 describes a primitive in one step, oneDNN 2 in two.
+template <class Primitive, class... Parts>
+typename Primitive::primitive_desc described(const dnnl::engine& engine, const Parts&... parts) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Primitive::primitive_desc(engine, parts...);
+#else
+  return typename Primitive::primitive_desc(typename Primitive::desc(parts...), engine);
+#endif
+}
+
 // One run of a primitive over our weights.
 class PrimitiveRun {
  public:
@@ -51,7 +61,7 @@ class PrimitiveRun {
   template <class Primitive, class Describe>
   void run(Describe&& describe) {
     const Descs d = descs();
-    const typename Primitive::primitive_desc pd(describe(d), engine_);
+    const typename Primitive::primitive_desc pd = describe(d, engine_);
     std::unordered_map<int, memory> args{
         {DNNL_ARG_SRC_LAYER, over(x, d.x)},
         {DNNL_ARG_SRC_ITER, over(h0, d.h)},
@@ -122,9 +132,9 @@ constexpr auto inference = dnnl::prop_kind::forward_inference;
 
 Case case_of(const RnnCell&) { return {1, 1, 1, 1}; }
 void run_primitive(PrimitiveRun& run, const RnnCell&) {
-  run.run<dnnl::vanilla_rnn_forward>([](const Descs& d) {
-    return dnnl::vanilla_rnn_forward::desc(inference, dnnl::algorithm::eltwise_tanh, d.direction, d.x, d.h, d.W, d.R,
-                                           d.b, d.y, d.h);
+  run.run<dnnl::vanilla_rnn_forward>([](const Descs& d, const dnnl::engine& engine) {
+    return described<dnnl::vanilla_rnn_forward>(engine, inference, dnnl::algorithm::eltwise_tanh, d.direction, d.x, d.h,
+                                                d.W, d.R, d.b, d.y, d.h);
   });
 }
 
@@ -132,9 +142,9 @@ Case case_of(const LstmCell& cell) {
   return {1, 1, 4, 4, cell.out(), true, cell.options().peepholes != LstmOptions::Peepholes::none};
 }
 void run_primitive(PrimitiveRun& run, const LstmCell&) {
-  run.run<dnnl::lstm_forward>([](const Descs& d) {
-    return dnnl::lstm_forward::desc(inference, d.direction, d.x, d.h, d.c, d.W, d.R, d.peepholes, d.projection, d.b,
-                                    d.y, d.h, d.c);
+  run.run<dnnl::lstm_forward>([](const Descs& d, const dnnl::engine& engine) {
+    return described<dnnl::lstm_forward>(engine, inference, d.direction, d.x, d.h, d.c, d.W, d.R, d.peepholes,
+                                         d.projection, d.b, d.y, d.h, d.c);
   });
 }
 
@@ -142,8 +152,8 @@ bool resets_after(const GruCell& cell) { return cell.options().reset == GruOptio
 Case case_of(const GruCell& cell) { return {1, 1, 3, resets_after(cell) ? 4 : 3}; }
 template <class Primitive>
 void run_gru(PrimitiveRun& run) {
-  run.run<Primitive>([](const Descs& d) {
-    return typename Primitive::desc(inference, d.direction, d.x, d.h, d.W, d.R, d.b, d.y, d.h);
+  run.run<Primitive>([](const Descs& d, const dnnl::engine& engine) {
+    return described<Primitive>(engine, inference, d.direction, d.x, d.h, d.W, d.R, d.b, d.y, d.h);
   });
 }
 void run_primitive(PrimitiveRun& run, const GruCell& cell) {

@@ -1,8 +1,15 @@
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -141,8 +148,11 @@ TEST_CASE("types, lengths and offsets are checked, and cannot overflow") {
   const auto refused = [&](const char* dtype, const char* shape, const char* offsets) {
     return refusal(path, file_bytes(one_tensor(dtype, shape, offsets), eight));
   };
-  CHECK(refused(R"("BF16")", "[4]", "[0,8]") == "tensor 'a' has element type \"BF16\"; F32, F64 and I32 can be read");
-  CHECK(refused("3", "[2]", "[0,8]") == "tensor 'a' has element type 3; F32, F64 and I32 can be read");
+  const std::string readable = "; F32, F64, I32, BF16, F16 and I64 can be read";
+  CHECK(refused(R"("U8")", "[8]", "[0,8]") == "tensor 'a' has element type \"U8\"" + readable);
+  CHECK(refused("3", "[2]", "[0,8]") == "tensor 'a' has element type 3" + readable);
+  CHECK(refused(R"("I64")", "[1]", "[0,8]") == "tensor 'a': 72340172838076673 does not fit i32");
+  CHECK(refused(R"("BF16")", "[5]", "[0,8]") == "tensor 'a': its offsets do not fit its shape (5)");
   CHECK(refused(R"("F32")", "2", "[0,8]") == "tensor 'a': its shape is not a list");
   for (const char* length : {"[-2]", "[2.0]", "[\"2\"]", "[null]"})
     CHECK(refused(R"("F32")", length, "[0,8]") ==
@@ -237,4 +247,109 @@ TEST_CASE("a file that does not fit a model: every name is listed and nothing ch
   save_arrays(path, integers);
   CHECK_THROWS_AS(load_model(path, model), Error);
   CHECK(model.parameter("W").value() == before);
+}
+
+namespace {
+
+template <class T>
+Array read_as(const std::string& path, const std::string& type, const std::vector<T>& elements) {
+  const std::size_t bytes = elements.size() * sizeof(T);
+  std::string data(bytes, '\0');
+  std::memcpy(data.data(), elements.data(), bytes);
+  const std::string count = std::to_string(elements.size());
+  write_file(path,
+             file_bytes(one_tensor("\"" + type + "\"", "[" + count + "]", "[0," + std::to_string(bytes) + "]"), data));
+  return load_arrays(path).at("a");
+}
+
+}  // namespace
+
+TEST_CASE("halves and long whole numbers become the types that have their values") {
+  const Folder folder;
+  const std::string path = folder / "types";
+  const float inf = std::numeric_limits<float>::infinity();
+  using Half = std::vector<std::uint16_t>;
+  // 1, -2.5, the largest, the smallest, -0, -inf of bfloat16
+  const Array b = read_as(path, "BF16", Half{0x3f80, 0xc020, 0x7f7f, 0x0001, 0x8000, 0xff80});
+  CHECK(b.dtype() == DType::f32);
+  CHECK(b.to_vector<float>() == std::vector<float>{1, -2.5f, 0x1.fep127f, 0x1p-133f, 0, -inf});
+  CHECK(std::signbit(b.span<float>()[4]));
+  // 1, -2.5, 65504, the smallest normal, the largest and the smallest subnormal, -0, inf of binary16
+  const Array h = read_as(path, "F16", Half{0x3c00, 0xc100, 0x7bff, 0x0400, 0x03ff, 0x0001, 0x8000, 0x7c00});
+  CHECK(h.to_vector<float>() == std::vector<float>{1, -2.5f, 65504, 0x1p-14f, 1023 * 0x1p-24f, 0x1p-24f, 0, inf});
+  CHECK(std::signbit(h.span<float>()[6]));
+  for (const auto& [type, bits] : {std::pair("BF16", std::uint16_t{0xffc1}), std::pair("F16", std::uint16_t{0x7e01})})
+    CHECK(std::isnan(read_as(path, type, Half{bits}).item()));
+  const Array i = read_as(path, "I64", std::vector<std::int64_t>{7, -1, 2147483647, -2147483648LL});
+  CHECK(i.dtype() == DType::i32);
+  CHECK(i.to_vector<std::int32_t>() == std::vector<std::int32_t>{7, -1, 2147483647, -2147483647 - 1});
+  CHECK(read_as(path, "F16", Half{}).shape() == Shape{0});
+}
+
+TEST_CASE("a model's tied weights are saved once, its buffers too, and come back") {
+  class Model : public Module {
+   public:
+    explicit Model(double value)
+        : Module("model"),
+          a_(param("a", full({2}, value))),
+          b_(param("b", full({2}, value))),
+          scale_(buffer("scale", full({1}, value))) {
+      b_.tie(a_);
+    }
+    Parameter &a_, &b_, &scale_;
+  };
+  const Folder folder;
+  const std::string path = folder / "model";
+  const Model from(3), to(5);
+  save_model(path, from);
+  CHECK(load_arrays(path).arrays.size() == 2);
+  load_model(path, to);
+  CHECK(to.b_.value() == from.a_.value());
+  CHECK(to.scale_.value().item() == 3);
+  ArrayFile file = load_arrays(path);
+  std::erase_if(file.arrays, [](const NamedArray& a) { return a.name == "scale"; });
+  CHECK_THROWS_WITH_AS(set_parameters(to, file.arrays, "x"), "x: it does not fit the model 'model': missing: scale",
+                       Error);
+}
+
+TEST_CASE("a header of many arrays is read in time that grows with their number") {
+  const Folder folder;
+  std::string header = "{";
+  constexpr int arrays = 40000;
+  for (int i = 0; i < arrays; ++i)
+    header += (i > 0 ? ",\"" : "\"") + std::to_string(i) + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  write_file(folder / "a", file_bytes(header + "}", ""));
+  CHECK(load_arrays(folder / "a").arrays.size() == arrays);  // 10 s when every end of one searched all
+}
+
+TEST_CASE("what a header can claim is bounded") {
+  const Folder folder;
+  const std::string path = folder / "a";
+  std::string many = R"({"a":{"dtype":"F32","data_offsets":[0,4],"shape":[1)";
+  for (int i = 0; i < 2000; ++i) many += ",1";
+  CHECK(refusal(path, file_bytes(many + "]}}", "1234")) == "a list in its header is too long");
+  std::string metadata = R"({"__metadata__":{"-":"")";
+  for (int i = 0; i < 70000; ++i) metadata += ",\"" + std::to_string(i) + "\":\"\"";
+  CHECK(refusal(path, file_bytes(metadata + "}}", "")) == "its metadata has too many entries");
+}
+
+TEST_CASE("names from a file are printed as text, and not without end") {
+  const Folder folder;
+  const std::string path = folder / "a";
+  const std::string red = R"({"\u001b[31m":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})";
+  CHECK(refusal(path, file_bytes(red, "1234")) == "tensor '\\x1b[31m': its offsets do not fit its shape (2)");
+  const std::string name(1'000'000, 'n');
+  CHECK(refusal(path, file_bytes("{\"" + name + "\":5}", "")).size() < 200);
+  Rng rng(1);
+  const Linear linear(1, 1, rng);
+  ArrayFile other;
+  for (int i = 0; i < 3000; ++i) other.arrays.push_back({"\x1b" + std::to_string(i), zeros(1)});
+  try {
+    set_parameters(linear, other.arrays, "x");
+    FAIL("it fits");
+  } catch (const Error& e) {
+    const std::string what = e.what();
+    CHECK(what.find('\x1b') == std::string::npos);
+    CHECK(what.size() < 10000);
+  }
 }

@@ -33,6 +33,18 @@ TEST_CASE("rewind gradcheck --f32") {
   CHECK(r.out.starts_with("f32 replayed in f64: right"));
 }
 
+TEST_CASE("rewind gradcheck --compiled") {
+  const Scratch dir;
+  const Result r = run_rewind(dir, "gradcheck --cell gru --layers 2 --steps 3 --hidden 3 --compiled");
+  INFO(r.out << r.err);
+  CHECK(r.code == 0);
+  CHECK(r.out.starts_with("gradcheck: right"));
+  const Result both = run_rewind(dir, "gradcheck --compiled --f32");
+  CHECK(both.code != 0);
+  CHECK(both.err.find("give one of them") != std::string::npos);
+  CHECK(run_rewind(dir, "gradcheck --compiled --order 2").code != 0);
+}
+
 TEST_CASE("rewind gradcheck of a saved model; anything but right is exit code 1") {
   const Scratch dir;
   rw::Rng rng(1);

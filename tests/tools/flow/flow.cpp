@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <cmath>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -10,6 +13,7 @@
 #include <rewind/models/cells/gru.h>
 #include <rewind/models/cells/lstm.h>
 #include <rewind/models/cells/rnn.h>
+#include <rewind/models/layers/linear.h>
 #include <rewind/models/sequence/stack.h>
 #include <rewind/models/sequence/unroll.h>
 #include <rewind/ops/activation.h>
@@ -185,4 +189,38 @@ TEST_CASE("CSV and plot") {
   CHECK(script.find("logscale") != std::string::npos);
   CHECK(script.find("it''s.svg") != std::string::npos);
   CHECK(script.find("0 ?\n") != std::string::npos);  // no zero on a log scale
+}
+
+TEST_CASE("two layers whose weights have one last name are two lines, by dotted name") {
+  struct Twice : Module {
+    struct State {
+      Tensor h;
+    };
+    explicit Twice(Rng& rng)
+        : Module("twice"), in(child("in", Linear(3, 4, rng))), back(child("back", Linear(4, 4, rng))) {}
+    State zero_state(Tape& tape, Index n) const { return {tape.constant(0, {n, 4})}; }
+    State step(Tensor x, State s) const { return {tanh(in(x) + back(s.h))}; }
+    Linear &in, &back;
+  };
+  Rng rng(1);
+  const Twice cell(rng);
+  const FlowReport r = flow(cell, random_array({4, 2, 3}, 1));
+  std::vector<std::string> names;
+  for (const auto& [name, values] : r.contributions) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"back.W", "back.b", "in.W", "in.b"});
+  REQUIRE(r.recurrent.size() == 1);
+  CHECK(r.recurrent.begin()->first == "back.W");
+
+  struct Loose {  // two modules that are in none
+    struct State {
+      Tensor h;
+    };
+    Linear in, back;
+    State zero_state(Tape& tape, Index n) const { return {tape.constant(0, {n, 4})}; }
+    State step(Tensor x, State s) const { return {tanh(in(x) + back(s.h))}; }
+  };
+  const FlowReport loose = flow(Loose{Linear(3, 4, rng), Linear(4, 4, rng)}, random_array({4, 2, 3}, 1));
+  CHECK(loose.contributions.size() == 4);
+  CHECK(loose.contributions.contains("W"));
+  CHECK(loose.contributions.contains("W#2"));
 }

@@ -6,6 +6,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/compare.h>
 #include <rewind/ops/elementwise.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/tools/gradcheck/check_op.h>
@@ -31,13 +32,29 @@ struct Cube {
 struct NoMistake {
   template <class T>
   static T rule(T x, T, T dy) {
+    return times0(dy, 3 * x * x);
+  }
+};
+struct Unguarded {
+  template <class T>
+  static T rule(T x, T, T dy) {
     return dy * (3 * x * x);
+  }
+};
+// Of numbers near 0 the gradient of a dy of 0 is 0, but not as a function of x.
+struct GuardedOnce {
+  template <Real T>
+  static T rule(T x, T, T dy) {
+    return times0(dy, 3 * x * x);
+  }
+  static Tensor rule(Tensor x, Tensor, Tensor dy) {
+    return times0(dy, 3 * x * x) + where(abs(x) < 10, x - detach(x), 0);
   }
 };
 struct WrongFactor {
   template <class T>
   static T rule(T x, T, T dy) {
-    return dy * (2 * x * x);
+    return times0(dy, 2 * x * x);
   }
 };
 struct IgnoresDy {
@@ -49,17 +66,17 @@ struct IgnoresDy {
 struct OtherRuleForTensors {
   template <Real T>
   static T rule(T x, T, T dy) {
-    return dy * (3 * x * x);
+    return times0(dy, 3 * x * x);
   }
-  static Tensor rule(Tensor x, Tensor, Tensor dy) { return dy * (3.000001 * x * x); }
+  static Tensor rule(Tensor x, Tensor, Tensor dy) { return times0(dy, 3.000001 * x * x); }
 };
 // Right in the first derivative, but the rule is a constant to the second.
 struct Detached {
   template <Real T>
   static T rule(T x, T, T dy) {
-    return dy * (3 * x * x);
+    return times0(dy, 3 * x * x);
   }
-  static Tensor rule(Tensor x, Tensor, Tensor dy) { return dy * (3 * detach(x) * detach(x)); }
+  static Tensor rule(Tensor x, Tensor, Tensor dy) { return times0(dy, 3 * detach(x) * detach(x)); }
 };
 
 template <class Mistake>
@@ -92,7 +109,7 @@ struct FlawedSum {
   }
   void vjp(Vjp& g) const requires(flaw != Flaw::no_gradient) {
     const Tensor dy = flaw == Flaw::sum_of_gradient ? sum(g.dy(), 0, true) : g.dy();
-    g.add(0, dy + 0 * g.x(0));
+    g.add(0, dy + times0(0, g.x(0)));
   }
 };
 
@@ -144,6 +161,19 @@ TEST_CASE("gradients that are missing or unexpected") {
   CHECK(says(check_sum<Flaw::no_gradient>(), "no gradient flows through it"));
   CHECK(check_sum<Flaw::no_gradient>(false));
   CHECK(says(check_sum<Flaw::none>(false), "it has a gradient, which was not expected"));
+}
+
+TEST_CASE("special values") {
+  const OpReport unguarded = check_cube<Unguarded>();
+  CHECK(says(unguarded, "special values: of a dy of 0, the gradient 0 at "));
+  CHECK(says(unguarded, "is nan, not 0"));
+  CHECK(check_cube<Unguarded>({.no_zero_gradients = "the rule multiplies as IEEE does"}));
+  const OpReport second = check_cube<GuardedOnce>({.domains = {{.lo = 11, .hi = 13}}});
+  CHECK(says(second, "of a dy of 0, the slope of the gradient 0 at "));
+  const auto twice = [](Tensor x) { return x + x; };
+  const auto never_infinite = [](double x) { return std::isinf(x) ? 0 : 2 * x; };
+  CHECK(says(check_op("twice", twice, never_infinite), "special values: the value at inf is inf, expected 0"));
+  CHECK(check_op("twice", twice, never_infinite, {.no_special_values = "the reference is of finite numbers"}));
 }
 
 TEST_CASE("layouts and precisions") {

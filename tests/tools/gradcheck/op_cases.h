@@ -140,8 +140,8 @@ inline void add_reductions(std::vector<OpCase>& out) {
   };
   along("sum", [](Tensor x, int axis, bool keep) { return sum(x, axis, keep); });
   along("mean", [](Tensor x, int axis, bool keep) { return mean(x, axis, keep); });
-  along("max", [](Tensor x, int axis, bool keep) { return max(x, axis, keep); });
-  along("min", [](Tensor x, int axis, bool keep) { return min(x, axis, keep); });
+  along("max", [](Tensor x, int axis, bool keep) { return max(x, {axis}, keep); });
+  along("min", [](Tensor x, int axis, bool keep) { return min(x, {axis}, keep); });
   along("logsumexp", [](Tensor x, int axis, bool keep) { return logsumexp(x, axis, keep); });
   along("softmax", [](Tensor x, int axis, bool) { return softmax(x, axis); });
   along("log_softmax", [](Tensor x, int axis, bool) { return log_softmax(x, axis); });

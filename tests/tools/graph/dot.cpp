@@ -10,6 +10,7 @@
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
+#include <rewind/models/layers/linear.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/matmul.h>
@@ -179,4 +180,20 @@ TEST_CASE("a chain of 100,000 ops is drawn without recursion") {
   }
   const std::string dot = dot_of(tape);
   CHECK(count(dot, "->") == 100000);
+}
+
+TEST_CASE("parameters have the dotted names that files have, and no two the same") {
+  struct Net : Module {
+    explicit Net(Rng& rng)
+        : Module("net"), first(child("first", Linear(2, 3, rng))), second(child("second", Linear(3, 2, rng))) {}
+    Linear &first, &second;
+  };
+  Rng rng(1);
+  const Net net(rng);
+  const Linear loose(2, 2, rng), other(2, 2, rng);
+  Tape tape;
+  other(loose(net.second(net.first(tape.constant(full({1, 2}, 0.5))))));
+  const std::string dot = dot_of(tape);
+  for (const char* name : {"first.W", "first.b", "second.W", "second.b", "W", "b", "W#2", "b#2"})
+    CHECK(count(dot, std::string("label=\"") + name + "\\n") == 1);
 }

@@ -1,0 +1,227 @@
+#include "check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <rewind/autograd/compile/compile.h>
+#include <rewind/core/threads.h>
+
+#include "generate.h"
+#include "shrink.h"
+
+namespace rw::fuzz {
+namespace {
+
+using Results = std::vector<Array>;
+
+/// The leaves of a trial: parameters, where a plain backward fills them, and arguments.
+class Leaves {
+ public:
+  explicit Leaves(const Trial& trial) : p_(trial.program) {
+    for (std::size_t i = 0; i < p_.leaves.size(); ++i) {
+      const Array value = random_leaf(p_.leaves[i], i, trial.dtype);
+      if (p_.gradient == Gradient::plain && p_.leaves[i].is_parameter)
+        parameters_.push_back(std::make_unique<Parameter>("p" + std::to_string(i), value));
+      else
+        inputs_.push_back(value);
+    }
+  }
+  const Results& inputs() const { return inputs_; }
+
+  std::vector<Tensor> run(Tape& tape, const std::vector<Tensor>& in) const {
+    std::vector<Tensor> x;
+    std::size_t parameter = 0, input = 0;
+    for (const Leaf& leaf : p_.leaves) {
+      if (p_.gradient == Gradient::plain && leaf.is_parameter)
+        x.push_back(tape.leaf(*parameters_[parameter++]));
+      else
+        x.push_back(in[input++]);
+    }
+    return Run(p_, tape)(x);
+  }
+
+  void zero() {
+    for (auto& p : parameters_) p->zero_grad();
+  }
+  void add_gradients(Results& to) const {
+    for (const auto& p : parameters_) to.push_back(p->grad());
+  }
+
+ private:
+  const Program& p_;
+  std::vector<std::unique_ptr<Parameter>> parameters_;
+  Results inputs_;
+};
+
+Results on_tape(const Trial& trial, Leaves& leaves) {
+  Tape tape(trial.dtype);
+  std::vector<Tensor> x;
+  for (const Array& a : leaves.inputs()) x.push_back(tape.variable(a));
+  leaves.zero();
+  Results out;
+  for (const Tensor& t : leaves.run(tape, x)) out.push_back(t.array());
+  leaves.add_gradients(out);
+  return out;
+}
+
+// Twice: a replay must not depend on what the one before has left.
+std::vector<Results> compiled(const Trial& trial, Leaves& leaves) {
+  CompileOptions options;
+  options.dtype = trial.dtype;
+  options.passes = trial.passes;
+  options.verify = true;
+  options.check = SelfCheck::off;  // it is what this file does
+  if (trial.side_by_side) options.branch_from = 0;
+  auto step = compile([&](Tape& tape, const std::vector<Tensor>& in) { return leaves.run(tape, in); }, options,
+                      leaves.inputs());
+  std::vector<Results> all(2);
+  for (Results& out : all) {
+    leaves.zero();
+    for (const Tensor& t : step(leaves.inputs())) out.push_back(t.array());
+    leaves.add_gradients(out);
+  }
+  return all;
+}
+
+double size_of_largest(const Array& a) {
+  double most = 0;
+  for (double x : a.to_vector<double>()) most = std::max(most, std::abs(x));
+  return most;
+}
+
+/// The largest difference, and where; infinite for nan.
+std::pair<double, std::size_t> difference(const Array& a, const Array& b) {
+  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
+  std::pair<double, std::size_t> worst{0, 0};
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double d = std::abs(x[i] - y[i]);
+    if (!(d <= worst.first)) worst = {std::isnan(d) ? INFINITY : d, i};
+  }
+  return worst;
+}
+
+/// How far rounding may carry each result.
+class Bounds {
+ public:
+  Bounds(const Trial& trial, const Results& tape)
+      : trial_(trial), tape_(tape), reference_(reference(trial.program, trial.dtype)) {}
+
+  std::optional<std::string> look_at(const Results& found) {
+    if (found.size() != tape_.size()) return fmt::format("{} results for {}", found.size(), tape_.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (!(found[i].shape() == tape_[i].shape()))
+        return fmt::format("result {}: {} for {}", i, found[i].shape().str(), tape_[i].shape().str());
+      const auto [error, at] = difference(found[i], reference_[i]);
+      const double few = 8 * unit_ * size_of_largest(reference_[i]);
+      if (error > few && error > few + 16 * rounding(i))
+        return fmt::format("result {} {}, element {}: {} for {} ({} on the tape), where rounding makes {}", i,
+                           found[i].shape().str(), at, found[i].to_vector<double>()[at],
+                           reference_[i].to_vector<double>()[at], tape_[i].to_vector<double>()[at], rounding(i));
+    }
+    return std::nullopt;
+  }
+
+ private:
+  // The noise is that of f32: at that of f64 it would drown in the reference's own.
+  double rounding(std::size_t i) {
+    constexpr double noise = 1.0 / (1 << 24);
+    for (std::uint64_t seed = 1; noisy_.size() < 3; ++seed)
+      noisy_.push_back(reference(trial_.program, trial_.dtype, {noise, seed}));
+    double most = trial_.dtype == DType::f32 ? difference(tape_[i], reference_[i]).first : 0;
+    for (const Results& r : noisy_) most = std::max(most, difference(r[i], reference_[i]).first * unit_ / noise);
+    return most;
+  }
+
+  const Trial& trial_;
+  const Results& tape_;
+  Results reference_;
+  std::vector<Results> noisy_;
+  double unit_ = trial_.dtype == DType::f32 ? std::ldexp(1, -24) : std::ldexp(1, -53);
+};
+
+bool keeps_bits(const Trial& trial) {
+  const bool exact = !trial.passes.has(Pass::batch) && !trial.passes.has(Pass::accumulate) &&
+                     !trial.passes.has(Pass::pack) && !trial.passes.has(Pass::chunk);
+  return exact && trial.program.gradient != Gradient::plain;
+}
+
+std::optional<std::string> compare(const Trial& trial, Leaves& leaves, const Results& tape) {
+  std::optional<Bounds> bounds;
+  for (const Results& found : compiled(trial, leaves)) {
+    if (found == tape) continue;
+    if (keeps_bits(trial)) {
+      for (std::size_t i = 0; i < std::min(found.size(), tape.size()); ++i)
+        if (!(found[i] == tape[i])) {
+          const std::size_t at = difference(found[i], tape[i]).second;
+          return fmt::format("result {} {} has other bits, element {}: {} for {}", i, tape[i].shape().str(), at,
+                             found[i].to_vector<double>()[at], tape[i].to_vector<double>()[at]);
+        }
+    }
+    if (!bounds.has_value()) bounds.emplace(trial, tape);
+    if (const auto wrong = bounds->look_at(found)) return wrong;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Trial random_trial(std::uint64_t seed) {
+  Trial trial;
+  trial.program = random_program(seed);
+  Rng rng = Rng(seed).split(1u << 20);
+  trial.dtype = rng.below(2) == 0 ? DType::f32 : DType::f64;
+  const Index kind = rng.below(8);
+  if (kind < 3) trial.passes = Passes::exact();
+  if (kind == 3) {  // some of them
+    for (std::uint32_t bit = 1; bit < 512; bit *= 2)
+      if (rng.below(3) == 0) trial.passes = trial.passes - static_cast<Pass>(bit);
+  }
+  trial.threads = static_cast<int>(1 + rng.below(3));
+  trial.side_by_side = rng.below(2) == 0;
+  return trial;
+}
+
+std::optional<std::string> failure(const Trial& trial) {
+  Results tape;
+  std::optional<Leaves> leaves;
+  try {
+    leaves.emplace(trial);
+    tape = on_tape(trial, *leaves);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  const int before = threads();
+  set_threads(trial.threads);
+  std::optional<std::string> wrong;
+  try {
+    wrong = compare(trial, *leaves, tape);
+  } catch (const std::exception& e) {
+    wrong = std::string("it threw: ") + e.what();
+  }
+  set_threads(before);
+  return wrong;
+}
+
+// ---- The test ----
+
+namespace {
+
+TEST_CASE("random programs do the same compiled") {
+  const char* full = std::getenv("REWIND_FULL");
+  const std::uint64_t count = full != nullptr && *full != '\0' ? 40000 : 2000;
+  for (std::uint64_t seed = 0; seed < count; ++seed) {
+    CAPTURE(seed);
+    const Trial trial = random_trial(seed);
+    if (!failure(trial).has_value()) continue;
+    const Trial small = shrunk(trial, [](const Trial& t) { return failure(t).has_value(); });
+    FAIL_CHECK(report(small, *failure(small), seed));
+  }
+}
+
+}  // namespace
+
+}  // namespace rw::fuzz

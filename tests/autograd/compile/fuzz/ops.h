@@ -1,0 +1,178 @@
+#pragma once
+
+// The ops that random programs are made of. Each is an expression over named arguments: it is both run and printed.
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <rewind/core/random.h>
+#include <rewind/ops/ops.h>
+
+namespace rw::fuzz {
+
+/// The arguments that an op's expression may name; not every op uses all.
+struct Arguments {
+  Tape& tape;
+  Tensor a, b;
+  int axis = 0;
+  Index start = 0, other = 0, length = 0;  // of slices; `other` in every second step
+  Shape shape = {};
+  bool flag = false;
+  std::uint64_t seed = 0;
+  Index t = 0;  // the step
+};
+
+/// How an op's inputs and numbers are chosen.
+enum class Takes {
+  one,        // a, of any shape
+  pair,       // a and b that broadcast
+  alike,      // a and b of one shape
+  along,      // a with an axis, and a flag
+  piece,      // a slice of one axis
+  windows,    // a slice of the first axis that moves with the step
+  matrix,     // a of two axes
+  cube,       // a of three axes
+  product,    // a [.., k] and b [k, n]
+  product_t,  // a [m, k] and b [n, k]
+  t_product,  // a [k, m] and b [k, n]
+  batches,    // a [.., m, k] and b [.., k, n]
+  stretch,    // a and a shape that it broadcasts to
+  reshape,    // a and a shape of its size
+  classes     // a of two axes or three, the last one the classes
+};
+
+struct Op {
+  Takes takes;
+  std::string text;
+  Tensor (*run)(const Arguments&);
+};
+
+/// At least 0.3, smooth.
+inline Tensor positive(Tensor x) { return square(x) + 0.3; }
+
+/// Whole numbers in [0, bound).
+inline Array random_indices(const Shape& shape, Index bound, std::uint64_t seed) {
+  Rng rng(seed);
+  Array out(shape, DType::i32);
+  for (std::int32_t& i : out.span<std::int32_t>()) i = static_cast<std::int32_t>(rng.below(bound));
+  return out;
+}
+
+// clang-format off: an expression is printed as it stands here.
+#define REWIND_FUZZ_OP(takes, expression)                                                                      \
+  Op {                                                                                                         \
+    Takes::takes, #expression, [](const Arguments& arguments) -> Tensor {                                      \
+      [[maybe_unused]] const auto& [tape, a, b, axis, start, other, length, shape, flag, seed, t] = arguments; \
+      return expression;                                                                                       \
+    }                                                                                                          \
+  }
+
+/// Every function of ops/, some of them in several forms. What gates, norms, attention and losses are made of stands
+/// more than once: the table is drawn from evenly.
+inline const std::vector<Op>& ops() {
+  static const std::vector<Op> table{
+      REWIND_FUZZ_OP(one, tanh(a)),
+      REWIND_FUZZ_OP(one, sigmoid(a)),
+      REWIND_FUZZ_OP(one, sigmoid(a) * 2),
+      REWIND_FUZZ_OP(one, 1 - a),
+      REWIND_FUZZ_OP(one, -a),
+      REWIND_FUZZ_OP(one, square(a)),
+      REWIND_FUZZ_OP(one, sqrt(positive(a))),
+      REWIND_FUZZ_OP(one, exp(tanh(a))),
+      REWIND_FUZZ_OP(one, log(positive(a))),
+      REWIND_FUZZ_OP(one, abs(a)),
+      REWIND_FUZZ_OP(one, pow(positive(a), 1.7)),
+      REWIND_FUZZ_OP(one, sin(a)),
+      REWIND_FUZZ_OP(one, cos(a)),
+      REWIND_FUZZ_OP(one, clamp(a, -0.8, 0.9)),
+      REWIND_FUZZ_OP(one, clip_gradient(a, 1e6)),
+      REWIND_FUZZ_OP(one, relu(a)),
+      REWIND_FUZZ_OP(one, leaky_relu(a, 0.1)),
+      REWIND_FUZZ_OP(one, softplus(a)),
+      REWIND_FUZZ_OP(one, gelu(a)),
+      REWIND_FUZZ_OP(one, erf(a)),
+      REWIND_FUZZ_OP(one, normal_pdf(a)),
+      REWIND_FUZZ_OP(one, normal_cdf(a)),
+      REWIND_FUZZ_OP(one, a * detach(a)),
+      REWIND_FUZZ_OP(one, a + a),
+      REWIND_FUZZ_OP(one, dropout(a, 0.3)),
+      REWIND_FUZZ_OP(one, a * bernoulli_mask(tape, a.shape(), 0.4)),
+      REWIND_FUZZ_OP(one, a * tape.constant(0.5) + 0.25),
+      REWIND_FUZZ_OP(one, sum(a)),
+      REWIND_FUZZ_OP(one, mean(a)),
+      REWIND_FUZZ_OP(pair, a + b),
+      REWIND_FUZZ_OP(pair, a + b),
+      REWIND_FUZZ_OP(pair, a - b),
+      REWIND_FUZZ_OP(pair, a * b),
+      REWIND_FUZZ_OP(pair, a * b),
+      REWIND_FUZZ_OP(pair, sigmoid(a) * b),
+      REWIND_FUZZ_OP(pair, sigmoid(a) * b + (1 - sigmoid(a)) * tanh(b)),
+      REWIND_FUZZ_OP(pair, a / positive(b)),
+      REWIND_FUZZ_OP(pair, pow(positive(a), tanh(b))),
+      REWIND_FUZZ_OP(pair, maximum(a, b)),
+      REWIND_FUZZ_OP(pair, minimum(a, b)),
+      REWIND_FUZZ_OP(pair, equal(a, b) + a * b),
+      REWIND_FUZZ_OP(pair, not_equal(a, b) * a + b),
+      REWIND_FUZZ_OP(pair, (a < b) * a + b),
+      REWIND_FUZZ_OP(pair, (a <= b) * a + b),
+      REWIND_FUZZ_OP(pair, (a > b) * a + b),
+      REWIND_FUZZ_OP(pair, (a >= b) * a + b),
+      REWIND_FUZZ_OP(pair, where(a > 0.1, b, a * 2)),
+      REWIND_FUZZ_OP(along, sum(a, axis, flag)),
+      REWIND_FUZZ_OP(along, sum(a, -1, true)),
+      REWIND_FUZZ_OP(along, mean(a, axis, flag)),
+      REWIND_FUZZ_OP(along, a - mean(a, -1, true)),
+      REWIND_FUZZ_OP(along, a / sqrt(mean(square(a), -1, true) + 0.1)),
+      REWIND_FUZZ_OP(along, max(a, axis, flag)),
+      REWIND_FUZZ_OP(along, max(a, -1, true)),
+      REWIND_FUZZ_OP(along, min(a, axis, flag)),
+      REWIND_FUZZ_OP(along, logsumexp(a, axis, flag)),
+      REWIND_FUZZ_OP(along, softmax(a, axis)),
+      REWIND_FUZZ_OP(along, log_softmax(a, axis)),
+      REWIND_FUZZ_OP(along, flip(a, axis)),
+      REWIND_FUZZ_OP(along, select(a, axis, flag ? -1 : 0)),
+      REWIND_FUZZ_OP(along, select(a, 0, t % a.size(0))),
+      REWIND_FUZZ_OP(along, select(a, 0, t % a.size(0))),
+      REWIND_FUZZ_OP(along, a * hardmax(a)),
+      REWIND_FUZZ_OP(piece, slice(a, axis, start, length)),
+      REWIND_FUZZ_OP(piece, slice(a, axis, t % 2 == 0 ? start : other, length)),
+      REWIND_FUZZ_OP(piece, slice(a, axis, start, length) * slice(a, axis, other, length)),
+      REWIND_FUZZ_OP(piece, concat({slice(a, axis, other, length), a, slice(a, axis, start, length)}, axis)),
+      REWIND_FUZZ_OP(windows, slice(a, 0, std::min(t, a.size(0) - length), length)),
+      REWIND_FUZZ_OP(reshape, reshape(a, shape)),
+      REWIND_FUZZ_OP(stretch, broadcast_to(a, shape)),
+      REWIND_FUZZ_OP(matrix, transpose(a)),
+      REWIND_FUZZ_OP(cube, permute(a, {2, 0, 1})),
+      REWIND_FUZZ_OP(cube, permute(a, {1, 0, 2})),
+      REWIND_FUZZ_OP(alike, concat({a, b, a}, axis)),
+      REWIND_FUZZ_OP(alike, concat({a, b}, -1)),
+      REWIND_FUZZ_OP(alike, stack({a, b}, axis)),
+      REWIND_FUZZ_OP(product, matmul(a, b)),
+      REWIND_FUZZ_OP(product, matmul(a, b)),
+      REWIND_FUZZ_OP(product, tanh(matmul(a, b))),
+      REWIND_FUZZ_OP(product_t, matmul(a, b, {.transpose_b = true})),
+      REWIND_FUZZ_OP(t_product, matmul(a, b, {.transpose_a = true})),
+      REWIND_FUZZ_OP(batches, matmul(a, b)),
+      REWIND_FUZZ_OP(matrix, lookup(a, tape.constant(random_indices(Shape{3}, a.size(0), seed)))),
+      REWIND_FUZZ_OP(classes,
+                     pick(a, tape.constant(random_indices(a.shape().without(a.shape().rank() - 1), a.size(-1), seed)))),
+      REWIND_FUZZ_OP(matrix,
+                     a * one_hot(tape.constant(random_indices(Shape{a.size(0)}, a.size(1), seed)), a.size(1)) + a),
+      REWIND_FUZZ_OP(classes, clear_padding(a, tape.constant(random_indices(Shape{a.size(1)}, a.size(0) + 1, seed)))),
+      REWIND_FUZZ_OP(classes, cross_entropy(a, tape.constant(random_indices(a.shape().without(a.shape().rank() - 1),
+                                                                            a.size(-1), seed)))),
+      REWIND_FUZZ_OP(
+          classes,
+          nll(log_softmax(a), tape.constant(random_indices(a.shape().without(a.shape().rank() - 1), a.size(-1), seed)),
+              {.reduction = Reduction::none})),
+      REWIND_FUZZ_OP(alike, mse(a, b)),
+      REWIND_FUZZ_OP(alike, l1(a, b + 0.07)),
+      REWIND_FUZZ_OP(alike, huber(a, b, 0.5, {.reduction = Reduction::none})),
+      REWIND_FUZZ_OP(alike, binary_cross_entropy_with_logits(a, sigmoid(b))),
+  };
+  return table;
+}
+// clang-format on
+
+}  // namespace rw::fuzz

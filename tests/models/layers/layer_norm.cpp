@@ -1,0 +1,41 @@
+#include <cmath>
+#include <limits>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/models/layers/layer_norm.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/reduce.h>
+
+using namespace rw;
+
+TEST_CASE("layer norm of rows of any size is that of rows of size 1") {
+  const LayerNorm norm(4);
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    Tape tape(dtype);
+    const Array small({1.0, -2.0, 0.5, 1.5}, Shape{1, 4});
+    const Array expected = norm(tape.constant(full(Shape{1, 1}, 1024)) * tape.constant(small)).array();
+    for (const double size : {1e10, 1e20, 1e37}) {
+      CAPTURE(size);
+      const Tensor x = tape.variable(small);
+      const Tensor y = norm(x * size);
+      for (Index i = 0; i < 4; ++i) CHECK(y.array().at({0, i}) == doctest::Approx(expected.at({0, i})).epsilon(1e-5));
+      const Array slope = grad(sum(y * tape.constant(Array({1.0, 2.0, 3.0, 4.0}, Shape{4}))), x).array();
+      for (Index i = 0; i < 4; ++i) CHECK(std::isfinite(slope.at({0, i})));
+    }
+  }
+}
+
+TEST_CASE("layer norm of equal numbers is 0, of infinities nan") {
+  const LayerNorm norm(3);
+  Tape tape;
+  for (const double size : {0.0, 1.0, 1e20, 3e38}) {
+    CAPTURE(size);
+    const Tensor x = tape.variable(full(Shape{2, 3}, size));
+    const Tensor y = norm(x);
+    CHECK(y.array() == Array(Shape{2, 3}));
+    CHECK(grad(sum(y), x).array() == Array(Shape{2, 3}));
+  }
+  CHECK(std::isnan(norm(tape.constant(std::numeric_limits<double>::infinity(), Shape{1, 3})).array().at({0, 0})));
+}

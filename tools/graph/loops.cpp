@@ -1,0 +1,337 @@
+#include <algorithm>
+#include <unordered_map>
+
+#include <rewind/autograd/attributes.h>
+#include <rewind/tools/graph/loops.h>
+
+namespace rw {
+
+// ---- Repetitions of a text
+
+namespace detail {
+namespace {
+
+using u128 = unsigned __int128;
+constexpr std::uint64_t prime = (std::uint64_t{1} << 61) - 1;
+
+std::uint64_t times(std::uint64_t a, std::uint64_t b) {
+  const u128 p = static_cast<u128>(a) * b;
+  const std::uint64_t s = static_cast<std::uint64_t>(p & prime) + static_cast<std::uint64_t>(p >> 61);
+  return s >= prime ? s - prime : s;
+}
+
+/// How far two positions agree, forwards and backwards, from hashes of all prefixes.
+class Agreement {
+ public:
+  explicit Agreement(const std::vector<std::uint64_t>& labels)
+      : n_(labels.size()), hash_(n_ + 1, 0), power_(n_ + 1, 1) {
+    constexpr std::uint64_t base = 0x1f3d5b79a2c4e681ull % prime;
+    for (std::size_t i = 0; i < n_; ++i) {
+      hash_[i + 1] = (times(hash_[i], base) + labels[i] % prime) % prime;
+      power_[i + 1] = times(power_[i], base);
+    }
+  }
+  std::size_t forwards(std::size_t i, std::size_t j) const {
+    return longest(n_ - std::max(i, j), [&](std::size_t k) { return part(i, k) == part(j, k); });
+  }
+  /// Of the parts that end before i and j.
+  std::size_t backwards(std::size_t i, std::size_t j) const {
+    return longest(std::min(i, j), [&](std::size_t k) { return part(i - k, k) == part(j - k, k); });
+  }
+
+ private:
+  std::uint64_t part(std::size_t at, std::size_t length) const {
+    return (hash_[at + length] + prime - times(hash_[at], power_[length])) % prime;
+  }
+  template <class Same>
+  static std::size_t longest(std::size_t most, const Same& same) {
+    std::size_t low = 0, high = most;
+    while (low < high) {
+      const std::size_t middle = high - (high - low) / 2;
+      if (same(middle)) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return low;
+  }
+  std::size_t n_;
+  std::vector<std::uint64_t> hash_, power_;
+};
+
+}  // namespace
+
+std::vector<Repetition> repetitions(const std::vector<std::uint64_t>& labels) {
+  const std::size_t n = labels.size();
+  const Agreement agree(labels);
+  std::vector<Repetition> out;
+  std::vector<std::size_t> end(n);  // of the longest Lyndon word that begins here
+  // Every repetition has a root that is a Lyndon word for one of the two orders of the alphabet.
+  for (bool reversed : {false, true}) {
+    const auto less = [&](std::size_t i, std::size_t j) {
+      const std::size_t k = agree.forwards(i, j);
+      if (std::max(i, j) + k == n) return i > j;
+      return (labels[i + k] < labels[j + k]) != reversed;
+    };
+    for (std::size_t i = n; i-- > 0;) {
+      std::size_t j = i + 1;
+      while (j < n && less(i, j)) j = end[j];
+      end[i] = j;
+      if (j == n) continue;
+      const std::size_t period = j - i, begin = i - agree.backwards(i, j), stop = j + agree.forwards(i, j);
+      if (stop - begin >= 2 * period)
+        out.push_back(
+            {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(stop), static_cast<std::uint32_t>(period)});
+    }
+  }
+  std::sort(out.begin(), out.end(), [](const Repetition& a, const Repetition& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.period != b.period ? a.period < b.period : a.end < b.end;
+  });
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+}  // namespace detail
+
+// ---- Loops of a graph
+
+namespace {
+
+using detail::Repetition;
+
+constexpr std::uint32_t none = no_node;
+
+bool is_op(const GraphNode& n) { return n.role == GraphRole::op || n.role == GraphRole::loss; }
+
+/// Equal for nodes that could be the same place of a loop at different steps.
+std::uint64_t label_of(const GraphNode& n) {
+  std::uint64_t h = detail::mix(n.kind, (n.backward ? 2u : 0u) + (is_op(n) ? 1u : 0u));
+  h = detail::mix(h, static_cast<std::uint64_t>(n.dtype) * 64 + n.in.size());
+  h = detail::mix(h, static_cast<std::uint64_t>(n.shape.rank()));
+  for (Index d : n.shape) h = detail::mix(h, static_cast<std::uint64_t>(d));
+  return h;
+}
+
+/// Searches the ops of a view, in their order, for loops.
+class LoopFinder {
+ public:
+  explicit LoopFinder(const GraphView& view);
+  std::vector<GraphLoop> run();
+
+ private:
+  struct Found {
+    std::uint32_t begin = 0, period = 0, steps = 0;
+    bool carries = false, accepted = false;
+  };
+  // Where an op stands in a loop that was found.
+  struct Place {
+    std::uint32_t loop = none, position = 0, step = 0;
+  };
+
+  const std::vector<GraphEdge>& in(std::uint32_t at) const { return view_.nodes[ops_[at]].in; }
+  std::uint32_t restart(std::uint32_t at, std::uint32_t begin, std::uint32_t period) const;
+  void search(const Repetition& r);
+  void take(std::uint32_t begin, std::uint32_t end, std::uint32_t period);
+  std::uint32_t best_phase(std::uint32_t begin, std::uint32_t period, std::uint32_t slack) const;
+  std::uint32_t carried(std::uint32_t begin, std::uint32_t period, std::uint32_t phase) const;
+  bool keeps_step_with_accepted(std::uint32_t loop) const;
+  void accept_followers();
+  GraphLoop loop_of(const Found& f) const;
+
+  const GraphView& view_;
+  std::vector<std::uint32_t> ops_;    // ops in their order
+  std::vector<std::uint32_t> at_;     // of a node: its position in ops_, or none
+  std::vector<std::uint64_t> label_;  // by node
+  std::vector<Found> found_;
+  std::vector<Place> place_;  // by position in ops_
+  std::vector<std::vector<std::uint32_t>> users_;
+  std::int64_t budget_;  // of comparisons: a graph that is made to waste them stays as it is
+};
+
+LoopFinder::LoopFinder(const GraphView& view) : view_(view), at_(view.nodes.size(), none), users_(view.nodes.size()) {
+  for (std::uint32_t i = 0; i < view.nodes.size(); ++i) {
+    label_.push_back(label_of(view.nodes[i]));
+    for (const GraphEdge& e : view.nodes[i].in) users_[e.from].push_back(i);
+    if (!is_op(view.nodes[i])) continue;
+    at_[i] = static_cast<std::uint32_t>(ops_.size());
+    ops_.push_back(i);
+  }
+  place_.resize(ops_.size());
+  budget_ = 1'000'000 + 200 * static_cast<std::int64_t>(ops_.size());
+}
+
+/// Compares the inputs of the ops at `at` and one period later. Returns `begin` when they fit a loop that starts there,
+/// else the earliest place where one could start.
+std::uint32_t LoopFinder::restart(std::uint32_t at, std::uint32_t begin, std::uint32_t period) const {
+  if (place_[at].loop != none || place_[at + period].loop != none) return at + 1;
+  const std::vector<GraphEdge>&now = in(at), &next = in(at + period);
+  for (std::size_t k = 0; k < now.size(); ++k) {
+    const std::uint32_t a = now[k].from, b = next[k].from, pa = at_[a], pb = at_[b];
+    if (a == b) {
+      if (pa != none && pa >= begin) return pa + 1;  // of one step only, used by the others
+      continue;
+    }
+    if (label_[a] != label_[b]) {
+      // The first step may take its state from anywhere.
+      if (pb == none || pb < begin || pb - begin >= period || (pa != none && pa >= begin)) return at + 1;
+      continue;
+    }
+    if (view_.nodes[a].role == GraphRole::parameter) return at + 1;  // other weights: another layer, not another step
+    if (pa == none && pb == none) continue;
+    if (pa == none || pb == none) return at + 1;
+    if (pa >= begin) {
+      if (pb != pa + period) return at + 1;
+    } else if (pb >= begin && pb - begin >= period) {
+      return at + 1;  // a state that comes from nowhere
+    }
+  }
+  return begin;
+}
+
+/// How many values pass from step to step when steps are cut at `phase`.
+std::uint32_t LoopFinder::carried(std::uint32_t begin, std::uint32_t period, std::uint32_t phase) const {
+  std::vector<std::uint32_t> sources;
+  const std::uint32_t zero = begin + phase;
+  for (std::uint32_t at = zero + period; at < zero + 2 * period && at < ops_.size(); ++at)
+    for (const GraphEdge& e : in(at)) {
+      const std::uint32_t from = at_[e.from];
+      if (from != none && from >= begin && (from < zero || (from - zero) / period != (at - zero) / period))
+        sources.push_back((from - begin) % period);
+    }
+  std::sort(sources.begin(), sources.end());
+  return static_cast<std::uint32_t>(std::unique(sources.begin(), sources.end()) - sources.begin());
+}
+
+/// Where to cut: what carries least is how a person would write the loop. A stray op before a loop can look like the
+/// end of a step more often than one behind it looks like the begin, so the later place wins.
+std::uint32_t LoopFinder::best_phase(std::uint32_t begin, std::uint32_t period, std::uint32_t slack) const {
+  std::uint32_t best = 0, least = none;
+  for (std::uint32_t phase = 0; phase <= slack; ++phase) {
+    const std::uint32_t n = carried(begin, period, phase);
+    if (n > least) continue;
+    least = n;
+    best = phase;
+  }
+  return best;
+}
+
+void LoopFinder::take(std::uint32_t begin, std::uint32_t end, std::uint32_t period) {
+  const std::uint32_t length = end - begin, steps = length / period;
+  if (steps < 2 || (steps == 2 && period < 4)) return;
+  Found f{.begin = begin + best_phase(begin, period, length % period), .period = period, .steps = steps};
+  f.carries = carried(f.begin, period, 0) > 0;
+  f.accepted = f.carries;
+  for (std::uint32_t i = 0; i < steps * period; ++i)
+    place_[f.begin + i] = {static_cast<std::uint32_t>(found_.size()), i % period, i / period};
+  found_.push_back(f);
+}
+
+/// Splits a repetition of labels into the loops whose edges repeat as well.
+void LoopFinder::search(const Repetition& r) {
+  std::uint32_t begin = r.begin, at = r.begin;
+  while (at + r.period < r.end && budget_-- > 0) {
+    const std::uint32_t next = restart(at, begin, r.period);
+    if (next == begin) {
+      ++at;
+    } else {
+      take(begin, at + r.period, r.period);
+      begin = at = next;
+    }
+  }
+  if (budget_ > 0 && begin < at) take(begin, r.end, r.period);
+}
+
+/// Whether most of its steps use, or are used by, the like step (or the like one from the end) of an accepted loop.
+bool LoopFinder::keeps_step_with_accepted(std::uint32_t loop) const {
+  const Found& f = found_[loop];
+  struct Steps {
+    std::uint32_t last = none, count = 0;
+  };
+  std::unordered_map<std::uint64_t, Steps> same;  // steps that agree, by other loop, direction and distance
+  const auto look = [&](std::uint32_t step, std::uint32_t node) {
+    const std::uint32_t at = at_[node];
+    if (at == none || place_[at].loop == none || !found_[place_[at].loop].accepted) return;
+    const std::uint64_t other = std::uint64_t{place_[at].loop} << 33;
+    for (std::uint64_t back : {0, 1}) {
+      const std::uint32_t distance = back != 0 ? place_[at].step + step : place_[at].step - step;
+      Steps& s = same[other | back << 32 | distance];
+      if (s.last != step) ++s.count;
+      s.last = step;
+    }
+  };
+  for (std::uint32_t i = 0; i < f.steps * f.period; ++i) {
+    const std::uint32_t node = ops_[f.begin + i];
+    for (const GraphEdge& e : view_.nodes[node].in) look(i / f.period, e.from);
+    for (std::uint32_t user : users_[node]) look(i / f.period, user);
+  }
+  return std::any_of(same.begin(), same.end(), [&](const auto& s) { return s.second.count * 2 > f.steps; });
+}
+
+void LoopFinder::accept_followers() {
+  for (bool more = true; more;) {
+    more = false;
+    for (std::uint32_t i = 0; i < found_.size(); ++i)
+      if (!found_[i].accepted && keeps_step_with_accepted(i)) found_[i].accepted = more = true;
+  }
+}
+
+GraphLoop LoopFinder::loop_of(const Found& f) const {
+  GraphLoop loop{.steps = f.steps, .nodes = {}, .period = f.period, .carries = f.carries};
+  for (std::uint32_t c = 0; c < f.period; ++c)
+    for (std::uint32_t t = 0; t < f.steps; ++t) loop.nodes.push_back(ops_[f.begin + t * f.period + c]);
+  return loop;
+}
+
+std::vector<GraphLoop> LoopFinder::run() {
+  std::vector<std::uint64_t> labels;
+  for (std::uint32_t node : ops_) labels.push_back(label_[node]);
+  std::vector<Repetition> candidates = detail::repetitions(labels);
+  // What a loop saves; many short steps rather than few long ones.
+  const auto worth = [](const Repetition& r) {
+    const double saved = r.end - r.begin - r.period;
+    return saved * saved / (r.end - r.begin);
+  };
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [&](const Repetition& a, const Repetition& b) { return worth(a) > worth(b); });
+  for (const Repetition& r : candidates) search(r);
+  accept_followers();
+  std::vector<GraphLoop> loops;
+  for (const Found& f : found_)
+    if (f.accepted) loops.push_back(loop_of(f));
+  return loops;
+}
+
+/// Adds leaves that each step has of its own, as x_t, to the loop that uses them first.
+void add_leaves(const GraphView& view, GraphLoop& loop, std::vector<bool>& taken) {
+  for (Index c = 0; c < loop.period; ++c) {
+    const std::size_t slots = view.nodes[loop.node(c, 0)].in.size();
+    for (std::size_t k = 0; k < slots; ++k) {
+      std::vector<std::uint32_t> leaves;
+      for (Index t = 0; t < loop.steps; ++t) {
+        const std::uint32_t leaf = view.nodes[loop.node(c, t)].in[k].from;
+        if (is_op(view.nodes[leaf]) || view.nodes[leaf].role == GraphRole::parameter || taken[leaf]) break;
+        leaves.push_back(leaf);
+      }
+      std::vector<std::uint32_t> sorted = leaves;
+      std::sort(sorted.begin(), sorted.end());
+      if (static_cast<Index>(leaves.size()) != loop.steps ||
+          std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+        continue;
+      for (std::uint32_t leaf : leaves) taken[leaf] = true;
+      loop.nodes.insert(loop.nodes.end(), leaves.begin(), leaves.end());
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<GraphLoop> find_loops(const GraphView& view) {
+  std::vector<GraphLoop> loops = LoopFinder(view).run();
+  std::sort(loops.begin(), loops.end(), [](const GraphLoop& a, const GraphLoop& b) { return a.nodes[0] < b.nodes[0]; });
+  std::vector<bool> taken(view.nodes.size());
+  for (GraphLoop& loop : loops) add_leaves(view, loop, taken);
+  return loops;
+}
+
+}  // namespace rw
