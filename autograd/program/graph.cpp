@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/program/graph.h>
+#include <rewind/autograd/program/rewrite.h>
 #include <rewind/core/error.h>
 
 namespace rw::ir {
@@ -133,15 +134,12 @@ std::vector<bool> live_nodes(const Graph& g) {
 
 class Sorter {
  public:
-  explicit Sorter(const Graph& g) : g_(g), live_(live_nodes(g)), units_(g), state_(units_.count), map_(g.size()) {}
+  explicit Sorter(const Graph& g) : g_(g), rewriter_(g), live_(live_nodes(g)), units_(g), state_(units_.count) {}
 
   Graph run() {
-    out_ = g_.like();
     for (NodeId i = 0; i < g_.size(); ++i)
       if (live_[i] && state_[units_.of[i]] != done) visit(units_.of[i]);
-    for (NodeId o : g_.outputs) out_.outputs.push_back(map_[o]);
-    for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, map_[e.value]});
-    return std::move(out_);
+    return rewriter_.done_in_order();
   }
 
  private:
@@ -184,20 +182,16 @@ class Sorter {
     state_[unit] = done;
     for (std::uint32_t m = units_.start[unit]; m < units_.start[unit + 1]; ++m) {
       const NodeId i = units_.members[m];
-      if (!live_[i]) continue;
-      inputs_.clear();
-      for (NodeId in : g_.in(i)) inputs_.push_back(map_[in]);
-      map_[i] = out_.append(g_.nodes[i], inputs_);
+      if (live_[i]) rewriter_.copy(i);
     }
   }
 
   const Graph& g_;
+  Rewriter rewriter_;
   std::vector<bool> live_;
   Units units_;
   std::vector<char> state_;
-  std::vector<NodeId> map_, inputs_;
   std::vector<Frame> stack_;
-  Graph out_;
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 /// What passes, layout and lowering ask of a graph: each question has one answer, here.
 namespace rw::ir {
 
-/// A value that is computed from others: neither a leaf nor a number that stands in the program.
+/// An input, parameter or constant: its numbers are there before anything runs.
 inline bool is_leaf(const Graph& g, NodeId i) { return !computes(*g.nodes[i].info); }
 
 /// Whether the value may be a part of its input's memory, or all of it in another shape.
@@ -17,7 +17,10 @@ inline NodeId behind_views(const Graph& g, NodeId i) {
   return i;
 }
 
-/// The same, of reshapes alone: the same numbers in the same order.
+/// A leaf, or a view of one: it is there before anything runs.
+inline bool is_part_of_leaf(const Graph& g, NodeId i) { return is_leaf(g, behind_views(g, i)); }
+
+/// The same as `behind_views`, of reshapes alone: the same numbers in the same order.
 inline NodeId behind_reshapes(const Graph& g, NodeId i) {
   while (g.is<Reshape>(i)) i = g.in(i, 0);
   return i;

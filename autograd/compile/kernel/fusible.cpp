@@ -23,7 +23,7 @@ bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {
   return false;
 }
 
-bool sums_rows(const Graph& g, NodeId id) {
+bool sums_each_row(const Graph& g, NodeId id) {
   constexpr Index least = 32, most = 8192;  // columns: fewer are not worth it, and rows of more leave the cache
   if (!g.is<SumTo>(id)) return false;
   const Shape &from = g.nodes[g.in(id, 0)].shape, &to = g.nodes[id].shape;
@@ -34,7 +34,7 @@ bool sums_rows(const Graph& g, NodeId id) {
 
 bool fusible(const Graph& g, NodeId id) {
   const Node& n = g.nodes[id];
-  if (sums_rows(g, id)) return true;
+  if (sums_each_row(g, id)) return true;
   const bool op = n.info->elementwise != nullptr || g.is<AddN>(id) || g.is<BroadcastTo>(id);
   if (!is_real(n.dtype) || !op || n.shape.size() == 0) return false;
   for (NodeId in : g.in(id)) {

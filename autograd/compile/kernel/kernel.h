@@ -92,7 +92,7 @@ Program make_program(const Graph& g, const std::vector<Place>& places, NodeId be
                      const std::vector<bool>& used_outside, std::vector<NodeId>& operands);
 
 /// Whether a node sums rows, each to one number that stays in its row.
-bool sums_rows(const Graph& g, NodeId id);
+bool sums_each_row(const Graph& g, NodeId id);
 /// Whether a node may be part of a kernel: elementwise, a sum, stretched or the sums of rows; real, and each input one
 /// of the operand kinds.
 bool fusible(const Graph& g, NodeId id);

@@ -21,8 +21,8 @@ void KernelOrder::find_phases() {
   for (NodeId i = begin_; i < end_; ++i) {
     std::uint32_t phase = 0;
     for (NodeId in : g_.in(i))
-      if (inside(in)) phase = std::max(phase, phase_[in - begin_] / 3 + (sums_rows(g_, in) ? 1 : 0));
-    const bool sum = sums_rows(g_, i), row = g_.nodes[i].shape.cols() > 1;
+      if (inside(in)) phase = std::max(phase, phase_[in - begin_] / 3 + (sums_each_row(g_, in) ? 1 : 0));
+    const bool sum = sums_each_row(g_, i), row = g_.nodes[i].shape.cols() > 1;
     phase_[i - begin_] = 3 * phase + (sum ? 2 : row ? 1 : 0);
   }
 }

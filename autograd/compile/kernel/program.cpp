@@ -57,14 +57,14 @@ class Writer : KernelOrder {
     p_.rows = g_.nodes[begin_].shape.rows();
     for (NodeId i = begin_; i < end_; ++i) {
       p_.cols = std::max(p_.cols, g_.nodes[i].shape.cols());
-      if (sums_rows(g_, i)) p_.cols = std::max(p_.cols, g_.nodes[g_.in(i, 0)].shape.cols());
+      if (sums_each_row(g_, i)) p_.cols = std::max(p_.cols, g_.nodes[g_.in(i, 0)].shape.cols());
     }
     for (NodeId i = begin_; i < end_; ++i) p_.by_rows = p_.by_rows || g_.nodes[i].shape.cols() != p_.cols;
   }
   // One number a row, in a kernel of wider rows.
   bool is_column(NodeId i) const { return p_.by_rows && g_.nodes[i].shape.cols() == 1; }
   Over over(NodeId i) const {
-    if (sums_rows(g_, i)) return Over::sum;
+    if (sums_each_row(g_, i)) return Over::sum;
     return is_column(i) ? Over::rows : Over::elements;
   }
   bool kind_of(NodeId in, NodeId reader, OperandKind& kind) const {
@@ -74,7 +74,8 @@ class Writer : KernelOrder {
       kind = p_.rows > 1 ? OperandKind::column : OperandKind::scalar;
       return true;
     }
-    return sums_rows(g_, reader) ? (kind = OperandKind::full, true) : operand_kind(shape, g_.nodes[reader].shape, kind);
+    return sums_each_row(g_, reader) ? (kind = OperandKind::full, true)
+                                     : operand_kind(shape, g_.nodes[reader].shape, kind);
   }
 
   // Operands get the first registers, so they are collected first.

@@ -5,6 +5,8 @@
 
 #include <rewind/autograd/compile/passes/costs.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
+#include <rewind/autograd/program/rewrite.h>
 
 namespace rw::ir {
 namespace {
@@ -64,16 +66,8 @@ class Chunker {
     }
   }
 
-  bool is_product(NodeId i) const {
-    const Node& n = g_.nodes[i];
-    return n.info->product != nullptr && n.info->rows_are_independent != nullptr &&
-           n.info->rows_are_independent(n.op) && n.shape.size() > 0 && n.shape.rank() > 1 &&
-           g_.nodes[g_.in(i, 1)].shape.rank() == 2;
-  }
-
-  NodeId through_reshapes(NodeId i) const {
-    while (g_.is<Reshape>(i)) i = g_.in(i, 0);
-    return i;
+  bool can_be_cut(NodeId i) const {
+    return is_product_by_matrix(g_, i) && rows_are_independent(g_, i) && g_.nodes[i].shape.rank() > 1;
   }
 
   // Who reads which rows of each product; `all` when somebody reads it as a whole.
@@ -83,12 +77,12 @@ class Chunker {
   };
 
   void find_reads() {
-    const auto whole = [&](NodeId i) { reads_[through_reshapes(i)].all = true; };
+    const auto whole = [&](NodeId i) { reads_[behind_reshapes(g_, i)].all = true; };
     for (NodeId i = 0; i < g_.size(); ++i) {
       if (g_.is<Reshape>(i)) continue;
       for (NodeId in : g_.in(i)) {
-        const NodeId from = through_reshapes(in);
-        if (!is_product(from)) continue;
+        const NodeId from = behind_reshapes(g_, in);
+        if (!can_be_cut(from)) continue;
         const Shape& shape = g_.nodes[in].shape;
         const Index inner = shape.size() / std::max<Index>(shape[0], 1), cols = g_.nodes[from].shape.cols();
         if (!g_.is<Slice>(i) || g_.op<Slice>(i).axis != 0 || inner % cols != 0 || g_.nodes[i].shape.size() == 0) {
@@ -105,9 +99,9 @@ class Chunker {
 
   // The pieces of which the first operand consists; none if it is no stack of rows.
   std::vector<Piece> pieces_of(NodeId product) const {
-    const NodeId a = g_.in(product, 0), stack = through_reshapes(a);
+    const NodeId a = g_.in(product, 0), stack = behind_reshapes(g_, a);
     std::vector<Piece> out;
-    if (!g_.is<Concat>(stack) || g_.op<Concat>(stack).axis != 0) return out;
+    if (!is_stack(g_, stack)) return out;
     const Index cols = g_.nodes[a].shape.cols();
     Index rows = 0;
     for (NodeId piece : g_.in(stack)) {
@@ -143,7 +137,7 @@ class Chunker {
   }
 
   bool decide(NodeId product) {
-    if (!is_product(product) || reads_[product].views.empty()) return false;
+    if (!can_be_cut(product) || reads_[product].views.empty()) return false;
     const std::vector<Piece> pieces = pieces_of(product);
     if (pieces.size() < 3) return false;
     std::vector<Chunk> chunks = chunks_of(product, pieces);
@@ -195,28 +189,26 @@ class Chunker {
   }
 
   Graph rewritten() {
-    Graph out = g_.like();
-    std::vector<NodeId> map(g_.size()), in;
+    Rewriter rewriter(g_);
+    Graph& out = rewriter.to;
     for (NodeId i = 0; i < g_.size(); ++i) {
       if (!cuts_[i].empty()) {
-        map[i] = cut(i, out, map);
+        rewriter.put(i, cut(i, rewriter));
       } else if (view_of_[i].chunk != no_node) {
-        map[i] = out.add(Slice{0, view_of_[i].begin, view_of_[i].rows}, {view_of_[i].chunk}, g_.nodes[i]);
-        if (!(out.nodes[map[i]].shape == g_.nodes[i].shape))
-          map[i] = out.add(Reshape{g_.nodes[i].shape}, {map[i]}, g_.nodes[i]);
+        const Node& like = g_.nodes[i];
+        NodeId rows = out.add(Slice{0, view_of_[i].begin, view_of_[i].rows}, {view_of_[i].chunk}, like);
+        if (!(out.nodes[rows].shape == like.shape)) rows = out.add(Reshape{like.shape}, {rows}, like);
+        rewriter.put(i, rows);
       } else {
-        in.clear();
-        for (NodeId x : g_.in(i)) in.push_back(map[x]);
-        map[i] = out.append(g_.nodes[i], in);
+        rewriter.copy(i);
       }
     }
-    for (NodeId o : g_.outputs) out.outputs.push_back(map[o]);
-    for (const Effect& e : g_.effects) out.effects.push_back({e.parameter, map[e.value]});
-    return sorted(out);
+    return rewriter.done();
   }
 
   // The chunks of a product; all of them as one value, which is dead when only views of it are read.
-  NodeId cut(NodeId product, Graph& out, const std::vector<NodeId>& map) {
+  NodeId cut(NodeId product, Rewriter& rewriter) {
+    Graph& out = rewriter.to;
     const Node& like = g_.nodes[product];
     const Index inner = g_.nodes[g_.in(product, 0)].shape.cols();
     const std::vector<Piece> pieces = pieces_of(product);
@@ -226,12 +218,12 @@ class Chunker {
       rows.clear();
       for (std::size_t p = c.first; p < c.last; ++p) {
         const Shape shape{pieces[p].end - at, inner};
-        const NodeId x = map[pieces[p].value];
+        const NodeId x = rewriter.now(pieces[p].value);
         rows.push_back(out.nodes[x].shape == shape ? x : out.add(Reshape{shape}, {x}, like));
         at = pieces[p].end;
       }
       const NodeId a = rows.size() == 1 ? rows[0] : out.add(Concat{0}, rows, like);
-      parts.push_back(out.add(*like.info, like.op, std::array{a, map[g_.in(product, 1)]}, like));
+      parts.push_back(out.add(*like.info, like.op, std::array{a, rewriter.now(g_.in(product, 1))}, like));
       for (const Read& r : reads_[product].views)
         if (r.begin >= c.begin && r.begin < c.end)
           view_of_[r.view] = {parts.back(), r.begin - c.begin, r.end - r.begin};

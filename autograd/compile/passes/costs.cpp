@@ -1,19 +1,16 @@
 #include <algorithm>
 
 #include <rewind/autograd/compile/passes/costs.h>
+#include <rewind/autograd/program/queries.h>
 
 namespace rw::ir {
 
 double cost_of(const Graph& g, NodeId id) {
   const Node& n = g.nodes[id];
-  if (n.info->alias != nullptr || !computes(*n.info) || g.is<Concat>(id)) return 0;
+  if (is_view(g, id) || is_leaf(g, id) || g.is<Concat>(id)) return 0;
   const double wide = n.dtype == DType::f64 ? 2 : 1;
   Index elements = n.shape.size();
-  if (n.info->product != nullptr) {
-    const Node& a = g.nodes[g.in(id, 0)];
-    const Index k = n.info->product(n.op).ta ? a.shape.rows() : a.shape.cols();
-    return 0.3 + 1.25e-5 * wide * static_cast<double>(elements * k);
-  }
+  if (is_product(g, id)) return 0.3 + 1.25e-5 * wide * static_cast<double>(elements * inner_length(g, id));
   if (n.kernel != no_kernel || n.info->elementwise != nullptr)
     return 0.05 + 1.7e-4 * wide * static_cast<double>(elements);
   for (NodeId in : g.in(id)) elements = std::max(elements, g.nodes[in].shape.size());

@@ -3,6 +3,7 @@
 
 #include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
 
 namespace rw::ir {
 namespace {
@@ -43,7 +44,7 @@ class Fuser {
 
   // What an operand is a part of, as long as that has the same rows: the gates of a step read parts of one product.
   NodeId whole_of(NodeId i, Index rows) const {
-    while (g_.nodes[i].info->alias != nullptr && g_.nodes[g_.in(i, 0)].shape.rows() == rows) i = g_.in(i, 0);
+    while (is_view(g_, i) && g_.nodes[g_.in(i, 0)].shape.rows() == rows) i = g_.in(i, 0);
     return i;
   }
 
@@ -57,8 +58,8 @@ class Fuser {
         width_[i] = width_[from];
     };
     for (NodeId i = 0; i < n_; ++i) {
-      width_[i] = sums_rows(g_, i) ? g_.nodes[g_.in(i, 0)].shape.cols() : g_.nodes[i].shape.cols();
-      if (is_column(i) && !sums_rows(g_, i))
+      width_[i] = sums_each_row(g_, i) ? g_.nodes[g_.in(i, 0)].shape.cols() : g_.nodes[i].shape.cols();
+      if (is_column(i) && !sums_each_row(g_, i))
         for (NodeId in : g_.in(i))
           if (is_column(in)) adopt(i, in);
     }
@@ -77,7 +78,7 @@ class Fuser {
   void as_soon_as_possible() {
     for (NodeId i = 0; i < n_; ++i) {
       std::uint32_t s = 0;
-      const bool view = g_.nodes[i].info->alias != nullptr || !computes(*g_.nodes[i].info);
+      const bool view = is_view(g_, i) || is_leaf(g_, i);
       for (NodeId in : g_.in(i)) {
         const bool same = view || joins(in, i) || !runs(in);
         s = std::max(s, stage_[in] + (same ? 0u : 1u));
@@ -87,8 +88,8 @@ class Fuser {
   }
   // Views and leaves are there without a step of their own; what is behind a view counts as its stage.
   bool runs(NodeId i) const {
-    while (g_.nodes[i].info->alias != nullptr) i = g_.in(i, 0);
-    return computes(*g_.nodes[i].info) && !g_.is<Fill>(i);
+    i = behind_views(g_, i);
+    return !is_leaf(g_, i) && !g_.is<Fill>(i);
   }
 
   // What reads but one value of its size, which is there without a kernel's work, as a product with a bias: and what
@@ -120,7 +121,7 @@ class Fuser {
       const bool free = g_.nodes[i].backward || stage_[i] == 0 || (cheap[i] && other_use[i] == never);
       if (member_[i] && !g_.is<AddN>(i) && free && kernel_use[i] != never && kernel_use[i] <= other_use[i])
         stage_[i] = std::max(stage_[i], kernel_use[i]);
-      const bool view = g_.nodes[i].info->alias != nullptr;
+      const bool view = is_view(g_, i);
       for (NodeId in : g_.in(i)) {
         const bool same = joins(in, i);
         std::uint32_t until = same ? stage_[i] : stage_[i] - std::min(stage_[i], 1u);

@@ -2,7 +2,9 @@
 #include <optional>
 #include <string>
 
+#include <rewind/autograd/compile/passes/check_values.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/bf16.h>
 #include <rewind/core/threads.h>
@@ -60,9 +62,7 @@ constexpr std::array<GraphPass, 14> passes{{
 Graph own_outputs(const Graph& g) {
   Graph out = g;
   for (NodeId& o : out.outputs) {
-    NodeId root = o;
-    while (out.nodes[root].info->alias != nullptr) root = out.in(root, 0);
-    if (!computes(*out.nodes[root].info)) o = out.add(Copy{}, {o}, Node(out.nodes[o]));
+    if (is_part_of_leaf(out, o)) o = out.add(Copy{}, {o}, Node(out.nodes[o]));
   }
   return sorted(out);
 }

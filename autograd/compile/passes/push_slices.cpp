@@ -1,6 +1,8 @@
 #include <algorithm>
 
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
+#include <rewind/autograd/program/rewrite.h>
 
 namespace rw::ir {
 namespace {
@@ -24,18 +26,15 @@ bool elementwise(const Graph& g, NodeId i) { return g.nodes[i].info->elementwise
 
 class Pusher {
  public:
-  explicit Pusher(const Graph& g) : g_(g), uses_(g.size()), split_(g.size()), map_(g.size()), pieces_(g.size()) {}
+  explicit Pusher(const Graph& g) : g_(g), rewriter_(g), uses_(g.size()), split_(g.size()), pieces_(g.size()) {}
 
   Graph run() {
     const auto own = [&](NodeId i) { uses_[i].whole = true, uses_[i].in_kernels = false; };
     for (NodeId o : g_.outputs) own(o);
     for (const Effect& e : g_.effects) own(e.value);
     for (NodeId i = g_.size(); i-- > 0;) decide(i);
-    out_ = g_.like();
     for (NodeId i = 0; i < g_.size(); ++i) write(i);
-    for (NodeId o : g_.outputs) out_.outputs.push_back(map_[o]);
-    for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, map_[e.value]});
-    return sorted(out_);
+    return rewriter_.done();
   }
 
  private:
@@ -72,7 +71,7 @@ class Pusher {
   void decide(NodeId i) {
     const Node& n = g_.nodes[i];
     Use& use = uses_[i];
-    const bool view = n.info->alias != nullptr;
+    const bool view = is_view(g_, i);
     for (NodeId in : g_.in(i))
       uses_[in].in_kernels = uses_[in].in_kernels && (view ? use.in_kernels : elementwise(g_, i));
     if (g_.is<Slice>(i)) {
@@ -101,39 +100,36 @@ class Pusher {
       const auto at = std::lower_bound(pieces.begin(), pieces.end(), piece);
       return pieces_[i][static_cast<std::size_t>(at - pieces.begin())];
     }
-    return out_.add(Slice{piece.axis, piece.start, piece.length}, {map_[i]}, like);
+    return rewriter_.to.add(Slice{piece.axis, piece.start, piece.length}, {rewriter_.now(i)}, like);
   }
 
   void write(NodeId i) {
     const Node& n = g_.nodes[i];
-    std::vector<NodeId> in;
     if (g_.is<Slice>(i) && split_[g_.in(i, 0)]) {
       const Slice& s = g_.op<Slice>(i);
-      map_[i] = piece_of(g_.in(i, 0), {s.axis, s.start, s.length}, n);
-      return;
+      return rewriter_.put(i, piece_of(g_.in(i, 0), {s.axis, s.start, s.length}, n));
     }
     if (!split_[i]) {
-      for (NodeId x : g_.in(i)) in.push_back(map_[x]);
-      map_[i] = out_.append(n, in);
+      rewriter_.copy(i);
       return;
     }
+    std::vector<NodeId> in;
     for (const Piece& piece : uses_[i].pieces) {
       in.clear();
       for (NodeId x : g_.in(i)) {
         Piece part;
-        in.push_back(part_of(g_.nodes[x].shape, n.shape, piece, part) ? piece_of(x, part, n) : map_[x]);
+        in.push_back(part_of(g_.nodes[x].shape, n.shape, piece, part) ? piece_of(x, part, n) : rewriter_.now(x));
       }
       Node like = n;
       like.scope = g_.nodes[piece.reader].scope;
-      pieces_[i].push_back(out_.add(*n.info, n.op, in, like));
+      pieces_[i].push_back(rewriter_.to.add(*n.info, n.op, in, like));
     }
   }
 
   const Graph& g_;
-  Graph out_;
+  Rewriter rewriter_;
   std::vector<Use> uses_;
   std::vector<bool> split_;
-  std::vector<NodeId> map_;
   std::vector<std::vector<NodeId>> pieces_;
 };
 
@@ -163,25 +159,25 @@ Graph reshape_first(const Graph& g) {
     for (NodeId x : g.in(i))
       if (uses[x] == 1 && takes_shape(g, x, g.nodes[as].shape)) shaped[x] = as;
   }
-  Graph out = g.like();
-  std::vector<NodeId> map(g.size()), in;
+  Rewriter rewriter(g);
+  Graph& out = rewriter.to;
   for (NodeId i = 0; i < g.size(); ++i) {
     const NodeId as = shaped[i];
-    in.clear();
-    for (NodeId x : g.in(i)) {
-      const bool other = as != no_node && shaped[x] == no_node && g.nodes[x].shape == g.nodes[i].shape;
-      in.push_back(other ? out.add(Reshape{g.nodes[as].shape}, {map[x]}, g.nodes[as]) : map[x]);
+    std::vector<NodeId>& in = rewriter.inputs(i);
+    if (g.is<Reshape>(i) && shaped[g.in(i, 0)] == i) {
+      rewriter.put(i, in[0]);
+      continue;
     }
     Node like = g.nodes[i];
     if (as != no_node) like.scope = g.nodes[as].scope;
-    if (g.is<Reshape>(i) && shaped[g.in(i, 0)] == i)
-      map[i] = in[0];
-    else
-      map[i] = as == no_node ? out.append(like, in) : out.add(*like.info, like.op, in, like);
+    for (std::size_t k = 0; k < in.size(); ++k) {
+      const NodeId x = g.in(i, static_cast<std::uint32_t>(k));
+      const bool other = as != no_node && shaped[x] == no_node && g.nodes[x].shape == g.nodes[i].shape;
+      if (other) in[k] = out.add(Reshape{g.nodes[as].shape}, {in[k]}, g.nodes[as]);
+    }
+    rewriter.put(i, as == no_node ? out.append(like, in) : out.add(*like.info, like.op, in, like));
   }
-  for (NodeId o : g.outputs) out.outputs.push_back(map[o]);
-  for (const Effect& e : g.effects) out.effects.push_back({e.parameter, map[e.value]});
-  return out;
+  return rewriter.done_in_order();
 }
 
 }  // namespace

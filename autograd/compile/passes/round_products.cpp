@@ -1,6 +1,8 @@
 #include <bit>
 
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
+#include <rewind/autograd/program/rewrite.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/bf16.h>
 
@@ -39,20 +41,19 @@ struct RoundToBf16 {
 
 class Rounder {
  public:
-  explicit Rounder(const Graph& g) : g_(g), out_(g.like()), map_(g.size()), rounded_(g.size(), no_node) {}
+  explicit Rounder(const Graph& g) : g_(g), rewriter_(g), rounded_(g.size(), no_node) {}
 
   Graph run() {
-    std::vector<NodeId> in;
     for (NodeId i = 0; i < g_.size(); ++i) {
-      const Node& n = g_.nodes[i];
-      const bool product = n.info->product != nullptr && n.dtype == DType::f32;
-      in.clear();
-      for (NodeId x : g_.in(i)) in.push_back(product ? rounded(x) : map_[x]);
-      map_[i] = out_.append(n, in);
+      if (!is_product(g_, i) || g_.nodes[i].dtype != DType::f32) {
+        rewriter_.copy(i);
+        continue;
+      }
+      std::vector<NodeId> in;
+      for (NodeId x : g_.in(i)) in.push_back(rounded(x));
+      rewriter_.put(i, rewriter_.to.append(g_.nodes[i], in));
     }
-    for (NodeId o : g_.outputs) out_.outputs.push_back(map_[o]);
-    for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, map_[e.value]});
-    return sorted(out_);
+    return rewriter_.done();
   }
 
  private:
@@ -61,8 +62,7 @@ class Rounder {
     std::vector<NodeId> left{first};
     while (!left.empty()) {
       const NodeId i = left.back();
-      const Node& n = g_.nodes[i];
-      const bool through = n.info->alias != nullptr || g_.is<Concat>(i);
+      const bool through = is_view(g_, i) || g_.is<Concat>(i);
       const std::size_t before = left.size();
       if (rounded_[i] == no_node && through)
         for (NodeId x : g_.in(i))
@@ -77,19 +77,19 @@ class Rounder {
   NodeId moved(NodeId i) {
     std::vector<NodeId> in;
     for (NodeId x : g_.in(i)) in.push_back(rounded_[x]);
-    return out_.append(g_.nodes[i], in);
+    return rewriter_.to.append(g_.nodes[i], in);
   }
 
   NodeId round(NodeId i) {
     if (g_.is<Fill>(i) &&
         static_cast<double>(nearest_bf16(static_cast<float>(g_.op<Fill>(i).value))) == g_.op<Fill>(i).value)
-      return map_[i];
-    return out_.add(RoundToBf16{}, {map_[i]}, g_.nodes[i]);
+      return rewriter_.now(i);
+    return rewriter_.to.add(RoundToBf16{}, {rewriter_.now(i)}, g_.nodes[i]);
   }
 
   const Graph& g_;
-  Graph out_;
-  std::vector<NodeId> map_, rounded_;
+  Rewriter rewriter_;
+  std::vector<NodeId> rounded_;
 };
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include <rewind/autograd/compile/passes/costs.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
+#include <rewind/autograd/program/rewrite.h>
 
 namespace rw::ir {
 namespace {
@@ -60,8 +62,6 @@ class Scheduler {
     return false;
   }
 
-  bool is_view(NodeId i) const { return g_.nodes[i].info->alias != nullptr; }
-
   void find_units() {
     for (NodeId i = 0; i < g_.size(); ++i) {
       const Node& n = g_.nodes[i];
@@ -74,8 +74,8 @@ class Scheduler {
       u.end = i + 1;
       u.cost += cost_of(g_, i);
       unit_of_[i] = static_cast<UnitId>(units_.size() - 1);
-      u.view = u.view && is_view(i);
-      bool source = is_view(i) || !computes(*n.info);
+      u.view = u.view && is_view(g_, i);
+      bool source = is_view(g_, i) || is_leaf(g_, i);
       for (NodeId in : g_.in(i)) source = source && units_[unit_of_[in]].source;
       u.source = u.source && source;
     }
@@ -226,15 +226,9 @@ class Scheduler {
 
   // What is there anyway goes first.
   Graph reordered() const {
-    Graph out = g_.like();
-    std::vector<NodeId> map(g_.size()), in;
+    Rewriter rewriter(g_);
     const auto write = [&](UnitId u, std::uint32_t lane) {
-      for (NodeId i = units_[u].begin; i < units_[u].end; ++i) {
-        in.clear();
-        for (NodeId x : g_.in(i)) in.push_back(map[x]);
-        map[i] = out.append(g_.nodes[i], in);
-        out.nodes[map[i]].lane = lane;
-      }
+      for (NodeId i = units_[u].begin; i < units_[u].end; ++i) rewriter.to.nodes[rewriter.copy(i)].lane = lane;
     };
     for (UnitId u = 0; u < units_.size(); ++u)
       if (units_[u].source) write(u, 0);
@@ -244,9 +238,7 @@ class Scheduler {
       for (std::size_t k = first_of(s); k < windows_[s.end - 1].end; ++k)
         write(in_order_[k], s.in_lanes ? stretch * 16 + units_[in_order_[k]].lane + 1 : 0);
     }
-    for (NodeId o : g_.outputs) out.outputs.push_back(map[o]);
-    for (const Effect& e : g_.effects) out.effects.push_back({e.parameter, map[e.value]});
-    return out;
+    return rewriter.done_in_order();
   }
 
   const Graph& g_;

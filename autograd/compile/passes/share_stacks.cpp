@@ -2,6 +2,8 @@
 #include <numeric>
 
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
+#include <rewind/autograd/program/rewrite.h>
 
 namespace rw::ir {
 namespace {
@@ -10,34 +12,31 @@ namespace {
 /// [[a1 b1]; [a2 b2]; ...]. One place then serves both.
 class StackSharer {
  public:
-  explicit StackSharer(const Graph& g) : g_(g), columns_(g.size()), stacks_(g.size()) {}
+  explicit StackSharer(const Graph& g) : g_(g), replaced_(g), columns_(g.size()), stacks_(g.size()) {}
 
   Graph run() {
     const NodeId old = g_.size();
     for (NodeId i = 0; i < old; ++i) {
       if (!g_.is<Concat>(i)) continue;
-      if (is_stack(i))
+      if (stacks_rows(i))
         for (NodeId x : g_.in(i)) stacks_[root_of(x)].push_back(i);
       else if (g_.op<Concat>(i).axis == g_.nodes[i].shape.rank() - 1)
         add_columns(i);
     }
-    forward_.resize(old);
-    std::iota(forward_.begin(), forward_.end(), NodeId{0});
     bool changed = false;
     for (NodeId i = 0; i < old; ++i) {
-      const Found found = is_stack(i) && g_.nodes[i].shape.rank() == 2 ? wider(i) : Found{};
+      const Found found = stacks_rows(i) && g_.nodes[i].shape.rank() == 2 ? wider(i) : Found{};
       if (found.stack == no_node) continue;
       const Node like = g_.nodes[i];
       const NodeId rows = g_.add(Reshape{{like.shape[0], g_.nodes[found.stack].shape.cols()}}, {found.stack}, like);
-      forward_[i] = g_.add(Slice{1, found.column, like.shape[1]}, {rows}, like);
+      replaced_.replace(i, g_.add(Slice{1, found.column, like.shape[1]}, {rows}, like));
       // At once: what is looked for next must not close a circle with it.
       for (NodeId& e : g_.edges)
-        if (e == i) e = forward_[i];
+        if (e == i) e = replaced_.now(i);
       changed = true;
     }
     if (!changed) return std::move(g_);
-    for (NodeId& o : g_.outputs) o = forward_[o];
-    for (Effect& e : g_.effects) e.value = forward_[e.value];
+    replaced_.apply(g_);
     return sorted(g_);
   }
 
@@ -56,8 +55,8 @@ class StackSharer {
     while (g_.is<Reshape>(i) && g_.nodes[g_.in(i, 0)].shape.cols() == g_.nodes[i].shape.cols()) i = g_.in(i, 0);
     return i;
   }
-  bool is_stack(NodeId i) const {
-    return g_.is<Concat>(i) && g_.op<Concat>(i).axis == 0 && g_.nodes[i].shape.rank() >= 2 && g_.nodes[i].inputs > 1;
+  bool stacks_rows(NodeId i) const {
+    return is_stack(g_, i) && g_.nodes[i].shape.rank() >= 2 && g_.nodes[i].inputs > 1;
   }
   void add_columns(NodeId whole) {
     Index at = 0;
@@ -71,8 +70,8 @@ class StackSharer {
   Found wider(NodeId narrow) const {
     for (const Column& first : columns_[root_of(g_.in(narrow, 0))])
       for (const NodeId stack : stacks_[first.whole])
-        if (stack != narrow && matches(narrow, stack, first.at) && !needs(forward_[stack], narrow))
-          return {forward_[stack], first.at};
+        if (stack != narrow && matches(narrow, stack, first.at) && !needs(replaced_.now(stack), narrow))
+          return {replaced_.now(stack), first.at};
     return {};
   }
   bool matches(NodeId narrow, NodeId stack, Index at) const {
@@ -101,9 +100,9 @@ class StackSharer {
   }
 
   Graph g_;
+  Replacements replaced_;
   std::vector<std::vector<Column>> columns_;
   std::vector<std::vector<NodeId>> stacks_;
-  std::vector<NodeId> forward_;  // what took the place of a node
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/rewrite.h>
 
 namespace rw::ir {
 namespace {
@@ -10,19 +11,11 @@ namespace {
 /// Writes a graph anew, node by node: what is known already is not written again.
 class Simplifier {
  public:
-  explicit Simplifier(const Graph& g) : g_(g), out_(g.like()) { known_.reserve(g.size()); }
+  explicit Simplifier(const Graph& g) : g_(g), rewriter_(g), out_(rewriter_.to) { known_.reserve(g.size()); }
 
   Graph run() {
-    std::vector<NodeId> map(g_.size());
-    for (NodeId i = 0; i < g_.size(); ++i) {
-      std::vector<NodeId>& in = inputs_;
-      in.clear();
-      for (NodeId x : g_.in(i)) in.push_back(map[x]);
-      map[i] = write(g_.nodes[i], in);
-    }
-    for (NodeId o : g_.outputs) out_.outputs.push_back(map[o]);
-    for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, map[e.value]});
-    return sorted(out_);
+    for (NodeId i = 0; i < g_.size(); ++i) rewriter_.put(i, write(g_.nodes[i], rewriter_.inputs(i)));
+    return rewriter_.done();
   }
 
  private:
@@ -299,8 +292,8 @@ class Simplifier {
   }
 
   const Graph& g_;
-  Graph out_;
-  std::vector<NodeId> inputs_;
+  Rewriter rewriter_;
+  Graph& out_;
   std::vector<Shape> shapes_;
   std::vector<Flat> flat_;
   std::unordered_multimap<std::uint64_t, NodeId> known_;

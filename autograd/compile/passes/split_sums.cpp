@@ -1,5 +1,6 @@
 #include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/rewrite.h>
 #include <rewind/core/long_sum.h>
 
 namespace rw::ir {
@@ -21,7 +22,7 @@ struct Sum {
 
 class Splitter {
  public:
-  explicit Splitter(const Graph& g) : g_(g), out_(g.like()), map_(g.size(), no_node), waits_(g.size()) {}
+  explicit Splitter(const Graph& g) : g_(g), rewriter_(g), waits_(g.size()) {}
 
   Graph run() {
     for (NodeId i = 0; i < g_.size(); ++i)
@@ -31,23 +32,17 @@ class Splitter {
       }
     if (sums_.empty()) return g_;
     for (NodeId i = 0; i < g_.size(); ++i) {
-      if (map_[i] == no_node) {  // else the last of the terms has finished it
-        in_.clear();
-        for (NodeId x : g_.in(i)) in_.push_back(map_[x]);
-        map_[i] = out_.append(g_.nodes[i], in_);
-      }
+      if (rewriter_.now(i) == no_node) rewriter_.copy(i);  // else the last of the terms has finished it
       for (std::uint32_t s : waits_[i]) advance(sums_[s]);
     }
-    for (NodeId o : g_.outputs) out_.outputs.push_back(map_[o]);
-    for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, map_[e.value]});
-    return sorted(out_);
+    return rewriter_.done();
   }
 
  private:
   void advance(Sum& s) {
     const auto terms = g_.in(s.node);
-    for (; s.next < terms.size() && map_[terms[s.next]] != no_node; ++s.next) {
-      const NodeId term = map_[terms[s.next]];
+    for (; s.next < terms.size() && rewriter_.now(terms[s.next]) != no_node; ++s.next) {
+      const NodeId term = rewriter_.now(terms[s.next]);
       const bool begins = s.next % LongSum::block == 0;
       if (begins && s.next > 0) set_aside(s);
       s.total = begins ? term : plus(s, s.total, term);
@@ -55,7 +50,7 @@ class Splitter {
     if (s.next < terms.size()) return;
     for (const Sum::Level& level : s.aside)
       if (level.terms > 0) s.total = plus(s, s.total, level.total);
-    map_[s.node] = s.total;
+    rewriter_.put(s.node, s.total);
   }
 
   void set_aside(Sum& s) {
@@ -70,11 +65,10 @@ class Splitter {
     }
   }
 
-  NodeId plus(const Sum& s, NodeId a, NodeId b) { return out_.add(AddN{}, {a, b}, g_.nodes[s.node]); }
+  NodeId plus(const Sum& s, NodeId a, NodeId b) { return rewriter_.to.add(AddN{}, {a, b}, g_.nodes[s.node]); }
 
   const Graph& g_;
-  Graph out_;
-  std::vector<NodeId> map_, in_;
+  Rewriter rewriter_;
   std::vector<std::vector<std::uint32_t>> waits_;
   std::vector<Sum> sums_;
 };

@@ -4,26 +4,25 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/program/queries.h>
+#include <rewind/autograd/program/rewrite.h>
 
 namespace rw::ir {
 namespace {
 
-/// Works on one graph, as the batcher does: `forward_` says what took the place of a node.
+/// Appends to one graph, as the batcher does.
 class Widener {
  public:
-  Widener(const Graph& g, Notes& notes) : g_(g), notes_(notes), uses_(use_counts(g)), old_(g.size()), depth_(old_) {}
+  Widener(const Graph& g, Notes& notes)
+      : g_(g), replaced_(g), notes_(notes), uses_(use_counts(g)), old_(g.size()), depth_(old_) {}
 
   Graph run() {
-    forward_.resize(old_);
-    for (NodeId i = 0; i < old_; ++i) forward_[i] = i;
     for (NodeId i = 0; i < old_; ++i)
-      for (NodeId x : g_.in(i)) depth_[i] = std::max(depth_[i], depth_[x] + (g_.nodes[x].info->product != nullptr));
+      for (NodeId x : g_.in(i)) depth_[i] = std::max(depth_[i], depth_[x] + (is_product(g_, x) ? 1u : 0u));
     widen_sums();
     widen_products();
     if (!changed_) return std::move(g_);
-    for (NodeId& e : g_.edges) e = resolve(e);
-    for (NodeId& o : g_.outputs) o = resolve(o);
-    for (Effect& e : g_.effects) e.value = resolve(e.value);
+    replaced_.apply(g_);
     return sorted(g_);
   }
 
@@ -42,22 +41,10 @@ class Widener {
     double calls = 0, flops = 0;
   };
 
-  NodeId resolve(NodeId i) const {
-    while (i < forward_.size() && forward_[i] != i) i = forward_[i];
-    return i;
-  }
   const Shape& shape(NodeId i) const { return g_.nodes[i].shape; }
-  bool is_product(NodeId i) const {
-    return g_.nodes[i].info->product != nullptr && shape(g_.in(i, 1)).rank() == 2 && shape(i).size() > 0;
-  }
-  ProductFact fact(NodeId i) const { return g_.nodes[i].info->product(g_.nodes[i].op); }
   Key key(NodeId i, NodeId shared, std::uint32_t depth) const {
     const OpInfo* info = g_.nodes[i].info;
     return {info, info->attribute_size > 0 ? info->hash(g_.nodes[i].op) : 0, shared, depth};
-  }
-  bool is_leaf(NodeId i) const {
-    while (g_.nodes[i].info->alias != nullptr) i = g_.in(i, 0);
-    return !computes(*g_.nodes[i].info);
   }
   NodeId concat(Index axis, const Nodes& pieces, const Node& like) {
     const auto [at, fresh] = concats_.emplace(std::pair(axis, pieces), no_node);
@@ -78,8 +65,8 @@ class Widener {
       if (!g_.is<AddN>(i)) continue;
       std::map<Key, Nodes> groups;
       for (NodeId t : g_.in(i))
-        if (uses_[t] == 1 && is_product(t) && !fact(t).ta && fact(t).tb && is_leaf(g_.in(t, 1)) &&
-            !is_leaf(g_.in(t, 0)))
+        if (uses_[t] == 1 && is_product_by_matrix(g_, t) && !product_of(g_, t).ta && product_of(g_, t).tb &&
+            is_part_of_leaf(g_, g_.in(t, 1)) && !is_part_of_leaf(g_, g_.in(t, 0)))
           groups[key(t, 0, 0)].push_back(t);
       for (auto& [unused, group] : groups) {
         std::sort(group.begin(), group.end(), [&](NodeId a, NodeId b) { return g_.in(a, 1) < g_.in(b, 1); });
@@ -94,8 +81,7 @@ class Widener {
   void add_work(const Nodes& group, Work& work) const {
     work.calls += static_cast<double>(group.size() - 1);
     for (NodeId m : group) {
-      const Shape& a = shape(g_.in(m, 0));
-      work.flops += 2.0 * static_cast<double>(shape(m).size()) * static_cast<double>(fact(m).ta ? a.rows() : a.cols());
+      work.flops += 2.0 * static_cast<double>(shape(m).size()) * static_cast<double>(inner_length(g_, m));
     }
   }
   // Copying the matrices side by side, once a replay, takes about a nanosecond an element; a call saved is some 150,
@@ -126,7 +112,7 @@ class Widener {
     note(fmt::format("{} products that are summed, by matrices side by side: one with {} columns", group.size(),
                      shape(wide).cols()));
     changed_ = true;
-    forward_[sum] = terms.size() == 1 ? terms[0] : g_.add(AddN{}, terms, like);
+    replaced_.replace(sum, terms.size() == 1 ? terms[0] : g_.add(AddN{}, terms, like));
   }
 
   // Products of one value: a b1, a b2 = a [b1 b2]. Equal depth, in products, means that none waits for another, however
@@ -135,24 +121,25 @@ class Widener {
     std::map<Key, Nodes> groups;
     std::map<Nodes, Work> work;
     for (NodeId i = 0; i < old_; ++i)
-      if (forward_[i] == i && is_product(i)) groups[key(i, g_.in(i, 0), depth_[i])].push_back(i);
+      if (!replaced_.is_replaced(i) && is_product_by_matrix(g_, i)) groups[key(i, g_.in(i, 0), depth_[i])].push_back(i);
     for (auto& [unused, group] : groups) {
       std::sort(group.begin(), group.end(), [&](NodeId a, NodeId b) { return g_.in(a, 1) < g_.in(b, 1); });
       if (group.size() > 1) add_work(group, work[second_operands(group)]);
     }
     for (auto& [unused, group] : groups) {
       if (group.size() < 2 || repeats(group)) continue;
-      const bool leaves = std::all_of(group.begin(), group.end(), [&](NodeId m) { return is_leaf(g_.in(m, 1)); });
+      const bool leaves =
+          std::all_of(group.begin(), group.end(), [&](NodeId m) { return is_part_of_leaf(g_, g_.in(m, 1)); });
       if (leaves ? pays(second_operands(group), work[second_operands(group)]) : stand_side_by_side(group)) widen(group);
     }
   }
   // Gradients of matrices: their second operands, or the rows of those, stand side by side already.
   bool stand_side_by_side(const Nodes& group) const {
-    if (!fact(group[0]).ta || fact(group[0]).tb) return false;
+    if (!product_of(g_, group[0]).ta || product_of(g_, group[0]).tb) return false;
     const Nodes b = second_operands(group);
     for (NodeId x : b) {
-      if (stacked(x) != stacked(b[0]) || g_.nodes[x].inputs != g_.nodes[b[0]].inputs) return false;
-      for (std::uint32_t k = 0; stacked(x) && k < g_.nodes[x].inputs; ++k)
+      if (is_stack(g_, x) != is_stack(g_, b[0]) || g_.nodes[x].inputs != g_.nodes[b[0]].inputs) return false;
+      for (std::uint32_t k = 0; is_stack(g_, x) && k < g_.nodes[x].inputs; ++k)
         if (shape(g_.in(x, k)).rank() != 2 || shape(g_.in(x, k))[0] != shape(g_.in(b[0], k))[0]) return false;
     }
     return !order_of(group).empty();
@@ -163,7 +150,7 @@ class Widener {
       Nodes rows;
       for (NodeId m : group) {
         const NodeId b = g_.in(m, 1);
-        rows.push_back(stacked(b) ? g_.in(b, last ? g_.nodes[b].inputs - 1 : 0) : b);
+        rows.push_back(is_stack(g_, b) ? g_.in(b, last ? g_.nodes[b].inputs - 1 : 0) : b);
       }
       Nodes sorted_rows(rows);
       std::sort(sorted_rows.begin(), sorted_rows.end());
@@ -176,11 +163,10 @@ class Widener {
     }
     return {};
   }
-  bool stacked(NodeId x) const { return g_.is<Concat>(x) && g_.op<Concat>(x).axis == 0; }
 
   // [b1 b2], of stacks the stack of [b1 b2].
   NodeId side_by_side(const Nodes& b, const Node& like) {
-    if (!stacked(b[0]) || is_leaf(b[0])) return concat(1, b, like);
+    if (!is_stack(g_, b[0]) || is_part_of_leaf(g_, b[0])) return concat(1, b, like);
     Nodes rows;
     for (std::uint32_t k = 0; k < g_.nodes[b[0]].inputs; ++k) {
       Nodes pieces;
@@ -193,7 +179,7 @@ class Widener {
   void widen(Nodes group) {
     if (const Nodes known = order_of(group); !known.empty()) group = known;
     const Node first = g_.nodes[group[0]];
-    const bool tb = fact(group[0]).tb;
+    const bool tb = product_of(g_, group[0]).tb;
     const Nodes b = second_operands(group);
     const NodeId matrix = tb ? concat(0, b, first) : side_by_side(b, first);
     const NodeId whole = g_.add(*first.info, first.op, std::array{g_.in(group[0], 0), matrix}, first);
@@ -202,7 +188,7 @@ class Widener {
     Index at = 0;
     for (NodeId m : group) {
       const Index cols = shape(m).cols();
-      forward_[m] = g_.add(Slice{shape(m).rank() - 1, at, cols}, {whole}, Node(g_.nodes[m]));
+      replaced_.replace(m, g_.add(Slice{shape(m).rank() - 1, at, cols}, {whole}, Node(g_.nodes[m])));
       at += cols;
     }
   }
@@ -212,11 +198,11 @@ class Widener {
   }
 
   Graph g_;
+  Replacements replaced_;
   Notes& notes_;
   std::vector<std::uint32_t> uses_;
   NodeId old_;
   std::vector<std::uint32_t> depth_;  // products before a node
-  std::vector<NodeId> forward_;
   std::map<std::pair<Index, Nodes>, NodeId> concats_;
   std::map<Nodes, Nodes> orders_;  // of values that stand side by side
   bool changed_ = false;
