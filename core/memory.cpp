@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <fstream>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <rewind/core/memory.h>
 
@@ -12,6 +15,12 @@ namespace rw::detail {
 namespace {
 
 constexpr std::size_t vector = 64, page = 4096, large_page = std::size_t{1} << 21;
+
+// The number in a file of the system; no limit when there is none ("max", or no such file).
+std::uint64_t limit_in(const char* path) {
+  std::uint64_t limit = 0;
+  return std::ifstream(path) >> limit && limit > 0 ? limit : UINT64_MAX;
+}
 
 }  // namespace
 
@@ -25,6 +34,17 @@ void* allocate_vectors(std::size_t bytes) {
   }
 #endif
   return p;
+}
+
+std::uint64_t memory_of_machine() {
+  const auto pages = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES));
+  std::uint64_t bytes = pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
+    bytes = std::min(bytes, limit_in(path));
+  rlimit space{};
+  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+    bytes = std::min(bytes, static_cast<std::uint64_t>(space.rlim_cur));
+  return bytes;
 }
 
 }  // namespace rw::detail

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#define EIGEN_DONT_PARALLELIZE  // threads are those of core/threads.h, and of no library
 #include <Eigen/Core>
 #include <oneapi/dnnl/dnnl.h>
 

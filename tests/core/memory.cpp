@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <sys/resource.h>
 
 #include <doctest/doctest.h>
 
@@ -17,4 +19,15 @@ TEST_CASE("allocate_vectors: aligned, and all of it can be written, whatever the
     std::memset(p, 1, bytes);  // under AddressSanitizer: it is ours
     std::free(p);
   }
+}
+
+TEST_CASE("memory_of_machine: more than this test takes, and no more than RLIMIT_AS") {
+  const std::uint64_t all = rw::detail::memory_of_machine();
+  CHECK(all > 100'000'000);
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  const rlimit less{50'000'000'000, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_AS, &less) == 0);
+  CHECK(rw::detail::memory_of_machine() == std::min<std::uint64_t>(all, 50'000'000'000));
+  setrlimit(RLIMIT_AS, &before);
 }

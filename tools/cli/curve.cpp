@@ -1,17 +1,14 @@
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
 #include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/curve.h>
+#include <rewind/tools/process.h>
 
 namespace rw::cli {
 
@@ -103,17 +100,13 @@ void require_gnuplot() {
 }
 
 void write_curve(const std::string& path, const Curve& curve) {
-  const std::string script = gnuplot_script(curve), part = fmt::format("{}.{}.part", path, getpid());
-  std::error_code error;
-  bool whole = false;
-  if (run_gnuplot(script, part)) whole = read_file(part).find("</svg>") != std::string::npos;
-  if (whole) std::filesystem::rename(part, path, error);
-  if (!whole || error) {
-    std::error_code ignored;
-    std::filesystem::remove(part, ignored);
-    throw Error(fmt::format("cannot draw the loss curve into {}: {}", path,
-                            error ? error.message() : "gnuplot failed, or the file could not be written"));
-  }
+  const detail::ScratchFolder scratch;
+  const std::string svg = scratch.path() + "/curve.svg";
+  std::string text;
+  if (run_gnuplot(gnuplot_script(curve), svg)) text = read_file(svg);
+  if (text.find("</svg>") == std::string::npos)
+    throw Error(fmt::format("cannot draw the loss curve into {}: gnuplot failed", path));
+  write_file(path, text);
 }
 
 }  // namespace rw::cli

@@ -1,5 +1,6 @@
 #include <algorithm>
-#include <fstream>
+#include <charconv>
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <sstream>
@@ -8,11 +9,14 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 #include <rewind/models/cells/any_cell.h>
+#include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/messages.h>
 #include <rewind/tools/cli/numbers.h>
+#include <rewind/tools/cli/places.h>
 #include <rewind/tools/flow/flow.h>
-#include <rewind/tools/graph/dot_render.h>
 #include <rewind/tools/process.h>
 
 namespace rw::cli {
@@ -30,14 +34,11 @@ struct FlowCommand {
 std::pair<std::string, double> parsed(const std::string& text) {
   const std::size_t colon = text.find(':');
   if (colon == std::string::npos) return {text, 1};
-  std::size_t read = 0;
   double gain = 0;
-  try {
-    gain = std::stod(text.substr(colon + 1), &read);
-  } catch (const std::exception&) {
-  }
-  if (read == 0 || read != text.size() - colon - 1 || !(gain > 0 && gain < 1e6))
-    throw Error("--cell " + text + ": what follows the colon is a gain above 0, as in rnn:1.5");
+  const char *const begin = text.data() + colon + 1, *const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, gain);
+  if (error != std::errc() || stop != end || !(gain > 0 && gain < 1e6))
+    throw Error("--cell " + shown(text) + ": what follows the colon is a gain above 0, as in rnn:1.5");
   return {text.substr(0, colon), gain};
 }
 
@@ -71,9 +72,7 @@ void draw(const FlowCommand& c, const std::vector<FlowReport>& reports) {
     throw Error(c.svg + " was not made: " +
                 (code < 0 ? "gnuplot is not installed (apt-get install gnuplot-nox)" : "gnuplot failed") +
                 "; the numbers are in " + c.csv);
-  std::ostringstream text;
-  text << std::ifstream(svg, std::ios::binary).rdbuf();
-  write_file(c.svg, text.str());
+  write_file(c.svg, read_file(svg));
 }
 
 double largest(const std::vector<double>& v) { return v.empty() ? 0 : *std::max_element(v.begin(), v.end()); }
@@ -93,6 +92,10 @@ void run(const FlowCommand& c) {
   need_count("--steps", c.steps, 1, 100000);
   for (const auto& [name, n] : {std::pair("--in", c.in), {"--hidden", c.hidden}, {"--batch", c.batch}})
     need_count(name, n, 1, 4096);
+  if (!std::isfinite(c.forget_bias))
+    throw Error(fmt::format("--forget-bias is {}: it must be a finite number", c.forget_bias));
+  check_places({}, {{"--csv", c.csv, FileKind::csv}, {"--svg", c.svg, FileKind::svg}});
+  ignore_broken_pipes();
   std::vector<FlowReport> reports;
   for (const std::string& cell : c.cells) reports.push_back(measure(c, cell));
   std::ostringstream csv;

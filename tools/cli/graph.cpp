@@ -4,12 +4,16 @@
 #include <sstream>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
 #include <rewind/core/error.h>
 #include <rewind/models/cells/any_cell.h>
+#include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/graph_model.h>
+#include <rewind/tools/cli/messages.h>
+#include <rewind/tools/cli/places.h>
 #include <rewind/tools/graph/dot_render.h>
 #include <rewind/tools/graph/html.h>
 
@@ -49,23 +53,32 @@ void write_page(const GraphCommand& c, const RecordedModel& recorded) {
   write_file(c.html, page.str());
 }
 
-/// What Graphviz lays out. Without a DOT file of its own a picture has one beside it, which stays when that fails.
+/// The DOT text of a picture that was not made, so that it can be laid out in another way; a file that is there stays.
+std::string keep_dot(const GraphCommand& c, const std::string& picture, const std::string& text) {
+  const std::string dot = picture + ".dot";
+  if (!c.dot.empty()) return "; the DOT file is " + c.dot;
+  if (std::filesystem::exists(dot)) return "; give --dot to keep the DOT file";
+  write_file(dot, text);
+  return "; the DOT file is " + dot;
+}
+
 void draw_pictures(const GraphCommand& c, const RecordedModel& recorded, const GraphView& view,
                    const std::string& text) {
-  const std::string first = !c.svg.empty() ? c.svg : !c.png.empty() ? c.png : c.html;
-  const std::string dot = !c.dot.empty() ? c.dot : first + ".dot";
-  if (c.dot.empty()) write_file(dot, text);
-  if (!c.svg.empty()) render_dot(dot, view.nodes.size(), "svg", c.svg);
-  if (!c.png.empty()) render_dot(dot, view.nodes.size(), "png", c.png);
+  std::string picture;
   try {
-    if (!c.html.empty()) write_page(c, recorded);
+    for (const auto& [path, format] : {std::pair(c.svg, "svg"), std::pair(c.png, "png")})
+      if (!(picture = path).empty()) write_file(path, laid_out(text, view.nodes.size(), format));
+    if (!(picture = c.html).empty()) write_page(c, recorded);
   } catch (const Error& e) {
-    throw Error(c.html + " was not made: " + e.what() + "; the DOT file is " + dot);
+    throw Error(picture + " was not made: " + e.what() + keep_dot(c, picture, text));
   }
-  if (c.dot.empty()) std::filesystem::remove(dot);
 }
 
 void graph(const GraphCommand& c) {
+  check_places({{"MODEL", c.model.file}}, {{"--dot", c.dot, FileKind::dot},
+                                           {"--svg", c.svg, FileKind::svg},
+                                           {"--png", c.png, FileKind::png},
+                                           {"--html", c.html, FileKind::html}});
   RecordedModel recorded = record_model(c.model);
   record_gradients(c, recorded);
   const DotOptions options{
@@ -80,8 +93,8 @@ void graph(const GraphCommand& c) {
   }
   if (!c.dot.empty()) write_file(c.dot, text.str());
   if (c.pictures()) draw_pictures(c, recorded, view, text.str());
-  std::cerr << view.nodes.size() << " nodes, " << view.edges() << " edges, of " << recorded.tape.size()
-            << " on the tape\n";
+  message(
+      fmt::format("{} nodes, {} edges, of {} on the tape\n", view.nodes.size(), view.edges(), recorded.tape.size()));
 }
 
 }  // namespace

@@ -3,15 +3,18 @@
 #include <csignal>
 #include <exception>
 #include <iostream>
+#include <new>
 
 #include <CLI/CLI.hpp>
 
+#include <rewind/core/shown.h>
 #include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/messages.h>
 #include <rewind/tools/cli/numbers.h>
 
-int main(int argc, char** argv) {
-  std::ios::sync_with_stdio(false);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is then an error of write, as on a full disk
+namespace {
+
+int run(int argc, char** argv) {
   CLI::App app("Train and look at recurrent networks.", "rewind");
   app.require_subcommand(1);
   rw::cli::add_train(app);
@@ -27,11 +30,24 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& asked_for_help) {
     return app.exit(asked_for_help);
   } catch (const CLI::ParseError& error) {
-    std::cerr << "rewind: " << error.what() << " (see rewind --help)\n";
+    rw::cli::message("rewind: " + rw::shown(error.what(), 2000) + " (see rewind --help)\n");
     return 2;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  rw::cli::open_standard_files();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is then an error of write, as on a full disk
+  try {
+    std::ios::sync_with_stdio(false);
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    rw::cli::message("rewind: not enough memory\n");
   } catch (const std::exception& error) {
     std::cout.flush();
-    std::cerr << "rewind: " << error.what() << '\n';
-    return 1;
+    rw::cli::message("rewind: " + rw::shown(error.what(), 2000) + "\n");
   }
+  return 1;
 }

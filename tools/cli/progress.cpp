@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <numbers>
@@ -9,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include <rewind/core/shown.h>
+#include <rewind/tools/cli/messages.h>
 #include <rewind/tools/cli/progress.h>
 
 namespace rw::cli {
@@ -66,25 +67,25 @@ void Progress::show(const Status& status) {
   if (terminal_) {
     const int width = terminal_width() - 1;  // a full last column would wrap
     const std::string line = bar_line(status, width).substr(0, static_cast<std::size_t>(std::max(width, 1)));
-    fmt::print(stderr, "\r{}\x1b[K", line);
+    message(fmt::format("\r{}\x1b[K", line), 0);
     bar_shown_ = true;
   } else {
-    fmt::print(stderr, "{}\n", plain_line(status));
+    message(plain_line(status) + "\n", 0);
   }
-  std::fflush(stderr);
 }
 
 void Progress::say(const std::string& line) {
-  if (quiet_) return;
-  clear();
-  fmt::print(stderr, "{}\n", line);
-  std::fflush(stderr);
+  if (!quiet_) warn(line);
 }
 
-void Progress::clear() {
+void Progress::warn(const std::string& line) {
+  clear();
+  message(shown(line, 1000) + "\n");
+}
+
+void Progress::clear() noexcept {
   if (!bar_shown_) return;
-  fmt::print(stderr, "\r\x1b[K");
-  std::fflush(stderr);
+  message("\r\x1b[K", 0);
   bar_shown_ = false;
 }
 

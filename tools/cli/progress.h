@@ -32,6 +32,7 @@ std::string bar_line(const Status& status, int width);
 std::string plain_line(const Status& status);
 
 /// Shows a run on standard error: a bar that moves on a terminal, a line now and then elsewhere, nothing when quiet.
+/// Nothing of it can fail: see messages.h.
 class Progress {
  public:
   explicit Progress(bool quiet);
@@ -43,8 +44,10 @@ class Progress {
   void show(const Status& status);
   /// Prints a line that stays, above the bar.
   void say(const std::string& line);
+  /// The same, also when quiet.
+  void warn(const std::string& line);
   /// Takes the bar away.
-  void clear();
+  void clear() noexcept;
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 #include <rewind/models/cells/any_cell.h>
 #include <rewind/models/cells/choices.h>
 #include <rewind/tools/cli/numbers.h>
+#include <rewind/tools/cli/places.h>
 #include <rewind/tools/cli/train_options.h>
 
 namespace rw::cli {
@@ -223,10 +225,17 @@ void complete(TrainCommand& c, const TrainCommand& saved) {
     if (given.option->count() > 0) throw Error(given.name + " cannot be given with --resume: the checkpoint has it");
   c.options = saved.options;
   if (is_empty(c.budget)) c.budget = saved.budget;
+  const auto taken_over = [&](const char* option, std::string& path, const std::string& from) {
+    if (!path.empty() || from.empty()) return;
+    if (!lies_beside(c.resume, from))
+      throw Error(fmt::format("{} would write {}, outside of its folder: give {} to say where", c.resume,
+                              shown(from, 1000), option));
+    path = from;
+  };
   if (c.files.texts.empty()) c.files.texts = saved.files.texts;
-  if (c.files.out.empty()) c.files.out = saved.files.out;
-  if (c.files.curve.empty()) c.files.curve = saved.files.curve;
-  if (c.files.checkpoint.empty()) c.files.checkpoint = saved.files.checkpoint;
+  taken_over("--out", c.files.out, saved.files.out);
+  taken_over("--curve", c.files.curve, saved.files.curve);
+  taken_over("--checkpoint", c.files.checkpoint, saved.files.checkpoint);
   check_rest(c);
 }
 

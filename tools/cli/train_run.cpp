@@ -1,41 +1,67 @@
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <numbers>
+#include <thread>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/text/bigram.h>
-#include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/interrupt.h>
+#include <rewind/tools/cli/messages.h>
+#include <rewind/tools/cli/places.h>
 #include <rewind/tools/cli/train_run.h>
 
 namespace rw::cli {
 
 namespace {
 
-/// Throws Error when no file can be made beside `path`, so that a long run does not fail at its end.
-void require_writable(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code ignored;
-  if (path.empty()) return;
-  if (fs::is_directory(path, ignored)) throw Error(path + ": cannot write: it is a folder");
-  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) return;  // a device: opened when written
-  const std::string probe = path + ".probe";
-  try {
-    write_file(probe, "");
-  } catch (const Error& e) {
-    throw Error(path + std::string(e.what()).substr(probe.size()));  // the user knows of no probe
-  }
-  fs::remove(probe, ignored);
+std::string fallback_checkpoint(const RunFiles& files) {
+  std::error_code none;  // beside a device there is no place
+  const bool device = std::filesystem::exists(files.out, none) && !std::filesystem::is_regular_file(files.out, none);
+  return device ? "model.safetensors.checkpoint" : files.out + ".checkpoint";
 }
 
+/// A path as a person can paste it into a shell.
+std::string for_shell(const std::string& path) {
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("_./+=:,-@%").find(c) != std::string::npos;
+  };
+  if (std::all_of(path.begin(), path.end(), plain)) return path;
+  std::string out = "'";
+  for (const char c : path) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return shown(out + "'", 10000);
+}
+
+/// What can fail at the end of a run is tried before it begins.
 TrainCommand with_checked_places(TrainCommand command) {
-  if (!command.files.curve.empty()) require_gnuplot();
-  for (const std::string* path : {&command.files.out, &command.files.curve, &command.files.checkpoint})
-    require_writable(*path);
+  const RunFiles& f = command.files;
+  if (!f.curve.empty()) require_gnuplot();
+  std::vector<Input> inputs;
+  for (const std::string& text : f.texts) inputs.push_back({"TEXT", text});
+  std::vector<Output> outputs = {{"--out", f.out, FileKind::safetensors}, {"--curve", f.curve, FileKind::svg}};
+  if (!f.checkpoint.empty()) outputs.push_back({"--checkpoint", f.checkpoint, FileKind::safetensors});
+  check_places(inputs, outputs);
+  if (!command.resume.empty())  // the only place that a run may both read and write is its checkpoint
+    check_places({{"--resume", command.resume}}, {outputs[0], outputs[1]});
+  if (f.checkpoint.empty()) check_places(inputs, {{"the checkpoint", fallback_checkpoint(f), FileKind::safetensors}});
   return command;
+}
+
+/// Paths that mean the same after the working folder has changed, or is gone.
+RunFiles absolute(RunFiles files) {
+  const auto make = [](std::string& path) {
+    if (!path.empty()) path = std::filesystem::absolute(path);
+  };
+  for (std::string& text : files.texts) make(text);
+  for (std::string* path : {&files.out, &files.checkpoint, &files.curve}) make(*path);
+  return files;
 }
 
 Corpus corpus_for(TrainCommand& command, bool resumed) {
@@ -56,9 +82,22 @@ Array to_array(const std::vector<Curve::Point>& points) {
 
 std::vector<Curve::Point> to_points(const Array& array) {
   std::vector<Curve::Point> out;
+  if (array.dtype() != DType::f64) throw Error("the points of its curve are no numbers of 64 bits");
   const auto numbers = array.span<double>();
   for (std::size_t i = 0; i + 1 < numbers.size(); i += 2) out.push_back({numbers[i], numbers[i + 1]});
   return out;
+}
+
+double seconds_in(const Metadata& metadata) {
+  const auto found = metadata.find("seconds");
+  double seconds = -1;
+  if (found != metadata.end()) {
+    const char* const end = found->second.data() + found->second.size();
+    const auto [stop, error] = std::from_chars(found->second.data(), end, seconds);
+    if (error != std::errc() || stop != end) seconds = -1;
+  }
+  if (!(seconds >= 0 && std::isfinite(seconds))) throw Error("it does not say for how many seconds the run went on");
+  return seconds;
 }
 
 /// 239297 as "239,297".
@@ -76,6 +115,7 @@ constexpr const char* held_out_points = "curve.held_out";
 TrainRun::TrainRun(TrainCommand command, const std::optional<ArrayFile>& checkpoint)
     : command_(with_checked_places(std::move(command))),
       trainer_(command_.options, command_.budget, corpus_for(command_, checkpoint.has_value())),
+      places_(absolute(command_.files)),
       progress_(command_.quiet),
       threads_(threads()) {
   if (checkpoint) restore(*checkpoint);
@@ -88,8 +128,8 @@ void TrainRun::restore(const ArrayFile& checkpoint) {
   try {
     curve_.train = to_points(checkpoint.at(train_points));
     curve_.held_out = to_points(checkpoint.at(held_out_points));
-    seconds_before_ = std::stod(checkpoint.metadata.at("seconds"));
-  } catch (const std::exception& error) {
+    seconds_before_ = seconds_in(checkpoint.metadata);
+  } catch (const Error& error) {
     throw Error(fmt::format("{}: a broken checkpoint: {}", command_.resume, error.what()));
   }
   if (!curve_.train.empty()) loss_ = curve_.train.back().loss;
@@ -107,17 +147,21 @@ void TrainRun::say_start() {
   progress_.say(fmt::format("text: {} streams x {} chunks of {} characters, the last {} chunks held out", o.batch,
                             trainer_.data().chunks(), o.sequence, trainer_.data().held_out_chunks()));
   if (!command_.resume.empty())
-    progress_.say(fmt::format("resumed from {} at step {}", command_.resume, trainer_.steps()));
+    progress_.say(fmt::format("resumed from {} at step {}; the model goes to {}", command_.resume, trainer_.steps(),
+                              command_.files.out));
 }
 
 int TrainRun::run() {
+  ignore_broken_pipes();
   const Interrupt interrupt;
   say_start();
   start_ = validated_ = saved_ = Clock::now();
   first_step_ = trainer_.steps();
   while (!trainer_.done(seconds())) {
-    if (const int signal = Interrupt::signal()) return pause(signal);
-    if (command_.pause_after > 0 && trainer_.steps() - first_step_ >= command_.pause_after) return pause(0);
+    const int signal = Interrupt::signal();
+    const bool time = command_.pause_after > 0 && trainer_.steps() - first_step_ >= command_.pause_after;
+    if (signal != 0 || time)
+      if (const std::optional<int> code = pause(signal)) return *code;
     step();
   }
   return finish();
@@ -134,14 +178,14 @@ void TrainRun::step() {
   steps_per_second_ = first ? rate : 0.95 * steps_per_second_ + 0.05 * rate;
   loss_ = curve_.train.empty() ? loss : 0.98 * loss_ + 0.02 * loss;
   curve_.train.push_back({trainer_.epochs(), loss});
-  progress_.show(status());
+  if (Interrupt::signal() == 0) progress_.show(status());
   // Often enough for a curve, seldom enough to cost little: after an epoch, but every 5 s at most and 30 s at least.
   const double waited = std::chrono::duration<double>(Clock::now() - validated_).count();
   const bool looks = trainer_.at_epoch_end() && trainer_.options().looks();
   if (looks || (trainer_.at_epoch_end() && waited > 5) || waited > 30) validate();
   if (looks) trainer_.observe(held_out_);
   const bool old = Clock::now() - saved_ > std::chrono::seconds(5);
-  if (trainer_.at_epoch_end() && old && !command_.files.checkpoint.empty()) save_checkpoint(command_.files.checkpoint);
+  if (trainer_.at_epoch_end() && old && !command_.files.checkpoint.empty()) save_on_the_way();
 }
 
 Status TrainRun::status() const {
@@ -168,48 +212,100 @@ void TrainRun::validate() {
                             trainer_.epochs(), loss_, held_out_, held_out_ / std::numbers::ln2));
 }
 
-void TrainRun::save_checkpoint(const std::string& path) {
-  RunFiles files = command_.files;
-  files.checkpoint = path;
-  const auto absolute = [](std::string& p) {
-    if (!p.empty()) p = std::filesystem::absolute(p);
-  };
-  for (std::string& text : files.texts) absolute(text);
-  for (std::string* p : {&files.out, &files.checkpoint, &files.curve}) absolute(*p);
+ArrayFile TrainRun::checkpoint(const std::string& path) const {
+  RunFiles files = places_;
+  files.checkpoint = std::filesystem::absolute(path);
   ArrayFile file = trainer_.save(files);
   file.arrays.push_back({train_points, to_array(curve_.train)});
   file.arrays.push_back({held_out_points, to_array(curve_.held_out)});
   file.metadata["seconds"] = fmt::format("{}", seconds());
-  save_arrays(path, file);
+  return file;
+}
+
+/// The one before it stays, and room may be made until the next.
+void TrainRun::save_on_the_way() {
+  const std::string& path = places_.checkpoint;
+  try {
+    save_arrays(path, checkpoint(path));
+  } catch (const std::exception& error) {
+    progress_.warn(fmt::format("no checkpoint this time: {}", error.what()));
+  }
   saved_ = Clock::now();
 }
 
-int TrainRun::pause(int signal) {
-  const std::string path =
-      command_.files.checkpoint.empty() ? command_.files.out + ".checkpoint" : command_.files.checkpoint;
-  save_checkpoint(path);
+/// Where the run is saved that has to end now: where it should be, or in the next best place. Throws Error, with the
+/// first reason, when none takes it.
+std::string TrainRun::save_somewhere() {
+  std::vector<std::string> paths = {fallback_checkpoint(places_)};
+  if (!places_.checkpoint.empty()) paths.insert(paths.begin(), places_.checkpoint);
+  std::error_code none;
+  const std::filesystem::path temporary = std::filesystem::temp_directory_path(none);
+  if (!none) paths.push_back(temporary / fmt::format("rewind-{}.checkpoint", getpid()));
+  std::string reason;
+  for (const std::string& path : paths) {
+    try {
+      save_arrays(path, checkpoint(path));
+      return path;
+    } catch (const std::exception& error) {
+      if (reason.empty()) reason = error.what();
+    }
+  }
+  throw Error("the run could not be saved: " + reason);
+}
+
+std::string TrainRun::resume_command(const std::string& path) const {
+  std::string typed = path;
+  if (path == places_.checkpoint) typed = command_.files.checkpoint;
+  if (path == fallback_checkpoint(places_)) typed = fallback_checkpoint(command_.files);
+  std::string command = "rewind train --resume " + for_shell(typed);
+  if (!lies_beside(path, places_.out)) command += " --out " + for_shell(command_.files.out);
+  if (!places_.curve.empty() && !lies_beside(path, places_.curve))
+    command += " --curve " + for_shell(command_.files.curve);
+  return command;
+}
+
+/// Saves the run; the exit code. While no place takes it, training goes on, and it is tried again every second: work
+/// is lost only when somebody sends a second signal.
+std::optional<int> TrainRun::pause(int signal) {
+  if (Clock::now() < next_try_) return std::nullopt;
+  std::string path;
+  try {
+    path = save_somewhere();
+  } catch (const Error& error) {
+    if (next_try_ == Clock::time_point())
+      progress_.warn(fmt::format("{}; make room: it goes on, and ends when it is saved", error.what()));
+    next_try_ = Clock::now() + std::chrono::seconds(1);
+    return std::nullopt;
+  }
   progress_.clear();
-  fmt::print("{} after step {}; go on with: rewind train --resume {}\n", signal != 0 ? "interrupted" : "paused",
-             trainer_.steps(), path);
+  result(fmt::format("{} after step {}; go on with: {}\n", signal != 0 ? "interrupted" : "paused", trainer_.steps(),
+                     resume_command(path)));
   return signal != 0 ? 128 + signal : 0;
+}
+
+/// The model comes first; the run is saved in any case when that fails.
+void TrainRun::save_model() {
+  try {
+    trainer_.save_model(places_.out);
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("{}; the run is saved: make room, and go on with: {}", error.what(),
+                            resume_command(save_somewhere())));
+  }
+  if (!places_.checkpoint.empty()) save_arrays(places_.checkpoint, checkpoint(places_.checkpoint));
 }
 
 int TrainRun::finish() {
   validate();
-  if (!command_.files.checkpoint.empty()) save_checkpoint(command_.files.checkpoint);
   if (trainer_.stopped())
     progress_.say(fmt::format("stopped: {} epochs without a better held-out loss", trainer_.options().early_stop));
-  trainer_.finish();
+  save_model();
   held_out_ = trainer_.best_held_out().value_or(held_out_);
   progress_.clear();
-  trainer_.model().save(command_.files.out);
-  if (!command_.files.curve.empty()) write_curve(command_.files.curve, curve_);
-  fmt::print("{}: {} parameters, {} steps in {}\n", command_.files.out, counted(trainer_.model().parameter_count()),
-             trainer_.steps(), time_text(seconds()));
-  if (curve_.bigram > 0) {
-    fmt::print("held-out loss: {}\n", loss_text(held_out_));
-    fmt::print("bigram model:  {}\n", loss_text(curve_.bigram));
-  }
+  result(fmt::format("{}: {} parameters, {} steps in {}\n", shown(command_.files.out, 1000),
+                     counted(trainer_.model().parameter_count()), trainer_.steps(), time_text(seconds())));
+  if (curve_.bigram > 0)
+    result(fmt::format("held-out loss: {}\nbigram model:  {}\n", loss_text(held_out_), loss_text(curve_.bigram)));
+  if (!places_.curve.empty()) write_curve(places_.curve, curve_);
   return 0;
 }
 

@@ -28,15 +28,20 @@ class TrainRun {
   void validate();
   void say_start();
   Status status() const;
-  void save_checkpoint(const std::string& path);
+  ArrayFile checkpoint(const std::string& path) const;
+  void save_on_the_way();
+  std::string save_somewhere();
+  std::string resume_command(const std::string& path) const;
+  void save_model();
   void restore(const ArrayFile& checkpoint);
-  int pause(int signal);
+  std::optional<int> pause(int signal);
   int finish();
   /// Seconds of training, also before the checkpoint.
   double seconds() const;
 
   TrainCommand command_;
   Trainer trainer_;
+  RunFiles places_;  // absolute
   Progress progress_;
   ThreadChoice threads_;
   Curve curve_;
@@ -46,6 +51,7 @@ class TrainRun {
   Index first_step_ = 0, validated_step_ = -1;
   double steps_per_second_ = 0;
   Clock::time_point start_ = Clock::now(), validated_ = start_, saved_ = start_;
+  Clock::time_point next_try_{};  // to save a run that has to end; zero: not tried yet
 };
 
 }  // namespace rw::cli

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
+#include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/optim/clip.h>
 #include <rewind/models/optim/schedule.h>
@@ -22,24 +22,47 @@ std::uint64_t hash_of(std::u32string_view text) {
   return h;
 }
 
+/// Parameters of a model, as a polynomial of its width and its layers says that goes through small models: all gates
+/// and whatever else the cell has are counted, and none of the large model is made.
+double parameter_count(const TrainOptions& o, const CharModelOptions& options, const Vocabulary& vocabulary) {
+  const auto count = [&](Index layers, Index hidden) {
+    CharModelOptions small = options;
+    small.layers = layers;
+    small.hidden = hidden;
+    small.init = Init::constant(0);
+    Rng unused(0);
+    return static_cast<double>(CharModel(vocabulary, small, unused).parameter_count());
+  };
+  constexpr Index step = 8;
+  const auto at_width = [&](Index layers) {
+    const double a = count(layers, step), b = count(layers, 2 * step), c = count(layers, 3 * step);
+    const double x = static_cast<double>(o.hidden) / step - 1;
+    return a + x * (b - a) + x * (x - 1) / 2 * (c - 2 * b + a);  // Newton's form
+  };
+  const double one = at_width(1), two = at_width(2);
+  return one + (static_cast<double>(o.layers) - 1) * (two - one);
+}
+
 /// Throws Error for a model that this machine has no memory for: the system would let it begin, and kill the process.
-void require_memory(const TrainOptions& o, const Vocabulary& vocabulary) {
-  const auto hidden = static_cast<double>(o.hidden),
-             first = static_cast<double>(o.embedding > 0 ? o.embedding : vocabulary.size());
-  const double numbers = hidden * (first + hidden + (static_cast<double>(o.layers) - 1) * 2 * hidden);
-  const double bytes = numbers * sizeof(float) * 3;  // at least: one gate, with its gradient and the optimizer's moment
-  const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+void require_memory(const TrainOptions& o, const CharModelOptions& options, const Vocabulary& vocabulary) {
+  const double moments = o.optimizer == "sgd" ? 0 : o.optimizer.starts_with("adam") ? 2 : 1;
+  const double copies = 2 + moments + (o.average > 0 ? 1 : 0) + (o.early_stop > 0 ? 1 : 0);  // values, gradients, ...
+  const double hidden = static_cast<double>(o.hidden), layers = static_cast<double>(o.layers);
+  const double state = 8 * hidden * layers * static_cast<double>(o.batch) * static_cast<double>(o.sequence);
+  const double bytes = sizeof(float) * (copies * parameter_count(o, options, vocabulary) + state);
+  const auto memory = static_cast<double>(detail::memory_of_machine());
   if (bytes > memory)
     throw Error(
-        fmt::format("{} layers of {} take more than {:.0f} GB, and this machine has {:.0f}: make --hidden smaller",
-                    o.layers, o.hidden, bytes / 1e9, memory / 1e9));
+        fmt::format("{} layers of {}, batch {} x sequence {}, take more than {:.3g} GB, and this machine has {:.3g}: "
+                    "make --hidden smaller",
+                    o.layers, o.hidden, o.batch, o.sequence, bytes / 1e9, memory / 1e9));
 }
 
 CharModel make_model(const TrainOptions& o, const Vocabulary& vocabulary) {
   CharModelOptions options{
       .cell = o.cell, .layers = o.layers, .hidden = o.hidden, .embedding = o.embedding, .dropout = o.dropout};
   if (o.init != "default") options.init = Init::named(o.init, o.init_scale);
-  require_memory(o, vocabulary);
+  require_memory(o, options, vocabulary);
   Rng rng(o.seed);
   return CharModel(vocabulary, options, rng);
 }
@@ -47,14 +70,19 @@ CharModel make_model(const TrainOptions& o, const Vocabulary& vocabulary) {
 }  // namespace
 
 Corpus read_corpus(const std::vector<std::string>& paths) {
+  constexpr std::uint64_t bytes_a_character = 9;  // as a byte, as a code point, and as a number
+  std::uint64_t room = detail::memory_of_machine() / bytes_a_character;
   std::u32string text;
   for (const std::string& path : paths) {
-    const std::string bytes = read_file(path);
+    const std::string bytes = read_file(path, std::max<std::uint64_t>(room, 1));
     if (bytes.empty()) throw Error(path + " is empty: there is nothing to learn");
+    room -= bytes.size();
     text += decode_utf8(bytes, path);
   }
   if (text.size() == 1) throw Error("the text has 1 character: there is nothing to learn");
   const Vocabulary vocabulary = Vocabulary::of(text);
+  if (vocabulary.size() == 1)
+    throw Error("the text has only the character " + printable(text[0]) + ": there is nothing to learn");
   return {vocabulary, vocabulary.encode(text), fmt::format("{} characters, {:016x}", text.size(), hash_of(text))};
 }
 
@@ -69,6 +97,9 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
       optimizer_(make_optimizer(options.optimizer, parameters_, options.rate)),
       shards_(make_shards(true)),
       held_out_shards_(make_shards(false)) {
+  constexpr double most = 1e15;  // beyond, a double does not tell one step from the next
+  if (budget.epochs * static_cast<double>(data_.train_chunks()) > most)
+    throw Error(fmt::format("--epochs is {}: that is more than {} steps", budget.epochs, most));
   if (options.schedule == "plateau")
     plateau_.emplace(PlateauOptions{.factor = options.decay, .patience = options.patience});
   if (options.early_stop > 0) stopping_.emplace(parameters_, EarlyStoppingOptions{.patience = options.early_stop});
@@ -124,7 +155,7 @@ void Trainer::clip() {
 
 double Trainer::held_out_loss() {
   std::optional<Averaged> averaged;
-  if (average_ && !average_->swapped()) averaged.emplace(*average_);
+  if (average_) averaged.emplace(*average_);
   for (auto& shard : held_out_shards_) shard->reset();
   model_.eval();
   double sum = 0;
@@ -141,9 +172,25 @@ void Trainer::observe(double held_out) {
   stopping_->observe(held_out);
 }
 
-void Trainer::finish() {
-  if (average_) average_->swap();
-  if (best_held_out()) stopping_->restore();
+void Trainer::save_model(const std::string& path) {
+  if (!best_held_out()) {
+    std::optional<Averaged> averaged;
+    if (average_) averaged.emplace(*average_);
+    return model_.save(path);
+  }
+  std::vector<Array> last;
+  for (const NamedParameter& p : parameters_) last.push_back(p.parameter->value());
+  stopping_->restore();
+  const auto put_back = [&] {
+    for (std::size_t i = 0; i < last.size(); ++i) parameters_[i].parameter->set(last[i]);
+  };
+  try {
+    model_.save(path);
+  } catch (...) {
+    put_back();
+    throw;
+  }
+  put_back();
 }
 
 std::optional<double> Trainer::best_held_out() const {

@@ -42,9 +42,9 @@ class Trainer {
   double held_out_loss();
   /// After an epoch whose held-out loss this is, where options say `looks()`: the rate may fall, the run may be done.
   void observe(double held_out);
-  /// The weights that are to be kept become the model's, the averages or, of a run that stops early, the best ones.
-  /// Nothing can be trained or saved after it.
-  void finish();
+  /// Saves the model with the weights that are to be kept: the averages or, of a run that stops early, the best ones.
+  /// Training may go on.
+  void save_model(const std::string& path);
   /// The loss of the best weights so far, of a run that stops early.
   std::optional<double> best_held_out() const;
 

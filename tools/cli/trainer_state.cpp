@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 #include <rewind/tools/cli/trainer.h>
 
 namespace rw::cli {
@@ -10,7 +11,37 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainOptions, cell, layers, hidden, embedding
                                    eager, held_out, optimizer, schedule, rate, decay, decay_after, warm_up, patience,
                                    clip, clip_value, average, early_stop, init, init_scale, seed)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Budget, epochs, seconds, steps)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunFiles, texts, out, checkpoint, curve)
+
+namespace {
+
+/// A path is any bytes, and JSON holds text: one that is not UTF-8 is written as the list of its bytes.
+nlohmann::json from_path(const std::string& path) {
+  if (is_utf8(path)) return path;
+  return std::vector<unsigned char>(path.begin(), path.end());
+}
+
+std::string to_path(const nlohmann::json& json) {
+  if (json.is_string()) return json.get<std::string>();
+  const auto bytes = json.get<std::vector<unsigned char>>();
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace
+
+void to_json(nlohmann::json& json, const RunFiles& files) {
+  json = {{"texts", nlohmann::json::array()},
+          {"out", from_path(files.out)},
+          {"checkpoint", from_path(files.checkpoint)},
+          {"curve", from_path(files.curve)}};
+  for (const std::string& text : files.texts) json["texts"].push_back(from_path(text));
+}
+
+void from_json(const nlohmann::json& json, RunFiles& files) {
+  for (const nlohmann::json& text : json.at("texts")) files.texts.push_back(to_path(text));
+  files.out = to_path(json.at("out"));
+  files.checkpoint = to_path(json.at("checkpoint"));
+  files.curve = to_path(json.at("curve"));
+}
 
 namespace {
 
@@ -67,7 +98,7 @@ ArrayFile Trainer::save(const RunFiles& files) const {
 void Trainer::restore(const ArrayFile& file, const std::string& source) {
   if (file.metadata.at("text") != mark_)
     throw Error(fmt::format("{}: this run read another text ({}; now {}): give the same files in the same order",
-                            source, file.metadata.at("text"), mark_));
+                            source, shown(file.metadata.at("text")), mark_));
   try {
     set_parameters(model_, with_prefix(file, "model."), source);
     optimizer_->set_state(with_prefix(file, "optimizer."));
@@ -87,19 +118,25 @@ TrainCommand read_checkpoint(const ArrayFile& file, const std::string& source) {
   if (format == file.metadata.end() || format->second != format_name)
     throw Error(source + ": a safetensors file, but not a checkpoint of a training run");
   try {
-    const std::string& version = file.metadata.at("version");
-    if (version != format_version)
-      throw Error(fmt::format("version {}; this program reads version {}", version, format_version));
-    const auto entry = [&](const char* name) { return nlohmann::json::parse(file.metadata.at(name)); };
+    const auto text = [&](const char* name) -> const std::string& {
+      const auto found = file.metadata.find(name);
+      if (found == file.metadata.end()) throw Error(fmt::format("its header lacks \"{}\"", name));
+      return found->second;
+    };
+    if (text("version") != format_version)
+      throw Error(fmt::format("version {}; this program reads version {}", shown(text("version")), format_version));
+    const auto entry = [&](const char* name) { return nlohmann::json::parse(text(name)); };
     TrainCommand run;
     run.options = entry("options").get<TrainOptions>();
     run.budget = entry("budget").get<Budget>();
     run.files = entry("files").get<RunFiles>();
     check(run.options);
     check(run.budget);
-    file.metadata.at("text");
+    text("text");
     return run;
-  } catch (const std::exception& error) {
+  } catch (const nlohmann::json::exception&) {
+    throw Error(source + ": a checkpoint that cannot be used: its options are not those of a run");
+  } catch (const Error& error) {
     throw Error(fmt::format("{}: a checkpoint that cannot be used: {}", source, error.what()));
   }
 }

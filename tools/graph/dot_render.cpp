@@ -1,10 +1,9 @@
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
+#include <rewind/models/weights/file.h>
 #include <rewind/tools/graph/dot_render.h>
 #include <rewind/tools/process.h>
 
@@ -19,11 +18,6 @@ void check_size(std::size_t nodes, const std::string& more) {
                     nodes, max_layout_nodes, more));
 }
 
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 std::string first_line(const std::string& path) {
   std::ifstream in(path);
   std::string line;
@@ -34,7 +28,7 @@ std::string first_line(const std::string& path) {
 void lay_out(const std::string& dot_path, const std::string& format, const std::string& path) {
   std::vector<std::string> words = {"dot", "-T" + format, "-o" + path};
   if (format == "png") words.insert(words.end(), {"-Gdpi=110", "-Gbgcolor=white"});
-  words.push_back(dot_path.starts_with('-') ? "./" + dot_path : dot_path);  // a path is no option
+  words.push_back(dot_path);
   const std::string messages = path + ".messages";
   int code = detail::run_program(words, messages);
   if (code > 0 && code < 128) {  // dot loses itself in some nested boxes, in which its other way to rank nodes does not
@@ -47,32 +41,25 @@ void lay_out(const std::string& dot_path, const std::string& format, const std::
 
 }  // namespace
 
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  if (!out) throw Error(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+std::string laid_out(const std::string& dot, std::size_t nodes, const std::string& format) {
+  check_size(nodes, "");
+  const detail::ScratchFolder scratch;
+  const std::string from = scratch.path() + "/graph.dot", to = scratch.path() + "/graph." + format;
+  write_file(from, dot);
+  lay_out(from, format, to);
+  return read_file(to);
 }
 
 void render_dot(const std::string& dot_path, std::size_t nodes, const std::string& format, const std::string& path) {
-  check_size(nodes, "; the DOT file is " + dot_path);
-  const detail::ScratchFolder scratch;
-  const std::string to = scratch.path() + "/graph." + format;
   try {
-    lay_out(dot_path, format, to);
+    write_file(path, laid_out(read_file(dot_path), nodes, format));
   } catch (const Error& e) {
     throw Error(fmt::format("{} was not made: {}; the DOT file is {}", path, e.what(), dot_path));
   }
-  write_file(path, read(to));
 }
 
 std::string dot_to_svg(const std::string& dot, std::size_t nodes) {
-  check_size(nodes, "");
-  const detail::ScratchFolder scratch;
-  const std::string from = scratch.path() + "/graph.dot", to = scratch.path() + "/graph.svg";
-  write_file(from, dot);
-  lay_out(from, "svg", to);
-  const std::string text = read(to);
+  const std::string text = laid_out(dot, nodes, "svg");
   const std::size_t begin = text.find("<svg");
   if (begin == std::string::npos) throw Error("Graphviz wrote no SVG");
   return text.substr(begin);

@@ -1,29 +1,12 @@
 #include <fmt/format.h>
 
+#include <rewind/core/shown.h>
 #include <rewind/tools/graph/dot_text.h>
 
 namespace rw::detail {
 namespace {
 
 constexpr std::string_view replacement = "\xef\xbf\xbd";
-
-/// Length of the valid UTF-8 sequence at the front of `s`; 0 when there is none.
-std::size_t utf8_length(std::string_view s) {
-  const auto byte = [&](std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u; };
-  const auto tail = [&](std::size_t i) { return (byte(i) & 0xc0u) == 0x80u; };
-  const unsigned b = byte(0);
-  if (b < 0x80) return 1;
-  if (b >= 0xc2 && b < 0xe0) return tail(1) ? 2 : 0;
-  if (b >= 0xe0 && b < 0xf0) {
-    const bool too_long = b == 0xe0 && byte(1) < 0xa0, surrogate = b == 0xed && byte(1) >= 0xa0;
-    return tail(1) && tail(2) && !too_long && !surrogate ? 3 : 0;
-  }
-  if (b >= 0xf0 && b < 0xf5) {
-    const bool too_long = b == 0xf0 && byte(1) < 0x90, too_large = b == 0xf4 && byte(1) >= 0x90;
-    return tail(1) && tail(2) && tail(3) && !too_long && !too_large ? 4 : 0;
-  }
-  return 0;
-}
 
 }  // namespace
 

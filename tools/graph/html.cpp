@@ -124,8 +124,8 @@ std::vector<HtmlView> html_views(const GraphView& graph) {
 
 void write_html(std::ostream& out, const std::vector<HtmlView>& views, const std::string& title) {
   std::string text(page);
+  replace(text, "@DATA@", json(views, title));  // before the title, which may be any words, also these
   replace(text, "@TITLE@", html_escape(title));
-  replace(text, "@DATA@", json(views, title));
   out << text;
   if (!out) throw Error("write_html: the stream cannot be written");
 }

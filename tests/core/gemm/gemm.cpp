@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <dlfcn.h>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -163,4 +165,28 @@ TEST_CASE("shapes and types that do not fit are errors that name them") {
   ConstView vector = a;
   vector.shape = Shape{6};
   CHECK_THROWS_AS(rw::gemm(vector, false, b, false, c), rw::Error);
+}
+
+TEST_CASE("f64 products: no thread of OpenMP's takes part, and its settings change no bit") {
+  const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  if (set == nullptr) {
+    MESSAGE("skipped: no OpenMP is loaded");
+    return;
+  }
+  const auto tasks = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}); };
+  const int threads = rw::threads();
+  rw::set_threads(1);
+  std::vector<double> first;
+  for (const int omp : {1, 2, 3, 8}) {
+    set(omp);
+    const auto before = tasks();
+    const Matrix<double> a(300, 260, 1), b(260, 310, 2);
+    Matrix<double> c(300, 310, 3);
+    rw::gemm(ConstView(a), false, ConstView(b), false, View(c), false);
+    CHECK(tasks() == before);
+    if (first.empty()) first = c.data;
+    CHECK(c.data == first);
+  }
+  set(1);
+  rw::set_threads(threads);
 }

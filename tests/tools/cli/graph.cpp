@@ -51,7 +51,7 @@ TEST_CASE("rewind graph says what is wrong in one line") {
   fails("--cell transformer", "lstm");
   fails("some.safetensors --cell gru", "MODEL excludes --cell");
   fails("missing.safetensors", "missing.safetensors");
-  fails("--dot /no/such/folder/x.dot", "cannot write /no/such/folder/x.dot");
+  fails("--dot /no/such/folder/x.dot", "/no/such/folder/x.dot: cannot create a file in its folder");
   fails("--overlay loud", "overlay");
   fails("--steps 500 --svg big.svg", "--fold");
   CHECK(graph.scratch.has("big.svg.dot"));

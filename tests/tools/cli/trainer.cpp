@@ -111,11 +111,11 @@ TEST_CASE("so does one with a plateau, an average, early stopping and a warm-up"
     CHECK(second.best_held_out() == whole.best_held_out());
     second.schedule(1);
     CHECK(second.rate() == whole.rate());
-    second.finish();
-    Trainer copy(options, budget, corpus());
-    copy.restore(whole.save({}), "saved");
-    copy.finish();
-    CHECK(weights(second) == weights(copy));
+    const Scratch scratch;
+    second.save_model(scratch.file("second"));
+    CHECK(weights(second) == weights(whole));  // training may go on
+    whole.save_model(scratch.file("whole"));
+    CHECK(scratch.read("second") == scratch.read("whole"));
   }
 }
 
@@ -137,8 +137,16 @@ TEST_CASE("a run that stops early keeps the weights of its best epoch, or their 
     const double best = *std::min_element(losses.begin(), losses.end());
     CHECK(losses[losses.size() - 3] == best);
     CHECK(trainer.best_held_out() == best);
-    trainer.finish();
-    CHECK(trainer.held_out_loss() == best);
+    const Scratch scratch;
+    const auto last = weights(trainer);
+    trainer.save_model(scratch.file("model"));
+    CHECK(weights(trainer) == last);
+    CHECK_THROWS_AS(trainer.save_model(scratch.file("no/such/folder")), Error);
+    CHECK(weights(trainer) == last);
+    options.average = 0;
+    Trainer saved(options, {.epochs = 1}, corpus());
+    load_model(scratch.file("model"), saved.model());
+    CHECK(saved.held_out_loss() == best);
   }
 }
 
