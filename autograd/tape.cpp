@@ -278,7 +278,9 @@ void Tape::reset_peak() {
 
 Scope::Scope(Tape& tape, std::string_view name) : tape_(tape.data()) { tape.open_scope(name); }
 Scope::Scope(Tape& tape, std::string_view name, Index number) : tape_(tape.data()) { tape.open_scope(name, number); }
-Scope::~Scope() { tape_.owner->close_scope(); }
+Scope::~Scope() {
+  if (tape_.scope != 0) tape_.scope = tape_.scopes[tape_.scope].parent;  // none is left when close_scope() was called
+}
 
 NoGrad::NoGrad(Tape& tape) : tape_(tape.data()), before_(tape.recording_gradients()) {
   tape_.recording_gradients = false;

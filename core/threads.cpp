@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <pthread.h>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -108,6 +109,7 @@ class Crowd {
 // nothing; a job ends when its taken blocks are finished, and nobody waits for a worker that took none.
 class Pool {
  public:
+  explicit Pool(int size) : size_(size) {}
   int size() const { return size_.load(std::memory_order_relaxed); }
 
   void resize(int n) {
@@ -240,7 +242,7 @@ class Pool {
   alignas(64) std::atomic<std::uint64_t> ticket_{0};
   alignas(64) std::atomic<int> unfinished_{0};
   alignas(64) std::atomic<int> calls_{0};  // workers sleep on it
-  std::atomic<int> size_{threads_at_start()};
+  std::atomic<int> size_;
   std::atomic<int> keep_{0};  // workers with a number from here on go home
   std::atomic<int> asleep_{0};
   std::atomic<bool> started_{false};
@@ -256,9 +258,26 @@ class Pool {
 };
 
 // Never destroyed: workers may still look at it while the process exits.
+std::atomic<Pool*> the_pool{nullptr};
+
+// A child of fork has the memory of the pool, but none of its threads, and perhaps a lock that one of them held.
+void begin_anew_in_child() {
+  in_block = false;
+  the_pool.store(new Pool(the_pool.load()->size()));
+}
+
+Pool* make_pool() {
+  static Pool* const first = [] {
+    the_pool.store(new Pool(threads_at_start()));
+    pthread_atfork(nullptr, nullptr, begin_anew_in_child);
+    return the_pool.load();
+  }();
+  return first;
+}
+
 Pool& pool() {
-  static Pool& instance = *new Pool;
-  return instance;
+  Pool* const now = the_pool.load(std::memory_order_acquire);
+  return now != nullptr ? *now : *make_pool();
 }
 
 }  // namespace

@@ -30,8 +30,10 @@ Tensor reshape(Tensor x, std::initializer_list<Index> lengths) {
   const auto open = std::find(dims.begin(), dims.end(), -1);
   if (open != dims.end()) {
     *open = 1;
-    const Index rest = std::accumulate(dims.begin(), dims.end(), Index{1}, std::multiplies<>());
-    if (rest <= 0 || x.size() % rest != 0 || std::count(dims.begin(), dims.end(), -1) > 0) {
+    Index rest = 1;
+    bool overflows = false;
+    for (const Index d : dims) overflows |= __builtin_mul_overflow(rest, d, &rest);
+    if (overflows || rest <= 0 || x.size() % rest != 0 || std::count(dims.begin(), dims.end(), -1) > 0) {
       *open = -1;
       throw x.tape().error("reshape",
                            fmt::format("cannot infer the -1 of ({}) from {}", fmt::join(dims, ", "), x.shape().str()));
@@ -92,7 +94,8 @@ void detail::split_into(std::span<Tensor> pieces, const Tensor& x, int axis) {
 }
 
 std::vector<Tensor> split(Tensor x, Index pieces, int axis) {
-  if (pieces < 1) throw x.tape().error("split", fmt::format("into {} pieces", pieces));
+  constexpr Index most = 1 << 24;  // before there is room for them
+  if (pieces < 1 || pieces > most) throw x.tape().error("split", fmt::format("into {} pieces", pieces));
   std::vector<Tensor> out(static_cast<std::size_t>(pieces));
   detail::split_into(out, x, axis);
   return out;
@@ -100,8 +103,9 @@ std::vector<Tensor> split(Tensor x, Index pieces, int axis) {
 
 std::vector<Tensor> split(Tensor x, std::span<const Index> lengths, int axis) {
   const int a = checked_axis("split", x, axis);
-  if (std::accumulate(lengths.begin(), lengths.end(), Index{0}) != x.shape()[a] ||
-      std::any_of(lengths.begin(), lengths.end(), [](Index n) { return n < 0; }))
+  Index left = x.shape()[a];  // not their sum, which could overflow
+  for (const Index n : lengths) left = n < 0 || n > left || left < 0 ? -1 : left - n;
+  if (left != 0)
     throw x.tape().error("split", fmt::format("pieces of {} do not add up to axis {} of {}", fmt::join(lengths, ", "),
                                               a, x.shape().str()));
   std::vector<Tensor> out;

@@ -182,6 +182,8 @@ std::string CompiledCore::profile(int replays) {
 }  // namespace detail
 
 Index bucket(Index length) {
+  constexpr Index longest = 2147483647;  // as of any axis
+  if (length > longest) throw Error("bucket: a length is at most 2147483647, not " + std::to_string(length));
   if (length <= 8) return std::max<Index>(length, 0);
   Index step = 2;
   while (step * 8 < length) step *= 2;

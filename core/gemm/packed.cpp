@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include <rewind/core/error.h>
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/gemm/panels.h>
 #include <rewind/core/memory.h>
@@ -30,7 +31,9 @@ class Room {
  public:
   float* floats(Index n) {
     if (n > size_) {
+      size_ = 0;
       data_.reset(static_cast<float*>(allocate_vectors(static_cast<std::size_t>(n) * sizeof(float))));
+      if (data_ == nullptr) throw Error("[gemm] no memory to copy a part of a matrix into");
       size_ = n;
     }
     return data_.get();

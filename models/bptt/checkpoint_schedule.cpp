@@ -102,7 +102,7 @@ double TapeUse::held() const {
 
 namespace {
 
-Index segments_of(Index steps, Index segment) { return (steps + segment - 1) / segment; }
+Index segments_of(Index steps, Index segment) { return (steps - 1) / segment + 1; }
 
 CheckpointPlan make_plan(Index steps, Index segment, Index places, double bytes) {
   CheckpointPlan plan{.segment = std::min(segment, steps), .segments = segments_of(steps, segment)};
@@ -126,7 +126,7 @@ CheckpointPlan plan_within(const CheckpointSizes& sizes, std::size_t bytes) {
                     "block, {:.0f} bytes",
                     bytes, least));
   CheckpointPlan best;
-  const Index most = sizes.two_blocks.has_value() ? (sizes.steps + sizes.block - 1) / sizes.block : 1;
+  const Index most = sizes.two_blocks.has_value() ? segments_of(sizes.steps, sizes.block) : 1;
   for (Index blocks = 1; blocks <= most; ++blocks) {
     const double tape = sizes.held(blocks);
     if (tape + sizes.state > budget) break;

@@ -68,4 +68,8 @@ class CharModel : public Module {
   Linear& output_;
 };
 
+/// Numbers in the parameters of such a model, without making it: for questions of memory. Throws Error for a cell of
+/// another name.
+double parameter_count_of(Index vocabulary, const CharModelOptions& options);
+
 }  // namespace rw

@@ -1,12 +1,18 @@
 #include <map>
 
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 #include <rewind/models/weights/match_arrays.h>
 
 namespace rw::detail {
 namespace {
 
-void list(std::string& names, const std::string& name) { names += (names.empty() ? "" : ", ") + name; }
+// Names come from files: what a terminal would obey is written out, and of very many the first are enough.
+void list(std::string& names, const std::string& name) {
+  constexpr std::size_t most = 4000;
+  if (names.size() < most) names += (names.empty() ? "" : ", ") + shown(name, 500);
+  if (names.size() >= most && !names.ends_with("...")) names += ", ...";
+}
 
 bool fits(const Array& array, const ExpectedArray& expected) {
   if (array.shape() != expected.shape) return false;

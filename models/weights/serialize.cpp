@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
 #include <set>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 #include <rewind/models/weights/file.h>
 #include <rewind/models/weights/match_arrays.h>
 #include <rewind/models/weights/serialize.h>
@@ -39,7 +42,7 @@ std::uint64_t natural(const Json& value, const std::string& what) {
 
 const Json& member(const Json& object, const char* key, const std::string& name) {
   const auto found = object.find(key);
-  if (found == object.end()) throw Error("tensor '" + name + "' has no " + key);
+  if (found == object.end()) throw Error("tensor '" + shown(name) + "' has no " + key);
   return *found;
 }
 
@@ -47,85 +50,121 @@ DType dtype_named(const Json& value, const std::string& name) {
   if (value.is_string())
     for (const DType t : {DType::f32, DType::f64, DType::i32})
       if (value.get_ref<const std::string&>() == format_name(t)) return t;
-  throw Error("tensor '" + name + "' has element type " + value.dump(-1, ' ', false, Json::error_handler_t::replace) +
-              "; F32, F64 and I32 can be read");
+  throw Error("tensor '" + shown(name) + "' has element type " +
+              shown(value.dump(-1, ' ', false, Json::error_handler_t::replace)) + "; F32, F64 and I32 can be read");
 }
 
 Shape shape_of(const Json& value, const std::string& name) {
-  if (!value.is_array()) throw Error("tensor '" + name + "': its shape is not a list");
+  if (!value.is_array()) throw Error("tensor '" + shown(name) + "': its shape is not a list");
   std::vector<Index> dims;
   for (const Json& d : value) {
-    const std::uint64_t n = natural(d, "tensor '" + name + "': a length in its shape");
-    if (n > static_cast<std::uint64_t>(INT64_MAX)) throw Error("tensor '" + name + "': a length is too large");
+    const std::uint64_t n = natural(d, "tensor '" + shown(name) + "': a length in its shape");
+    if (n > static_cast<std::uint64_t>(INT64_MAX)) throw Error("tensor '" + shown(name) + "': a length is too large");
     dims.push_back(static_cast<Index>(n));
   }
   try {
     return Shape(std::span<const Index>(dims));
   } catch (const Error& e) {
-    throw Error("tensor '" + name + "': " + e.what());
+    throw Error("tensor '" + shown(name) + "': " + e.what());
   }
 }
 
 Entry entry_of(const std::string& name, const Json& value) {
-  if (!value.is_object()) throw Error("tensor '" + name + "' is not described by an object");
+  if (!value.is_object()) throw Error("tensor '" + shown(name) + "' is not described by an object");
   Entry e{.name = name,
           .shape = shape_of(member(value, "shape", name), name),
           .dtype = dtype_named(member(value, "dtype", name), name),
           .begin = 0,
           .end = 0};
   const Json& offsets = member(value, "data_offsets", name);
-  if (!offsets.is_array() || offsets.size() != 2) throw Error("tensor '" + name + "': data_offsets is not a pair");
-  e.begin = natural(offsets[0], "tensor '" + name + "': an offset");
-  e.end = natural(offsets[1], "tensor '" + name + "': an offset");
+  if (!offsets.is_array() || offsets.size() != 2)
+    throw Error("tensor '" + shown(name) + "': data_offsets is not a pair");
+  e.begin = natural(offsets[0], "tensor '" + shown(name) + "': an offset");
+  e.end = natural(offsets[1], "tensor '" + shown(name) + "': an offset");
   const std::uint64_t bytes = e.end - e.begin;
   if (e.end < e.begin || bytes % size_of(e.dtype) != 0 ||
       bytes / size_of(e.dtype) != static_cast<std::uint64_t>(e.shape.size()))
-    throw Error("tensor '" + name + "': its offsets do not fit its shape " + e.shape.str());
+    throw Error("tensor '" + shown(name) + "': its offsets do not fit its shape " + e.shape.str());
   return e;
 }
 
-// Refuses what a plain parse would let pass: a key that comes twice, and nesting without end.
-Json parse_header(std::string_view text) {
-  std::vector<std::set<std::string>> keys;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth > 3) throw Error("its header is nested too deeply");
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second)
-      throw Error("its header names '" + value.get<std::string>() + "' twice");
-    return true;
-  };
-  Json header;
-  try {
-    header = Json::parse(text, check);
-  } catch (const Json::exception&) {
-    throw Error("its header is not JSON: it is not a safetensors file, or is damaged");
-  }
-  if (!header.is_object()) throw Error("its header is not a JSON object");
-  return header;
-}
+// What a file may claim is bounded, so that a header never takes much more memory than the file has bytes.
+constexpr std::size_t most_arrays = 1 << 18, most_metadata = 1 << 16, most_values = 1000;
 
-Metadata metadata_of(const Json& header) {
+Metadata metadata_of(const Json& value) {
   Metadata metadata;
-  const auto found = header.find("__metadata__");
-  if (found == header.end()) return metadata;
-  if (!found->is_object()) throw Error("its metadata is not an object");
-  for (const auto& [key, value] : found->items()) {
-    if (!value.is_string()) throw Error("its metadata '" + key + "' is not text");
-    metadata[key] = value.get<std::string>();
+  if (!value.is_object()) throw Error("its metadata is not an object");
+  for (const auto& [key, text] : value.items()) {
+    if (!text.is_string()) throw Error("its metadata '" + shown(key) + "' is not text");
+    metadata[key] = text.get<std::string>();
   }
   return metadata;
 }
 
-std::vector<Entry> entries_of(const Json& header, std::uint64_t data_size) {
+struct Header {
+  Metadata metadata;
   std::vector<Entry> entries;
-  for (const auto& [key, value] : header.items())
-    if (key != "__metadata__") entries.push_back(entry_of(key, value));
+};
+
+// Takes a header apart while it is parsed: every entry is looked at and dropped as soon as it ends (a parser that keeps
+// them searches all of them at the end of each). Refuses what a plain parse would let pass: a key that comes twice, and
+// nesting without end.
+class HeaderReader {
+ public:
+  bool operator()(int depth, Json::parse_event_t event, Json& value) {
+    using Event = Json::parse_event_t;
+    const bool begins = event == Event::object_start || event == Event::array_start || event == Event::value;
+    if (depth > 3) throw Error("its header is nested too deeply");
+    if (depth == 0 && begins && event != Event::object_start) throw Error("its header is not a JSON object");
+    if (event == Event::key) note_key(depth, value.get_ref<const std::string&>());
+    if (depth == 1 && begins && event != Event::object_start) take(value);
+    if (depth == 1 && event == Event::object_start) inner_keys_.clear();
+    if (event == Event::array_start) values_ = 0;
+    if (event == Event::value && ++values_ > most_values) throw Error("a list in its header is too long");
+    if (depth != 1 || event != Event::object_end) return true;
+    take(value);
+    return false;
+  }
+  Header header;
+
+ private:
+  void note_key(int depth, const std::string& key) {
+    if (!(depth == 1 ? outer_keys_ : inner_keys_).insert(key).second)
+      throw Error("its header names '" + shown(key) + "' twice");
+    if (outer_keys_.size() > most_arrays) throw Error(fmt::format("it has more than {} arrays", most_arrays));
+    if (inner_keys_.size() > most_metadata) throw Error("its metadata has too many entries");
+    values_ = 0;
+    if (depth == 1) name_ = key;
+  }
+  void take(const Json& value) {
+    if (name_ == "__metadata__")
+      header.metadata = metadata_of(value);
+    else
+      header.entries.push_back(entry_of(name_, value));
+  }
+
+  std::set<std::string> outer_keys_, inner_keys_;
+  std::string name_;
+  std::size_t values_ = 0;
+};
+
+Header parse_header(std::string_view text) {
+  HeaderReader reader;
+  try {
+    static_cast<void>(Json::parse(text, std::ref(reader)));
+  } catch (const Json::exception&) {
+    throw Error("its header is not JSON: it is not a safetensors file, or is damaged");
+  }
+  return std::move(reader.header);
+}
+
+// The entries in the order of their data, which must fill the file.
+std::vector<Entry> in_order(std::vector<Entry> entries, std::uint64_t data_size) {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t at = 0;
   for (const Entry& e : entries) {
-    if (e.begin != at) throw Error("tensor '" + e.name + "' overlaps another, or leaves a gap");
+    if (e.begin != at) throw Error("tensor '" + shown(e.name) + "' overlaps another, or leaves a gap");
     at = e.end;
   }
   if (at > data_size)
@@ -142,11 +181,11 @@ ArrayFile parse(std::string_view bytes) {
   bytes.remove_prefix(8);
   if (length > max_header) throw Error("it is not a safetensors file (the header would be too long)");
   if (length > bytes.size()) throw Error("it is truncated within the header, or not a safetensors file");
-  const Json header = parse_header(bytes.substr(0, length));
+  Header header = parse_header(bytes.substr(0, length));
   bytes.remove_prefix(length);
   ArrayFile file;
-  file.metadata = metadata_of(header);
-  for (const Entry& e : entries_of(header, bytes.size())) {
+  file.metadata = std::move(header.metadata);
+  for (const Entry& e : in_order(std::move(header.entries), bytes.size())) {
     Array array(e.shape, e.dtype);
     if (e.end > e.begin) std::memcpy(array.view().data, bytes.data() + e.begin, e.end - e.begin);
     file.arrays.push_back({e.name, std::move(array)});
@@ -164,7 +203,7 @@ const Array* ArrayFile::find(const std::string& name) const {
 
 const Array& ArrayFile::at(const std::string& name) const {
   if (const Array* array = find(name)) return *array;
-  throw Error("there is no array '" + name + "'");
+  throw Error("there is no array '" + shown(name) + "'");
 }
 
 void save_arrays(const std::string& path, std::span<const NamedView> arrays, const Metadata& metadata) {
@@ -182,7 +221,7 @@ void save_arrays(const std::string& path, std::span<const NamedView> arrays, con
   std::uint64_t at = 0;
   for (const NamedView* a : order) {
     if (a->name == "__metadata__" || header.contains(a->name))
-      throw Error(path + ": two arrays cannot be saved under one name, '" + a->name + "'");
+      throw Error(path + ": two arrays cannot be saved under one name, '" + shown(a->name) + "'");
     const std::size_t bytes = bytes_of(a->view);
     const Shape& shape = a->view.shape;
     header[a->name] = {{"dtype", format_name(a->view.dtype)},

@@ -22,34 +22,13 @@ std::uint64_t hash_of(std::u32string_view text) {
   return h;
 }
 
-/// Parameters of a model, as a polynomial of its width and its layers says that goes through small models: all gates
-/// and whatever else the cell has are counted, and none of the large model is made.
-double parameter_count(const TrainOptions& o, const CharModelOptions& options, const Vocabulary& vocabulary) {
-  const auto count = [&](Index layers, Index hidden) {
-    CharModelOptions small = options;
-    small.layers = layers;
-    small.hidden = hidden;
-    small.init = Init::constant(0);
-    Rng unused(0);
-    return static_cast<double>(CharModel(vocabulary, small, unused).parameter_count());
-  };
-  constexpr Index step = 8;
-  const auto at_width = [&](Index layers) {
-    const double a = count(layers, step), b = count(layers, 2 * step), c = count(layers, 3 * step);
-    const double x = static_cast<double>(o.hidden) / step - 1;
-    return a + x * (b - a) + x * (x - 1) / 2 * (c - 2 * b + a);  // Newton's form
-  };
-  const double one = at_width(1), two = at_width(2);
-  return one + (static_cast<double>(o.layers) - 1) * (two - one);
-}
-
 /// Throws Error for a model that this machine has no memory for: the system would let it begin, and kill the process.
 void require_memory(const TrainOptions& o, const CharModelOptions& options, const Vocabulary& vocabulary) {
   const double moments = o.optimizer == "sgd" ? 0 : o.optimizer.starts_with("adam") ? 2 : 1;
   const double copies = 2 + moments + (o.average > 0 ? 1 : 0) + (o.early_stop > 0 ? 1 : 0);  // values, gradients, ...
   const double hidden = static_cast<double>(o.hidden), layers = static_cast<double>(o.layers);
   const double state = 8 * hidden * layers * static_cast<double>(o.batch) * static_cast<double>(o.sequence);
-  const double bytes = sizeof(float) * (copies * parameter_count(o, options, vocabulary) + state);
+  const double bytes = sizeof(float) * (copies * parameter_count_of(vocabulary.size(), options) + state);
   const auto memory = static_cast<double>(detail::memory_of_machine());
   if (bytes > memory)
     throw Error(

@@ -55,6 +55,21 @@ std::vector<NamedArray> with_prefix(const ArrayFile& file, const std::string& pr
   return out;
 }
 
+// By itself the JSON library turns any number into any type: 1e308 into whatever integer that gives.
+template <class T>
+T fields(const nlohmann::json& json) {
+  const nlohmann::json example = T{};
+  for (const auto& [name, value] : example.items()) {
+    const nlohmann::json& given = json.at(name);
+    const bool whole = given.is_number_integer() || given.is_number_unsigned();
+    const bool fits = value.is_number_float() ? given.is_number()
+                      : value.is_number()     ? whole
+                                              : value.type() == given.type();
+    if (!fits) throw Error(fmt::format("its \"{}\" is {}", name, shown(given.dump(-1, ' ', true))));
+  }
+  return json.get<T>();
+}
+
 std::string carried_name(std::size_t shard, std::size_t tensor) { return fmt::format("carried.{}.{}", shard, tensor); }
 
 }  // namespace
@@ -127,8 +142,8 @@ TrainCommand read_checkpoint(const ArrayFile& file, const std::string& source) {
       throw Error(fmt::format("version {}; this program reads version {}", shown(text("version")), format_version));
     const auto entry = [&](const char* name) { return nlohmann::json::parse(text(name)); };
     TrainCommand run;
-    run.options = entry("options").get<TrainOptions>();
-    run.budget = entry("budget").get<Budget>();
+    run.options = fields<TrainOptions>(entry("options"));
+    run.budget = fields<Budget>(entry("budget"));
     run.files = entry("files").get<RunFiles>();
     check(run.options);
     check(run.budget);

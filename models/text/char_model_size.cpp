@@ -1,0 +1,58 @@
+#include <array>
+
+#include <rewind/models/text/char_model.h>
+
+namespace rw {
+namespace {
+
+/// The polynomial of degree N - 1 that has these values at 1, 2, ..., N (in Newton's form).
+template <std::size_t N>
+double extrapolated(std::array<double, N> values, double at) {
+  double sum = 0, factor = 1;
+  for (std::size_t i = 0; i < N; ++i) {
+    sum += factor * values[0];
+    factor *= (at - 1 - static_cast<double>(i)) / static_cast<double>(i + 1);
+    for (std::size_t j = 0; j + 1 < N - i; ++j) values[j] = values[j + 1] - values[j];
+  }
+  return sum;
+}
+
+template <std::size_t N, class F>
+double along(double at, F f) {
+  std::array<double, N> values;
+  for (std::size_t i = 0; i < N; ++i) values[i] = f(static_cast<Index>(i + 1));
+  return extrapolated(values, at);
+}
+
+std::u32string characters(Index n) {
+  std::u32string out;
+  for (Index i = 0; i < n; ++i) out.push_back(U'a' + static_cast<char32_t>(i));
+  return out;
+}
+
+}  // namespace
+
+// The count is linear in vocabulary, embedding and layers and quadratic in the width, so that some models of a few
+// numbers say what it is for any size, whatever gates and projections the cell has.
+double parameter_count_of(Index vocabulary, const CharModelOptions& options) {
+  const auto count = [&](Index v, Index e, Index layers, Index width) {
+    CharModelOptions small = options;
+    small.embedding = e;
+    small.layers = layers;
+    small.hidden = 8 * width;  // a cell may need a width that it can divide
+    small.init = Init::constant(0);
+    Rng unused(0);
+    return static_cast<double>(CharModel(Vocabulary(characters(v)), small, unused).parameter_count());
+  };
+  const auto of = [](Index n) { return static_cast<double>(n); };
+  return along<2>(of(vocabulary), [&](Index v) {
+    return along<2>(options.embedding > 0 ? of(options.embedding) : 1, [&](Index e) {
+      return along<2>(of(options.layers), [&](Index layers) {
+        return along<3>(of(options.hidden) / 8,
+                        [&](Index width) { return count(v, options.embedding > 0 ? e : 0, layers, width); });
+      });
+    });
+  });
+}
+
+}  // namespace rw
