@@ -37,6 +37,7 @@ struct Elementwise {
   static constexpr bool strided_inputs = true;
   [[no_unique_address]] F fn{};
 
+  /// Number of inputs.
   static constexpr int arity() {
     if constexpr (requires(const F& f, float x) { f.f(x); }) return 1;
     if constexpr (requires(const F& f, float x) { f.f(x, x); }) return 2;
@@ -45,6 +46,7 @@ struct Elementwise {
   }
   static_assert(arity() > 0, "an elementwise op needs `auto f(auto x) const`, of one to three arguments");
 
+  /// Whether input I has a gradient.
   template <int I>
   static constexpr bool has_rule() {
     if constexpr (arity() == 1) return requires(const F& f, float x) {
@@ -75,6 +77,7 @@ struct Elementwise {
     return {};
   }
 
+  /// What the engine and the compiler know of it.
   static const ElementwiseFact& elementwise_fact() {
     static const ElementwiseFact fact = make_fact();
     return fact;
