@@ -131,3 +131,13 @@ TEST_CASE("detach keeps the value and cuts the gradient") {
   CHECK(list(tape.grad(x)) == std::vector<double>{3});
   CHECK(detach(tape.constant(arange(2))).dtype() == DType::i32);
 }
+
+TEST_CASE("close_scope() inside a Scope ends no program") {
+  Tape tape;
+  {
+    const Scope scope(tape, "a");
+    tape.close_scope();
+  }
+  CHECK(tape.scope_path(tape.node(tape.constant(zeros(1)).index()).scope).empty());
+  CHECK_THROWS_WITH_AS(tape.close_scope(), "close_scope: no scope is open", Error);
+}

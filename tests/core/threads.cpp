@@ -1,7 +1,9 @@
 #include <atomic>
 #include <memory>
 #include <stdexcept>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -104,4 +106,30 @@ TEST_CASE("the number of threads may change between jobs, not within one") {
   CHECK_THROWS_WITH_AS(rw::set_threads(0), doctest::Contains("at least one"), rw::Error);
   CHECK_THROWS_WITH_AS(rw::parallel_for(4, [](Index) { rw::set_threads(2); }), doctest::Contains("parallel_for"),
                        rw::Error);
+}
+
+TEST_CASE("a child that was forked while the pool worked has a pool of its own") {
+  const Threads threads(3);
+  check_each_once(50);
+  std::atomic<bool> stop = false;
+  std::thread busy([&] {
+    while (!stop) rw::parallel_for(20, [](Index) {});
+  });
+  int failed = 0;
+  for (int times = 0; times < 10; ++times) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);  // a hang is an end by a signal
+      rw::set_threads(2);
+      std::atomic<int> runs = 0;
+      rw::parallel_for(30, [&](Index) { ++runs; });
+      ::_exit(runs == 30 && rw::threads() == 2 ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    failed += status != 0;
+  }
+  stop = true;
+  busy.join();
+  CHECK(failed == 0);
 }

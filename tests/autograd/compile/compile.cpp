@@ -275,6 +275,8 @@ TEST_CASE("gradients of arguments, and second derivatives") {
 TEST_CASE("buckets and padding") {
   CHECK(bucket(0) == 0);
   CHECK(bucket(7) == 7);
+  CHECK(bucket(2147483647) == Index{1} << 31);
+  CHECK_THROWS_AS(bucket(INT64_MAX), Error);
   for (Index n = 9; n < 3000; ++n) {
     CHECK(bucket(n) >= n);
     CHECK(bucket(n) * 4 <= n * 5 + 4);

@@ -201,3 +201,43 @@ TEST_CASE("options that make no sense are refused") {
   const CharModel model = small();
   CHECK_THROWS_AS(read(model, numbers({3}, {1, 1})), Error);
 }
+
+TEST_CASE("parameter_count_of: what every cell has, without making it") {
+  for (const char* cell :
+       {"lstm", "gru", "gru-before", "mgu", "rnn", "jordan", "context", "lstm+peephole", "lstm+norm"})
+    for (const Index layers : {1, 3})
+      for (const Index embedding : {0, 5}) {
+        CAPTURE(cell);
+        CAPTURE(layers);
+        CAPTURE(embedding);
+        const CharModelOptions options{.cell = cell, .layers = layers, .hidden = 40, .embedding = embedding};
+        try {
+          Rng rng(1);
+          const CharModel model(Vocabulary(U"abcdefg"), options, rng);
+          CHECK(parameter_count_of(7, options) == static_cast<double>(model.parameter_count()));
+        } catch (const Error&) {
+          CHECK_THROWS_AS(parameter_count_of(7, options), Error);  // jordan reads no one-hot characters, say
+        }
+      }
+}
+
+TEST_CASE("a small file that claims a large model takes no memory for it") {
+  const File file;
+  const CharModel model = small();
+  struct Claim {
+    const char *what, *value, *array;
+    Shape shape;
+  };
+  for (const Claim& claim : {Claim{"hidden", "20000", "cells.layer0.R", {0, 80000}},
+                             Claim{"embedding", "100000000", "embedding", {0, 100000000}},
+                             Claim{"layers", "500", "cells.layer0.R", {0, 80000}}}) {
+    CAPTURE(claim.what);
+    Metadata metadata = model.metadata();
+    if (std::string(claim.what) == "layers") metadata["hidden"] = "20000";
+    metadata[claim.what] = claim.value;
+    ArrayFile small_file{.arrays = {{claim.array, Array(claim.shape)}}, .metadata = metadata};
+    for (int i = 0; i < 500; ++i) small_file.arrays.push_back({"empty" + std::to_string(i), zeros(0)});
+    save_arrays(file.path, small_file);
+    CHECK(load_error(file.path) == file.path + ": a broken character model: its header and its arrays disagree");
+  }
+}

@@ -238,3 +238,45 @@ TEST_CASE("a file that does not fit a model: every name is listed and nothing ch
   CHECK_THROWS_AS(load_model(path, model), Error);
   CHECK(model.parameter("W").value() == before);
 }
+
+TEST_CASE("a header of many arrays is read in time that grows with their number") {
+  const Folder folder;
+  std::string header = "{";
+  constexpr int arrays = 40000;
+  for (int i = 0; i < arrays; ++i)
+    header += (i > 0 ? ",\"" : "\"") + std::to_string(i) + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  write_file(folder / "a", file_bytes(header + "}", ""));
+  CHECK(load_arrays(folder / "a").arrays.size() == arrays);  // 10 s when every end of one searched all
+}
+
+TEST_CASE("what a header can claim is bounded") {
+  const Folder folder;
+  const std::string path = folder / "a";
+  std::string many = R"({"a":{"dtype":"F32","data_offsets":[0,4],"shape":[1)";
+  for (int i = 0; i < 2000; ++i) many += ",1";
+  CHECK(refusal(path, file_bytes(many + "]}}", "1234")) == "a list in its header is too long");
+  std::string metadata = R"({"__metadata__":{"-":"")";
+  for (int i = 0; i < 70000; ++i) metadata += ",\"" + std::to_string(i) + "\":\"\"";
+  CHECK(refusal(path, file_bytes(metadata + "}}", "")) == "its metadata has too many entries");
+}
+
+TEST_CASE("names from a file are printed as text, and not without end") {
+  const Folder folder;
+  const std::string path = folder / "a";
+  const std::string red = R"({"\u001b[31m":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})";
+  CHECK(refusal(path, file_bytes(red, "1234")) == "tensor '\\x1b[31m': its offsets do not fit its shape (2)");
+  const std::string name(1'000'000, 'n');
+  CHECK(refusal(path, file_bytes("{\"" + name + "\":5}", "")).size() < 200);
+  Rng rng(1);
+  const Linear linear(1, 1, rng);
+  ArrayFile other;
+  for (int i = 0; i < 3000; ++i) other.arrays.push_back({"\x1b" + std::to_string(i), zeros(1)});
+  try {
+    set_parameters(linear, other.arrays, "x");
+    FAIL("it fits");
+  } catch (const Error& e) {
+    const std::string what = e.what();
+    CHECK(what.find('\x1b') == std::string::npos);
+    CHECK(what.size() < 10000);
+  }
+}

@@ -175,3 +175,26 @@ TEST_CASE("a page keeps its data, whatever its title says") {
   CHECK(page.find("<title>@DATA@ @TITLE@</title>") != std::string::npos);
   CHECK(page.find("type=\"application/json\">{\"title\"") != std::string::npos);
 }
+
+TEST_CASE("a checkpoint whose options are of another kind is refused in words of ours") {
+  const Case c;
+  REQUIRE(c.train("--checkpoint cp --pause-after 1") == 0);
+  const rw::ArrayFile good = rw::load_arrays(c.in.file("cp"));
+  const auto refused = [&](const std::string& entry, const std::string& from, const std::string& to,
+                           const std::string& words) {
+    CAPTURE(to);
+    rw::ArrayFile bad = good;
+    std::string& text = bad.metadata[entry];
+    REQUIRE(text.find(from) != std::string::npos);
+    text.replace(text.find(from), from.size(), to);
+    rw::save_arrays(c.in.file("bad"), bad);
+    CHECK(run_rewind(c.in, "train --resume bad").refused(words));
+  };
+  refused("options", "\"layers\":1", "\"layers\":1e308", "its \"layers\" is 1e+308");
+  refused("options", "\"layers\":1", "\"layers\":\"1\"", "its \"layers\" is \"1\"");
+  refused("options", "\"layers\":1", "\"layer\":1", "its options are not those of a run");
+  refused("options", "{", "[", "its options are not those of a run");
+  refused("budget", "\"steps\":3", "\"steps\":true", "its \"steps\" is true");
+  refused("files", "\"texts\"", "\"text\"", "its options are not those of a run");
+  refused("seconds", good.metadata.at("seconds"), "soon", "for how many seconds");
+}
