@@ -207,6 +207,7 @@ void check_writable(const std::string& path) {
 }
 
 std::string read_file(const std::string& path, std::uint64_t most) {
+  constexpr std::uint64_t most_of_stream = 256 << 20;  // a device may have no end
   if (most == 0) most = detail::memory_of_machine() / 2;
   const OpenFile file(path, O_RDONLY);
   if (!file.is_open()) fail(path, "cannot open", errno);
@@ -216,7 +217,10 @@ std::string read_file(const std::string& path, std::uint64_t most) {
     if (size > most) throw Error(fmt::format("{}: cannot read: it has more than {} bytes", path, most));
   };
   const bool regular = S_ISREG(info.st_mode);
-  if (regular) check(static_cast<std::uint64_t>(info.st_size));
+  if (regular)
+    check(static_cast<std::uint64_t>(info.st_size));
+  else
+    most = std::min(most, most_of_stream);
   std::string bytes(regular ? static_cast<std::size_t>(info.st_size) : 0, '\0');
   std::size_t size = 0;
   std::array<char, 65536> more;  // the end is where read says so
