@@ -126,6 +126,7 @@ void CompiledCore::compile(const Trace& trace) {
 }
 
 void CompiledCore::replay() {
+  if (state_->results == nullptr) state_->show_results();  // its memory is there before gradients are added
   state_->current->plan->replay(views_, state_->seed, state_->step);
   state_->show_results();
 }

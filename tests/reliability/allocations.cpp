@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <functional>
 #include <new>
+#include <optional>
 #include <unistd.h>
+#include <utility>
 
 #include <rewind/core/threads.h>
 #include <rewind/models/weights/file.h>
@@ -94,7 +96,7 @@ void run(const Case& c, std::int64_t stride) {
 std::string bits_of(const Module& module) {
   std::string out;
   for (const NamedParameter& p : module.parameters())
-    for (const Array* a : {&p.parameter->value(), &p.parameter->grad()})
+    for (const Array* a : {&p.parameter->value(), &std::as_const(*p.parameter).grad()})
       out.append(static_cast<const char*>(a->view().data), static_cast<std::size_t>(a->size()) * size_of(a->dtype()));
   return out;
 }
@@ -141,12 +143,17 @@ Case compiled_step(bool warm) {
               backward(loss);
               return loss;
             };
-            auto f = std::make_shared<decltype(compile(step, x))>(compile(step, x));
+            using Function = decltype(compile(step, x));
+            auto f = std::make_shared<std::optional<Function>>();
             if (warm) {
-              (*f)(x);
+              f->emplace(compile(step, x));
+              (**f)(x);
               for (const NamedParameter& p : cell->parameters()) p.parameter->zero_grad();
             }
-            return [f, x] { (*f)(x); };
+            return [f, step, x] {
+              if (!*f) f->emplace(compile(step, x));
+              (**f)(x);
+            };
           },
           [] { return bits_of(*cell); }};
 }
