@@ -96,6 +96,9 @@ NodeId starting_root(TapeData& tape, Tensor y, const std::optional<Tensor>& cota
   if (!cotangent.has_value() && n.shape.size() != 1)
     throw Error(tape.describe(root) +
                 ": backward starts from a scalar, such as a mean or a sum of it; or pass {.cotangent = dL/dy}");
+  if (cotangent.has_value() && &cotangent->tape().data() != &tape)
+    throw Error(tape.describe(root) +
+                ": the cotangent is of another tape: carry it over with tape.constant(t.array())");
   if (cotangent.has_value() && !(cotangent->shape() == n.shape))
     throw Error(tape.describe(root) + ": the cotangent must have this shape, not " + cotangent->shape().str());
   return root;

@@ -226,7 +226,10 @@ void Tape::check_finite() const {
 DType Tape::dtype() const { return data().options.dtype; }
 bool Tape::tracing() const { return data().options.trace; }
 NodeId Tape::size() const { return static_cast<NodeId>(data().nodes.size()); }
-const Node& Tape::node(NodeId id) const { return data().nodes[id]; }
+const Node& Tape::node(NodeId id) const {
+  if (id >= size()) throw Error(fmt::format("no node {} on a tape of {}", id, size()));
+  return data().nodes[id];
+}
 Tensor Tape::tensor(NodeId id) const {
   if (id >= size()) throw Error(fmt::format("no node {} on a tape of {}", id, size()));
   return data().tensor(id);

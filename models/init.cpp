@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include <rewind/core/error.h>
@@ -77,6 +78,8 @@ Array uniform(Rng& rng, const Shape& shape, double lo, double hi) {
 }
 
 Array normal(Rng& rng, const Shape& shape, double deviation) {
+  if (!(deviation >= 0 && std::isfinite(deviation)))
+    throw Error("[normal] needs a finite deviation of 0 or more, got " + std::to_string(deviation));
   Array a(shape);
   for (float& x : a.span<float>()) x = static_cast<float>(deviation * rng.normal());
   return a;

@@ -1,5 +1,8 @@
+#include <cmath>
+
 #include <fmt/format.h>
 
+#include <rewind/core/error.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
@@ -93,7 +96,11 @@ Tensor tanh(Operand x) { return record(Elementwise<Tanh>{}, x); }
 Tensor sigmoid(Operand x) { return record(Elementwise<Sigmoid>{}, x); }
 Tensor log_sigmoid(Operand x) { return record(Elementwise<LogSigmoid>{}, x); }
 Tensor relu(Operand x) { return record(Elementwise<Relu>{}, x); }
-Tensor leaky_relu(Operand x, double slope) { return record(Elementwise<LeakyRelu>{{slope}}, x); }
+Tensor leaky_relu(Operand x, double slope) {
+  if (!std::isfinite(slope))
+    throw Error(fmt::format("[leaky_relu] the slope is {}: it must be a finite number", slope));
+  return record(Elementwise<LeakyRelu>{{slope}}, x);
+}
 Tensor softplus(Operand x) { return record(Elementwise<Softplus>{}, x); }
 Tensor gelu(Operand x) { return record(Elementwise<Gelu>{}, x); }
 Tensor erf(Operand x) { return record(Elementwise<Erf>{}, x); }

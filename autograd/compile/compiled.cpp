@@ -264,6 +264,7 @@ std::string CompiledCore::State::check(Entry& entry, const Trace& function, cons
 void CompiledCore::replay() {
   State& s = *state_;
   s.current->plan->check_gradients();
+  if (s.results == nullptr) s.show_results();  // its memory is there before gradients are added
   s.run([&] { s.current->plan->replay(views_, s.seed, s.step); });
   ++s.step;
   s.show_results();

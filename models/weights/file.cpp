@@ -2,8 +2,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <dirent.h>
 #include <fcntl.h>
 #include <filesystem>
+#include <memory>
 #include <random>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -131,21 +133,23 @@ void remove_if_left(const std::string& path) {
   if (file.is_open() && ::flock(file.fd(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
 }
 
+bool is_temporary(std::string_view name) {
+  return name.size() == temporary_begin.size() + 16 + temporary_end.size() && name.starts_with(temporary_begin) &&
+         name.ends_with(temporary_end);
+}
+
+// (An iterator of the standard library ends the process when it finds no memory.)
 void remove_leftovers(const std::string& folder) {
-  std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    const std::string name = at->path().filename().string();
-    if (name.size() == temporary_begin.size() + 16 + temporary_end.size() && name.starts_with(temporary_begin) &&
-        name.ends_with(temporary_end))
-      remove_if_left(at->path().string());
-  }
+  const std::unique_ptr<DIR, int (*)(DIR*)> all(::opendir(folder.c_str()), ::closedir);
+  if (all == nullptr) return;
+  while (const dirent* const one = ::readdir(all.get()))
+    if (is_temporary(one->d_name)) remove_if_left(folder + "/" + one->d_name);
 }
 
 // A file system that cannot sync a folder says EINVAL; the rename has happened all the same.
-void sync_folder(const std::string& target, const std::string& path) {
-  const OpenFile file(folder_of(target), O_RDONLY | O_DIRECTORY);
-  if (!file.is_open()) return;
-  const int done = again_if_interrupted([&] { return ::fsync(file.fd()); });
+void sync_folder(const OpenFile& folder, const std::string& path) {
+  if (!folder.is_open()) return;
+  const int done = again_if_interrupted([&] { return ::fsync(folder.fd()); });
   if (done != 0 && errno != EINVAL && errno != ENOTSUP) fail(path, "cannot flush the folder", errno);
 }
 
@@ -156,8 +160,9 @@ void replace(const std::string& path, const std::string& target, std::span<const
   if (replaces) file.take_permissions(old, path);
   write_parts(file.fd(), path, parts);
   if (again_if_interrupted([&] { return ::fsync(file.fd()); }) != 0) fail(path, "cannot flush", errno);
-  file.rename_to(target, path);
-  sync_folder(target, path);
+  const OpenFile folder(folder_of(target), O_RDONLY | O_DIRECTORY);
+  file.rename_to(target, path);  // from here on nothing is allocated: the new file is there
+  sync_folder(folder, path);
 }
 
 // Where a path leads through symbolic links, also to a file that is not there yet.
@@ -207,6 +212,7 @@ void check_writable(const std::string& path) {
 }
 
 std::string read_file(const std::string& path, std::uint64_t most) {
+  constexpr std::uint64_t most_of_stream = 256 << 20;  // a device may have no end
   if (most == 0) most = detail::memory_of_machine() / 2;
   const OpenFile file(path, O_RDONLY);
   if (!file.is_open()) fail(path, "cannot open", errno);
@@ -216,7 +222,10 @@ std::string read_file(const std::string& path, std::uint64_t most) {
     if (size > most) throw Error(fmt::format("{}: cannot read: it has more than {} bytes", path, most));
   };
   const bool regular = S_ISREG(info.st_mode);
-  if (regular) check(static_cast<std::uint64_t>(info.st_size));
+  if (regular)
+    check(static_cast<std::uint64_t>(info.st_size));
+  else
+    most = std::min(most, most_of_stream);
   std::string bytes(regular ? static_cast<std::size_t>(info.st_size) : 0, '\0');
   std::size_t size = 0;
   std::array<char, 65536> more;  // the end is where read says so

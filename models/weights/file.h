@@ -22,7 +22,8 @@ inline void write_file(const std::string& path, std::string_view bytes) { write_
 void check_writable(const std::string& path);
 
 /// The bytes of a file. Throws Error that names the path and the reason; also for one of more than `most` bytes, so
-/// that a device without an end does not take all memory (0: half of what this machine has).
+/// that a device without an end does not take all memory (0: half of what this machine has; of what is no regular file,
+/// a pipe or a device, 256 MB at most).
 std::string read_file(const std::string& path, std::uint64_t most = 0);
 
 /// Whether both name one file that is there, or would be one if it were made.

@@ -2,6 +2,7 @@
 #include <bit>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -30,6 +31,22 @@ constexpr std::uint64_t max_header = 100'000'000;
 std::string_view format_name(DType t) { return t == DType::f64 ? "F64" : t == DType::f32 ? "F32" : "I32"; }
 
 std::size_t bytes_of(ConstView v) { return static_cast<std::size_t>(v.size()) * size_of(v.dtype); }
+
+// A JSON string of UTF-8 text. (A whole header is not put together by the JSON library: the destructors of its objects
+// allocate, and end the process when there is no memory.)
+std::string json_text(std::string_view text) {
+  constexpr std::string_view named = "\"\\\b\f\n\r\t", names = "\"\\bfnrt";
+  std::string out = "\"";
+  for (const char c : text) {
+    if (const std::size_t i = named.find(c); i != named.npos)
+      out += std::string("\\") + names[i];
+    else if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    else
+      out += c;
+  }
+  return out + "\"";
+}
 
 // One entry of a header, checked but for its place among the others.
 struct Entry {
@@ -222,30 +239,33 @@ void save_arrays(const std::string& path, std::span<const NamedView> arrays, con
   std::stable_sort(order.begin(), order.end(), [](const NamedView* a, const NamedView* b) {
     return size_of(a->view.dtype) > size_of(b->view.dtype);
   });
-  Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::map<std::string, std::string> header;  // JSON of each entry, by name
+  const auto unusable = [&] { return Error(path + ": names and metadata must be UTF-8"); };
+  for (const auto& [key, value] : metadata) {
+    if (!is_utf8(key) || !is_utf8(value)) throw unusable();
+    std::string& text = header["__metadata__"];
+    text += (text.empty() ? "{" : ",") + json_text(key) + ":" + json_text(value);
+  }
+  if (!metadata.empty()) header["__metadata__"] += "}";
   std::vector<Array> packed;
   packed.reserve(arrays.size());
   std::vector<std::string_view> parts(2);
   std::uint64_t at = 0;
   for (const NamedView* a : order) {
+    if (!is_utf8(a->name)) throw unusable();
     if (a->name == "__metadata__" || header.contains(a->name))
       throw Error(path + ": two arrays cannot be saved under one name, '" + shown(a->name) + "'");
     const std::size_t bytes = bytes_of(a->view);
     const Shape& shape = a->view.shape;
-    header[a->name] = {{"dtype", format_name(a->view.dtype)},
-                       {"shape", std::vector<Index>(shape.begin(), shape.end())},
-                       {"data_offsets", {at, at + bytes}}};
+    header[a->name] = fmt::format(R"({{"data_offsets":[{},{}],"dtype":"{}","shape":[{}]}})", at, at + bytes,
+                                  format_name(a->view.dtype), fmt::join(shape.begin(), shape.end(), ","));
     at += bytes;
     const void* data = a->view.contiguous() ? a->view.data : packed.emplace_back(a->view).view().data;
     parts.emplace_back(static_cast<const char*>(data), bytes);
   }
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const Json::exception&) {
-    throw Error(path + ": names and metadata must be UTF-8");
-  }
+  std::string text = "{";
+  for (const auto& [name, entry] : header) text += (text.size() > 1 ? "," : "") + json_text(name) + ":" + entry;
+  text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t length = text.size();
   char prefix[8];

@@ -177,6 +177,8 @@ void TrainRun::step() {
   const bool first = trainer_.steps() == first_step_ + 1;
   steps_per_second_ = first ? rate : 0.95 * steps_per_second_ + 0.05 * rate;
   loss_ = curve_.train.empty() ? loss : 0.98 * loss_ + 0.02 * loss;
+  constexpr std::size_t most_points = 8192;  // a run of any length takes so much memory, and no more
+  if (curve_.train.size() >= most_points) curve_.train = thinned(curve_.train, most_points / 2);
   curve_.train.push_back({trainer_.epochs(), loss});
   if (Interrupt::signal() == 0) progress_.show(status());
   // Often enough for a curve, seldom enough to cost little: after an epoch, but every 5 s at most and 30 s at least.

@@ -22,8 +22,12 @@ nlohmann::json from_path(const std::string& path) {
 
 std::string to_path(const nlohmann::json& json) {
   if (json.is_string()) return json.get<std::string>();
-  const auto bytes = json.get<std::vector<unsigned char>>();
-  return {bytes.begin(), bytes.end()};
+  std::string path;
+  for (const nlohmann::json& byte : json) {
+    if (!byte.is_number_unsigned() || byte.get<std::uint64_t>() > 255) throw Error("its paths are no paths");
+    path += static_cast<char>(byte.get<std::uint64_t>());
+  }
+  return path;
 }
 
 }  // namespace

@@ -32,10 +32,10 @@ TEST_CASE("rewind flow says what is wrong, and keeps what was there") {
   fails("--steps 0", "--steps is 0");
   fails("--cell rnn:big", "gain");
   fails("--cell transformer", "lstm");
-  fails("--steps 3 --csv /no/such/folder/x.csv", "cannot write /no/such/folder/x.csv");
-  flow.scratch.write("old.svg", "old");
+  fails("--steps 3 --csv /no/such/folder/x.csv", "/no/such/folder/x.csv: cannot create a file in its folder");
+  flow.scratch.write("old.svg", "<svg/>");
   fails("--steps 3 --svg old.svg", "gnuplot is not installed", "PATH=/none");
-  CHECK(flow.scratch.read("old.svg") == "old");
+  CHECK(flow.scratch.read("old.svg") == "<svg/>");
   CHECK(flow.scratch.has("flow.csv"));
 }
 

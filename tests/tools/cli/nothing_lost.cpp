@@ -29,7 +29,7 @@ struct Case {
     const std::string command = "cd '" + in.path.string() + "' && '" + rewind_command() +
                                 "' train t.txt --hidden 8 --batch 4 --sequence 20 --steps 3 " + options + " " +
                                 redirection;
-    const int status = std::system(("{ " + command + "; } >out").c_str());
+    const int status = std::system(("{ " + command + "; } >'" + in.file("out") + "'").c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
   std::string said() const { return in.read("err"); }
@@ -142,7 +142,7 @@ TEST_CASE("values that no run can have are refused before it begins") {
     CAPTURE(arguments);
     CHECK(run_rewind(c.in, arguments).refused(words));
   };
-  refused("train t.txt --epochs 1e18", "--epochs is 1e+18: that is more than 1e+15 steps");
+  refused("train t.txt --epochs 1e18", "--epochs is 1e+18: that is more than 1000000000000000 steps");
   refused("train t.txt --steps 1 --hidden 1000000", "make --hidden smaller");
   refused("train t.txt --steps 1 --layers 16000000", "make --hidden smaller");
   refused("flow --forget-bias nan", "--forget-bias is nan");

@@ -1,0 +1,95 @@
+// Every reader of bytes from outside. The first byte says which; the rest is what it reads. A reader throws Error for
+// what it refuses: anything else is a fault. Linked with libFuzzer, or with replay.cpp, which runs files of the corpus.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <rewind/core/error.h>
+#include <rewind/core/shown.h>
+#include <rewind/models/text/char_model.h>
+#include <rewind/models/text/text.h>
+#include <rewind/tools/cli/numbers.h>
+#include <rewind/tools/cli/train_options.h>
+#include <rewind/tools/cli/trainer.h>
+
+namespace {
+
+using namespace rw;
+
+/// A file in memory with these bytes.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::string_view bytes) : fd_(memfd_create("fuzz", 0)) {
+    if (fd_ < 0 || write(fd_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) std::abort();
+  }
+  ~MemoryFile() { close(fd_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
+
+ private:
+  int fd_;
+};
+
+void read_options(std::string_view bytes) {
+  std::vector<std::string> words;
+  while (!bytes.empty()) {
+    const std::size_t end = std::min(bytes.find('\n'), bytes.size());
+    words.insert(words.begin(), std::string(bytes.substr(0, end)));  // CLI11 takes them from the back
+    bytes.remove_prefix(std::min(end + 1, bytes.size()));
+  }
+  CLI::App app;
+  CLI::App* train = app.add_subcommand("train");
+  cli::TrainCommand command;
+  cli::add_train_options(*train, command);
+  cli::check_whole_numbers(app);
+  try {
+    words.push_back("train");
+    app.parse(words);
+  } catch (const CLI::Error&) {
+    return;
+  }
+  cli::complete(command);
+}
+
+void read(unsigned which, std::string_view bytes) {
+  switch (which % 6) {
+    case 0: load_arrays(MemoryFile(bytes).path()); break;
+    case 1: CharModel::load(MemoryFile(bytes).path()); break;
+    case 2: cli::read_checkpoint(load_arrays(MemoryFile(bytes).path()), "checkpoint"); break;
+    case 3: {
+      const std::u32string text = decode_utf8(bytes);
+      if (encode_utf8(text) != bytes || !is_utf8(bytes)) std::abort();
+      break;
+    }
+    case 4: read_options(bytes); break;
+    case 5:
+      if (!is_utf8(shown(bytes)) || shown(bytes).size() > 90) std::abort();
+      break;
+  }
+}
+
+/// No message of an Error has a control character, or goes on without end.
+void check(const std::string& message) {
+  if (message.size() > 12000) std::abort();
+  for (const char c : message)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  try {
+    read(data[0], {reinterpret_cast<const char*>(data) + 1, size - 1});
+  } catch (const rw::Error& error) {
+    check(rw::shown(error.what(), 20000));
+  }
+  return 0;
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env python3
+"""usage: seeds.py FOLDER     writes the inputs that a fuzzer begins with: one or two of each reader (see readers.cpp)."""
+import json, pathlib, struct, sys
+
+root = pathlib.Path(__file__).resolve().parents[3]
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
+
+
+def safetensors(header, data=b''):
+  text = json.dumps(header, separators=(',', ':')).encode()
+  return struct.pack('<Q', len(text)) + text + data
+
+
+def write(name, which, data): (folder / name).write_bytes(bytes([which]) + data)
+
+
+arrays = {'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}, 'b': {'dtype': 'I32', 'shape': [], 'data_offsets': [8, 12]},
+          '__metadata__': {'x': 'y'}}
+golden = root / 'tests/golden/v0.2'
+write('safetensors', 0, safetensors(arrays, bytes(12)))
+write('model', 1, (golden / 'model.safetensors').read_bytes())
+write('checkpoint', 2, (golden / 'run.checkpoint').read_bytes())
+write('text', 3, 'aé文😀'.encode())
+write('options', 4, b'text.txt\n--hidden\n8\n--cell\nlstm+zoneout=0.1\n--rate\n1e-3\n--schedule\nsteps')
+write('shown', 5, b'name\x1b[31m\xe9')

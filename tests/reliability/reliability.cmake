@@ -1,0 +1,38 @@
+# What is promised in docs/reliability.md, tried in seconds: faults at file calls, allocations that fail, the readers'
+# corpus, mistakes in the use of the library. The long forms: tools/torture --minutes N, and the fuzzer (REWIND_FUZZ).
+option(REWIND_FUZZ "Build the fuzzer of the readers, fuzz_readers (clang)" OFF)
+find_package(Python3 COMPONENTS Interpreter)
+set(reliability ${CMAKE_CURRENT_LIST_DIR})
+
+if(TARGET rewind_cli AND Python3_FOUND)
+  add_test(NAME reliability/torture COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/torture --quick
+                                            --build ${PROJECT_BINARY_DIR})
+  set_tests_properties(reliability/torture PROPERTIES TIMEOUT 300)
+endif()
+
+if(CMAKE_BUILD_TYPE STREQUAL "Release")  # sanitizers have a malloc of their own
+  add_executable(test_allocations ${reliability}/allocations.cpp)
+  target_link_libraries(test_allocations PRIVATE rewind::rewind rewind_flags)
+  add_test(NAME reliability/allocations COMMAND test_allocations 7)
+endif()
+
+add_executable(test_misuse ${reliability}/../misuse/mistakes.cpp)
+target_link_libraries(test_misuse PRIVATE rewind::rewind rewind_flags)
+target_compile_options(test_misuse PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:None>:-O0>)
+add_test(NAME misuse COMMAND test_misuse ${reliability}/../misuse/lines.txt)
+
+if(TARGET rewind_cli_parts)
+  add_executable(fuzz_replay ${reliability}/fuzz/readers.cpp ${reliability}/fuzz/replay.cpp)
+  target_link_libraries(fuzz_replay PRIVATE rewind_cli_parts)
+  add_test(NAME reliability/corpus COMMAND fuzz_replay ${reliability}/fuzz/corpus)
+  if(REWIND_FUZZ)  # the readers themselves are compiled for coverage, the rest of the library as it is
+    set(readers core/shown.cpp models/weights/serialize.cpp models/weights/file.cpp models/weights/match_arrays.cpp
+        models/text/char_model_file.cpp models/text/text.cpp tools/cli/trainer_state.cpp tools/cli/train_options.cpp
+        tools/cli/numbers.cpp)
+    list(TRANSFORM readers PREPEND ${PROJECT_SOURCE_DIR}/)
+    add_executable(fuzz_readers ${reliability}/fuzz/readers.cpp ${readers})
+    target_link_libraries(fuzz_readers PRIVATE rewind_cli_parts)
+    target_compile_options(fuzz_readers PRIVATE -O1 -g1 -fsanitize=fuzzer,address)
+    target_link_options(fuzz_readers PRIVATE -fsanitize=fuzzer,address)
+  endif()
+endif()
