@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <fmt/format.h>
 
 #include <rewind/ops/arithmetic.h>
@@ -55,8 +57,11 @@ struct Mod {
   static constexpr std::string_view name = "mod";
   template <class T>
   T f(T a, T b) const {
-    const T rest = fma(-floor(a / b), b, a);  // a / b was rounded: the rest may be beyond an end by as much
-    return where((rest < 0) == (b < 0), rest, where(rest == 0, rest, rest + b));
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    // a / b was rounded: the rest may be beyond an end by as much. Nothing is left out of a by an infinite b.
+    const T rest = where((abs(b) == infinity) & (abs(a) < infinity), a, fma(-floor(a / b), b, a));
+    const T within = where(abs(rest) >= abs(b), rest - b, rest);
+    return where((within < 0) == (b < 0), within, where(within == 0, within, within + b));
   }
   auto vjp(Arg<0>, auto, auto, auto, auto dy) const { return dy; }
   auto vjp(Arg<1>, auto a, auto b, auto, auto dy) const { return -times0(dy, floor(a / b)); }

@@ -23,14 +23,14 @@ TEST_CASE("masks: values, and no gradient") {
                  [](double a, double b) { return a >= b; }, mask));
   CHECK(check_op("equal", [](Tensor a, Tensor b) { return equal(a, b); },
                  [](double a, double b) { return a == b; }, mask));
-  CHECK(check_op("logical_and", [](Tensor a, Tensor b) { return logical_and(a, b > 0); },
-                 [](double a, double b) { return a != 0 && b > 0; }, mask));
-  CHECK(check_op("logical_or", [](Tensor a, Tensor b) { return logical_or(a > 0, b > 0); },
-                 [](double a, double b) { return a > 0 || b > 0; }, mask));
-  CHECK(check_op("logical_xor", [](Tensor a, Tensor b) { return logical_xor(a > 0, b > 0); },
-                 [](double a, double b) { return (a > 0) != (b > 0); }, mask));
-  CHECK(check_op("logical_not", [](Tensor a) { return logical_not(a > 0); },
-                 [](double a) { return !(a > 0); }, mask));
+  CHECK(check_op("logical_and", [](Tensor a, Tensor b) { return logical_and(a, b); },
+                 [](double a, double b) { return a != 0 && b != 0; }, mask));
+  CHECK(check_op("logical_or", [](Tensor a, Tensor b) { return logical_or(a, b); },
+                 [](double a, double b) { return a != 0 || b != 0; }, mask));
+  CHECK(check_op("logical_xor", [](Tensor a, Tensor b) { return logical_xor(a, b); },
+                 [](double a, double b) { return (a != 0) != (b != 0); }, mask));
+  CHECK(check_op("logical_not", [](Tensor a) { return logical_not(a); },
+                 [](double a) { return a == 0; }, mask));
   CHECK(check_op("not_equal", [](Tensor a, Tensor b) { return not_equal(a, b); },
                  [](double a, double b) { return a != b; }, mask));
 }

@@ -46,9 +46,9 @@ Tensor threshold(Operand x, double at, double below) { return rw::record(rw::Ele
 struct Lerp {
   static constexpr std::string_view name = "lerp";
   auto f(auto a, auto b, auto t) const { return a + t * (b - a); }
-  auto vjp(Arg<0>, auto, auto, auto t, auto, auto dy) const { return dy * (1 - t); }
-  auto vjp(Arg<1>, auto, auto, auto t, auto, auto dy) const { return dy * t; }
-  auto vjp(Arg<2>, auto a, auto b, auto, auto, auto dy) const { return dy * (b - a); }
+  auto vjp(Arg<0>, auto, auto, auto t, auto, auto dy) const { return rw::times0(dy, 1 - t); }
+  auto vjp(Arg<1>, auto, auto, auto t, auto, auto dy) const { return rw::times0(dy, t); }
+  auto vjp(Arg<2>, auto a, auto b, auto, auto, auto dy) const { return rw::times0(dy, b - a); }
 };
 Tensor lerp(Operand a, Operand b, Operand t) { return rw::record(rw::Elementwise<Lerp>{}, a, b, t); }
 

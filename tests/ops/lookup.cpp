@@ -34,6 +34,8 @@ Array picked(const Array& x, const Array& indices) {
 
 Array indices(std::initializer_list<std::int32_t> values) { return Array(std::vector<std::int32_t>(values)); }
 
+bool nan_is_largest(double a, double b) { return a < b || (a == a && b != b); }
+
 }  // namespace
 
 TEST_CASE("lookup") {
@@ -94,7 +96,7 @@ TEST_CASE("hardmax") {
         const Index n = x.shape().cols();
         for (Index r = 0; n > 0 && r < x.shape().rows(); ++r) {
           const auto row = x.span<double>().subspan(at(r * n), at(n));
-          y.span<double>()[at(r * n) + at(std::max_element(row.begin(), row.end()) - row.begin())] = 1;
+          y.span<double>()[at(r * n) + at(std::max_element(row.begin(), row.end(), nan_is_largest) - row.begin())] = 1;
         }
         return y;
       },

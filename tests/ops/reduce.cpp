@@ -45,8 +45,11 @@ Array reference(const Array& x, std::array<bool, 3> gone, bool keep, const Fold&
 
 double total(const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); }
 double average(const std::vector<double>& v) { return total(v) / static_cast<double>(v.size()); }
-double largest(const std::vector<double>& v) { return *std::max_element(v.begin(), v.end()); }
-double smallest(const std::vector<double>& v) { return *std::min_element(v.begin(), v.end()); }
+double nan_or(double x, const std::vector<double>& v) {
+  return std::any_of(v.begin(), v.end(), [](double e) { return std::isnan(e); }) ? not_a_number : x;
+}
+double largest(const std::vector<double>& v) { return nan_or(*std::max_element(v.begin(), v.end()), v); }
+double smallest(const std::vector<double>& v) { return nan_or(*std::min_element(v.begin(), v.end()), v); }
 
 template <class F>
 void check_reduction(const std::string& name, const F& f, const Fold& fold) {

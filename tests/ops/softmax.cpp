@@ -35,15 +35,23 @@ Array lines(const Array& x, int axis, F f) {
   return y;
 }
 
+// The largest, or 0 when that is not finite, and the logarithm of the sum of exp of what is left without it.
+std::pair<double, double> shifted_log_sum(const std::vector<double>& x) {
+  double largest = -infinity, sum = 0;
+  for (double e : x) largest = e > largest ? e : largest;
+  if (!std::isfinite(largest)) largest = 0;
+  for (double e : x) sum += std::exp(e - largest);
+  return {largest, std::log(sum)};
+}
+
 double log_sum(const std::vector<double>& x) {
-  double sum = 0;
-  for (double e : x) sum += std::exp(e);
-  return std::log(sum);
+  const auto [largest, rest] = shifted_log_sum(x);
+  return largest + rest;
 }
 
 std::vector<double> log_parts(std::vector<double> x) {
-  const double all = log_sum(x);
-  for (double& e : x) e -= all;
+  const auto [largest, rest] = shifted_log_sum(x);
+  for (double& e : x) e = (e - largest) - rest;
   return x;
 }
 

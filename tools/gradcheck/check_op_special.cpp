@@ -27,12 +27,15 @@ std::vector<double> special_numbers(DType dtype) {
 // The same number, or nan both times.
 bool equal(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
+// Without the sign of nan.
+double readable(double x) { return std::isnan(x) ? std::abs(x) : x; }
+
 // What an elementwise op had at one place; all of it of another op, if that is little.
 std::string inputs_at(std::span<const Array> x, std::size_t element, bool elementwise) {
   std::vector<std::string> text;
   for (const Array& a : x) {
     if (elementwise)
-      text.push_back(fmt::format("{:.6g}", a.to_vector<double>()[element]));
+      text.push_back(fmt::format("{:.6g}", readable(a.to_vector<double>()[element])));
     else
       text.push_back(a.size() > 16 ? a.shape().str() : to_string(a));
   }
@@ -134,9 +137,10 @@ void SpecialCase::check_value(const Inputs& x, const Array& found) {
   const std::vector<double> y = found.to_vector<double>(), expected = reference_(x).to_vector<double>();
   for (std::size_t i = 0; i < y.size(); ++i) {
     const double most = check_.value_tolerance * std::max(std::abs(expected[i]), 1e-2);
-    if (!equal(y[i], expected[i]) && !(std::abs(y[i] - expected[i]) <= most))
-      return fail_(fmt::format("the value at {} is {:.12g}, expected {:.12g}", inputs_at(x, i, elementwise_), y[i],
-                               expected[i]));
+    const bool near = std::isfinite(expected[i]) && std::abs(y[i] - expected[i]) <= most;
+    if (!equal(y[i], expected[i]) && !near)
+      return fail_(fmt::format("the value at {} is {:.12g}, expected {:.12g}", inputs_at(x, i, elementwise_),
+                               readable(y[i]), readable(expected[i])));
   }
 }
 
@@ -147,7 +151,7 @@ void SpecialCase::check_zero(const Inputs& x, std::span<const Array> found) {
       if (g[i] != 0)
         return fail_(fmt::format("of a dy of 0, {} {} at {} is {:.6g}, not 0",
                                  k < directions_.size() ? "the gradient" : "the slope of the gradient",
-                                 k % directions_.size(), inputs_at(x, i, elementwise_), g[i]));
+                                 k % directions_.size(), inputs_at(x, i, elementwise_), readable(g[i])));
   }
 }
 
@@ -158,7 +162,8 @@ void SpecialCase::check_same(const std::string& what, const Inputs& x, std::span
     for (std::size_t i = 0; i < b.size(); ++i)
       if (!equal(a[i], b[i]))
         return fail_(fmt::format("{}, {}: result {} at {} is {:.9g}, expected {:.9g}", what,
-                                 name_of(expected[k].dtype()), k, inputs_at(x, i, elementwise_), a[i], b[i]));
+                                 name_of(expected[k].dtype()), k, inputs_at(x, i, elementwise_), readable(a[i]),
+                                 readable(b[i])));
   }
 }
 
