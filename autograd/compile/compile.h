@@ -191,7 +191,7 @@ class Compiled {
     }
   }
   static void collect([[maybe_unused]] const Stored& result, [[maybe_unused]] std::vector<Tensor>& results) {
-    if constexpr (!std::is_void_v<Result>) detail::collect(result, results);
+    if constexpr (!std::is_void_v<Result>) detail::collect_tensors(result, results);
   }
   const Stored& stored() const {
     for (const Entry& e : results_)

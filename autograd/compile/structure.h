@@ -52,7 +52,7 @@ void visit(T& x, Leaf&& leaf, Number&& number) {
 
 /// The Tensors of a result, in order.
 template <class T>
-void collect(T& result, std::vector<Tensor>& into) {
+void collect_tensors(T& result, std::vector<Tensor>& into) {
   visit(
       result,
       [&](auto& leaf) {
@@ -61,13 +61,6 @@ void collect(T& result, std::vector<Tensor>& into) {
       },
       [](const auto&) {});
 }
-template <class T>
-std::vector<Tensor> tensors_of(const T& result) {
-  std::vector<Tensor> out;
-  collect(result, out);
-  return out;
-}
-
 template <class T>
 struct TracedType {
   using type = T;

@@ -194,7 +194,13 @@ GradReport gradcheck(Compiled<F, Examples...>& compiled, const CheckedParameters
     return results[0];
   };
   return detail::gradcheck_plan([&](Tape& tape) { return first_of(compiled.record(tape, args...)); },
-                                [&] { return first_of(detail::tensors_of(compiled(args...))); }, parameters, options);
+                                [&] {
+                                  std::vector<Tensor> results;
+                                  const auto result = compiled(args...);
+                                  detail::collect_tensors(result, results);
+                                  return first_of(results);
+                                },
+                                parameters, options);
 }
 
 /// A node whose f32 value deviates from its f64 value by more than rounding can explain.
