@@ -62,6 +62,13 @@ void collect_tensors(T& result, std::vector<Tensor>& into) {
       [](const auto&) {});
 }
 template <class T>
+std::vector<Tensor> tensors_in(const T& result) {
+  std::vector<Tensor> out;
+  collect_tensors(result, out);
+  return out;
+}
+
+template <class T>
 struct TracedType {
   using type = T;
 };

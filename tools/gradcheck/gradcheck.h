@@ -194,13 +194,7 @@ GradReport gradcheck(Compiled<F, Examples...>& compiled, const CheckedParameters
     return results[0];
   };
   return detail::gradcheck_plan([&](Tape& tape) { return first_of(compiled.record(tape, args...)); },
-                                [&] {
-                                  std::vector<Tensor> results;
-                                  const auto result = compiled(args...);
-                                  detail::collect_tensors(result, results);
-                                  return first_of(results);
-                                },
-                                parameters, options);
+                                [&] { return first_of(detail::tensors_in(compiled(args...))); }, parameters, options);
 }
 
 /// A node whose f32 value deviates from its f64 value by more than rounding can explain.
