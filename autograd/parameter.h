@@ -95,6 +95,7 @@ class Parameter {
       if (!(grad.shape() == value.shape()) || grad.dtype() != value.dtype()) [[unlikely]]
         throw_replaced();
     }
+    /// The Error of `check_grad`.
     [[noreturn]] void throw_replaced() const;
   };
   /// The shared storage.

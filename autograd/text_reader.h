@@ -30,10 +30,13 @@ class TextReader {
   /// Text in double quotes, with \" \\ and \n as written by `write_quoted`.
   std::string quoted();
 
+  /// A whole number.
   std::int64_t integer();
+  /// A whole number from 0 to `most`.
   std::uint64_t natural(std::uint64_t most);
   /// As `write_number` writes them, by bits: also inf, nan and nan(7ff8000000000001).
   float number32();
+  /// The same of 64 bits.
   double number64();
   /// "(3, 4)".
   Shape shape();

@@ -15,11 +15,15 @@ class Vmap {
     Tensor x;
     bool batched = false;
   };
+  /// What the engine gives to the rule of `op`.
   Vmap(Tape& tape, const OpInfo& info, const void* op, Index size, std::span<const Input> inputs)
       : tape_(tape), info_(info), op_(op), size_(size), inputs_(inputs) {}
 
+  /// Number of examples.
   Index size() const { return size_; }
+  /// Number of inputs.
   int inputs() const { return static_cast<int>(inputs_.size()); }
+  /// Whether an input differs from example to example.
   bool batched(int i) const { return inputs_[static_cast<std::size_t>(i)].batched; }
   /// Of one example's input.
   Shape shape(int i) const;

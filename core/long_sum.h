@@ -18,6 +18,7 @@ class LongSum {
   void set_aside(ConstView sum);
   /// Adds all that was set aside to `sum`, and forgets it.
   void add_to(View sum);
+  /// Whether nothing is set aside.
   bool empty() const { return levels_.empty(); }
   /// Bytes set aside.
   std::size_t bytes() const;

@@ -8,8 +8,7 @@
 namespace rw {
 
 /// How many threads large operations may use, the caller's own included. At the start: the environment variable
-/// REWIND_THREADS, or the number of processors. Results have the same bits for any number. A child of fork() has a pool
-/// of its own, of the same size.
+/// REWIND_THREADS, or the number of processors. Results have the same bits for any number. A child of fork has its own.
 int threads();
 /// Throws Error for n < 1, or when called from within a parallel_for.
 void set_threads(int n);

@@ -31,7 +31,7 @@ class StringModel {
     Index layers = 1, hidden = 128;
     Schedule rate = [](Index) { return 2e-3; };  // by updates
     double clip = 1;
-    bool eager = false;  // see Step
+    bool eager = false;  // see CompileOptions
   };
 
   /// `alphabet`: all characters that occur. A blank is read before short texts, so that the answers begin together.
@@ -43,8 +43,8 @@ class StringModel {
         adam_(parameters_),
         rate_(options.rate),
         clip_(options.clip),
-        train_(options.eager, {&network_}),
-        test_(options.eager, {&network_}) {}
+        train_({&network_}, step_options(options.eager)),
+        test_({&network_}, step_options(options.eager)) {}
 
   /// One update for each 32 pairs, those of similar length together; returns the mean cross entropy of a character
   /// of the answers.
@@ -162,8 +162,8 @@ class StringModel {
   Schedule rate_;
   double clip_;
   std::size_t longest_ = 0;
-  Step<Train, Array, Array, Array> train_;
-  Step<Test, Array, Array, Array, Array> test_;
+  Compiled<Train, Array, Array, Array> train_;
+  Compiled<Test, Array, Array, Array, Array> test_;
 };
 
 }  // namespace rw

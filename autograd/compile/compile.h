@@ -44,6 +44,11 @@ class CompiledCore {
   bool must_check() const;
   void replay_checked(const Trace& function);
   Tape& results();
+  /// For an eager call with the last arguments: a cleared tape of its seed and step, two in turn, so that what a call
+  /// gave can be an argument of the next; and those arguments on it.
+  Tape& eager_tape(std::vector<Tensor>& inputs);
+  /// The call went well: the next one is another step.
+  void count_step();
   /// The number of the plan now in use: counts up with every compilation, never used twice.
   std::uint64_t current() const;
   bool holds(std::uint64_t plan) const;
@@ -95,6 +100,7 @@ class Compiled {
   /// whose gradient was replaced by one of another shape.
   template <class... Args>
   Result operator()(const Args&... args) {
+    if (core_.options().eager) return run(args...);
     prepare(args...);
     if (core_.must_check()) [[unlikely]]
       core_.replay_checked([&](Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results) {
@@ -119,12 +125,8 @@ class Compiled {
   /// Traces and compiles for these arguments, if need be, without running anything.
   template <class... Args>
   void prepare(const Args&... args) {
-    static_assert(sizeof...(Args) == sizeof...(Examples),
-                  "a compiled function takes as many arguments as its examples");
-    core_.begin();
-    [[maybe_unused]] const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
-    [[maybe_unused]] const auto number = [&](const auto& x) { core_.number(x); };
-    (detail::visit(args, leaf, number), ...);
+    if (core_.options().eager) return;
+    read(args...);
     if (core_.known()) return;
     std::optional<Stored> result;
     core_.compile([&](Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results) {
@@ -178,6 +180,25 @@ class Compiled {
     std::uint64_t plan;
     Stored result;  // of the trace: what is no Tensor is kept
   };
+  template <class... Args>
+  void read(const Args&... args) {
+    static_assert(sizeof...(Args) == sizeof...(Examples),
+                  "a compiled function takes as many arguments as its examples");
+    core_.begin();
+    [[maybe_unused]] const auto leaf = [&](const auto& x) { core_.leaf(detail::view_of(x)); };
+    [[maybe_unused]] const auto number = [&](const auto& x) { core_.number(x); };
+    (detail::visit(args, leaf, number), ...);
+  }
+  // An eager call.
+  template <class... Args>
+  Result run(const Args&... args) {
+    read(args...);
+    std::vector<Tensor> inputs;
+    Tape& tape = core_.eager_tape(inputs);
+    [[maybe_unused]] Stored result = call(tape, inputs, args...);
+    core_.count_step();
+    if constexpr (!std::is_void_v<Result>) return result;
+  }
   // The function on a tape, with `inputs` in the places of the arguments' tensors and arrays.
   template <class... Args>
   Stored call(Tape& tape, std::span<const Tensor> inputs, const Args&... args) {

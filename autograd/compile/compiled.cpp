@@ -69,7 +69,7 @@ struct CompiledCore::State {
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0;
   std::unordered_set<std::uint64_t> believed;  // kinds of programs that were checked
   bool warned = false, tracing = false;
-  std::unique_ptr<Tape> results;
+  std::unique_ptr<Tape> results, eager[2];  // eager: in turn, the first is the next
 
   const ir::Plan& plan() const {
     if (current == nullptr) throw Error("compile: nothing is compiled yet");
@@ -284,6 +284,20 @@ void CompiledCore::State::show_results() {
 }
 
 Tape& CompiledCore::results() { return *state_->results; }
+
+Tape& CompiledCore::eager_tape(std::vector<Tensor>& inputs) {
+  State& s = *state_;
+  std::swap(s.eager[0], s.eager[1]);
+  std::unique_ptr<Tape>& tape = s.eager[0];
+  const DType real = s.real_of(views_);
+  if (tape == nullptr || tape->dtype() != real) tape = std::make_unique<Tape>(real);
+  tape->clear();
+  tape->set_seed(s.seed);
+  tape->set_step(s.step);
+  for (const ConstView& v : views_) inputs.push_back(tape->constant(v));
+  return *tape;
+}
+void CompiledCore::count_step() { ++state_->step; }
 std::uint64_t CompiledCore::current() const { return state_->current == nullptr ? 0 : state_->current->id; }
 bool CompiledCore::holds(std::uint64_t plan) const {
   return std::any_of(state_->plans.begin(), state_->plans.end(), [&](const auto& e) { return e->id == plan; });

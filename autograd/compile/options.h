@@ -88,6 +88,9 @@ struct CompileOptions {
   std::optional<DType> dtype = std::nullopt;
   /// Seed of keyed randomness (dropout).
   std::uint64_t seed = 0;
+  /// Trace and compile nothing: every call runs the function on a tape, op by op. For looking at values on the way, and
+  /// for comparing.
+  bool eager = false;
   Passes passes = Passes::all();
   /// Check the graph after each pass; always on in debug builds.
   bool verify = false;

@@ -28,6 +28,7 @@ class PartSum {
     const Index padded = static_cast<Index>(groups.size()) * whole_.size();
     if (cost_in_pieces(parts) < padded) return sum(all, Parts(parts.begin(), parts.end()));
     std::vector<Operand> terms;
+    terms.reserve(groups.size());
     for (const Parts& group : groups) terms.emplace_back(tape_.tensor(sum(all, group)));
     return tape_.id(record(AddN{}, std::span<const Operand>(terms)));
   }

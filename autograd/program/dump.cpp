@@ -27,11 +27,11 @@ class Writer {
 
  private:
   void parameter(std::size_t i) {
-    const ParameterUse& use = g_.store->parameters[i];
+    const rw::Parameter::Data& data = *g_.store->parameters[i];
     out_ += fmt::format("parameter {} ", i);
-    write_quoted(out_, use.data->name);
-    if (use.frozen) out_ += " frozen";
-    type(use.dtype, use.data->value.shape());
+    write_quoted(out_, data.name);
+    if (data.frozen) out_ += " frozen";
+    type(data.value.dtype(), data.value.shape());
     out_ += '\n';
   }
 

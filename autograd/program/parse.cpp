@@ -103,7 +103,7 @@ class Parser {
     count_elements(*t.shape);
     Parameter made(name, Array(*t.shape, dtype));
     made.freeze(frozen);
-    g_.store->parameters.push_back({made.data(), frozen, dtype});
+    g_.store->parameters.push_back(made.data());
   }
 
   std::uint32_t parameter_number(TextReader& in) {
@@ -125,7 +125,7 @@ class Parser {
     const std::uint32_t number = parameter_number(in);
     in.expect("+=");
     const NodeId value = known(in);
-    const Shape& shape = g_.store->parameters[number].data->value.shape();
+    const Shape& shape = g_.store->parameters[number]->value.shape();
     if (!(g_.nodes[value].shape == shape))
       throw Error(
           fmt::format("the gradient of parameter {} is {}, not {}", number, shape.str(), g_.nodes[value].shape.str()));
@@ -149,7 +149,7 @@ class Parser {
     if (op == ParameterLeaf::name) {
       Node& n = add_leaf(op_info<ParameterLeaf>(), Role::parameter);
       n.leaf = parameter_number(in);
-      n.shape = g_.store->parameters[n.leaf].data->value.shape();
+      n.shape = g_.store->parameters[n.leaf]->value.shape();
       check(type(in), n);
     } else if (op == Input::name) {
       Node& n = add_leaf(op_info<Input>(), Role::input);

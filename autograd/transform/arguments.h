@@ -33,8 +33,11 @@ class ParameterList {
         all_.push_back(&*p);
     }
   }
+  /// The tape of the call.
   Tape& tape() const { return *tape_; }
+  /// How many there are.
   std::size_t size() const { return all_.size(); }
+  /// Parameter i.
   Parameter& operator[](std::size_t i) const { return *all_[i]; }
 
  private:

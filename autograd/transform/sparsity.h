@@ -13,8 +13,11 @@ struct SparsityPattern {
   Index rows = 0, columns = 0;
   std::vector<std::vector<std::uint32_t>> of_row;
 
+  /// How many elements may be other than 0.
   std::size_t entries() const;
+  /// Whether an element may be other than 0.
   bool has(Index row, Index column) const;
+  /// The pattern of the transposed matrix.
   SparsityPattern transposed() const;
 };
 

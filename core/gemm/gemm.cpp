@@ -51,7 +51,7 @@ struct Cut {
 Cut cut(bool tb, Index m, Index n, Index k) {
   if (m == 1 && !tb && active_isa() != Isa::baseline) {  // kernels of our own: the cut changes no bits
     if (n * k < (Index{1} << 19) || detail::runs_serially()) return {false, 1, n};
-    const Index blocks = 4 * threads(), columns = (n / blocks + 64) / 64 * 64;
+    const Index blocks = Index{4} * threads(), columns = (n / blocks + 64) / 64 * 64;
     return {false, (n + columns - 1) / columns, columns};
   }
   const Index work = m * n * k + 16 * (m * k + n * k + m * n);  // reading a number takes as long as 16 products, say

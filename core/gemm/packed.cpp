@@ -79,7 +79,7 @@ REWIND_TARGET_PANELS void tile(Index k, const float* a, const float* b, float* c
   Index p = 0;
 #pragma GCC unroll 1
   for (int row = 0; p + steps <= k; ++row) {
-    _mm_prefetch(reinterpret_cast<const char*>(ahead.piece + row * 16), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(ahead.piece + Index{row} * 16), _MM_HINT_T1);
     if (row < rows) {
       _mm_prefetch(reinterpret_cast<const char*>(ahead.c + row * ldc), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(ahead.c + row * ldc + 16), _MM_HINT_T0);

@@ -67,13 +67,14 @@ class Rtrl {
   template <class Loss>
   double step(ConstView x, Loss&& loss) {
     tape_.clear();
+    tape_.set_step(step_);  // of all of a sequence, as if it were one recording
     tape_.set_draw(draws_);
     const State s = restore_state(tape_, saved_, start_);
     const Tensor in = tape_.constant(x);
     const ParameterList by(tape_, parameters(cell_));
     const auto run = [&](const State& from) {
       tape_.set_draw(draws_);
-      return cell_.step(in, from);
+      return step_at(cell_, in, from, time_);
     };
     if (influence_.needs_pattern()) influence_.restrict_to(sparsity(run, std::tuple(s, by)));
     const Array j = jacobian(run, std::tuple(s, by), Direction::rows).array();
@@ -88,12 +89,15 @@ class Rtrl {
     influence_.add_gradients(gradients_of(held));
     saved_ = std::move(values);
     draws_ = draws;
+    ++time_;
     return result;
   }
 
   /// Back to the zero state.
   void reset() {
     tape_.clear();
+    step_ = tape_.step();
+    time_ = 0;
     start_ = cell_.zero_state(tape_, batch_);
     saved_ = save_state(start_);
     influence_.reset();
@@ -101,7 +105,9 @@ class Rtrl {
   }
   /// The state's values now, and the derivatives of its numbers by those of the parameters, [S, P].
   const SavedState& state() const { return saved_; }
+  /// The derivatives.
   const Array& influence() const { return influence_.matrix(); }
+  /// What the tape uses.
   Tape::Memory memory() const { return tape_.memory(); }
 
  private:
@@ -129,7 +135,9 @@ class Rtrl {
   State start_;
   SavedState saved_;
   detail::Influence influence_;
+  std::uint64_t step_ = 0;
   std::uint32_t draws_ = 0;
+  Index time_ = 0;
 };
 
 }  // namespace rw

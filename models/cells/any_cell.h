@@ -33,53 +33,64 @@ class AnyCell : public Module {
       : Module(cell.name()), model_(std::make_unique<Model<C>>(wrapped(std::move(cell)))) {}
 
   /// What it holds: `dynamic_cast<const LstmCell*>(&any.cell())` is null for another cell.
-  const Module& cell() const { return model_->module(); }
+  const Module& cell() const { return model_->facts.module; }
 
-  State empty_state() const { return model_->empty_state(); }
+  State empty_state() const { return {InlineVector<Tensor, 4>(model_->facts.tensors)}; }
   State zero_state(Tape& tape, Index batch) const { return model_->zero_state(tape, batch); }
   /// Throws Error for a TimedCell: it needs the time.
-  State step(Tensor x, const State& s) const { return model_->step(x, s, model_->any_time()); }
-  State step(Tensor x, const State& s, Index t) const { return model_->step(x, s, t); }
+  State step(Tensor x, const State& s) const { return step(x, s, any_time()); }
+  State step(Tensor x, const State& s, Index t) const { return model_->advance(model_->project(x), s, {.t = t}).state; }
   Tensor output(const State& s) const { return model_->output(s); }
   /// As the cell does it; for a cell without them, or one that projects to a struct, x, and step.
   Tensor project(Tensor x) const { return model_->project(x); }
-  State step_projected(Tensor xw, const State& s) const { return model_->step_projected(xw, s, model_->any_time()); }
-  State step_projected(Tensor xw, const State& s, Index t) const { return model_->step_projected(xw, s, t); }
+  State step_projected(Tensor xw, const State& s) const { return step_projected(xw, s, any_time()); }
+  State step_projected(Tensor xw, const State& s, Index t) const { return model_->advance(xw, s, {.t = t}).state; }
   State step_seeing(Tensor xw, const State& s, Tensor seen, Index t = 0) const {
-    return model_->step_seeing(xw, s, seen, t);
+    return model_->advance(xw, s, {.seen = &seen, .t = t}).state;
   }
   /// The cell's own: see models/cells/gates.h.
-  Tensor seen_by_matrices(const State& s) const { return model_->seen_by_matrices(s); }
+  Tensor seen_by_matrices(const State& s) const { return s.tensors[model_->facts.seen]; }
   /// The cell's own: see models/cells/gates.h.
-  bool tells_what_matrices_see() const { return model_->tells_what_matrices_see(); }
+  bool tells_what_matrices_see() const { return model_->facts.tells; }
   Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, seen_by_matrices(s)); }
-  Step step_gates(Tensor xw, const State& s, Tensor seen) const { return model_->step_gates(xw, s, seen); }
-  std::span<const std::string_view> gate_names() const { return model_->gate_names(); }
+  Step step_gates(Tensor xw, const State& s, Tensor seen) const {
+    return model_->advance(xw, s, {.seen = &seen, .gates = true});
+  }
+  std::span<const std::string_view> gate_names() const { return model_->facts.gate_names; }
 
   AnyCell clone() const { return model_->clone(*this); }
 
  private:
+  /// How to make a step: with `seen` in place of what the matrices see, at time t, telling the gates.
+  struct How {
+    const Tensor* seen = nullptr;
+    Index t = 0;
+    bool gates = false;
+  };
+  /// What does not change from step to step.
+  struct Facts {
+    const Module& module;
+    std::span<const std::string_view> gate_names;
+    std::size_t tensors = 0;  // of a state
+    std::size_t seen = 0;     // which of them the matrices see
+    bool tells = false;       // see tells_what_matrices_see
+    bool timed = false;
+  };
   struct Base {
+    explicit Base(const Facts& f) : facts(f) {}
     virtual ~Base() = default;
-    virtual const Module& module() const = 0;
-    virtual State empty_state() const = 0;
     virtual State zero_state(Tape& tape, Index batch) const = 0;
-    virtual Index any_time() const = 0;
-    virtual State step(Tensor x, const State& s, Index t) const = 0;
-    virtual Tensor output(const State& s) const = 0;
     virtual Tensor project(Tensor x) const = 0;
-    virtual State step_projected(Tensor xw, const State& s, Index t) const = 0;
-    virtual State step_seeing(Tensor xw, const State& s, Tensor seen, Index t) const = 0;
-    virtual Tensor seen_by_matrices(const State& s) const = 0;
-    virtual bool tells_what_matrices_see() const = 0;
-    virtual Step step_gates(Tensor xw, const State& s, Tensor seen) const = 0;
-    virtual std::span<const std::string_view> gate_names() const = 0;
+    virtual Step advance(Tensor xw, const State& s, const How& how) const = 0;
+    virtual Tensor output(const State& s) const = 0;
     virtual AnyCell clone(const AnyCell& self) const = 0;
+
+    const Facts facts;
   };
 
   template <class C>
   struct Model : Base {
-    explicit Model(const C& c) : cell(&c) {}
+    explicit Model(const C& c) : Base(facts_of(c)), cell(&c) {}
 
     template <class Any = State, class Tensors>
     static Any erase(const Tensors& s) {
@@ -93,48 +104,42 @@ class AnyCell : public Module {
       for_each_tensor(s, [&](Tensor& t) { t = any.tensors[i++]; });
       return s;
     }
-    const Module& module() const override { return *cell; }
-    State empty_state() const override { return erase(rw::empty_state(*cell)); }
-    State zero_state(Tape& tape, Index batch) const override { return erase(cell->zero_state(tape, batch)); }
-    Index any_time() const override {
-      if constexpr (detail::Steps<C>)
-        return 0;
-      else
-        throw Error("cell '" + cell->name() + "' depends on the time: give it to the step, step(x, state, t)");
+    static Facts facts_of(const C& cell) {
+      Facts f{.module = cell, .gate_names = rw::gate_names(cell), .tells = rw::tells_what_matrices_see(cell)};
+      f.timed = !detail::Steps<C>;
+      Tape tape;
+      typename C::State numbered = rw::empty_state(cell);
+      for_each_tensor(numbered, [&](Tensor& t) { t = tape.constant(static_cast<double>(f.tensors++)); });
+      if (f.tensors > 0) f.seen = static_cast<std::size_t>(rw::seen_by_matrices(cell, numbered).item());
+      return f;
     }
-    State step(Tensor x, const State& s, Index t) const override { return erase(step_at(*cell, x, restore(s), t)); }
+
+    State zero_state(Tape& tape, Index batch) const override { return erase(cell->zero_state(tape, batch)); }
     Tensor output(const State& s) const override { return rw::output(*cell, restore(s)); }
     // A struct would need another AnyCell::project for each cell: such a cell projects in every step.
     static constexpr bool projects = ProjectedCell<C> && std::is_same_v<StepInput<C>, Tensor>;
-    StepInput<C> input(Tensor xw) const {
-      if constexpr (projects)
-        return xw;
-      else
-        return step_input(*cell, xw);
-    }
     Tensor project(Tensor x) const override {
       if constexpr (projects)
         return cell->project(x);
       else
         return x;
     }
-    State step_projected(Tensor xw, const State& s, Index t) const override {
-      return erase(step_from_input(*cell, input(xw), restore(s), t));
+    StepInput<C> input(Tensor xw) const {
+      if constexpr (projects)
+        return xw;
+      else
+        return step_input(*cell, xw);
     }
-    State step_seeing(Tensor xw, const State& s, Tensor seen, Index t) const override {
-      return erase(rw::step_seeing(*cell, input(xw), restore(s), seen, t));
+    Step advance(Tensor xw, const State& any, const How& how) const override {
+      const typename C::State s = restore(any);
+      if constexpr (CellWithGates<C>)
+        if (how.gates) {
+          const auto step = step_gates_seeing(*cell, input(xw), s, *how.seen);
+          return {erase(step.state), erase<Gates>(step.gates)};
+        }
+      if (how.seen != nullptr) return {erase(rw::step_seeing(*cell, input(xw), s, *how.seen, how.t)), {}};
+      return {erase(step_from_input(*cell, input(xw), s, how.t)), {}};
     }
-    Tensor seen_by_matrices(const State& s) const override { return rw::seen_by_matrices(*cell, restore(s)); }
-    bool tells_what_matrices_see() const override { return rw::tells_what_matrices_see(*cell); }
-    Step step_gates(Tensor xw, const State& s, Tensor seen) const override {
-      if constexpr (CellWithGates<C>) {
-        const auto step = step_gates_seeing(*cell, input(xw), restore(s), seen);
-        return {erase(step.state), erase<Gates>(step.gates)};
-      } else {
-        return {step_seeing(xw, s, seen, 0), {}};
-      }
-    }
-    std::span<const std::string_view> gate_names() const override { return rw::gate_names(*cell); }
     AnyCell clone(const AnyCell& self) const override {
       if constexpr (requires { cell->clone(); })
         return cloned(AnyCell(cell->clone()), self);
@@ -144,6 +149,12 @@ class AnyCell : public Module {
 
     const C* cell;
   };
+
+  Index any_time() const {
+    if (!model_->facts.timed) return 0;
+    throw Error("cell '" + model_->facts.module.name() +
+                "' depends on the time: give it to the step, step(x, state, t)");
+  }
 
   std::unique_ptr<Base> model_;
 };

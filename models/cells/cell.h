@@ -176,6 +176,58 @@ std::string scope_name(const C& cell) {
     return "cell";
 }
 
+namespace detail {
+
+template <class State>
+concept HasH = requires(State s) {
+  { (s.h) } -> std::same_as<Tensor&>;
+};
+
+/// f(the tensor of a state that is h), or of a state without h the first one.
+template <class State, class F>
+void at_h(State& s, F&& f) {
+  if constexpr (HasH<std::remove_const_t<State>>)
+    f(s.h);
+  else
+    for_each_tensor(s, [&, found = false](auto& t) mutable {
+      if (!std::exchange(found, true)) f(t);
+    });
+}
+
+}  // namespace detail
+
+/// What a cell of gates is derived from. It has a project(x) and
+///
+///     Step advance(Tensor xw, const State& s, Tensor seen) const;
+///
+/// one step from the projected input, in which the recurrent matrices see `seen` and all else sees the state; all other
+/// forms of a step follow. x is [N, in], or indices [N], each of which stands for a one-hot row.
+template <class Self>
+class Advancing {
+ public:
+  template <class C = Self>
+  typename C::State step(Tensor x, const typename C::State& s) const {
+    return step_projected(self().project(x), s);
+  }
+  template <class C = Self>
+  typename C::State step_projected(Tensor xw, const typename C::State& s) const {
+    return step_gates(xw, s).state;
+  }
+  template <class C = Self>
+  typename C::Step step_gates(Tensor xw, const typename C::State& s) const {
+    Tensor seen;
+    detail::at_h(s, [&](const Tensor& t) { seen = t; });
+    return self().advance(xw, s, seen);
+  }
+  template <class C = Self>
+  typename C::Step step_gates(Tensor xw, const typename C::State& s, Tensor seen) const {
+    return self().advance(xw, s, seen);
+  }
+
+ private:
+  const Self& self() const { return static_cast<const Self&>(*this); }
+};
+
 /// Bias vectors of a layer: none; one; or two, one with each matrix, as PyTorch and cuDNN have it.
 enum class Bias { none, one, two };
 

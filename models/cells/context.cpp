@@ -25,7 +25,7 @@ ContextCell::ContextCell(Index in, Index hidden, Index out, Rng& rng, const Cont
       U_(param("U", options.weights(rng, hidden, out))),
       d_(options.bias == Bias::none ? nullptr : &param("d", options.biases(rng, 1, out).reshaped({out}))) {}
 
-ContextCell::Step ContextCell::step_gates(Tensor xw, const State& s, Tensor seen) const {
+ContextCell::Step ContextCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const Tensor h = tanh(xw + recur(seen));
   const Tensor y = biased(matmul(h, V_) + matmul(seen, U_), d_);
   const Tensor k = options_.decay > 0 ? h + options_.decay * (s.k - h) : h;

@@ -27,7 +27,7 @@ struct ContextOptions {
 ///
 /// The output y is linear and not fed back. Parameters W [in, H], R [H, H], b [H], V [H, out], U [H, out], d [out]; no
 /// b and d with Bias::none, and with two biases br is added to k R.
-class ContextCell : public GatedCell {
+class ContextCell : public GatedCell, public Advancing<ContextCell> {
  public:
   struct State {
     Tensor k;  // [N, H]
@@ -47,12 +47,8 @@ class ContextCell : public GatedCell {
 
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch), tape.constant(0.0, {batch, out()})}; }
   Tensor output(const State& s) const { return s.y; }
-  /// x [N, in], or indices [N], each standing for a one-hot row.
-  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
-  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.k); }
-  /// The same, `seen` in the place of k(t-1) in the products with R and U.
-  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+  /// One step from the projected input; the products see `seen` in the place of k(t-1).
+  Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
   const ContextOptions& options() const { return options_; }

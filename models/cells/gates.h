@@ -59,11 +59,6 @@ std::vector<StepWithGates<typename C::State, typename C::Gates>> unroll_gates(co
 
 namespace detail {
 
-template <class State>
-concept HasH = requires(State s) {
-  { (s.h) } -> std::same_as<Tensor&>;
-};
-
 /// Whether a State is one Tensor, alone or in structs.
 template <class State>
 constexpr bool is_one_tensor() {
@@ -75,17 +70,6 @@ constexpr bool is_one_tensor() {
     return is_one_tensor<std::remove_cvref_t<std::tuple_element_t<0, decltype(fields(std::declval<State&>()))>>>();
   else
     return false;
-}
-
-/// f(the tensor of a state that is h), or of a state without h the first one.
-template <class State, class F>
-void at_h(State& s, F&& f) {
-  if constexpr (HasH<std::remove_const_t<State>>)
-    f(s.h);
-  else
-    for_each_tensor(s, [&, found = false](auto& t) mutable {
-      if (!std::exchange(found, true)) f(t);
-    });
 }
 
 template <class State>

@@ -10,7 +10,7 @@ GruCell::GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options)
     : GatedCell("gru", {.in = in, .hidden = hidden, .gates = 3, .fed_back = hidden}, rng, common_options(options)),
       options_(options) {}
 
-GruCell::Step GruCell::step_gates(Tensor xw, const State& s, Tensor seen) const {
+GruCell::Step GruCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const Gates gates = options_.reset == GruOptions::Reset::after ? reset_after(xw, seen) : reset_before(xw, seen);
   const auto& [r, z, n] = gates;
   if (options_.update == GruOptions::Update::keeps) return {{n + z * (s.h - n)}, gates};

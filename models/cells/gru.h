@@ -33,7 +33,7 @@ struct GruOptions {
 ///
 /// The recurrent biases b' exist with `Bias::two`; PyTorch and cuDNN have them. W = [Wr Wz Wn] side by side, and R and
 /// the biases alike: the gate order of PyTorch.
-class GruCell : public GatedCell {
+class GruCell : public GatedCell, public Advancing<GruCell> {
  public:
   struct State {
     Tensor h;  // [N, H]
@@ -48,12 +48,8 @@ class GruCell : public GatedCell {
   GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options = {});
 
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
-  /// x [N, in], or indices [N], each standing for a one-hot row.
-  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
-  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.h); }
-  /// The same, `seen` in the place of h in the products with R.
-  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+  /// One step from the projected input; the products see `seen` in the place of h.
+  Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
   const GruOptions& options() const { return options_; }

@@ -14,7 +14,7 @@ JordanCell::JordanCell(Index in, Index hidden, Index out, Rng& rng, const Jordan
       V_(param("V", options.weights(rng, hidden, out))),
       d_(options.bias == Bias::none ? nullptr : &param("d", options.biases(rng, 1, out).reshaped({out}))) {}
 
-JordanCell::Step JordanCell::step_gates(Tensor xw, const State&, Tensor seen) const {
+JordanCell::Step JordanCell::advance(Tensor xw, const State&, Tensor seen) const {
   const Tensor h = tanh(xw + recur(seen));
   const Tensor a = biased(matmul(h, V_), d_);
   switch (options_.output) {

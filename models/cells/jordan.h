@@ -24,7 +24,7 @@ struct JordanOptions {
 ///
 /// The state, and the cell's output, is y. Parameters W [in, H], R [out, H], b [H], V [H, out], d [out]; no b and d
 /// with Bias::none, and with two biases br is added to y R.
-class JordanCell : public GatedCell {
+class JordanCell : public GatedCell, public Advancing<JordanCell> {
  public:
   struct State {
     Tensor y;  // [N, out]
@@ -43,12 +43,8 @@ class JordanCell : public GatedCell {
 
   State zero_state(Tape& tape, Index batch) const { return {tape.constant(0.0, {batch, out()})}; }
   Tensor output(const State& s) const { return s.y; }
-  /// x [N, in], or indices [N], each standing for a one-hot row.
-  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
-  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.y); }
-  /// The same, `seen` in the place of y(t-1).
-  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+  /// One step from the projected input; the products see `seen` in the place of y(t-1).
+  Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
   const JordanOptions& options() const { return options_; }

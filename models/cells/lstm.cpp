@@ -83,7 +83,7 @@ Tensor LstmCell::project(Tensor x) const {
   return norm_x_ == nullptr ? GatedCell::project(x) : biased((*norm_x_)(multiplied(x)), b_);
 }
 
-LstmCell::Step LstmCell::step_gates(Tensor xw, const State& s, Tensor seen) const {
+LstmCell::Step LstmCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const Tensor hr = norm_h_ == nullptr ? recur(seen) : biased((*norm_h_)(matmul(seen, R_)), br_);
   Gates z = sliced(xw + hr);
   z.g = candidate(peeped(z.g, pg_, s.c));

@@ -56,7 +56,7 @@ struct LstmOptions {
 ///                            a gain and no shift (b, and br, are the shifts), and tanh(LN(c(t))) in h, with gain and
 ///                            shift; the memory itself and what peepholes see stay as they are. Parameters
 ///                            norm_x.gain, norm_h.gain, norm_c.gain, norm_c.shift.
-class LstmCell : public GatedCell {
+class LstmCell : public GatedCell, public Advancing<LstmCell> {
  public:
   struct State {
     Tensor h;  // [N, out]
@@ -77,12 +77,8 @@ class LstmCell : public GatedCell {
 
   State zero_state(Tape& tape, Index batch) const;
   Tensor project(Tensor x) const;
-  /// x [N, in], or indices [N], each standing for a one-hot row.
-  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
-  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.h); }
-  /// The same, `seen` in the place of h in the product with R.
-  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+  /// One step from the projected input; the products see `seen` in the place of h.
+  Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
   const LstmOptions& options() const { return options_; }

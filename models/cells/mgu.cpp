@@ -9,7 +9,7 @@ namespace rw {
 MguCell::MguCell(Index in, Index hidden, Rng& rng, const CellOptions& options)
     : GatedCell("mgu", {.in = in, .hidden = hidden, .gates = 2, .fed_back = hidden}, rng, options), options_(options) {}
 
-MguCell::Step MguCell::step_gates(Tensor xw, const State& s, Tensor seen) const {
+MguCell::Step MguCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const auto [Rf, Rn] = split<2>(xw.tape().leaf(R_));
   const auto [xf, xn] = split<2>(biased(xw, br_));
   const Tensor f = sigmoid(xf + matmul(seen, Rf));

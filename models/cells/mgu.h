@@ -14,7 +14,7 @@ namespace rw {
 ///
 /// W = [Wf Wn] side by side, and R and b alike; two recurrent products a step. With two biases br is added where R is
 /// used.
-class MguCell : public GatedCell {
+class MguCell : public GatedCell, public Advancing<MguCell> {
  public:
   struct State {
     Tensor h;  // [N, H]
@@ -29,12 +29,8 @@ class MguCell : public GatedCell {
   MguCell(Index in, Index hidden, Rng& rng, const CellOptions& options = {});
 
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
-  /// x [N, in], or indices [N], each standing for a one-hot row.
-  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
-  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.h); }
-  /// The same, `seen` in the place of h in the products with R.
-  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+  /// One step from the projected input; the products see `seen` in the place of h.
+  Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
   const CellOptions& options() const { return options_; }

@@ -8,7 +8,7 @@ RnnCell::RnnCell(Index in, Index hidden, Rng& rng, const RnnOptions& options)
     : GatedCell("rnn", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng, common_options(options)),
       options_(options) {}
 
-RnnCell::Step RnnCell::step_gates(Tensor xw, const State&, Tensor seen) const {
+RnnCell::Step RnnCell::advance(Tensor xw, const State&, Tensor seen) const {
   const Tensor a = xw + recur(seen);
   return {{options_.activation == RnnOptions::Activation::relu ? relu(a) : tanh(a)}, {}};
 }

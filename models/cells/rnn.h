@@ -28,7 +28,7 @@ struct RnnOptions {
 ///
 /// or relu in place of tanh, best with R starting as the identity (`RnnOptions::irnn()`). With two biases br is added
 /// to h R. There are no gates.
-class RnnCell : public GatedCell {
+class RnnCell : public GatedCell, public Advancing<RnnCell> {
  public:
   struct State {
     Tensor h;  // [N, H]
@@ -42,12 +42,8 @@ class RnnCell : public GatedCell {
   RnnCell(Index in, Index hidden, Rng& rng, const RnnOptions& options = {});
 
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
-  /// x [N, in], or indices [N], each standing for a one-hot row.
-  State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
-  State step_projected(Tensor xw, const State& s) const { return step_gates(xw, s).state; }
-  Step step_gates(Tensor xw, const State& s) const { return step_gates(xw, s, s.h); }
-  /// The same, `seen` in the place of h in the product with R.
-  Step step_gates(Tensor xw, const State& s, Tensor seen) const;
+  /// One step from the projected input; the products see `seen` in the place of h.
+  Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
   const RnnOptions& options() const { return options_; }

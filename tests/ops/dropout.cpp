@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
 #include <rewind/core/threads.h>
@@ -165,4 +166,27 @@ TEST_CASE("every update draws anew, and what is recorded again before it draws t
   CHECK(mask_of(later).array() == second);
   later.set_step(0);
   CHECK(mask_of(later).array() == first);
+}
+
+TEST_CASE("every call of a compiled function is a step, which draws as a tape does at that step") {
+  Parameter w("w", full({64}, 1));
+  const auto program = [&](Tape& tape) {
+    const Tensor y = dropout(tape.leaf(w), 0.5);
+    backward(sum(y));
+    return y;
+  };
+  auto compiled = compile(program, CompileOptions{.dtype = DType::f32, .seed = 3});
+  std::vector<Array> calls;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    CHECK(compiled.next_step() == i);
+    calls.push_back(compiled().array());
+    Tape tape(TapeOptions{.seed = 3, .step = i});
+    CHECK(program(tape).array() == calls.back());
+  }
+  CHECK_FALSE(calls[0] == calls[1]);
+  CHECK_FALSE(calls[1] == calls[2]);
+  compiled.set_step(1);
+  CHECK(compiled().array() == calls[1]);
+  CHECK(compiled().array() == calls[2]);
+  CHECK(compiled.plans() == 1);
 }

@@ -174,7 +174,7 @@ void CellCase::check_step() {
   const Tensor x = tape.constant(numbers({small_.batch, small_.in}, 1, 1));
   State last = before;
   for (int step = 1; step <= 3; ++step) {
-    const State after = cell.step(x, last);
+    const State after = cell.step(x, last, step - 1);
     if (after.tensors.size() != before.tensors.size() || cell.empty_state().tensors.size() != before.tensors.size())
       throw Error(fmt::format("the state has {} tensors, empty_state() {}, and {} after a step", before.tensors.size(),
                               cell.empty_state().tensors.size(), after.tensors.size()));
@@ -335,7 +335,7 @@ void CellCase::check_gates() {
   const AnyCell::Step step = cell.step_gates(cell.project(x), s0);
   if (step.gates.tensors.size() != cell.gate_names().size())
     fail(fmt::format("{} names for {} gates", cell.gate_names().size(), step.gates.tensors.size()));
-  const State plain = cell.step(x, s0);
+  const State plain = cell.step(x, s0, 0);
   for (Index n = 0; n < small_.batch; ++n) same_row(step.state, n, plain, n, "step_gates beside step");
 }
 

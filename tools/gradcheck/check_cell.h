@@ -41,8 +41,11 @@ struct CellReport {
   std::size_t checks = 0;
   std::vector<std::string> failures = {};
 
+  /// Whether all is well, in at least one check.
   bool ok() const { return failures.empty() && checks > 0; }
+  /// The same.
   explicit operator bool() const { return ok(); }
+  /// What is printed.
   std::string message() const;
 };
 std::ostream& operator<<(std::ostream& out, const CellReport& report);

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -96,6 +97,43 @@ TEST_CASE("a seventeenth shape is a warning, once, that names the way out; bucke
   CHECK(std::count(said.begin(), said.end(), '\n') == 1);
   CHECK(complaints([&] { plans = steps([](Index n) { return bucket(n); }); }).empty());
   CHECK(plans <= 16);
+}
+
+std::vector<double> numbers(const Array& a) {
+  const Array all = a.to(DType::f64);
+  return {all.span<double>().begin(), all.span<double>().end()};
+}
+
+TEST_CASE("an eager function has the bits and the steps of a tape; its results go into the next call") {
+  Parameter w("w", random_array(Shape{4}, 3));
+  const auto f = [&](Tape&, Tensor x, Tensor h) {
+    const Tensor next = dropout(x * w + h, 0.5);
+    backward(sum(square(next)));
+    return std::pair(next, next.value().size());  // a value can be looked at
+  };
+  const Array x = random_array(Shape{2, 4}, 4), zero(Shape{2, 4});
+  auto step = compile(f, {.seed = 7, .eager = true}, x, zero);
+  CHECK(step.plans() == 0);
+  Tensor h = step(x, zero).first;
+  h = step(x, h).first;
+  h = step(x, h).first;
+  CHECK(step.next_step() == 3);
+  const Array found = h.array(), gradient = w.grad();
+
+  w.zero_grad();
+  Array by_hand = zero;
+  Tape tape(TapeOptions{.dtype = x.dtype(), .seed = 7});
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    tape.clear();
+    tape.set_step(i);
+    by_hand = f(tape, tape.constant(x), tape.constant(by_hand)).first.array();
+  }
+  CHECK(numbers(found) == numbers(by_hand));
+  CHECK(numbers(gradient) == numbers(w.grad()));
+
+  CHECK_THROWS_AS(step(x, Array(Shape{3, 5})), Error);
+  CHECK(step.next_step() == 3);
+  CHECK_THROWS_WITH_AS(step.explain(), "compile: nothing is compiled yet", Error);
 }
 
 }  // namespace

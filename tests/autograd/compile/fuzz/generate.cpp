@@ -90,7 +90,8 @@ class Generator {
   }
   void add_leaf(const Shape& shape) {
     const bool matrix = shape.rank() == 2 && shape[0] == cols_ && cols_ > 3;
-    p_.leaves.push_back({shape, matrix ? 1.4 / std::sqrt(static_cast<double>(cols_)) : 1.0, rng_.below(2) == 0});
+    p_.leaves.push_back(
+        {shape, matrix ? 1.4 / std::sqrt(static_cast<double>(cols_)) : 1.0, !p_.leaves.empty() && rng_.below(2) == 0});
   }
 
   // The newer ones more often.

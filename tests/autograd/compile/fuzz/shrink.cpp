@@ -311,7 +311,7 @@ Program without_dead_code(const Program& from) {
   std::map<int, int> number;
   std::vector<Leaf> leaves;
   for (std::size_t i = 0; i < p.leaves.size(); ++i)
-    if (!dead(static_cast<int>(i)) || p.leaves.size() == 1) {
+    if (!dead(static_cast<int>(i)) || i == 0) {  // the first one is an argument, and gives the real type
       number[static_cast<int>(i)] = static_cast<int>(leaves.size());
       leaves.push_back(p.leaves[i]);
     }
