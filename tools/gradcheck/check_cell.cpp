@@ -256,7 +256,8 @@ void CellCase::check_rows() {
 }
 
 void CellCase::check_directions() {
-  const Bidirectional<AnyCell> both(evaluated(small_), evaluated(small_, DType::f64, 1));
+  Bidirectional<AnyCell> both(made(small_), made(small_, DType::f64, 1));
+  both.eval();
   Tape tape(DType::f64);
   const Tensor x = tape.constant(sequence(small_));
   const auto s0 = start(both, tape, small_.batch);
@@ -273,9 +274,10 @@ void CellCase::check_stack() {
   CellSizes above = small_;
   above.in = output_width(evaluated(small_));
   std::vector<AnyCell> layers;
-  layers.push_back(evaluated(small_));
-  layers.push_back(evaluated(above, DType::f64, 1));
-  const Stack<AnyCell> stack(std::move(layers));
+  layers.push_back(made(small_));
+  layers.push_back(made(above, DType::f64, 1));
+  Stack<AnyCell> stack(std::move(layers));
+  stack.eval();
   Tape tape(DType::f64);
   const Tensor x = tape.constant(sequence(small_));
   const auto zero = stack.zero_state(tape, small_.batch);

@@ -18,7 +18,8 @@ std::string place_of(const Graph& g, const Node& n) {
       while (i < path.size() && path[i] != '/') ++i;
     if (i < path.size()) out += path[i];
   }
-  return out + (n.backward ? " backward" : "");
+  if (!n.backward) return out;
+  return out.empty() ? "backward" : out + " backward";
 }
 
 std::string what_of(const Plan& plan, const Plan::Step& s) {
@@ -30,9 +31,12 @@ std::string what_of(const Plan& plan, const Plan::Step& s) {
   }
   if (s.kind == Plan::Kind::copy) return fmt::format("copy for {} {}", n.info->name, n.shape.str());
   if (s.kind == Plan::Kind::pack) return "packing " + g.nodes[g.in(s.node, 1)].shape.str();
-  std::string inputs;
-  for (NodeId in : g.in(s.node).subspan(0, std::min<std::size_t>(3, g.in(s.node).size())))
-    inputs += (inputs.empty() ? "" : " x ") + g.nodes[in].shape.str();
+  const std::span<const NodeId> in = g.in(s.node);
+  constexpr std::size_t shown = 3;
+  std::string inputs = in.empty() ? n.shape.str() : "";
+  for (std::size_t k = 0; k < std::min(shown, in.size()); ++k)
+    inputs += (k == 0 ? "" : " x ") + g.nodes[in[k]].shape.str();
+  if (in.size() > shown) inputs += fmt::format(" and {} more", in.size() - shown);
   return fmt::format("{} {}", n.info->name, inputs);
 }
 

@@ -32,9 +32,11 @@ class Attending : public Module {
   using State = typename Decoder::State;
   Attending(Index in, Index hidden, Rng& rng)
       : Module("attending"),
-        source_(uniform(rng, {4, 1, 3}, -1, 1)),
         decoder_(
-            child("decoder", Decoder(GruCell(in + 3, hidden, rng), attention(std::type_identity<A>(), hidden, rng)))) {}
+            child("decoder", Decoder(GruCell(in + 3, hidden, rng), attention(std::type_identity<A>(), hidden, rng)))) {
+    Rng same(7);
+    source_ = uniform(same, {4, 1, 3}, -1, 1);
+  }
   State zero_state(Tape& tape, Index batch) const {
     return decoder_.start(decoder_.cell().zero_state(tape, batch),
                           decoder_.attention().remember(broadcast_to(tape.constant(source_), Shape{4, batch, 3})));

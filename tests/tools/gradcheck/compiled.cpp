@@ -20,6 +20,18 @@ struct Lie {
       return a * b;
     }
   };
+  // The gradient of one input: x0, x1, y, dy, and what it is added to.
+  template <int Input>
+  struct Gradient {
+    template <class T>
+    T operator()(T a, T b, T /*y*/, T dy) const {
+      return dy * (Input == 0 ? b : a);
+    }
+    template <class T>
+    T operator()(T a, T b, T /*y*/, T dy, T dx) const {
+      return dx + dy * (Input == 0 ? b : a);
+    }
+  };
   Shape infer(std::span<const Shape> in) const { return in[0]; }
   void vjp(Vjp& g) const {
     g.add(0, g.dy() * g.x(1));
@@ -30,6 +42,10 @@ struct Lie {
       ElementwiseFact f;
       f.arity = 2;
       f.value = vector_loop<Times, 2>();
+      f.gradient[0] = vector_loop<Gradient<0>, 4>();
+      f.gradient[1] = vector_loop<Gradient<1>, 4>();
+      f.accumulate[0] = vector_loop<Gradient<0>, 5>();
+      f.accumulate[1] = vector_loop<Gradient<1>, 5>();
       f.arithmetic = Arithmetic::sub;
       return f;
     }();

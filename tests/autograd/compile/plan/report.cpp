@@ -81,5 +81,45 @@ TEST_CASE("explain lists a copy where two concatenations want a value, and what 
   CHECK(free.explain().find("0 copies") != std::string::npos);
 }
 
+TEST_CASE("profile counts the operations of products of a batch, whichever way their matrices lie") {
+  const Index N = 64, H = 96;
+  const Array x = random_array(Shape{N, 8, H}, 1), y = random_array(Shape{N, 8, 48}, 2),
+              w = random_array(Shape{N, H, 48}, 3);
+  const auto counted = [&](const Array& a, const Array& b, MatMulOptions options) {
+    auto f = compile([&](Tape&, Tensor p, Tensor q) { return matmul(p, q, options); }, a, b);
+    f(a, b);
+    std::istringstream table(f.profile(3));
+    for (std::string line; std::getline(table, line);) {
+      double us = 0, rate = 0;
+      std::string share, times, what;
+      if (std::istringstream(line) >> us >> share >> times >> rate >> what >> what && what == "matmul")
+        return us * rate * 1e3;
+    }
+    return 0.0;
+  };
+  const double operations = 2.0 * static_cast<double>(N * 8 * H * 48);
+  CHECK(counted(x, w, {}) == doctest::Approx(operations).epsilon(0.02));                     // [8, H] [H, 48]
+  CHECK(counted(x, y, {.transpose_a = true}) == doctest::Approx(operations).epsilon(0.02));  // [H, 8] [8, 48]
+  CHECK(counted(y, w, {.transpose_b = true}) == doctest::Approx(operations).epsilon(0.02));  // [8, 48] [48, H]
+}
+
+TEST_CASE("explain has one line for what repeats, and says how often it does") {
+  const Array x = random_array(Shape{3, 4}, 1);
+  auto f = compile(
+      [](Tape& tape, Tensor in) {
+        for (Index t = 0; t < 30; ++t) {
+          const Scope scope(tape, "t", t);
+          in = softmax(in * tape.constant(random_array(Shape{3, 4}, static_cast<std::uint64_t>(t))));
+        }
+        return in;
+      },
+      x);
+  const std::string said = f.explain();
+  CAPTURE(said);
+  CHECK(said.find("  f32 (3, 4), in t (x 30)\n") != std::string::npos);
+  CHECK(said.find("on its own: softmax (3, 4), in t (x 30)\n") != std::string::npos);
+  CHECK(said.find("t=") == std::string::npos);
+}
+
 }  // namespace
 }  // namespace rw
