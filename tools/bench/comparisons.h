@@ -13,6 +13,7 @@ std::vector<Comparison> growth_comparisons();
 std::vector<Comparison> thread_comparisons();
 std::vector<Comparison> overhead_comparisons();
 std::vector<Comparison> gradbench_comparisons();
+std::vector<Comparison> gradbench_eval_comparisons();
 std::vector<Comparison> gemm_comparisons();
 std::vector<Comparison> elementwise_comparisons();
 std::vector<Comparison> char_rnn_comparisons();
