@@ -4,6 +4,13 @@
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/tape.h>
+#include <rewind/autograd/transform/checkpoint.h>
+#include <rewind/autograd/transform/custom_vjp.h>
+#include <rewind/autograd/transform/derivatives.h>
+#include <rewind/autograd/transform/implicit.h>
+#include <rewind/autograd/transform/jacobian.h>
+#include <rewind/autograd/transform/sparse.h>
+#include <rewind/autograd/transform/vmap.h>
 #include <rewind/core/array.h>
 #include <rewind/core/dtype.h>
 #include <rewind/core/error.h>

@@ -9,7 +9,8 @@
 
 namespace rw {
 
-/// The op behind transpose and permute, and what vmap moves an axis with: axis i of the value is axis axes[i] of the input. `axes` is 0 beyond `rank`.
+/// The op behind transpose and permute, and what vmap moves an axis with: axis i of the value is axis axes[i] of the
+/// input. `axes` is 0 beyond `rank`.
 struct Permute {
   static constexpr std::string_view name = "permute";
   static constexpr bool any_dtype = true;

@@ -61,7 +61,12 @@ std::string TapeData::describe(NodeId id) const {
 
 void TapeData::no_value(NodeId id) const {
   const char* why = "its value was released by backward: mark it with tape.keep() before";
-  if (options.trace)
+  if (in_section)
+    why =
+        "its value was asked for within vmap or a Jacobian, where it stands for many: compute what depends on it with "
+        "ops "
+        "(where, maximum, ...)";
+  else if (options.trace)
     why =
         "its value was asked for while compile traces, when there are no values: return it as an output, or compute "
         "what depends on it with ops (where, maximum, ...)";

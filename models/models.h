@@ -3,6 +3,7 @@
 // All of models/: modules, cells, sequences, optimizers, files, text.
 #include <rewind/models/bptt/checkpoint_options.h>
 #include <rewind/models/bptt/checkpointed.h>
+#include <rewind/models/bptt/rtrl.h>
 #include <rewind/models/bptt/truncated.h>
 #include <rewind/models/cells/any_cell.h>
 #include <rewind/models/cells/attention.h>
@@ -31,6 +32,7 @@
 #include <rewind/models/optim/optimizer.h>
 #include <rewind/models/optim/schedule.h>
 #include <rewind/models/optim/weight_average.h>
+#include <rewind/models/per_example.h>
 #include <rewind/models/sequence/bidirectional.h>
 #include <rewind/models/sequence/feed_back.h>
 #include <rewind/models/sequence/layer.h>

@@ -30,8 +30,8 @@ using Number = std::conditional_t<std::is_same_v<T, Tensor>, double, T>;
 /// for each input that has a gradient. Both are templates (`auto`): with float and double they become vector loops (so:
 /// no branches but `rw::where`, and functions of core/math.h), with Tensor the rule is recorded and can be
 /// differentiated again. A rule of one element that is not linear in dy has a `transposed_jvp(x, y, dy)` beside it, the
-/// transpose of the derivative along a direction. The struct's members are the op's attributes. In a rule, leave a side out with
-/// `rw::where(x > 0, dy, Number<T>(0))` and not with a product by 0, which would make nan of an infinite dy.
+/// transpose of the derivative along a direction. The struct's members are the op's attributes. In a rule, leave a side
+/// out with `rw::where(x > 0, dy, Number<T>(0))` and not with a product by 0, which would make nan of an infinite dy.
 template <class F>
 struct Elementwise {
   static constexpr std::string_view name = F::name;

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <rewind/autograd/permute.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/ops/axes.h>
-#include <rewind/autograd/permute.h>
 #include <rewind/ops/view.h>
 
 namespace rw {

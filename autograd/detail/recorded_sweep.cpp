@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include <rewind/autograd/detail/gradient_parts.h>
 #include <rewind/autograd/detail/sweep.h>
@@ -11,18 +12,21 @@ namespace {
 /// small parts of a view go on to what it looks at.
 class RecordedSweep final : public Sweep {
  public:
-  RecordedSweep(TapeData& tape, NodeId last, std::span<const NodeId> x, Rule rule);
+  /// Rules run from the last node back to `first`; of x that lie before it the parts are gathered.
+  RecordedSweep(TapeData& tape, NodeId first, NodeId last, std::span<const NodeId> x, Rule rule);
   ~RecordedSweep() override { tape_.origin = origin_; }
 
   void run(std::span<const Root> roots);
   NodeId gradient(NodeId id) const { return id < end_ ? gradients_[id - first_] : no_node; }
+  std::vector<GradientPart>& parts(NodeId id) { return id < first_ ? before_.at(id) : parts_[id - first_]; }
 
-  bool wants(NodeId node) const override { return node >= first_ && node < end_ && wanted_[node - first_]; }
+  bool wants(NodeId node) const override {
+    return node < first_ ? before_.contains(node) : node < end_ && wanted_[node - first_];
+  }
   void add(NodeId to, Tensor g) override;
   void add_slice(NodeId to, Tensor g, int axis, Index start) override;
 
  private:
-  std::vector<GradientPart>& parts(NodeId id) { return parts_[id - first_]; }
   bool pass_on(NodeId view);
 
   // The nodes that matter are [first_, end_); what is kept of them counts from first_.
@@ -32,16 +36,20 @@ class RecordedSweep final : public Sweep {
   std::vector<bool> wanted_, asked_;  // asked: one of x, whose whole gradient is a result
   std::vector<std::vector<GradientPart>> parts_;
   std::vector<NodeId> gradients_;
+  std::unordered_map<NodeId, std::vector<GradientPart>> before_;
 };
 
-RecordedSweep::RecordedSweep(TapeData& tape, NodeId last, std::span<const NodeId> x, Rule rule)
-    : Sweep(tape), first_(last + 1), end_(last + 1), rule_(rule), origin_(tape.origin) {
-  for (NodeId i : x) first_ = std::min(first_, i);
+RecordedSweep::RecordedSweep(TapeData& tape, NodeId first, NodeId last, std::span<const NodeId> x, Rule rule)
+    : Sweep(tape), first_(std::min(first, last + 1)), end_(last + 1), rule_(rule), origin_(tape.origin) {
   wanted_.resize(end_ - first_);
   parts_.resize(end_ - first_);
   gradients_.resize(end_ - first_, no_node);
-  for (NodeId i : x)
-    if (i < end_) wanted_[i - first_] = true;
+  for (NodeId i : x) {
+    if (i < first_)
+      before_[i];
+    else if (i < end_)
+      wanted_[i - first_] = true;
+  }
   asked_ = wanted_;
   for (NodeId i = first_; i < end_; ++i) {
     const Node& n = tape.nodes[i];
@@ -95,23 +103,51 @@ void RecordedSweep::run(std::span<const Root> roots) {
 
 }  // namespace
 
-std::vector<NodeId> recorded_backward(TapeData& tape, std::span<const Root> roots, std::span<const NodeId> x,
-                                      Rule rule) {
-  if (roots.empty()) return std::vector<NodeId>(x.size(), no_node);
+namespace {
+
+NodeId last_of(std::span<const Root> roots) {
+  NodeId last = 0;
+  for (const Root& root : roots) last = std::max(last, root.node);
+  return last;
+}
+
+// f(), and the tape as it was when it throws.
+template <class F>
+auto or_nothing(TapeData& tape, F&& f) {
   const TapeMark before = tape.mark();
   try {
-    NodeId last = 0;
-    for (const Root& root : roots) last = std::max(last, root.node);
-    RecordedSweep sweep(tape, last, x, rule);
-    sweep.run(roots);
-    std::vector<NodeId> out;
-    for (NodeId i : x) out.push_back(sweep.gradient(i));
-    return out;
+    return f();
   } catch (...) {
     tape.scope = before.scope;
     tape.truncate(before);
     throw;
   }
+}
+
+}  // namespace
+
+std::vector<NodeId> recorded_backward(TapeData& tape, std::span<const Root> roots, std::span<const NodeId> x,
+                                      Rule rule) {
+  if (roots.empty() || x.empty()) return std::vector<NodeId>(x.size(), no_node);
+  return or_nothing(tape, [&] {
+    RecordedSweep sweep(tape, *std::min_element(x.begin(), x.end()), last_of(roots), x, rule);
+    sweep.run(roots);
+    std::vector<NodeId> out;
+    for (NodeId i : x) out.push_back(sweep.gradient(i));
+    return out;
+  });
+}
+
+std::vector<std::vector<GradientPart>> gradient_parts_since(TapeData& tape, NodeId from, std::span<const Root> roots,
+                                                            std::span<const NodeId> x) {
+  if (roots.empty()) return std::vector<std::vector<GradientPart>>(x.size());
+  return or_nothing(tape, [&] {
+    RecordedSweep sweep(tape, from, last_of(roots), x, Rule::gradient);
+    sweep.run(roots);
+    std::vector<std::vector<GradientPart>> out;
+    for (NodeId i : x) out.push_back(std::move(sweep.parts(i)));
+    return out;
+  });
 }
 
 }  // namespace rw::detail

@@ -67,6 +67,13 @@ struct Root {
 std::vector<NodeId> recorded_backward(TapeData& tape, std::span<const Root> roots, std::span<const NodeId> x,
                                       Rule rule = Rule::gradient);
 
+struct GradientPart;
+
+/// The same along what was recorded from node `from` on, before which x lies: of what flows into each x the parts, in
+/// the order of their sum.
+std::vector<std::vector<GradientPart>> gradient_parts_since(TapeData& tape, NodeId from, std::span<const Root> roots,
+                                                            std::span<const NodeId> x);
+
 /// Throws Error when a rule on the way down from `root` would read a parameter that has changed since, or a value that
 /// was released.
 void check_readable(TapeData& tape, NodeId root);

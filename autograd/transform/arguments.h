@@ -4,12 +4,15 @@
 #include <cstddef>
 #include <ranges>
 #include <span>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <rewind/autograd/tape.h>
+#include <rewind/core/error.h>
 #include <rewind/core/fields.h>
 
 namespace rw {
@@ -139,6 +142,24 @@ typename TangentOf<T>::type tangents_of(const T& x, std::span<const Tensor> from
   return tangents_of(x, source);
 }
 
+/// The tape of the first tensor or ParameterList. Throws Error, naming the transform, when there is none.
+template <class X>
+Tape& tape_of(std::string_view name, const X& x) {
+  Tape* tape = nullptr;
+  walk(
+      x,
+      [&](const Tensor& t) {
+        if (tape == nullptr) tape = &t.tape();
+      },
+      [&](const ParameterList& p) {
+        if (tape == nullptr) tape = &p.tape();
+      });
+  if (tape == nullptr)
+    throw Error("[" + std::string(name) +
+                "] no argument is a Tensor or a ParameterList, so there is nothing to differentiate by");
+  return *tape;
+}
+
 template <class T>
 auto without_lists(const T& x) {
   if constexpr (std::is_same_v<T, ParameterList>)
@@ -147,6 +168,11 @@ auto without_lists(const T& x) {
     return std::tuple<const T&>(x);
 }
 
+template <class F, class X>
+struct TakesParts : std::false_type {};
+template <class F, class... T>
+struct TakesParts<F, std::tuple<T...>> : std::is_invocable<F&, const T&...> {};
+
 /// f(x); a tuple is several arguments. A function that takes no ParameterList is called without.
 template <class F, class X>
 decltype(auto) call(F& f, const X& x) {
@@ -154,7 +180,7 @@ decltype(auto) call(F& f, const X& x) {
     return f(x);
   else if constexpr (std::is_same_v<X, ParameterList>)
     return f();
-  else if constexpr (requires { std::apply(f, x); })
+  else if constexpr (TakesParts<F, X>::value)
     return std::apply(f, x);
   else
     return std::apply(

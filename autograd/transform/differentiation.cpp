@@ -52,8 +52,7 @@ Tensor Differentiation::scalar(std::span<const Tensor> y) const {
   return y[0];
 }
 
-std::vector<std::optional<Tensor>> Differentiation::reached(std::span<const Tensor> y, std::span<const Tensor> dy,
-                                                            std::span<const Tensor> x, bool of_derivative) {
+std::vector<Root> Differentiation::roots_of(std::span<const Tensor> y, std::span<const Tensor> dy) {
   std::vector<Root> roots;
   for (std::size_t i = 0; i < y.size(); ++i) {
     const NodeId node = tape_.id(y[i]);
@@ -61,6 +60,30 @@ std::vector<std::optional<Tensor>> Differentiation::reached(std::span<const Tens
     check_readable(tape_, node);
     roots.push_back({node, tape_.id(dy[i])});
   }
+  return roots;
+}
+
+std::vector<std::vector<GradientPart>> Differentiation::parts_since(NodeId from, std::span<const Tensor> y,
+                                                                    std::span<const Tensor> dy,
+                                                                    std::span<const Tensor> x) {
+  std::vector<NodeId> ids;
+  for (const Tensor& t : x) ids.push_back(tape_.id(t));
+  return gradient_parts_since(tape_, from, roots_of(y, dy), ids);
+}
+
+std::vector<Tensor> Differentiation::pullback_since(NodeId from, std::span<const Tensor> y, std::span<const Tensor> dy,
+                                                    std::span<const Tensor> x) {
+  std::vector<Tensor> out;
+  for (const auto& parts : parts_since(from, y, dy, x)) {
+    const Shape shape = x[out.size()].shape();
+    out.push_back(parts.empty() ? tape_.owner->constant(0, shape) : tape_.tensor(sum_of_parts(tape_, shape, parts)));
+  }
+  return out;
+}
+
+std::vector<std::optional<Tensor>> Differentiation::reached(std::span<const Tensor> y, std::span<const Tensor> dy,
+                                                            std::span<const Tensor> x, bool of_derivative) {
+  const std::vector<Root> roots = roots_of(y, dy);
   std::vector<NodeId> real;
   for (const Tensor& t : x)
     if (is_real(t.dtype())) real.push_back(tape_.id(t));

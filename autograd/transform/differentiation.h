@@ -6,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include <rewind/autograd/detail/tape_data.h>
+#include <rewind/autograd/detail/gradient_parts.h>
+#include <rewind/autograd/detail/sweep.h>
 #include <rewind/autograd/transform/arguments.h>
 
 namespace rw::detail {
@@ -36,11 +37,19 @@ class Differentiation {
   /// Gradients for the stand-ins `x` of sum(dy_i y_i), zeros where there are none.
   std::vector<Tensor> pullback(std::span<const Tensor> y, std::span<const Tensor> dy, std::span<const Tensor> x,
                                bool of_derivative = false);
+  /// The same for `x` from before node `from`, along what was recorded since: of each gradient the parts, in the order
+  /// of their sum.
+  std::vector<std::vector<GradientPart>> parts_since(NodeId from, std::span<const Tensor> y, std::span<const Tensor> dy,
+                                                     std::span<const Tensor> x);
+  /// And these summed.
+  std::vector<Tensor> pullback_since(NodeId from, std::span<const Tensor> y, std::span<const Tensor> dy,
+                                     std::span<const Tensor> x);
   /// Derivatives of `y` along `dx`: the pullback is linear in the cotangents, so its transpose is its own pullback
   /// (J. Townsend, "A new trick for calculating Jacobian vector products", 2017).
   std::vector<Tensor> pushforward(std::span<const Tensor> y, std::span<const Tensor> x, std::span<const Tensor> dx);
 
  private:
+  std::vector<Root> roots_of(std::span<const Tensor> y, std::span<const Tensor> dy);
   std::vector<std::optional<Tensor>> reached(std::span<const Tensor> y, std::span<const Tensor> dy,
                                              std::span<const Tensor> x, bool of_derivative);
 
@@ -64,24 +73,6 @@ class Bound {
   TapeData& tape_;
   std::size_t before_;
 };
-
-/// The tape of the first tensor or ParameterList. Throws Error, naming the transform, when there is none.
-template <class X>
-Tape& tape_of(std::string_view name, const X& x) {
-  Tape* tape = nullptr;
-  walk(
-      x,
-      [&](const Tensor& t) {
-        if (tape == nullptr) tape = &t.tape();
-      },
-      [&](const ParameterList& p) {
-        if (tape == nullptr) tape = &p.tape();
-      });
-  if (tape == nullptr)
-    throw Error("[" + std::string(name) +
-                "] no argument is a Tensor or a ParameterList, so there is nothing to differentiate by");
-  return *tape;
-}
 
 /// f at stand-ins of x.
 template <class Y>

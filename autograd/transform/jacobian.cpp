@@ -38,7 +38,8 @@ Tensor as_matrix(Tape& tape, Index n, std::span<const Tensor> parts) {
   std::vector<Operand> flat;
   for (const Tensor& t : parts) flat.emplace_back(record(Reshape{Shape{n, n == 0 ? 0 : t.size() / n}}, {t}));
   if (flat.empty()) return tape.constant(0, Shape{n, 0});
-  return flat.size() == 1 ? tape.tensor(tape.data().resolve(flat[0])) : record(Concat{1}, std::span<const Operand>(flat));
+  return flat.size() == 1 ? tape.tensor(tape.data().resolve(flat[0]))
+                          : record(Concat{1}, std::span<const Operand>(flat));
 }
 
 }  // namespace
@@ -51,10 +52,9 @@ Tensor jacobian(Differentiation& work, std::span<const Tensor> of, std::span<con
   const bool by_rows = direction == Direction::rows || (direction == Direction::cheaper && m <= n);
   const std::vector<Tensor>& seeded = by_rows ? y : x;
   const Index count = by_rows ? m : n;
-  const std::vector<Tensor> parts =
-      map_examples(tape, count, unit_directions(tape, seeded), [&](std::span<const Tensor> unit) {
-        return by_rows ? work.pullback(y, unit, x) : work.pushforward(y, x, unit);
-      });
+  const std::vector<Tensor> parts = map_examples(
+      tape, count, unit_directions(tape, seeded),
+      [&](std::span<const Tensor> unit) { return by_rows ? work.pullback(y, unit, x) : work.pushforward(y, x, unit); });
   const Tensor j = as_matrix(tape, count, parts);
   return by_rows ? j : record(Permute{.rank = 2, .axes = {1, 0}}, {j});
 }

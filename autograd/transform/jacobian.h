@@ -23,8 +23,8 @@ Tensor jacobian(F&& f, const X& x, Direction direction = Direction::cheaper) {
   return j;
 }
 
-/// The Hessian of a scalar f at x, [n, n], numbered as a Jacobian's columns are: the derivatives of its gradient, column
-/// by column.
+/// The Hessian of a scalar f at x, [n, n], numbered as a Jacobian's columns are: the derivatives of its gradient,
+/// column by column.
 template <class F, class X>
 Tensor hessian(F&& f, const X& x) {
   detail::Differentiation work("hessian", detail::tape_of("hessian", x));

@@ -81,8 +81,7 @@ Tensor Section::record_leaf(const Item& item) const {
   if (item.constant >= 0) return tape_.owner->constant(constants_[static_cast<std::size_t>(item.constant)]);
   if (item.parameter != nullptr) return tape_.tensor(tape_.leaf_of(item.parameter));
   if (item.info == &op_info<RandomKey>()) return tape_.owner->random_key();
-  if (item.info == &op_info<Fill>())
-    return tape_.owner->constant(static_cast<const Fill*>(item.op)->value, item.shape);
+  if (item.info == &op_info<Fill>()) return tape_.owner->constant(static_cast<const Fill*>(item.op)->value, item.shape);
   throw Error("[vmap] an input '" + std::string(item.info->name) + "' without a value");
 }
 

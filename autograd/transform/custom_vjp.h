@@ -1,0 +1,52 @@
+#pragma once
+
+#include <utility>
+
+#include <rewind/autograd/transform/own_rule.h>
+
+namespace rw {
+
+/// The same tensors, from which no gradient flows back: `detach` for any aggregate.
+template <class X>
+X stop(const X& x) {
+  std::vector<Tensor> cut;
+  for (const Tensor& t : detail::tensors_of(x)) cut.push_back(detach(t));
+  return detail::with_tensors(x, cut);
+}
+
+/// The function f with a gradient rule of its own, in place of what its ops would give: `rule(x, y, dy)` gives a
+/// gradient for each tensor of the argument x, in x's structure (a tuple is given to the rule as it is). For rules that
+/// are cheaper or more stable than the derivative, and for others on purpose (straight-through estimators). The rule
+/// records ops, so it can be differentiated again, and jvp follows from it as it does from an op's rule; it must be
+/// linear in dy for that. What f takes from elsewhere gets no gradient: make it an argument. A `gradcheck` of the
+/// result compares the rule with finite differences of f. Throws Error, when the gradient is taken, for a rule that
+/// gives another number of gradients or other shapes.
+template <class F, class Rule>
+auto custom_vjp(F f, Rule rule) {
+  return [f = std::move(f), rule = std::move(rule)]<class X>(const X& x) {
+    Tape& tape = detail::tape_of("custom_vjp", x);
+    auto y = [&] {
+      const NoGrad off(tape);
+      return detail::call(f, x);
+    }();
+    std::vector<Tensor> inputs;
+    for (const Tensor& t : detail::tensors_of(x))
+      if (is_real(t.dtype())) inputs.push_back(t);
+    detail::FlatRule flat = [rule, x, y](std::span<const Tensor> in, std::span<const Tensor> values,
+                                         std::span<const Tensor> cotangents) {
+      std::vector<Tensor> all;
+      std::size_t next = 0;
+      for (const Tensor& t : detail::tensors_of(x)) all.push_back(t.valid() && !is_real(t.dtype()) ? t : in[next++]);
+      const auto dx =
+          rule(detail::with_tensors(x, all), detail::with_tensors(y, values), detail::with_tensors(y, cotangents));
+      std::vector<Tensor> gradients;
+      for (const Tensor& t : detail::tensors_of(dx))
+        if (is_real(t.dtype())) gradients.push_back(t);
+      return gradients;
+    };
+    return detail::with_tensors(y,
+                                detail::with_rule("custom_vjp", tape, inputs, detail::tensors_of(y), std::move(flat)));
+  };
+}
+
+}  // namespace rw

@@ -1,0 +1,318 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/structural.h>
+#include <rewind/autograd/transform/implicit.h>
+#include <rewind/core/error.h>
+
+namespace rw::detail {
+namespace {
+
+using Numbers = std::vector<double>;
+
+Numbers numbers_of(std::span<const Tensor> x) {
+  Numbers out;
+  for (const Tensor& t : x) {
+    const std::vector<double> part = t.array().to_vector<double>();
+    out.insert(out.end(), part.begin(), part.end());
+  }
+  return out;
+}
+
+// As constants in the shapes of `like`.
+std::vector<Tensor> tensors_with(Tape& tape, const Numbers& x, std::span<const Shape> shapes) {
+  std::vector<Tensor> out;
+  std::size_t at = 0;
+  for (const Shape& s : shapes) {
+    out.push_back(tape.constant(Array(std::span<const double>(x).subspan(at, static_cast<std::size_t>(s.size())), s)));
+    at += static_cast<std::size_t>(s.size());
+  }
+  return out;
+}
+
+std::vector<Shape> shapes_of(std::span<const Tensor> x) {
+  std::vector<Shape> out;
+  for (const Tensor& t : x) out.push_back(t.shape());
+  return out;
+}
+
+double dot(const Numbers& a, const Numbers& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); }
+double largest(const Numbers& x) {
+  double most = 0;
+  for (double e : x) most = std::isnan(e) ? e : std::max(most, std::abs(e));
+  return most;
+}
+void add_scaled(Numbers& y, double factor, const Numbers& x) {
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] += factor * x[i];
+}
+
+/// Runs something on the tape and takes it off again.
+template <class F>
+auto aside(TapeData& tape, F&& f) {
+  struct Forget {
+    TapeData& tape;
+    TapeMark mark;
+    ~Forget() {
+      tape.forget_nodes(mark);
+      tape.draws = mark.draws;
+    }
+  } const forget{tape, tape.mark()};
+  return f();
+}
+
+void check_real(Tape& tape, std::string_view name, std::span<const Tensor> x) {
+  for (const Tensor& t : x)
+    if (!is_real(t.dtype())) throw tape.error(name, "the starting point has indices");
+}
+
+void check_same_shapes(Tape& tape, std::span<const Tensor> x, std::span<const Tensor> y) {
+  if (x.size() != y.size())
+    throw tape.error("fixed_point", fmt::format("the function takes {} tensors and gives {}", x.size(), y.size()));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (x[i].shape() != y[i].shape())
+      throw tape.error("fixed_point",
+                       fmt::format("the function takes {} and gives {}", x[i].shape().str(), y[i].shape().str()));
+}
+
+// The point itself, as constants; or, while there are no values, as nodes.
+std::vector<Tensor> find_fixed_point(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
+                                     const FixedPointOptions& options) {
+  const NoGrad off(tape);
+  if (tape.tracing()) {
+    if (options.traced_steps < 1)
+      throw tape.error("fixed_point", "no value says here when it has converged: set FixedPointOptions::traced_steps");
+    std::vector<Tensor> x(start.begin(), start.end());
+    for (int i = 0; i < options.traced_steps; ++i) x = f(x);
+    return x;
+  }
+  const std::vector<Shape> shapes = shapes_of(start);
+  Numbers x = numbers_of(start);
+  double excess = 0;
+  for (int step = 0; step < options.most_steps; ++step) {
+    Numbers next = aside(tape.data(), [&] { return numbers_of(f(tensors_with(tape, x, shapes))); });
+    excess = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double change = std::abs(next[i] - x[i]) / (1 + std::abs(next[i]));
+      excess = std::isnan(change) ? change : std::max(excess, change);
+    }
+    x = std::move(next);
+    if (excess <= options.tolerance) return tensors_with(tape, x, shapes);
+    if (std::isnan(excess)) throw tape.error("fixed_point", fmt::format("step {} gives nan", step));
+  }
+  throw tape.error("fixed_point",
+                   fmt::format("it does not converge: after {} steps the largest change is {:.3g}, not {:.3g}",
+                               options.most_steps, excess, options.tolerance));
+}
+
+}  // namespace
+
+std::vector<Tensor> fixed_point(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
+                                const FixedPointOptions& options) {
+  Differentiation whole("fixed_point", tape);
+  check_real(tape, "fixed_point", start);
+  TapeData& d = tape.data();
+  const TapeMark before = tape.mark();
+  const Surroundings surroundings(d);
+  check_same_shapes(tape, start, f(start));
+  const std::vector<Tensor> inputs = forget_and_name_inputs(d, before);
+  std::vector<Tensor> found = find_fixed_point(tape, f, start, options);
+  FlatRule rule = [f, options, surroundings, &d](std::span<const Tensor> p, std::span<const Tensor> x,
+                                                 std::span<const Tensor> dx) {
+    Differentiation work("fixed_point", *d.owner);
+    const auto from = static_cast<NodeId>(d.nodes.size());
+    const std::vector<Tensor> at = work.stand_ins(x);
+    const std::vector<Tensor> y = surroundings.run(d, [&] { return f(at); });
+    // w = dx + J' w.
+    const FlatFunction backwards = [&d, y, at,
+                                    dx = std::vector<Tensor>(dx.begin(), dx.end())](std::span<const Tensor> w) {
+      Differentiation step("fixed_point", *d.owner);
+      std::vector<Tensor> next = step.pullback(y, w, at);
+      for (std::size_t i = 0; i < next.size(); ++i) next[i] = record(AddN{}, {dx[i], next[i]});
+      step.keep();
+      return next;
+    };
+    const std::vector<Tensor> w = fixed_point(*d.owner, backwards, dx, options);
+    std::vector<Tensor> dp = work.pullback_since(from, y, w, p);
+    work.keep();
+    return dp;
+  };
+  std::vector<Tensor> out = with_rule("fixed_point", tape, inputs, found, std::move(rule));
+  whole.keep();
+  return out;
+}
+
+namespace {
+
+// Conjugate gradients (Hestenes and Stiefel, 1952); ends early on a direction along which A is not positive.
+Numbers conjugate_gradients(const std::function<Numbers(const Numbers&)>& a, const Numbers& b, bool* positive) {
+  Numbers x(b.size(), 0), r = b, p = b;
+  double rr = dot(r, r);
+  const double enough = 1e-28 * rr;
+  *positive = true;
+  for (std::size_t step = 0; step < 10 * b.size() + 10 && rr > enough; ++step) {
+    const Numbers ap = a(p);
+    const double curvature = dot(p, ap);
+    if (!(curvature > 0)) {
+      *positive = false;
+      return step == 0 ? b : x;
+    }
+    add_scaled(x, rr / curvature, p);
+    add_scaled(r, -rr / curvature, ap);
+    const double next = dot(r, r);
+    for (std::size_t i = 0; i < p.size(); ++i) p[i] = r[i] + next / rr * p[i];
+    rr = next;
+  }
+  return x;
+}
+
+}  // namespace
+
+std::vector<Tensor> solve_symmetric(Tape& tape, const FlatFunction& a, std::span<const Tensor> b) {
+  TapeData& d = tape.data();
+  const std::vector<Shape> shapes = shapes_of(b);
+  const TapeMark before = tape.mark();
+  a(b);
+  std::vector<Tensor> inputs(b.begin(), b.end());
+  for (const Tensor& t : forget_and_name_inputs(d, before))
+    if (std::none_of(b.begin(), b.end(), [&](const Tensor& of_b) { return of_b.same(t); })) inputs.push_back(t);
+  bool positive = true;
+  const Numbers x = conjugate_gradients(
+      [&](const Numbers& v) { return aside(d, [&] { return numbers_of(a(tensors_with(tape, v, shapes))); }); },
+      numbers_of(b), &positive);
+  if (!positive) throw tape.error("argmin", "the Hessian is not positive definite");
+  // A x = b: db = A^-1 dx, and what A is made of gets -d(A x)' db.
+  FlatRule rule = [a, n = b.size(), &d](std::span<const Tensor> in, std::span<const Tensor> at,
+                                        std::span<const Tensor> dx) {
+    Differentiation work("argmin", *d.owner);
+    std::vector<Tensor> out = solve_symmetric(*d.owner, a, dx);
+    const std::vector<Tensor> minus = negated(out);
+    const auto from = static_cast<NodeId>(d.nodes.size());
+    const std::vector<Tensor> product = a(at);
+    for (const Tensor& g : work.pullback_since(from, product, minus, in.subspan(n))) out.push_back(g);
+    work.keep();
+    return out;
+  };
+  return with_rule("argmin", tape, inputs, tensors_with(tape, x, shapes), std::move(rule));
+}
+
+namespace {
+
+/// A scalar function of numbers, its gradient and its Hessian's products, all computed aside.
+class Objective {
+ public:
+  Objective(Tape& tape, const FlatFunction& f, std::vector<Shape> shapes)
+      : tape_(tape), f_(f), shapes_(std::move(shapes)) {}
+
+  double value(const Numbers& x) {
+    return aside(tape_.data(), [&] { return scalar(f_(tensors_with(tape_, x, shapes_))).item(); });
+  }
+  Numbers gradient(const Numbers& x) {
+    return aside(tape_.data(), [&] {
+      Differentiation work("argmin", tape_);
+      const std::vector<Tensor> at = work.stand_ins(tensors_with(tape_, x, shapes_));
+      return numbers_of(gradient_at(work, at));
+    });
+  }
+  // A Newton step from x, where the gradient is g; downhill in any case.
+  Numbers step(const Numbers& x, const Numbers& g) {
+    return aside(tape_.data(), [&] {
+      Differentiation work("argmin", tape_);
+      const std::vector<Tensor> at = work.stand_ins(tensors_with(tape_, x, shapes_));
+      const std::vector<Tensor> gradient = gradient_at(work, at);
+      Numbers downhill = g;
+      for (double& e : downhill) e = -e;
+      bool positive = true;
+      return conjugate_gradients(
+          [&](const Numbers& v) {
+            return aside(tape_.data(),
+                         [&] { return numbers_of(work.pushforward(gradient, at, tensors_with(tape_, v, shapes_))); });
+          },
+          downhill, &positive);
+    });
+  }
+  Tensor scalar(const std::vector<Tensor>& y) const {
+    if (y.size() != 1 || y[0].size() != 1)
+      throw tape_.error("argmin", fmt::format("the function gives {}: it must give a scalar, such as a sum",
+                                              y.empty() ? "nothing" : y[0].shape().str()));
+    return y[0];
+  }
+
+ private:
+  std::vector<Tensor> gradient_at(Differentiation& work, std::span<const Tensor> at) {
+    const Tensor y = scalar(f_(at)), one = work.one(y);
+    return work.pullback({&y, 1}, {&one, 1}, at);
+  }
+  Tape& tape_;
+  const FlatFunction& f_;
+  std::vector<Shape> shapes_;
+};
+
+Numbers find_argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> start, const ArgminOptions& options) {
+  Objective objective(tape, f, shapes_of(start));
+  Numbers x = numbers_of(start), g = objective.gradient(x);
+  const double enough = options.tolerance * (1 + largest(g));
+  for (int step = 0; step < options.most_steps && largest(g) > enough; ++step) {
+    const Numbers p = objective.step(x, g);
+    const double before = objective.value(x), slope = dot(g, p);
+    // Backtracking (Armijo, 1966). Near the end rounding hides what a step gains; then the whole step is right.
+    double length = 1;
+    Numbers next = x;
+    add_scaled(next, length, p);
+    const double blur = 1e-14 * (1 + std::abs(before));
+    while (length > 1e-12 && !(objective.value(next) <= before + 1e-4 * length * slope + blur)) {
+      length /= 2;
+      next = x;
+      add_scaled(next, length, p);
+    }
+    x = std::move(next);
+    g = objective.gradient(x);
+  }
+  if (!(largest(g) <= enough))
+    throw tape.error("argmin", fmt::format("it does not converge: after {} steps the largest number of the gradient is "
+                                           "{:.3g}, not {:.3g}",
+                                           options.most_steps, largest(g), enough));
+  return x;
+}
+
+}  // namespace
+
+std::vector<Tensor> argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
+                           const ArgminOptions& options) {
+  if (tape.tracing())
+    throw tape.error("argmin", "no value says here when it has converged: find it eagerly, and compile what follows");
+  Differentiation whole("argmin", tape);
+  check_real(tape, "argmin", start);
+  TapeData& d = tape.data();
+  const TapeMark before = tape.mark();
+  const Surroundings surroundings(d);
+  f(start);
+  const std::vector<Tensor> inputs = forget_and_name_inputs(d, before);
+  const Numbers found = find_argmin(tape, f, start, options);
+  FlatRule rule = [f, surroundings, &d](std::span<const Tensor> p, std::span<const Tensor> x,
+                                        std::span<const Tensor> dx) {
+    Differentiation work("argmin", *d.owner);
+    const auto from = static_cast<NodeId>(d.nodes.size());
+    const std::vector<Tensor> at = work.stand_ins(x);
+    const Tensor y = surroundings.run(d, [&] { return f(at); })[0], one = work.one(y);
+    const std::vector<Tensor> gradient = work.pullback({&y, 1}, {&one, 1}, at);
+    const FlatFunction hessian = [&d, gradient, at](std::span<const Tensor> v) {
+      Differentiation product("argmin", *d.owner);
+      std::vector<Tensor> hv = product.pushforward(gradient, at, v);
+      product.keep();
+      return hv;
+    };
+    const std::vector<Tensor> w = negated(solve_symmetric(*d.owner, hessian, dx));
+    std::vector<Tensor> dp = work.pullback_since(from, gradient, w, p);
+    work.keep();
+    return dp;
+  };
+  std::vector<Tensor> out =
+      with_rule("argmin", tape, inputs, tensors_with(tape, found, shapes_of(start)), std::move(rule));
+  whole.keep();
+  return out;
+}
+
+}  // namespace rw::detail

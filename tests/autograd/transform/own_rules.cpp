@@ -1,0 +1,239 @@
+// Functions with rules of their own: custom_vjp, stop, checkpoint, fixed_point, argmin.
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/transform/checkpoint.h>
+#include <rewind/autograd/transform/custom_vjp.h>
+#include <rewind/autograd/transform/implicit.h>
+#include <rewind/autograd/transform/jacobian.h>
+#include <rewind/autograd/transform/vmap.h>
+#include <rewind/ops/ops.h>
+
+#include "../support.h"
+
+using namespace rw;
+using test::error_of;
+using test::list;
+using test::numbers;
+
+namespace {
+
+bool close(const Tensor& a, const Tensor& b, double tolerance = 1e-13) {
+  const std::vector<double> x = list(a.value()), y = list(b.value());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (!(std::abs(x[i] - y[i]) <= tolerance * (1 + std::abs(y[i])))) return false;
+  return a.shape() == b.shape();
+}
+
+}  // namespace
+
+TEST_CASE("custom_vjp: the function's value and the rule's gradient, to any order") {
+  Tape tape(DType::f64);
+  const Tensor x = tape.variable(numbers({4}, 1, DType::f64));
+  // log(1 + e^x) with a rule that does not overflow.
+  const auto stable =
+      custom_vjp([](Tensor a) { return log(exp(a) + 1); }, [](Tensor a, Tensor, Tensor dy) { return dy * sigmoid(a); });
+  const auto plain = [](Tensor a) { return log(exp(a) + 1); };
+  const auto total = [](auto f) { return [f](Tensor a) { return sum(square(f(a))); }; };
+  CHECK(test::same_bits(stable(x).array(), plain(x).array()));
+  CHECK(close(value_and_grad(total(stable), x).second, value_and_grad(total(plain), x).second));
+  CHECK(close(hvp(total(stable), x, x), hvp(total(plain), x, x)));
+  CHECK(close(jvp(stable, x, x).second, jvp(plain, x, x).second));
+  CHECK(close(hessian(total(stable), x), hessian(total(plain), x)));
+  CHECK(close(vmap(stable)(x), plain(x)));
+  backward(sum(stable(x * 1)));
+  CHECK(close(tape.constant(Array(tape.grad(x))), sigmoid(x)));
+  CHECK(std::isfinite(
+      list(value_and_grad([&](Tensor a) { return sum(stable(a)); }, tape.constant(1000, {1})).second.value())[0]));
+}
+
+TEST_CASE("custom_vjp of several arguments and results; and a rule that is another on purpose") {
+  Tape tape(DType::f64);
+  const Tensor a = tape.variable(numbers({2, 3}, 1, DType::f64)), b = tape.variable(numbers({3}, 2, DType::f64));
+  const auto f = [](Tensor x, Tensor y) { return std::pair(x * y, sum(x, 0)); };
+  const auto rule = [](const std::tuple<Tensor, Tensor>& x, const std::pair<Tensor, Tensor>&,
+                       const std::pair<Tensor, Tensor>& dy) {
+    const auto& [p, q] = x;
+    return std::tuple(dy.first * q + dy.second, sum(dy.first * p, 0));
+  };
+  const auto own = custom_vjp(f, rule);
+  const auto loss = [](auto g) {
+    return [g](Tensor x, Tensor y) {
+      const auto [p, q] = g(std::tuple(x, y));
+      return sum(sin(p)) + sum(q * q);
+    };
+  };
+  const auto tupled = [&](const std::tuple<Tensor, Tensor>& x) { return std::apply(f, x); };
+  const auto [value, gradient] = value_and_grad(loss(own), std::tuple(a, b));
+  const auto [same, expected] = value_and_grad(loss(tupled), std::tuple(a, b));
+  CHECK(value.item() == same.item());
+  CHECK(close(std::get<0>(gradient), std::get<0>(expected)));
+  CHECK(close(std::get<1>(gradient), std::get<1>(expected)));
+  // Straight through (Bengio, Leonard and Courville, 2013).
+  const auto rounded = custom_vjp([](Tensor x) { return where(x > 0, 1.0, broadcast_to(0 * sum(x), x.shape())); },
+                                  [](Tensor, Tensor, Tensor dy) { return dy; });
+  CHECK(list(value_and_grad([&](Tensor x) { return sum(rounded(x) * 3); }, b).second.value()) ==
+        std::vector<double>{3, 3, 3});
+  CHECK(list(value_and_grad([](Tensor x) { return sum(x * stop(x)); }, b).second.value()) == list(b.value()));
+}
+
+TEST_CASE("a rule of the wrong number of gradients, or of other shapes, is refused") {
+  Tape tape(DType::f64);
+  const Tensor a = tape.variable(numbers({2}, 1, DType::f64));
+  const auto sum_of = [](Tensor x, Tensor y) { return sum(x) + sum(y); };
+  const auto one = custom_vjp(sum_of, [](const auto&, Tensor, Tensor dy) { return dy; });
+  const auto scalar = custom_vjp([](Tensor x) { return sum(x); }, [](Tensor, Tensor, Tensor dy) { return dy; });
+  const Tensor y = one(std::tuple(a, a * 2)), z = scalar(a);
+  const NodeId before = tape.size();
+  CHECK(error_of([&] { grad(y, a); }) == "[custom_vjp] the rule gives 1 gradients for 2 arguments");
+  CHECK(error_of([&] { backward(z); }) == "[custom_vjp] the rule gives a gradient of () to argument 0 of (2)");
+  CHECK(tape.size() == before);
+  CHECK_FALSE(tape.data().in_rule);
+}
+
+TEST_CASE("checkpoint: the same bits, dropout and parameters included, and less memory") {
+  const auto run = [](bool checkpointed, std::size_t* memory, std::vector<Array>* out) {
+    Tape tape({.dtype = DType::f64, .seed = 3});
+    Parameter w("w", numbers({8, 8}, 1, DType::f64)), unused("unused", numbers({2}, 1, DType::f64));
+    const Tensor outside = tape.variable(numbers({8}, 2, DType::f64));
+    Tensor x = tape.variable(numbers({4, 8}, 3, DType::f64));
+    const Tensor start = x;
+    const auto block = [&](Tensor a) {
+      for (int i = 0; i < 5; ++i) a = dropout(tanh(matmul(a, w) + outside), 0.3);
+      return a;
+    };
+    for (int i = 0; i < 6; ++i) x = checkpointed ? checkpoint(block)(x) : block(x);
+    x = dropout(x, 0.2);
+    *memory = tape.memory().values;
+    backward(sum(square(x)));
+    for (const ConstView v : {x.value(), tape.grad(start), tape.grad(outside)}) out->emplace_back(v);
+    out->push_back(w.grad());
+  };
+  std::size_t plain = 0, small = 0;
+  std::vector<Array> expected, found;
+  run(false, &plain, &expected);
+  run(true, &small, &found);
+  CHECK(small * 4 < plain);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(test::same_bits(found[i], expected[i]));
+}
+
+TEST_CASE("checkpoint of aggregates, nested, inside other transforms") {
+  Tape tape(DType::f64);
+  const Tensor x = tape.variable(numbers({3}, 1, DType::f64));
+  const auto f = [](Tensor a) { return std::pair(sin(a) * a, exp(a)); };
+  const auto outer = [&](bool on) {
+    return [&f, on](Tensor a) {
+      const auto inner = [&](Tensor b) {
+        const auto [p, q] = on ? checkpoint(f)(b) : f(b);
+        return p * q;
+      };
+      return on ? sum(checkpoint([inner](Tensor b) { return inner(inner(b)); })(a)) : sum(inner(inner(a)));
+    };
+  };
+  CHECK(close(value_and_grad(outer(true), x).second, value_and_grad(outer(false), x).second));
+  CHECK(close(hvp(outer(true), x, x), hvp(outer(false), x, x), 1e-12));
+  CHECK(close(jvp(outer(true), x, x).second, jvp(outer(false), x, x).second));
+  CHECK(close(jacobian(outer(true), x), jacobian(outer(false), x)));
+  const NodeId before = tape.size();
+  CHECK(error_of([&] { checkpoint([](Tensor a) { return matmul(a, a); })(x); }).find("[matmul]") == 0);
+  CHECK(tape.size() == before);
+}
+
+TEST_CASE("fixed_point: the gradient of the point, whatever the way to it") {
+  Tape tape(DType::f64);
+  const Tensor a = tape.variable(Array({2.0, 3.0, 10.0}, Shape{3}));
+  // Newton's iteration for the square root.
+  const auto root = [](Tensor n, double start) {
+    return fixed_point([n](Tensor x) { return (x + n / x) * 0.5; }, n.tape().constant(start, {3}));
+  };
+  CHECK(close(root(a, 1), sqrt(a), 1e-12));
+  const auto total = [&](double start) { return [&, start](Tensor n) { return sum(root(n, start) * n); }; };
+  const auto plain = [](Tensor n) { return sum(sqrt(n) * n); };
+  for (const double start : {1.0, 3.0})
+    CHECK(close(value_and_grad(total(start), a).second, value_and_grad(plain, a).second, 1e-11));
+  CHECK(close(hvp(total(1), a, a), hvp(plain, a, a), 1e-10));
+  CHECK(close(jvp(total(2), a, a).second, jvp(plain, a, a).second, 1e-11));
+  backward(sum(root(a, 1)));
+  CHECK(close(tape.constant(Array(tape.grad(a))), 0.5 / sqrt(a), 1e-11));
+}
+
+TEST_CASE("fixed_point of an aggregate with parameters: an equilibrium of two coupled layers") {
+  Tape tape(DType::f64);
+  Parameter w("w", numbers({3, 3}, 1, DType::f64));
+  for (double& e : std::span(w.edit().as<double>(), 9)) e *= 0.3;
+  const Tensor x = tape.constant(numbers({2, 3}, 2, DType::f64)), zero = tape.constant(0, {2, 3});
+  const auto step = [&](const std::pair<Tensor, Tensor>& s) {
+    return std::pair(tanh(matmul(s.second, w) + x), tanh(matmul(s.first, w) * 0.5));
+  };
+  const auto implicit = [&] {
+    const auto [h, g] = fixed_point(step, std::pair(zero, zero));
+    return sum(h * h) + sum(g);
+  };
+  const auto unrolled = [&] {
+    std::pair<Tensor, Tensor> s(zero, zero);
+    for (int i = 0; i < 80; ++i) s = step(s);
+    return sum(s.first * s.first) + sum(s.second);
+  };
+  const ParameterList by(tape, std::vector<Parameter*>{&w});
+  CHECK(close(value_and_grad(implicit, by).second[0], value_and_grad(unrolled, by).second[0], 1e-11));
+}
+
+TEST_CASE("a fixed point that does not converge says how far it came") {
+  Tape tape(DType::f64);
+  const Tensor x = tape.variable(numbers({2}, 1, DType::f64));
+  const NodeId before = tape.size();
+  CHECK(error_of([&] {
+          fixed_point([](Tensor a) { return 1 - a; }, x, {.most_steps = 20});
+        }).find("[fixed_point] it does not converge: after 20 steps the largest change is ") == 0);
+  CHECK(error_of([&] { fixed_point([](Tensor a) { return sum(a); }, x); }) ==
+        "[fixed_point] the function takes (2) and gives ()");
+  CHECK(error_of([&] { fixed_point([](Tensor a) { return log(a * 0 - 1); }, x); }).find("gives nan") !=
+        std::string::npos);
+  CHECK(tape.size() == before);
+}
+
+TEST_CASE("argmin: the point, and its derivatives") {
+  Tape tape(DType::f64);
+  const Array m0 = numbers({3, 3}, 1, DType::f64);
+  const Tensor c = tape.variable(numbers({3}, 2, DType::f64)), zero = tape.constant(0, {3});
+  const Tensor m = tape.constant(m0);
+  // Of |x - c|^2 + sum(x^4): 2(x - c) + 4 x^3 = 0.
+  const auto nearest = [&](Tensor p) {
+    return argmin([p](Tensor x) { return sum(square(x - p)) + sum(square(square(x))); }, zero);
+  };
+  const Tensor x = nearest(c);
+  CHECK(close(2 * (x - c) + 4 * x * x * x, zero, 1e-9));
+  const auto loss = [&](Tensor p) { return sum(sin(nearest(p))); };
+  const Tensor slope = 2 / (2 + 12 * x * x);
+  CHECK(close(value_and_grad(loss, c).second, cos(x) * slope, 1e-9));
+  // d2x/dc2 = -24 x x'^2 / (2 + 12 x^2), with x' = 2 / (2 + 12 x^2).
+  const Tensor curve = -(24 * x * slope * slope) / (2 + 12 * x * x);
+  CHECK(close(hvp(loss, c, c), c * (cos(x) * curve - sin(x) * slope * slope), 1e-8));
+  CHECK(close(jvp(nearest, c, c).second, slope * c, 1e-9));
+  // A coupled one: least squares.
+  const auto fit = [&](Tensor p) {
+    return argmin(
+        [&, p](Tensor z) {
+          return sum(square(matmul(m, reshape(z, {3, 1})) - reshape(p, {3, 1}))) + sum(z * z);
+        },
+        zero);
+  };
+  const Tensor g = value_and_grad([&](Tensor p) { return sum(fit(p)); }, c).second;
+  for (Index i = 0; i < 3; ++i) {
+    Array moved = c.array();
+    const auto at = [&](double h) {
+      moved.span<double>()[static_cast<std::size_t>(i)] += h;
+      const double y = sum(fit(tape.constant(moved))).item();
+      moved = c.array();
+      return y;
+    };
+    CHECK((at(1e-4) - at(-1e-4)) / 2e-4 == doctest::Approx(list(g.value())[static_cast<std::size_t>(i)]).epsilon(1e-7));
+  }
+  const NodeId before = tape.size();
+  CHECK(error_of([&] {
+          argmin([](Tensor z) { return sum(z); }, c, {.most_steps = 5});
+        }).find("[argmin] it does not converge: after 5 steps") == 0);
+  CHECK(error_of([&] { argmin([](Tensor z) { return z; }, c); }).find("[argmin] the function gives (3)") == 0);
+  CHECK(tape.size() == before);
+}
