@@ -34,6 +34,7 @@ class Gradients {
   void add(const Gradients& other);
   /// Adds everything to Parameter::grad.
   void commit() const;
+  /// Forgets all sums.
   void clear() { sums_.clear(); }
   /// The sum itself, zeros at first, to be added to.
   Array& sum(const std::shared_ptr<Parameter::Data>& parameter);
@@ -68,9 +69,13 @@ Tensor grad(Tensor y, Operand x, const GradOptions& options = {});
 /// straight into the gradients and takes them off the tape again.
 class Vjp {
  public:
+  /// Number of inputs of the node whose rule runs.
   int inputs() const;
+  /// An input of the node.
   Tensor x(int input) const;
+  /// Its value.
   Tensor y() const;
+  /// The gradient of its value.
   Tensor dy() const;
   /// Whether this input's gradient is wanted; `add` for another does nothing.
   bool needs(int input) const;

@@ -37,7 +37,9 @@ struct Node {
   bool owns_data = false;  // false for views and for leaves that look at a parameter's storage
   bool keep = false;       // survives release_values
 
+  /// The nodes that are its inputs.
   std::span<const NodeId> in() const { return {input, inputs}; }
+  /// Its numbers; no data while there are none.
   ConstView value() const { return {data, shape, stride, dtype}; }
 };
 

@@ -29,6 +29,7 @@ class SplitBackward {
   /// need no gradient are passed over; without any other nothing happens. Throws Error as `backward` does, for roots of
   /// different tapes, and while `compile` traces; what was gathered is then lost, and no parameter has changed.
   void run(std::span<const Root> roots);
+  /// The same for a list.
   void run(std::initializer_list<Root> roots) { run({roots.begin(), roots.size()}); }
 
   /// Adds what was gathered to Parameter::grad and begins anew. Strong guarantee: on a throw nothing has changed.

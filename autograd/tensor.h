@@ -33,6 +33,7 @@ class Tensor {
 
   /// By value: a reference would dangle when recording moves the tape's nodes.
   Shape shape() const;
+  /// Its element type.
   DType dtype() const;
   /// Length of an axis (negative: from the end).
   Index size(int axis) const;
@@ -79,8 +80,11 @@ std::ostream& operator<<(std::ostream& out, const Tensor& t);
 /// in registers.
 class Operand {
  public:
+  /// A recorded value.
   Operand(Tensor t) : bits_(t) {}
+  /// A parameter: its leaf on the tape of the other operands.
   Operand(Parameter& p) : bits_(parameter_slot, 0, reinterpret_cast<std::uintptr_t>(&p)) {}
+  /// A number: a constant on the tape of the other operands.
   template <class N>
   requires std::is_arithmetic_v<N> Operand(N value)
       : bits_(number_slot, 0, std::bit_cast<std::uint64_t>(static_cast<double>(value))) {}

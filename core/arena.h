@@ -31,25 +31,32 @@ class Arena {
     return base_ + start;
   }
 
+  /// The top of the stack.
   Mark mark() const { return {chunk_, used_}; }
+  /// Gives back what was allocated since the mark.
   void rewind(Mark mark);
 
   /// A block from the free list of its size class, or from the stack; `give` puts it back for the next `take`.
   void* take(std::size_t bytes);
+  /// Gives a block back that `take` gave.
   void give(void* block, std::size_t bytes);
   /// Forgets all blocks: everything is free.
   void reset();
 
   /// Bytes taken by `take` and not given back, and the most they ever were since `reset_peak`.
   std::size_t live() const { return live_; }
+  /// The most bytes that were in use since `reset_peak`.
   std::size_t peak() const { return peak_; }
+  /// `peak` begins anew.
   void reset_peak() {
     peak_ = live_;
     stacked_peak_ = 0;
   }
   /// Bytes on the stack, the most they ever were since `reset_peak`, and bytes held from the heap.
   std::size_t stacked() const { return base_used_ + used_; }
+  /// The most bytes that the stack took.
   std::size_t stacked_peak() const { return stacked_peak_ > stacked() ? stacked_peak_ : stacked(); }
+  /// Bytes held from the heap.
   std::size_t reserved() const { return reserved_; }
 
  private:

@@ -28,8 +28,10 @@ class Array {
   /// Copies `values`, row-major. Throws Error when their count is not `shape.size()`.
   template <Element T>
   Array(std::span<const T> values, const Shape& shape);
+  /// Numbers in a shape of as many elements (else throws Error).
   template <Element T>
   Array(const std::vector<T>& values, const Shape& shape) : Array(std::span<const T>(values), shape) {}
+  /// The same for a list.
   template <Element T>
   Array(std::initializer_list<T> values, const Shape& shape)
       : Array(std::span<const T>(values.begin(), values.size()), shape) {}
@@ -37,11 +39,14 @@ class Array {
   template <Element T>
   explicit Array(const std::vector<T>& values) : Array(values, Shape{static_cast<Index>(values.size())}) {}
 
+  /// A copy.
   Array(const Array& other) : Array(other.view()) {}
+  /// A copy.
   Array& operator=(const Array& other) { return *this = Array(other); }
   /// What was moved from is an array of shape (0).
   Array(Array&& other) noexcept
       : shape_(std::exchange(other.shape_, Shape{0})), dtype_(other.dtype_), data_(std::move(other.data_)) {}
+  /// Takes the other one's memory.
   Array& operator=(Array&& other) noexcept {
     Array taken(std::move(other));
     std::swap(shape_, taken.shape_);
@@ -50,12 +55,18 @@ class Array {
     return *this;
   }
 
+  /// Its shape.
   const Shape& shape() const { return shape_; }
+  /// Its element type.
   DType dtype() const { return dtype_; }
+  /// Number of elements.
   Index size() const { return shape_.size(); }
 
+  /// A view of all of it, to read.
   ConstView view() const { return contiguous_view(static_cast<const void*>(data_.get()), shape_, dtype_); }
+  /// A view of all of it, to write.
   View view() { return contiguous_view(static_cast<void*>(data_.get()), shape_, dtype_); }
+  /// Arrays go wherever views do.
   operator ConstView() const { return view(); }
 
   /// The elements, row-major. Throws Error when T is not the dtype's type.
@@ -64,6 +75,7 @@ class Array {
     require(dtype_of<T>);
     return {reinterpret_cast<const T*>(data_.get()), static_cast<std::size_t>(size())};
   }
+  /// The same, to be changed.
   template <Element T>
   std::span<T> span() {
     require(dtype_of<T>);
@@ -81,6 +93,7 @@ class Array {
   /// The same elements as another type, or in another shape of the same size (else throws Error). Reals lose their
   /// fraction on the way to i32; those that do not fit, and nan, throw Error.
   Array to(DType dtype) const;
+  /// The same numbers, row-major, in another shape of as many elements (else throws Error).
   Array reshaped(const Shape& shape) const;
 
   /// Sets every element. Throws Error when the elements are i32 and `value` does not fit.

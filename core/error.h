@@ -9,6 +9,7 @@ namespace rw {
 /// `what()` is one line that names the op, the shapes, the scope and the way out.
 class Error : public std::runtime_error {
  public:
+  /// An error with this message.
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 

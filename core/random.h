@@ -57,7 +57,9 @@ class Rng {
     bool operator==(const State&) const = default;
   };
 
+  /// The stream of a seed, from its beginning.
   explicit Rng(std::uint64_t seed) : state_{.seed = seed} {}
+  /// A stream at a position.
   explicit Rng(State state) : state_(state) {}
 
   State state() const { return state_; }

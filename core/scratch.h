@@ -13,8 +13,11 @@ class Scratch {
  public:
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
   Scratch() {}  // NOLINT: uninitialised is the point
+  /// Element i.
   T& operator[](std::size_t i) { return data()[i]; }
+  /// All of it.
   T* data() { return reinterpret_cast<T*>(room_); }
+  /// Its first n.
   std::span<T> first(std::size_t n) { return {data(), n}; }
 
  private:

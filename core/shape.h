@@ -21,12 +21,16 @@ class Shape {
   /// Throws Error for more than `max_rank` axes, a length that is negative or over 2^31 - 1, or a size over 2^58 (axes
   /// of length 0 left out of account).
   Shape(std::initializer_list<Index> dims) : Shape(std::span<const Index>(dims.begin(), dims.size())) {}
+  /// From a list of lengths.
   explicit Shape(std::span<const Index> dims);
 
+  /// Number of axes; 0 of a scalar.
   int rank() const { return rank_; }
   /// Length of an axis, unchecked.
   Index operator[](int axis) const { return dims_[static_cast<std::size_t>(axis)]; }
+  /// The lengths, first to last.
   const std::int32_t* begin() const { return dims_.data(); }
+  /// Behind the last.
   const std::int32_t* end() const { return dims_.data() + rank_; }
 
   /// Number of elements; 1 for a scalar.
@@ -56,6 +60,7 @@ class Shape {
   /// Copies without an axis, and with a new axis of `length` before position `axis`. The latter throws Error for
   /// lengths that a shape cannot have, and when there are `max_rank` axes already.
   Shape without(int axis) const;
+  /// With one axis more, before `axis`.
   Shape inserted(int axis, Index length) const;
 
   /// Branch-free: the engine compares shapes at every op.

@@ -16,12 +16,15 @@ struct LoopNest {
   std::array<Index, max_rank> dims{};
   std::array<std::array<Index, max_rank>, Arrays> strides{};
 
+  /// Length of the innermost loop.
   Index inner() const { return rank == 0 ? 1 : dims[static_cast<std::size_t>(rank - 1)]; }
+  /// Number of its runs.
   Index outer() const {
     Index n = 1;
     for (int i = 0; i + 1 < rank; ++i) n *= dims[static_cast<std::size_t>(i)];
     return n;
   }
+  /// What an array moves by in it.
   Index inner_stride(std::size_t array) const {
     return rank == 0 ? 0 : strides[array][static_cast<std::size_t>(rank - 1)];
   }

@@ -13,9 +13,13 @@ struct ConstView {
   Index stride = 1;
   DType dtype = DType::f32;
 
+  /// Number of elements.
   Index size() const { return shape.size(); }
+  /// Number of rows: of all axes but the last.
   Index rows() const { return shape.rows(); }
+  /// Length of the last axis; 1 of a scalar.
   Index cols() const { return shape.cols(); }
+  /// Whether rows follow each other without gaps.
   bool contiguous() const { return stride == cols() || rows() <= 1; }
 
   /// The first element, and the first of row `r`. T must be the dtype's type.
@@ -23,6 +27,7 @@ struct ConstView {
   const T* as() const {
     return static_cast<const T*>(data);
   }
+  /// The first number of row r.
   template <Element T>
   const T* row(Index r) const {
     return as<T>() + r * stride;
@@ -36,16 +41,23 @@ struct View {
   Index stride = 1;
   DType dtype = DType::f32;
 
+  /// To be read.
   operator ConstView() const { return {data, shape, stride, dtype}; }
+  /// Number of elements.
   Index size() const { return shape.size(); }
+  /// Number of rows: of all axes but the last.
   Index rows() const { return shape.rows(); }
+  /// Length of the last axis; 1 of a scalar.
   Index cols() const { return shape.cols(); }
+  /// Whether rows follow each other without gaps.
   bool contiguous() const { return stride == cols() || rows() <= 1; }
 
+  /// The numbers as this type; it is not checked.
   template <Element T>
   T* as() const {
     return static_cast<T*>(data);
   }
+  /// The first number of row r.
   template <Element T>
   T* row(Index r) const {
     return as<T>() + r * stride;

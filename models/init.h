@@ -30,18 +30,27 @@ inline Array identity(Index n) { return identity(n, n); }
 
 /// The choice of a weight matrix's start, as an option: `{.recurrent = Init::uniform(0.08)}`.
 struct Init {
+  /// Which of the functions above.
   enum class Kind { glorot, he, lecun, orthogonal, identity, uniform, normal, constant };
   Kind kind = Kind::glorot;
   /// Half width, deviation, gain or value; glorot, he and lecun have none.
   double scale = 1;
 
+  /// As the function of that name above; so do all that follow.
   static constexpr Init glorot() { return {Kind::glorot}; }
+  /// See rw::he.
   static constexpr Init he() { return {Kind::he}; }
+  /// See rw::lecun.
   static constexpr Init lecun() { return {Kind::lecun}; }
+  /// See rw::orthogonal.
   static constexpr Init orthogonal(double gain = 1) { return {Kind::orthogonal, gain}; }
+  /// See rw::identity.
   static constexpr Init identity(double scale = 1) { return {Kind::identity, scale}; }
+  /// Between -half_width and half_width.
   static constexpr Init uniform(double half_width) { return {Kind::uniform, half_width}; }
+  /// Of mean 0.
   static constexpr Init normal(double deviation) { return {Kind::normal, deviation}; }
+  /// One number everywhere.
   static constexpr Init constant(double value) { return {Kind::constant, value}; }
   /// By name: "glorot", "uniform", ... Throws Error, listing the names, for another one.
   static Init named(std::string_view name, double scale = 1);

@@ -27,7 +27,9 @@ class Score {
   double count() const { return count_; }
   /// Mean of -log softmax(logits)[target], in nats, and in bits. These four are nan while nothing is counted.
   double nats() const { return nats_ / count_; }
+  /// The mean loss in bits.
   double bits() const { return rw::bits(nats()); }
+  /// exp of the mean loss.
   double perplexity() const { return rw::perplexity(nats()); }
   /// The part whose largest logit is the target's; of equal ones the first counts.
   double accuracy() const { return right_ / count_; }

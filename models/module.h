@@ -16,6 +16,7 @@ struct NamedParameter {
   std::string name;
   Parameter* parameter = nullptr;
 
+  /// The parameter itself.
   operator Parameter&() const { return *parameter; }
 };
 
@@ -40,7 +41,9 @@ class Module {
   Module(Module&&) noexcept = default;
   Module& operator=(Module&&) noexcept = default;
 
+  /// Its scope in graphs and messages.
   const std::string& name() const { return name_; }
+  /// Gives it another.
   void set_name(std::string name) { name_ = std::move(name); }
 
   /// Own parameters, then those of the children, each in the order in which it was made. A tied parameter appears once,
@@ -53,6 +56,7 @@ class Module {
   /// Numbers in all parameters; tied ones count once.
   Index parameter_count() const;
 
+  /// Sets all gradients to 0.
   void zero_grad() const;
   /// Frozen parameters are constants to tapes, and optimizers leave them alone.
   void freeze(bool frozen = true) const;
@@ -62,6 +66,7 @@ class Module {
   /// Training mode, in which dropout drops: on at first. Both switch this module and everything below it.
   void train(bool on = true);
   void eval() { train(false); }
+  /// Whether the module trains (`train`) or not (`eval`).
   bool training() const { return training_; }
 
  protected:

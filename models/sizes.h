@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to models/.
+
 #include <string>
 
 #include <rewind/core/dtype.h>

@@ -11,14 +11,18 @@ namespace rw {
 /// One axis or several, negative ones counted from the end: what reductions take. `sum(x, 1)`, `sum(x, {0, -1})`.
 class Axes {
  public:
+  /// One axis.
   Axes(int axis) : Axes({axis}) {}
   /// Throws Error for more than `max_rank`.
   Axes(std::initializer_list<int> axes);
   /// Every axis of whatever it is used on.
   static Axes all();
 
+  /// Whether all axes are meant.
   bool is_all() const { return all_; }
+  /// The axes in their order.
   const int* begin() const { return axes_.data(); }
+  /// Behind the last.
   const int* end() const { return axes_.data() + count_; }
 
  private:

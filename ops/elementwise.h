@@ -38,6 +38,7 @@ struct Elementwise {
   static constexpr bool strided_inputs = true;
   [[no_unique_address]] F fn{};
 
+  /// Number of inputs.
   static constexpr int arity() {
     if constexpr (requires(const F& f, float x) { f.f(x); }) return 1;
     if constexpr (requires(const F& f, float x) { f.f(x, x); }) return 2;
@@ -46,6 +47,7 @@ struct Elementwise {
   }
   static_assert(arity() > 0, "an elementwise op needs `auto f(auto x) const`, of one to three arguments");
 
+  /// Whether input I has a gradient.
   template <int I>
   static constexpr bool has_rule() {
     if constexpr (arity() == 1) return requires(const F& f, float x) {
@@ -79,6 +81,7 @@ struct Elementwise {
     return {};
   }
 
+  /// What the engine and the compiler know of it.
   static const ElementwiseFact& elementwise_fact() {
     static const ElementwiseFact fact = make_fact();
     return fact;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to tools/.
+
 #include <string>
 #include <vector>
 

@@ -46,6 +46,7 @@ class CompiledCore {
 
   const CompileOptions& options() const;
   void set_seed(std::uint64_t seed);
+  /// See Tape::set_step.
   void set_step(std::uint64_t step);
   std::size_t plans() const;
   std::size_t memory() const;
@@ -74,6 +75,7 @@ class Compiled {
  public:
   using Result = std::invoke_result_t<F&, Tape&, detail::Traced<Examples>...>;
 
+  /// Use `compile`.
   Compiled(F f, const CompileOptions& options) : f_(std::move(f)), core_(options) {}
 
   /// Replays; traces and compiles before that when no plan fits. Throws Error, and leaves everything as it was, when
@@ -132,10 +134,12 @@ class Compiled {
 
   /// Seed and step of keyed randomness, as Tape::set_seed and Tape::set_step.
   void set_seed(std::uint64_t seed) { core_.set_seed(seed); }
+  /// See Tape::set_step.
   void set_step(std::uint64_t step) { core_.set_step(step); }
 
   /// Number of plans kept, and the bytes of memory that they hold.
   std::size_t plans() const { return core_.plans(); }
+  /// Bytes of memory that all plans hold.
   std::size_t memory() const { return core_.memory(); }
 
   // About the plan used last:

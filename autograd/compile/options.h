@@ -23,13 +23,19 @@ enum class Pass : std::uint32_t {
 /// A set of passes.
 class Passes {
  public:
+  /// The set of one.
   constexpr Passes(Pass pass) : bits_(static_cast<std::uint32_t>(pass)) {}
+  /// Every pass.
   static constexpr Passes all() { return Passes(511); }
+  /// No pass.
   static constexpr Passes none() { return Passes(0); }
   /// All whose results have the bits of the eager run (with gradients taken by `grad`).
   static constexpr Passes exact() { return all() - Pass::batch - Pass::accumulate - Pass::pack - Pass::chunk; }
+  /// Whether it is in the set.
   constexpr bool has(Pass pass) const { return (bits_ & static_cast<std::uint32_t>(pass)) != 0; }
+  /// Both sets together.
   constexpr Passes operator|(Passes other) const { return Passes(bits_ | other.bits_); }
+  /// This set without the other.
   constexpr Passes operator-(Passes other) const { return Passes(bits_ & ~other.bits_); }
 
  private:

@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to core/gemm/ and the compiler.
+
 #include <memory>
 #include <vector>
 

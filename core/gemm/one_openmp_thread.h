@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to core/gemm/.
+
 #include <dlfcn.h>
 
 namespace rw::detail {

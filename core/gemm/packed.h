@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to core/gemm/ and the compiler.
+
 #include <rewind/core/dtype.h>
 
 namespace rw::detail {

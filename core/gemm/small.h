@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to core/gemm/: use gemm.
+
 #include <rewind/core/dtype.h>
 
 namespace rw::detail {

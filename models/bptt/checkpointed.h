@@ -52,6 +52,7 @@ class CheckpointedBptt {
 
   /// The tape of the steps that are being recorded; losses are recorded on it too.
   Tape& tape() { return part_.tape(); }
+  /// Sequences side by side.
   Index batch() const { return batch_; }
 
   /// Runs the cell over x [T, N, in], or indices [T, N], and goes backward from `loss(last)`, a scalar of the last
@@ -75,6 +76,7 @@ class CheckpointedBptt {
   double backward(Tensor x, Loss&& loss, const CheckpointedRun& how = {}) {
     return backward(detail::values_to_checkpoint(x), loss, how);
   }
+  /// The same for an input on a tape.
   template <class Loss>
   double backward_each(Tensor x, Loss&& loss, const CheckpointedRun& how = {}) {
     return backward_each(detail::values_to_checkpoint(x), loss, how);
@@ -87,13 +89,17 @@ class CheckpointedBptt {
     restore_state(tape(), start, cell_->zero_state(tape(), batch_));
     start_ = std::move(start);
   }
+  /// The next run begins from the cell's zero state.
   void reset_start() { start_.reset(); }
 
   /// After a backward: the state after the last step, to carry on; the gradient of the start that was set (zeros where
   /// none flowed); that of the inputs, of x's shape, when options ask for it; and what was done.
   const SavedState& last_state() const { return last_state_; }
+  /// The gradient of the state that the last run began from.
   const SavedState& start_gradient() const { return start_gradient_; }
+  /// The gradient of the last run's input.
   const Array& input_gradient() const { return input_gradient_; }
+  /// What was decided for the last run.
   const CheckpointPlan& plan() const { return plan_; }
 
  private:

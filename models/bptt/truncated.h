@@ -79,6 +79,7 @@ class TruncatedBptt {
 
   /// The tape of the current chunk.
   Tape& tape() { return tape_; }
+  /// Sequences side by side.
   Index batch() const { return batch_; }
 
   /// One chunk: clears the tape, runs the cell over x from the carried state, and carries the last state on. The states
@@ -113,6 +114,7 @@ class TruncatedBptt {
     carried_ = initial_;
     history_ = {.start = initial_};
   }
+  /// The same for one sequence of the batch.
   void reset(Index stream) {
     if (stream < 0 || stream >= batch_)
       throw Error("truncated bptt: there is no stream " + std::to_string(stream) + " in a batch of " +
@@ -127,6 +129,7 @@ class TruncatedBptt {
   /// The carried state, for checkpoints. `set_carried` throws Error when it does not fit the cell and batch; a window
   /// then begins anew.
   const SavedState& carried() const { return carried_; }
+  /// Goes on from this state.
   void set_carried(SavedState state) {
     detail::check_same_shapes(initial_, state);
     carried_ = std::move(state);

@@ -26,6 +26,7 @@ class AnyCell : public Module {
   };
   using Step = StepWithGates<State, Gates>;
 
+  /// A cell of any type, whose type is forgotten.
   template <class C>
   requires(Cell<C>&& std::derived_from<C, Module> && !std::same_as<C, AnyCell>) explicit AnyCell(C cell)
       : Module(cell.name()), model_(std::make_unique<Model<C>>(wrapped(std::move(cell)))) {}

@@ -40,13 +40,16 @@ class AttentionCell : public Module {
     AttentionMemory memory;
   };
 
+  /// A cell that takes x and what was attended to. `combine` makes its output of [h, attended].
   AttentionCell(C cell, A attention, std::optional<Linear> combine = std::nullopt)
       : Module("attention_cell"),
         cell_(child("cell", std::move(cell))),
         attention_(child("attention", std::move(attention))),
         combine_(combine ? &child("combine", std::move(*combine)) : nullptr) {}
 
+  /// The cell within.
   const C& cell() const { return cell_; }
+  /// How it attends.
   const A& attention() const { return attention_; }
 
   /// The state before the first step: the cell's, and what `attention().remember` gave. Nothing is attended yet.

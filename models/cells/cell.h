@@ -112,7 +112,9 @@ CellOptions common_options(const Options& o) {
 /// br, both [gates * hidden]. What is fed back is as wide as the state's h, or the output that stands for it.
 class GatedCell : public Module {
  public:
+  /// Width of the input.
   Index in() const { return in_; }
+  /// Width of the hidden state.
   Index hidden() const { return hidden_; }
 
   /// The part of a step that depends on the input alone, x W + b: x [..., in], or indices [...] of i32, each of which
@@ -130,7 +132,9 @@ class GatedCell : public Module {
   Tensor multiplied(Tensor x) const;
   /// h R + br.
   Tensor recur(Tensor h) const;
+  /// x + bias; x without one.
   static Tensor biased(Tensor x, Parameter* bias);
+  /// A hidden state of zeros.
   Tensor zeros(Tape& tape, Index batch) const { return tape.constant(0.0, {batch, hidden_}); }
 
   Index in_, hidden_;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to models/cells/: use make_cell.
+
 #include <span>
 #include <string>
 #include <string_view>

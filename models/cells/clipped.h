@@ -22,6 +22,7 @@ class Clipped : public CellWrapper<Clipped<C>, C> {
       throw Error(this->name() + ": gradients are limited to " + std::to_string(limit) + ": it must be above 0");
   }
 
+  /// Elements of gradients lie in [-limit, limit].
   double limit() const { return limit_; }
   Clipped clone() const requires requires(const C& c) { c.clone(); }
   { return cloned(Clipped(this->cell_.clone(), limit_), *this); }

@@ -42,6 +42,7 @@ class ContextCell : public GatedCell {
   /// Throws Error for sizes below 1 and a decay outside [0, 1).
   ContextCell(Index in, Index hidden, Index out, Rng& rng, const ContextOptions& options = {});
 
+  /// Width of the output.
   Index out() const { return V_.shape()[1]; }
 
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch), tape.constant(0.0, {batch, out()})}; }
@@ -53,6 +54,7 @@ class ContextCell : public GatedCell {
   /// The same, `seen` in the place of k(t-1) in the products with R and U.
   Step step_gates(Tensor xw, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const ContextOptions& options() const { return options_; }
   ContextCell clone() const;
 

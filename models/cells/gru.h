@@ -55,6 +55,7 @@ class GruCell : public GatedCell {
   /// The same, `seen` in the place of h in the products with R.
   Step step_gates(Tensor xw, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const GruOptions& options() const { return options_; }
   GruCell clone() const;
 

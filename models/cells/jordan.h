@@ -38,6 +38,7 @@ class JordanCell : public GatedCell {
   /// Throws Error for sizes below 1.
   JordanCell(Index in, Index hidden, Index out, Rng& rng, const JordanOptions& options = {});
 
+  /// Width of the output.
   Index out() const { return V_.shape()[1]; }
 
   State zero_state(Tape& tape, Index batch) const { return {tape.constant(0.0, {batch, out()})}; }
@@ -49,6 +50,7 @@ class JordanCell : public GatedCell {
   /// The same, `seen` in the place of y(t-1).
   Step step_gates(Tensor xw, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const JordanOptions& options() const { return options_; }
   JordanCell clone() const;
 

@@ -84,6 +84,7 @@ class LstmCell : public GatedCell {
   /// The same, `seen` in the place of h in the product with R.
   Step step_gates(Tensor xw, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const LstmOptions& options() const { return options_; }
   LstmCell clone() const;
 

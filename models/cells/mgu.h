@@ -36,6 +36,7 @@ class MguCell : public GatedCell {
   /// The same, `seen` in the place of h in the products with R.
   Step step_gates(Tensor xw, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const CellOptions& options() const { return options_; }
   MguCell clone() const;
 

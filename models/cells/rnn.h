@@ -12,6 +12,7 @@ struct RnnOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  /// What squashes the sum.
   enum class Activation { tanh, relu };
   Activation activation = Activation::tanh;
 
@@ -48,6 +49,7 @@ class RnnCell : public GatedCell {
   /// The same, `seen` in the place of h in the product with R.
   Step step_gates(Tensor xw, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const RnnOptions& options() const { return options_; }
   RnnCell clone() const;
 

@@ -40,6 +40,7 @@ class VariationalDropout : public CellWrapper<VariationalDropout<C>, C> {
     detail::check(options);
   }
 
+  /// What it was made with.
   const VariationalDropoutOptions& options() const { return options_; }
   VariationalDropout clone() const requires requires(const C& c) { c.clone(); }
   { return cloned(VariationalDropout(this->cell_.clone(), options_), *this); }

@@ -37,6 +37,7 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
  public:
   using State = typename C::State;
 
+  /// The cell within.
   const C& cell() const { return cell_; }
 
   State empty_state() const { return rw::empty_state(cell_); }
@@ -65,10 +66,14 @@ class CellWrapper : public Module, public detail::GatesOf<C> {
   }
 
  protected:
+  /// Around this cell.
   explicit CellWrapper(C cell) : Module(cell.name()), cell_(wrapped(std::move(cell))) {}
 
+  /// The default hook: as it is.
   Tensor entering(Tensor x) const { return x; }
+  /// The default hook: as it is.
   Tensor seen(Tensor h) const { return h; }
+  /// The default hook: as it is.
   State finished(const State&, State after) const { return after; }
 
   C& cell_;

@@ -35,6 +35,7 @@ class Zoneout : public CellWrapper<Zoneout<C>, C> {
     rates_ = detail::zoneout_rates(std::move(rates), tensor_count(this->cell_.zero_state(tape, 1)));
   }
 
+  /// One for each tensor of the state.
   const std::vector<double>& rates() const { return rates_; }
   Zoneout clone() const requires requires(const C& c) { c.clone(); }
   { return cloned(Zoneout(this->cell_.clone(), rates_), *this); }

@@ -18,7 +18,9 @@ class Embedding : public Module {
   /// indices [...] (i32) -> [..., width]. Throws Error for an index outside [0, symbols), naming it.
   Tensor operator()(Tensor indices) const;
 
+  /// Number of symbols.
   Index symbols() const { return symbols_; }
+  /// Width of a vector.
   Index width() const { return width_; }
   Embedding clone() const;
 

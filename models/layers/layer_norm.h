@@ -23,6 +23,7 @@ class LayerNorm : public Module {
   /// x [..., width] -> [..., width]. Throws Error when the last axis has another length.
   Tensor operator()(Tensor x) const;
 
+  /// Length of the axis.
   Index width() const { return width_; }
   LayerNorm clone() const;
 

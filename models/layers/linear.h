@@ -20,7 +20,9 @@ class Linear : public Module {
   /// x [..., in] -> [..., out]. Throws Error when the last axis has another length.
   Tensor operator()(Tensor x) const;
 
+  /// Width of the input.
   Index in() const { return in_; }
+  /// Width of the output.
   Index out() const { return out_; }
   Linear clone() const;
 

@@ -34,6 +34,7 @@ class EarlyStopping {
   bool stopped() const { return since_best_ >= options_.patience; }
   /// The best loss; infinite before the first.
   double best() const { return best_; }
+  /// Losses since the best one.
   Index since_best() const { return since_best_; }
 
   /// Gives the model its best weights; before the first look, those it had when this object was made.

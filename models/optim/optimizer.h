@@ -32,8 +32,11 @@ struct ParameterGroup {
 /// What an optimizer is made for: groups, or the parameters of a single one.
 class ParameterGroups : public std::vector<ParameterGroup> {
  public:
+  /// One group.
   ParameterGroups(std::vector<NamedParameter> parameters) { push_back({.parameters = std::move(parameters)}); }
+  /// Several.
   ParameterGroups(std::vector<ParameterGroup> groups) : vector(std::move(groups)) {}
+  /// Several.
   ParameterGroups(std::initializer_list<ParameterGroup> groups) : vector(groups) {}
 };
 
@@ -59,6 +62,7 @@ class Optimizer {
   /// nothing is changed then.
   void step();
 
+  /// The learning rate of the next step.
   double rate() const { return rate_; }
   /// Throws Error unless the rate is finite and not negative.
   void set_rate(double rate);
@@ -217,6 +221,7 @@ class Adam : public Optimizer {
 /// Adam with decoupled weight decay, 0.01 unless said otherwise.
 class AdamW : public Adam {
  public:
+  /// Adam with decoupled decay.
   explicit AdamW(const ParameterGroups& groups, const AdamOptions& options = {.weight_decay = 0.01})
       : Adam(groups, options) {}
 };

@@ -27,6 +27,7 @@ struct StepDecay {
   Index after = 0;
   Index every = 1;
 
+  /// The rate after `done` steps.
   double operator()(Index done) const;
 };
 
@@ -36,6 +37,7 @@ struct ExponentialDecay {
   double factor = 1;
   Index every = 1;
 
+  /// The rate after `done` steps.
   double operator()(Index done) const;
 };
 
@@ -49,6 +51,7 @@ struct CosineDecay {
   bool restarts = false;
   Index growth = 1;
 
+  /// The rate after `done` steps.
   double operator()(Index done) const;
 };
 
@@ -80,6 +83,7 @@ class Plateau {
 
   /// Looks at a loss; nan is not better. Returns the scale.
   double observe(double loss);
+  /// What the rate is to be multiplied by now.
   double scale() const { return scale_; }
 
   /// All that is needed to go on to the same bits.

@@ -33,10 +33,12 @@ class WeightAverage {
 
   /// After an optimizer's step. Throws Error while the averages are in the model.
   void update();
+  /// How many times it was updated.
   Index updates() const { return updates_; }
 
   /// Exchanges weights and averages: the first call puts the averages into the model, the second takes them out.
   void swap();
+  /// Whether the averages stand in the parameters.
   bool swapped() const { return swapped_; }
 
   /// All that is needed to go on to the same bits, by parameter name. Throws Error while the averages are in the model.
@@ -58,6 +60,7 @@ class WeightAverage {
 /// Puts the averages into the model for its own life.
 class Averaged {
  public:
+  /// Swaps, until the end of its lifetime.
   explicit Averaged(WeightAverage& average) : average_(average) { average_.swap(); }
   ~Averaged() { average_.swap(); }
   Averaged(const Averaged&) = delete;

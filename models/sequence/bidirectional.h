@@ -31,14 +31,18 @@ class Bidirectional : public Module {
     typename B::State backward;
   };
 
+  /// Two layers; the second reads the sequence from its end.
   explicit Bidirectional(F forward, B backward, const BidirectionalOptions& options = {})
       : Module("bidirectional"),
         options_(options),
         forward_(child("forward", std::move(forward))),
         backward_(child("backward", std::move(backward))) {}
 
+  /// The first.
   const F& forward() const { return forward_; }
+  /// The second.
   const B& backward() const { return backward_; }
+  /// What it was made with.
   const BidirectionalOptions& options() const { return options_; }
 
   State empty_state() const { return {rw::empty_state(forward_), rw::empty_state(backward_)}; }

@@ -18,13 +18,16 @@ template <Layer C>
 requires std::derived_from<C, Module>
 class Readout : public Module {
  public:
+  /// A cell and what is applied to its output.
   Readout(C cell, Linear head, const RecurrentOptions& options = {})
       : Module("readout"),
         options_(options),
         cell_(child("cell", Recurrent<C>(std::move(cell), options))),
         head_(child("head", std::move(head))) {}
 
+  /// The cell.
   const C& cell() const { return cell_.cell(); }
+  /// The linear layer.
   const Linear& head() const { return head_; }
 
   /// x [T, N, in], or indices [T, N], from the cell's zero_state -> [T, N, out] or [N, out]. With `{.lengths = ...}`

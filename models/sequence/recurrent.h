@@ -23,9 +23,11 @@ template <Layer C>
 requires std::derived_from<C, Module>
 class Recurrent : public Module {
  public:
+  /// A cell as a layer.
   explicit Recurrent(C cell, const RecurrentOptions& options = {})
       : Module(cell.name()), options_(options), cell_(wrapped(std::move(cell))) {}
 
+  /// The cell.
   const C& cell() const { return cell_; }
 
   /// x [T, N, in], or indices [T, N], from the cell's zero_state or another. With `{.lengths = ...}` the outputs are 0
@@ -35,6 +37,7 @@ class Recurrent : public Module {
     detail::check_sequence(x);
     return (*this)(x, cell_.zero_state(x.tape(), x.size(1)), run);
   }
+  /// The same from a given state.
   Tensor operator()(Tensor x, const typename C::State& state, const UnrollOptions& run = {}) const {
     // A layer under another name than its cell's says so in the scopes.
     std::optional<Scope> scope;

@@ -64,8 +64,11 @@ class Stack : public Module {
       layers_.push_back(&child("layer" + std::to_string(i), std::move(layers[i])));
   }
 
+  /// Number of layers.
   std::size_t depth() const { return layers_.size(); }
+  /// Layer i, from the bottom.
   const C& layer(std::size_t i) const { return *layers_.at(i); }
+  /// What it was made with.
   const StackOptions& options() const { return options_; }
 
   State empty_state() const {

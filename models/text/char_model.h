@@ -43,7 +43,9 @@ class CharModel : public Module {
   /// after the last step. Throws Error for numbers outside the vocabulary, and for shapes that do not fit.
   Tensor logits(Tensor inputs, State& state) const;
 
+  /// The characters that it knows.
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  /// What it was made with.
   const CharModelOptions& options() const { return options_; }
 
   /// What a file says of a model, next to its weights: format, version, architecture and vocabulary.
@@ -54,6 +56,7 @@ class CharModel : public Module {
 
   /// A safetensors file. Throws Error with the path and the reason.
   void save(const std::string& path) const;
+  /// Reads what `save` wrote. Throws Error, saying why, for any other file.
   static CharModel load(const std::string& path);
 
   CharModel clone() const;

@@ -18,18 +18,22 @@ struct TextCut {
   double held_out = 0.05;
 };
 
-/// A numbered text as chunks of [T, N]: stream n is the n-th of N equal parts of the text, chunk c its steps c*T ..
-/// (c+1)*T - 1, and a target is the number after its input. A state carried from chunk c to c + 1 therefore belongs to
-/// the right text. The first chunks train, the last are held out (at least one, unless `held_out` is 0).
+/// A numbered text as chunks of [T, N]: stream n is the n-th of N equal parts of the text, chunk c its steps from
+/// c T to (c + 1) T - 1, and a target is the number after its input. A state carried from chunk c to c + 1 therefore
+/// belongs to the right text. The first chunks train, the last are held out (at least one, unless `held_out` is 0).
 class TextData {
  public:
   /// Throws Error when the text is too short for one chunk of each kind, saying how long it must be, and for a batch or
   /// sequence below 1 or a held-out part outside [0, 1).
   TextData(std::vector<std::int32_t> symbols, const TextCut& cut);
 
+  /// Texts side by side.
   Index batch() const { return cut_.batch; }
+  /// Characters of a chunk, at most.
   Index sequence() const { return cut_.sequence; }
+  /// Number of chunks to train on.
   Index train_chunks() const { return train_; }
+  /// Number of chunks behind them, to measure on.
   Index held_out_chunks() const { return chunks_ - train_; }
   /// Train and held-out chunks together.
   Index chunks() const { return chunks_; }
@@ -41,7 +45,9 @@ class TextData {
   struct Chunk {
     Array inputs, targets;
   };
+  /// Chunk c, training ones first.
   Chunk chunk(Index c) const { return chunk(c, 0, cut_.batch); }
+  /// The same for some of the texts side by side.
   Chunk chunk(Index c, Index first, Index count) const;
 
   /// The numbers that stream `n` reads in chunks `from` .. `to` - 1, with the last target: (to - from) * T + 1 of them.

@@ -32,6 +32,7 @@ class Vocabulary {
   /// Exactly these, in this order: what a model file stores. Throws Error when one occurs twice.
   explicit Vocabulary(std::u32string characters);
 
+  /// Number of characters.
   Index size() const { return static_cast<Index>(characters_.size()); }
   /// Its characters in order.
   const std::u32string& characters() const { return characters_; }
@@ -43,6 +44,7 @@ class Vocabulary {
   /// The characters of numbers. Throws Error for a number outside 0 .. size() - 1.
   std::u32string decode(std::span<const std::int32_t> numbers) const;
 
+  /// The same characters in the same order.
   bool operator==(const Vocabulary& other) const { return characters_ == other.characters_; }
 
  private:

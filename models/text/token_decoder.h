@@ -154,6 +154,7 @@ class TokenDecoder : public detail::DecoderCore {
   }
 
  protected:
+  /// Logits of the symbols after these, and the state after them.
   std::vector<float> run(const Array& tokens, SavedState& saved) override {
     if (options_.compiled && !saved.empty() && tokens.shape() == Shape{1, batch()}) {
       if (!step_) step_ = compiled_step();

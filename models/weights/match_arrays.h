@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to models/.
+
 #include <optional>
 #include <span>
 #include <string>

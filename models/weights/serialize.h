@@ -20,7 +20,9 @@ struct NamedView {
   std::string name;
   ConstView view;
 
+  /// A name and a view.
   NamedView(std::string n, ConstView v) : name(std::move(n)), view(v) {}
+  /// A view of a named array.
   NamedView(const NamedArray& a) : name(a.name), view(a.array) {}
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to models/.
+
 #include <span>
 #include <string>
 #include <utility>

@@ -25,6 +25,7 @@ class WeightMap {
   struct Block {
     Index start = 0, row = 0, column = 1;
   };
+  /// Which way numbers go.
   enum class Way {
     both,  ///< numbers go in when loading, and out when saving
     load,  ///< only in: what several arrays give to one parameter is summed
@@ -47,6 +48,7 @@ class WeightMap {
   WeightMap& add(const std::string& prefix, const WeightMap& part);
   /// One more array; its number for links.
   std::size_t array(std::string name, const Shape& shape);
+  /// One more block of an array that is a block of a parameter.
   void link(Link link) { links_.push_back(std::move(link)); }
 
   /// Sets the parameters, each in its own type. Strict: throws Error, listing all names that are missing, not expected

@@ -1,4 +1,4 @@
-// Rewind beside what one would use instead, in one process, in turn. See README.md here, and tools/benchmark.
+// Rewind beside what one would use instead, in one process, in turn. See docs/benchmarks.md and tools/benchmark.
 
 #include <algorithm>
 #include <chrono>

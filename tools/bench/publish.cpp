@@ -100,7 +100,7 @@ std::string replaced(const std::string& page, const std::string& name, const std
 void publish(const Results& r, const std::string& root) {
   std::string rows = "| | Rewind | the other | ratio |\n|---|---|---|---|\n";
   for (const Highlight& h : highlights) rows += highlight(r, h);
-  const std::string readme = root + "/README.md", page = root + "/tools/bench/README.md";
+  const std::string readme = root + "/README.md", page = root + "/docs/benchmarks.md";
   const std::pair<std::string, std::string> files[] = {
       {readme, replaced(read(readme), "three rows", rows)},
       {page, replaced(read(page), "tables", machine_line(r) + "\n\n" + left_out(r) + markdown(r.outcomes))},

@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to tools/flow/: use flow.
+
 #include <span>
 
 #include <rewind/autograd/tape.h>

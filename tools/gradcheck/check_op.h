@@ -41,8 +41,11 @@ struct OpReport {
   std::size_t cases = 0;
   std::vector<std::string> failures = {};
 
+  /// Whether all is well, in at least one case.
   bool ok() const { return failures.empty() && cases > 0; }
+  /// The same.
   explicit operator bool() const { return ok(); }
+  /// What is printed.
   std::string message() const;
 };
 std::ostream& operator<<(std::ostream& out, const OpReport& report);

@@ -1,6 +1,6 @@
 #pragma once
 
-// One case of check_op: an op at given inputs.
+// One case of check_op: an op at given inputs. Internal to tools/gradcheck/: use check_op.
 
 #include <functional>
 #include <string>

@@ -76,11 +76,13 @@ struct GradParameter {
   /// Why no gradient reaches it, or empty.
   std::string remark;
 
+  /// Elements and directions with this verdict.
   Index count(Verdict v) const { return counts[static_cast<std::size_t>(v)]; }
 };
 
 /// Where a gradient goes wrong.
 struct GradFault {
+  /// What is wrong.
   enum class Kind : std::uint8_t {
     rule,      ///< the op's gradient rule disagrees with its own value
     edge,      ///< a consumer's contribution is missing from a node's gradient, or is there more than once
@@ -121,6 +123,7 @@ struct GradReport {
   Index count(Verdict v) const;
   /// An aligned table, with ANSI colours on request.
   std::string str(bool colour = false) const;
+  /// The same for programs.
   std::string json() const;
 };
 
@@ -134,6 +137,7 @@ class CheckedParameters {
     std::string name;
     Parameter* parameter = nullptr;
   };
+  /// Parameters under their own names.
   CheckedParameters(std::initializer_list<std::reference_wrapper<Parameter>> parameters) {
     for (Parameter& p : parameters) items_.push_back({p.name(), &p});
   }
@@ -146,6 +150,7 @@ class CheckedParameters {
   CheckedParameters(const Range& named) {
     for (const auto& p : named) items_.push_back({p.name, p.parameter});
   }
+  /// All of them.
   std::span<const Item> items() const { return items_; }
 
  private:
@@ -183,8 +188,11 @@ struct RoundingReport {
   /// The largest deviation, in rounding bounds.
   double worst = 0;
   std::string worst_node;
+  /// Whether no node deviates.
   bool ok() const { return faults.empty(); }
+  /// A table, with ANSI colours on request.
   std::string str(bool colour = false) const;
+  /// The same for programs.
   std::string json() const;
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to tools/graph/.
+
 #include <string>
 
 #include <rewind/tools/graph/dot.h>

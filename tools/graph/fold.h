@@ -16,7 +16,9 @@ struct GraphLoop {
   Index period = 0;
   bool carries = false;  // a step uses something of an earlier one
 
+  /// Ops of a step, and leaves of its own.
   Index classes() const { return static_cast<Index>(nodes.size()) / steps; }
+  /// The node of class c at step t.
   std::uint32_t node(Index c, Index t) const { return nodes[static_cast<std::size_t>(c * steps + t)]; }
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal to tools/graph/: use fold_time.
+
 #include <rewind/tools/graph/fold.h>
 
 namespace rw::detail {

@@ -1,6 +1,6 @@
-# Makes programs of the README's examples. A line `<!-- compiled: name -->` before a ```cpp fence puts the block into
-# build/readme/name.cpp; further blocks of that name are appended. A program with a main is built and run as the test
-# readme/name; one without is built only.
+# Makes programs of the code in pages. A line `<!-- compiled: name -->` before a ```cpp fence puts the block into
+# a file of its own; further blocks of that name are appended. A program with a main is built and run as the test
+# pages/PAGE/name; one without is built only.
 
 # Sets the variable named by `out` to the names in `file`, and writes the blocks below `folder`.
 function(rewind_extract_blocks file folder out)
