@@ -71,14 +71,13 @@ class Rtrl {
     const State s = restore_state(tape_, saved_, start_);
     const Tensor in = tape_.constant(x);
     const ParameterList by(tape_, parameters(cell_));
-    State next;
     const auto run = [&](const State& from) {
       tape_.set_draw(draws_);
       return cell_.step(in, from);
     };
     if (influence_.needs_pattern()) influence_.restrict_to(sparsity(run, std::tuple(s, by)));
     const Array j = jacobian(run, std::tuple(s, by), Direction::rows).array();
-    next = run(s);
+    const State next = run(s);
     SavedState values = save_state(next);
     const std::uint32_t draws = tape_.mark().draws;
     State held = map_state(next, [&](Tensor t) { return tape_.variable(t.value()); });
@@ -109,7 +108,8 @@ class Rtrl {
   using State = typename C::State;
   static std::vector<Parameter*> parameters(const C& cell) {
     std::vector<Parameter*> out;
-    for (const NamedParameter& p : cell.parameters()) out.push_back(p.parameter);
+    for (const NamedParameter& p : cell.parameters())
+      if (!p.parameter->frozen()) out.push_back(p.parameter);
     return out;
   }
   std::vector<double> gradients_of(const State& held) const {

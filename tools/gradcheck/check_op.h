@@ -89,10 +89,10 @@ decltype(auto) apply_span(F& f, std::span<const T> x, std::index_sequence<I...>)
 
 /// Checks an op on small random inputs and reports what is wrong; throws nothing for a wrong op. For every case of
 /// shapes: the value beside the reference, first and second derivatives beside finite differences (of a fixed random
-/// projection: a plain sum would hide wrong rules), f32 beside f64, the plain backward beside the recorded gradient bit
-/// by bit, eager beside compiled (bit by bit where the passes keep bits), inputs whose rows are apart, and the shape
-/// that a trace infers. And shapes that must be refused: with one line that names op, shapes and scope, and with the
-/// tape as it was.
+/// projection: a plain sum would hide wrong rules), the gradient rule linear in dy, jvp beside differences, f32 beside
+/// f64, the plain backward beside the recorded gradient bit by bit, eager beside compiled (bit by bit where the passes
+/// keep bits), inputs whose rows are apart, and the shape that a trace infers. And shapes that must be refused: with
+/// one line that names op, shapes and scope, and with the tape as it was.
 ///
 ///     CHECK(check_op("tanh", [](Tensor x) { return tanh(x); }, [](double x) { return std::tanh(x); }));
 ///     CHECK(check_op("log", [](Tensor x) { return log(x); }, [](double x) { return std::log(x); },

@@ -6,6 +6,7 @@
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/structural.h>
+#include <rewind/autograd/transform/derivatives.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>
 #include <rewind/ops/view.h>
@@ -73,6 +74,8 @@ void OpCase::run() {
     for (const Array& g : gradients_) directions_.push_back(random_weights(g.shape(), rng_));
     check_first();
     check_second();
+    check_linear();
+    check_along();
     check_plain_backward(DType::f64);
     check_plain_backward(DType::f32);
   }
@@ -215,6 +218,54 @@ void OpCase::check_second() {
   second_projection(x, &found);
   const auto f = [&](std::span<const Array> at) { return second_projection(at, nullptr); };
   compare_all("second derivative beside finite differences,", found, differences(x, f), check_.difference_tolerance);
+}
+
+// A rule is linear in dy, since jvp is made of its transpose; an op whose rule is not says so by `transposed_jvp`.
+void OpCase::check_linear() {
+  Tape tape(DType::f64);
+  op_(leaves(tape, x_));
+  for (NodeId i = 0; i < tape.size(); ++i)
+    if (tape.node(i).info->transposed_jvp != nullptr) return;
+  Rng own(check_.seed + 1);
+  const Array first = weights_, second = random_weights(value_.shape(), own);
+  weights_ = second;
+  const std::vector<Array> of_second = gradients(DType::f64, false);
+  for (std::size_t i = 0; i < weights_.span<double>().size(); ++i)
+    weights_.span<double>()[i] = 3 * first.span<double>()[i] - 2 * second.span<double>()[i];
+  const std::vector<Array> found = gradients(DType::f64, false);
+  weights_ = first;
+  std::vector<Array> expected = gradients_;
+  for (std::size_t k = 0; k < expected.size(); ++k)
+    for (std::size_t i = 0; i < expected[k].span<double>().size(); ++i)
+      expected[k].span<double>()[i] = 3 * gradients_[k].span<double>()[i] - 2 * of_second[k].span<double>()[i];
+  compare_all("the rule is not linear in dy (declare `transposed_jvp`): gradient of 3 dy - 2 dy',", found, expected,
+              1e-12);
+}
+
+// The derivative along a direction beside finite differences.
+void OpCase::check_along() {
+  Tape tape(DType::f64);
+  const std::vector<Tensor> x = leaves(tape, x_);
+  std::vector<Tensor> along;
+  std::size_t real = 0;
+  for (const Tensor& t : x) along.push_back(is_real(t.dtype()) ? tape.constant(directions_[real++]) : t);
+  const auto f = [&](const std::vector<Tensor>& at) { return sum(op_(at) * tape.constant(weights_)); };
+  const double found = jvp(f, x, along).second.item();
+  const auto at = [&](double step) {
+    std::vector<Array> moved = x_;
+    std::size_t k = 0;
+    for (Array& a : moved) {
+      if (!is_real(a.dtype())) continue;
+      for (std::size_t i = 0; i < a.span<double>().size(); ++i)
+        a.span<double>()[i] += step * directions_[k].span<double>()[i];
+      ++k;
+    }
+    return projection(moved);
+  };
+  constexpr double step = 1e-4;
+  const double expected = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step);
+  compare("derivative along a direction beside finite differences", Array({found}, Shape{1}),
+          Array({expected}, Shape{1}), check_.difference_tolerance);
 }
 
 void OpCase::check_compiled(DType dtype) {

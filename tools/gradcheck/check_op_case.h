@@ -31,6 +31,8 @@ class OpCase {
   void check_rows_apart();
   void check_first();
   void check_second();
+  void check_linear();
+  void check_along();
   void check_compiled(DType dtype);
 
   Array value(DType dtype);

@@ -1,0 +1,178 @@
+// Bundle adjustment: how far each observed feature is from where its camera projects its point, times a weight, and how
+// far each weight is from 1. The Jacobian is sparse: an observation depends on one camera, one point and one weight.
+
+#include <algorithm>
+#include <cmath>
+
+#include <rewind/autograd/transform/sparse.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/compare.h>
+#include <rewind/ops/lookup.h>
+#include <rewind/ops/reduce.h>
+#include <rewind/ops/view.h>
+
+#include "evals.h"
+
+namespace rw::bench::gradbench {
+namespace {
+
+constexpr Index camera_numbers = 11;  // rotation 3, centre 3, focal length, principal point 2, distortion 2
+
+/// The board repeats one camera, point, weight and feature.
+struct Scene {
+  Index n = 0, m = 0, p = 0;
+  Numbers camera, point, feature;
+  double weight = 0;
+
+  explicit Scene(const json& in)
+      : n(in.at("n").get<Index>()),
+        m(in.at("m").get<Index>()),
+        p(in.at("p").get<Index>()),
+        camera(in.at("cam").get<Numbers>()),
+        point(in.at("x").get<Numbers>()),
+        feature(in.at("feat").get<Numbers>()),
+        weight(in.at("w").get<double>()) {}
+
+  std::int32_t camera_of(Index i) const { return static_cast<std::int32_t>(i % n); }
+  std::int32_t point_of(Index i) const { return static_cast<std::int32_t>(i % m); }
+};
+
+Array repeated(const Numbers& row, Index times) {
+  Numbers all;
+  for (Index i = 0; i < times; ++i) all.insert(all.end(), row.begin(), row.end());
+  return Array(all, Shape{times, static_cast<Index>(row.size())});
+}
+
+Tensor cross(Tensor a, Tensor b) {
+  const auto [a0, a1, a2] = split<3>(a, 1);
+  const auto [b0, b1, b2] = split<3>(b, 1);
+  return concat({a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0}, 1);
+}
+
+// Points [p, 3], each turned by its own angle and axis [p, 3] (Rodrigues' formula; to first order at no angle).
+Tensor rotated(Tensor rotation, Tensor x) {
+  const Tensor squared = sum(square(rotation), 1, true), turns = squared > 0;
+  const Tensor angle = sqrt(where(turns, squared, 1)), axis = rotation / angle, c = cos(angle);
+  const Tensor along = sum(axis * x, 1, true) * (1 - c);
+  return where(turns, x * c + cross(axis, x) * sin(angle) + axis * along, x + cross(rotation, x));
+}
+
+std::pair<Tensor, Tensor> errors(Tensor camera_of, Tensor point_of, Tensor features, Tensor cameras, Tensor points,
+                                 Tensor weights) {
+  const std::vector<Tensor> camera = split(lookup(cameras, camera_of), {3, 3, 1, 2, 2}, 1);
+  const Tensor seen = rotated(camera[0], lookup(points, point_of) - camera[1]);
+  const Tensor flat = slice(seen, 1, 0, 2) / slice(seen, 1, 2, 1);
+  const auto [k1, k2] = split<2>(camera[4], 1);
+  const Tensor r = sum(square(flat), 1, true);
+  const Tensor projected = flat * (1 + k1 * r + k2 * r * r) * camera[2] + camera[3];
+  return {reshape(weights, {weights.size(), 1}) * (projected - features), 1 - square(weights)};
+}
+
+SparsityPattern pattern_of(const Scene& s) {
+  SparsityPattern out{3 * s.p, camera_numbers * s.n + 3 * s.m + s.p, {}};
+  const auto weight = [&](Index i) { return static_cast<std::uint32_t>(camera_numbers * s.n + 3 * s.m + i); };
+  for (Index i = 0; i < s.p; ++i) {
+    std::vector<std::uint32_t> row;
+    for (Index k = 0; k < camera_numbers; ++k)
+      row.push_back(static_cast<std::uint32_t>(camera_numbers * s.camera_of(i) + k));
+    for (Index k = 0; k < 3; ++k)
+      row.push_back(static_cast<std::uint32_t>(camera_numbers * s.n + 3 * s.point_of(i) + k));
+    row.push_back(weight(i));
+    out.of_row.push_back(row);
+    out.of_row.push_back(row);
+  }
+  for (Index i = 0; i < s.p; ++i) out.of_row.push_back({weight(i)});
+  return out;
+}
+
+json objective_shape(const Numbers& reprojection, const Numbers& weights) {
+  return {
+      {"reproj_error", {{"elements", {reprojection.at(0), reprojection.at(1)}}, {"repeated", reprojection.size() / 2}}},
+      {"w_err", {{"element", weights.at(0)}, {"repeated", weights.size()}}}};
+}
+
+// What the board compares: the elements of the first observation, and the last of all.
+json jacobian_shape(const SparsityPattern& pattern, const Numbers& values) {
+  std::vector<std::size_t> rows{0}, columns;
+  for (const auto& row : pattern.of_row) {
+    rows.push_back(rows.back() + row.size());
+    columns.insert(columns.end(), row.begin(), row.end());
+  }
+  const auto some = [](const auto& all) {
+    const std::size_t first = std::min<std::size_t>(2 * (camera_numbers + 4), all.size());
+    auto out = std::vector(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(first));
+    out.push_back(all.back());
+    return out;
+  };
+  return {{"rows", some(rows)}, {"cols", some(columns)}, {"vals", some(values)}};
+}
+
+// One observation in plain C++.
+void plain_error(const double* camera, const double* point, double weight, const double* feature, double* error) {
+  double x[3], axis[3], turned[3];
+  for (int i = 0; i < 3; ++i) x[i] = point[i] - camera[3 + i];
+  const double squared = camera[0] * camera[0] + camera[1] * camera[1] + camera[2] * camera[2];
+  const double angle = squared > 0 ? std::sqrt(squared) : 1;
+  for (int i = 0; i < 3; ++i) axis[i] = camera[i] / angle;
+  const double c = squared > 0 ? std::cos(angle) : 1, s = squared > 0 ? std::sin(angle) : 1;
+  const double along = (axis[0] * x[0] + axis[1] * x[1] + axis[2] * x[2]) * (1 - c);
+  for (int i = 0; i < 3; ++i) {
+    const int j = (i + 1) % 3, k = (i + 2) % 3;
+    turned[i] = x[i] * c + (axis[j] * x[k] - axis[k] * x[j]) * s + axis[i] * along;
+  }
+  const double u = turned[0] / turned[2], v = turned[1] / turned[2], r = u * u + v * v;
+  const double distortion = 1 + camera[9] * r + camera[10] * r * r;
+  error[0] = weight * (u * distortion * camera[6] + camera[7] - feature[0]);
+  error[1] = weight * (v * distortion * camera[6] + camera[8] - feature[1]);
+}
+
+json plain_objective(const Scene& s) {
+  Numbers reprojection(static_cast<std::size_t>(2 * s.p)), weights(static_cast<std::size_t>(s.p));
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    plain_error(s.camera.data(), s.point.data(), s.weight, s.feature.data(), &reprojection[2 * i]);
+    weights[i] = 1 - s.weight * s.weight;
+  }
+  return objective_shape(reprojection, weights);
+}
+
+}  // namespace
+
+Eval ba_eval() {
+  return {
+      "ba", {"objective", "jacobian"}, [](std::string_view function, const json& input, Engine engine) -> Work {
+        const Scene s(input);
+        if (engine == Engine::plain && function == "objective") return plain([s] { return plain_objective(s); });
+        if ((function != "objective" && function != "jacobian") || engine == Engine::plain) no_function("ba", function);
+        std::vector<std::int32_t> camera_of, point_of;
+        for (Index i = 0; i < s.p; ++i) camera_of.push_back(s.camera_of(i)), point_of.push_back(s.point_of(i));
+        std::vector<Array> arguments = {
+            Array(camera_of),        Array(point_of),        repeated(s.feature, s.p),
+            repeated(s.camera, s.n), repeated(s.point, s.m), Array(Numbers(static_cast<std::size_t>(s.p), s.weight))};
+        const auto f = [](const std::vector<Tensor>& at) {
+          return [&at](Tensor cameras, Tensor points, Tensor weights) {
+            return errors(at[0], at[1], at[2], cameras, points, weights);
+          };
+        };
+        if (function == "objective")
+          return ours(
+              engine,
+              [f](Tape&, const std::vector<Tensor>& at) {
+                const auto [reprojection, weights] = f(at)(at[3], at[4], at[5]);
+                return std::vector<Tensor>{reprojection, weights};
+              },
+              std::move(arguments),
+              [](const std::vector<Array>& r) {
+                return objective_shape(r.at(0).to_vector<double>(), r.at(1).to_vector<double>());
+              });
+        const SparsityPattern pattern = pattern_of(s);
+        return ours(
+            engine,
+            [f, pattern](Tape&, const std::vector<Tensor>& at) {
+              return std::vector<Tensor>{sparse_jacobian(f(at), std::tuple(at[3], at[4], at[5]), pattern).values};
+            },
+            std::move(arguments),
+            [pattern](const std::vector<Array>& r) { return jacobian_shape(pattern, r.at(0).to_vector<double>()); });
+      }};
+}
+
+}  // namespace rw::bench::gradbench
