@@ -23,8 +23,8 @@ bool keeps_no_values(const Tape& tape);
 /// The function f, whose values between argument and result are not kept: the way back computes them once more, to the
 /// same bits, random numbers included (Chen et al., "Training deep nets with sublinear memory cost", 2016). Gradients
 /// reach the argument, parameters, and whatever else f takes from the tape. f must record the same ops when it is
-/// called again. While `compile` traces it is f itself: the compiler decides what is kept. Throws Error as f does, with
-/// the tape as it was.
+/// called again, and what it captures must live until then. While `compile` traces it is f itself: the compiler decides
+/// what is kept. Throws Error as f does, with the tape as it was.
 template <class F>
 auto checkpoint(F f) {
   return [f = std::move(f)]<class X>(const X& x) {

@@ -18,9 +18,9 @@ X stop(const X& x) {
 /// gradient for each tensor of the argument x, in x's structure (a tuple is given to the rule as it is). For rules that
 /// are cheaper or more stable than the derivative, and for others on purpose (straight-through estimators). The rule
 /// records ops, so it can be differentiated again, and jvp follows from it as it does from an op's rule; it must be
-/// linear in dy for that. What f takes from elsewhere gets no gradient: make it an argument. A `gradcheck` of the
-/// result compares the rule with finite differences of f. Throws Error, when the gradient is taken, for a rule that
-/// gives another number of gradients or other shapes.
+/// linear in dy for that. The tape keeps the rule: what it captures must live as long. What f takes from elsewhere gets
+/// no gradient: make it an argument. A `gradcheck` of the result compares the rule with finite differences of f. Throws
+/// Error, when the gradient is taken, for a rule that gives another number of gradients or other shapes.
 template <class F, class Rule>
 auto custom_vjp(F f, Rule rule) {
   return [f = std::move(f), rule = std::move(rule)]<class X>(const X& x) {

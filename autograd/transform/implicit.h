@@ -43,7 +43,8 @@ FlatFunction flat(const F& f, const X& like) {
 /// x with x = f(x), found by steps x = f(x) from x0 on; none of them stays on the tape. Gradients reach what f takes
 /// from the tape and parameters, by the implicit function theorem: (1 - J')^-1 dy, found by such steps as well, so they
 /// do not depend on how many steps it took nor on x0 (Christianson, "Reverse accumulation and attractive fixed points",
-/// 1994). Can be differentiated again. Throws Error when it does not converge, saying how far it came, and when f gives
+/// 1994). Can be differentiated again. f is called again when gradients are taken: what it captures must live until
+/// then. Throws Error when it does not converge, saying how far it came, and when f gives
 /// other shapes than it takes; the tape is then as it was.
 template <class F, class X>
 X fixed_point(F f, const X& x0, const FixedPointOptions& options = {}) {
@@ -53,7 +54,8 @@ X fixed_point(F f, const X& x0, const FixedPointOptions& options = {}) {
 
 /// The x near x0 that makes the scalar f(x) smallest: Newton's method, each step by conjugate gradients on Hessian
 /// products. Gradients reach what f takes from the tape and parameters, by the implicit function theorem on f's
-/// gradient: -d/dp (f's gradient)' H^-1 dy. Can be differentiated again. Throws Error when it does not converge, saying
+/// gradient: -d/dp (f's gradient)' H^-1 dy. Can be differentiated again. f is called again when gradients are taken:
+/// what it captures must live until then. Throws Error when it does not converge, saying
 /// how far it came, for a Hessian that is not positive definite at x, and while `compile` traces; the tape is then as
 /// it was.
 template <class F, class X>

@@ -31,7 +31,7 @@ Numbers descend(const std::function<std::pair<double, Numbers>(const Numbers&)>&
     for (double e : v) sum += e * e;
     return std::sqrt(sum);
   };
-  double rate = 1e-5;
+  double rate = 1e-2;
   auto [value, slope] = f(x);
   for (int good = 0; norm(slope) > tolerance;) {
     if (good == 10) {
