@@ -43,9 +43,9 @@ void stop_at_a_signal() {
 
 std::vector<Contest> all_contests() {
   std::vector<Contest> all;
-  for (const auto part :
-       {overhead_contests, gradbench_contests, char_rnn_contests, recurrent_contests, thread_contests,
-        elementwise_contests, gemm_contests, memory_contests, growth_contests, cell_contests, checkpoint_contests}) {
+  for (const auto part : {overhead_contests, gradbench_contests, gradbench_eval_contests, char_rnn_contests,
+                          recurrent_contests, thread_contests, elementwise_contests, gemm_contests, memory_contests,
+                          growth_contests, cell_contests, checkpoint_contests}) {
     std::vector<Contest> more = part();
     std::move(more.begin(), more.end(), std::back_inserter(all));
   }

@@ -13,6 +13,7 @@ std::vector<Contest> growth_contests();
 std::vector<Contest> thread_contests();
 std::vector<Contest> overhead_contests();
 std::vector<Contest> gradbench_contests();
+std::vector<Contest> gradbench_eval_contests();
 std::vector<Contest> gemm_contests();
 std::vector<Contest> elementwise_contests();
 std::vector<Contest> char_rnn_contests();
