@@ -18,7 +18,9 @@ class Vmap {
   Vmap(Tape& tape, const OpInfo& info, const void* op, Index size, std::span<const Input> inputs)
       : tape_(tape), info_(info), op_(op), size_(size), inputs_(inputs) {}
 
+  /// The number of examples.
   Index size() const { return size_; }
+  /// The number of the op's inputs, and whether one differs from example to example.
   int inputs() const { return static_cast<int>(inputs_.size()); }
   bool batched(int i) const { return inputs_[static_cast<std::size_t>(i)].batched; }
   /// Of one example's input.

@@ -33,7 +33,9 @@ class ParameterList {
         all_.push_back(&*p);
     }
   }
+  /// The tape on which they are looked at.
   Tape& tape() const { return *tape_; }
+  /// How many there are, and each, in the order in which they were given.
   std::size_t size() const { return all_.size(); }
   Parameter& operator[](std::size_t i) const { return *all_[i]; }
 

@@ -30,7 +30,8 @@ template <class F, class X>
 auto vjp(F&& f, const X& x) {
   detail::Differentiation work("vjp", detail::tape_of("vjp", x));
   auto at = detail::evaluate(work, f, x);
-  auto pull = [x, y = at.result, stand_ins = at.x, flat = at.y](const decltype(at.result)& dy) {
+  using Y = decltype(at.result);
+  auto pull = [x, stand_ins = at.x, flat = at.y](const Y& dy) {
     detail::Differentiation back("vjp", detail::tape_of("vjp", x));
     const std::vector<Tensor> cotangents = detail::tensors_of(dy);
     back.check_tangents("cotangent", flat, cotangents);

@@ -13,8 +13,11 @@ struct SparsityPattern {
   Index rows = 0, columns = 0;
   std::vector<std::vector<std::uint32_t>> of_row;
 
+  /// How many elements it has.
   std::size_t entries() const;
+  /// Whether it has this one.
   bool has(Index row, Index column) const;
+  /// That of the transposed matrix.
   SparsityPattern transposed() const;
 };
 

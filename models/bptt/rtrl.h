@@ -102,6 +102,7 @@ class Rtrl {
   /// The state's values now, and the derivatives of its numbers by those of the parameters, [S, P].
   const SavedState& state() const { return saved_; }
   const Array& influence() const { return influence_.matrix(); }
+  /// Of the tape that each step records on.
   Tape::Memory memory() const { return tape_.memory(); }
 
  private:

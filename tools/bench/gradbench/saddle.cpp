@@ -18,7 +18,7 @@ Tensor objective(Tensor x, Tensor y) { return sum(square(x)) - sum(square(y)); }
 Tensor best_answer(Mode mode, Tensor x, const Array& start) {
   const auto uphill = [mode, x](Tensor y) {
     return y + 0.45 * gradient(
-                         mode, [&](Tensor at) { return objective(x, at); }, y);
+                          mode, [&](Tensor at) { return objective(x, at); }, y);
   };
   return fixed_point(uphill, x.tape().constant(start));
 }
