@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/transform/checkpoint.h>
 #include <rewind/autograd/transform/custom_vjp.h>
 #include <rewind/autograd/transform/implicit.h>
@@ -236,4 +237,31 @@ TEST_CASE("argmin: the point, and its derivatives") {
         }).find("[argmin] it does not converge: after 5 steps") == 0);
   CHECK(error_of([&] { argmin([](Tensor z) { return z; }, c); }).find("[argmin] the function gives (3)") == 0);
   CHECK(tape.size() == before);
+}
+
+TEST_CASE("own rules, checkpoints and fixed points within compile") {
+  const Array x = numbers({3}, 1, DType::f64);
+  const auto all = [](Tape& tape, Tensor at) {
+    const auto own = custom_vjp([](Tensor a) { return exp(a); }, [](Tensor, Tensor y, Tensor dy) { return dy * y; });
+    const auto block = checkpoint([](Tensor a) { return dropout(sin(a) * a, 0.4); });
+    const auto root = [](Tensor n) {
+      return fixed_point([n](Tensor r) { return (r + n / r) * 0.5; }, n.tape().constant(1, {3}), {.traced_steps = 12});
+    };
+    const auto loss = [&](Tensor a) {
+      tape.set_draw(0);
+      return sum(own(a)) + sum(block(a)) + sum(root(a * a + 1));
+    };
+    return std::vector<Tensor>{value_and_grad(loss, at).second, hvp(loss, at, at), jvp(loss, at, at).second};
+  };
+  Tape tape(DType::f64);
+  const std::vector<Tensor> eager = all(tape, tape.constant(x));
+  auto compiled = compile(all, {.dtype = DType::f64, .verify = true}, x);
+  const std::vector<Tensor> found = compiled(x);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(close(found[i], eager[i], 1e-10));
+  CHECK(error_of([&] {
+          compile([](Tape&, Tensor a) { return fixed_point([](Tensor r) { return r * 0.5; }, a); }, x);
+        }).find("traced_steps") != std::string::npos);
+  CHECK(error_of([&] {
+          compile([](Tape&, Tensor a) { return argmin([](Tensor r) { return sum(r * r); }, a); }, x);
+        }).find("find it eagerly") != std::string::npos);
 }

@@ -62,6 +62,29 @@ struct Detached {
   static Tensor rule(Tensor x, Tensor, Tensor dy) { return dy * (3 * detach(x) * detach(x)); }
 };
 
+// Right for the cotangents that the other checks try, which are at most 1.5.
+struct Limited {
+  template <Real T>
+  static T rule(T x, T, T dy) {
+    return minimum(maximum(dy, T(-2)), T(2)) * (3 * x * x);
+  }
+  static Tensor rule(Tensor x, Tensor, Tensor dy) { return clamp(dy, -2, 2) * (3 * x * x); }
+};
+/// The same, which says what its derivative is.
+struct LimitedCube : Cube<Limited> {
+  template <class T>
+  T transposed_jvp(T x, T, T dy) const {
+    return dy * (3 * x * x);
+  }
+};
+/// And which says another one.
+struct WronglyLimitedCube : Cube<Limited> {
+  template <class T>
+  T transposed_jvp(T x, T, T dy) const {
+    return dy * (2 * x * x);
+  }
+};
+
 template <class Mistake>
 OpReport check_cube(const OpCheck& check = {}) {
   return check_op(
@@ -117,6 +140,16 @@ TEST_CASE("an op that is right") {
   CHECK(report.ok());
   CHECK(report.message() == "cube: right in 7 cases");
   CHECK(check_sum<Flaw::none>());
+}
+
+TEST_CASE("a rule that is not linear in dy, and one that says so") {
+  CHECK(says(check_cube<Limited>(), "(2, 3): the rule is not linear in dy (declare `transposed_jvp`)"));
+  const auto check = [](auto op) {
+    return check_op(
+        "cube", [&](Tensor x) { return record(Elementwise<decltype(op)>{}, {x}); }, [](double x) { return x * x * x; });
+  };
+  CHECK(check(LimitedCube{}));
+  CHECK(says(check(WronglyLimitedCube{}), "derivative along a direction beside finite differences: element 0"));
 }
 
 TEST_CASE("a wrong value") {

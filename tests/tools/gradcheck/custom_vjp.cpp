@@ -1,0 +1,19 @@
+// gradcheck of a function with a rule of its own.
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/transform/custom_vjp.h>
+#include <rewind/ops/ops.h>
+#include <rewind/tools/gradcheck/gradcheck.h>
+
+using namespace rw;
+
+TEST_CASE("a gradcheck finds a rule that is not the derivative") {
+  const Array x({0.3, -0.7, 1.1}, Shape{3});
+  const auto checked = [&](double factor) {
+    const auto own = custom_vjp([](Tensor a) { return sin(a); },
+                                [factor](Tensor a, Tensor, Tensor dy) { return dy * cos(a) * factor; });
+    return gradcheck([own](std::span<const Tensor> in) { return sum(own(in[0]) * 2); }, {x});
+  };
+  CHECK(checked(1).ok());
+  CHECK_FALSE(checked(1.01).ok());
+}
