@@ -1,4 +1,5 @@
 // Every transform on every cell: along inputs, state and parameters, eager and compiled.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

@@ -1,5 +1,6 @@
 // Patterns found from the program, colours, and the Jacobians that come of them.
 #include <cmath>
+#include <functional>
 
 #include <doctest/doctest.h>
 

@@ -1,10 +1,11 @@
 // Every op and every transform: each meets each here, and docs/transforms.md has the table that comes of it.
 // REWIND_WRITE_DOCS=1 writes it anew.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <numeric>
-#include <set>
 #include <sstream>
 
 #include <doctest/doctest.h>

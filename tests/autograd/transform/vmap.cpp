@@ -1,4 +1,7 @@
 // vmap beside one example after another, for every op, and inside and outside of derivatives.
+#include <algorithm>
+#include <functional>
+
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/transform/jacobian.h>

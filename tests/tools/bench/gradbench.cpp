@@ -1,5 +1,7 @@
 // GradBench's evals: compiled beside eager, both beside plain C++, derivatives beside differences of plain C++.
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include <doctest/doctest.h>
 
