@@ -44,7 +44,7 @@ void check(const BpttWindow& window) {
 void check_chunk(ConstView x, const BpttWindow& window) {
   if (x.shape.rank() < 2)
     throw Error("unroll: a sequence is [T, N, features] or [T, N] of indices, not " + x.shape.str());
-  if (x.shape[0] < 1 || x.shape[0] > window.k1)
+  if (x.shape[0] > window.k1)
     throw Error(fmt::format("truncated bptt: a chunk of {} steps: k1 is {}, so it must have 1 to {}", x.shape[0],
                             window.k1, window.k1));
 }

@@ -164,6 +164,7 @@ TEST_CASE("every update draws anew, and what is recorded again before it draws t
   // A tape that goes on from there.
   Tape later(TapeOptions{.step = 1});
   CHECK(mask_of(later).array() == second);
+  later.clear();
   later.set_step(0);
   CHECK(mask_of(later).array() == first);
 }

@@ -300,7 +300,8 @@ class NormalisedCell : public Module {
   State zero_state(Tape& tape, Index batch) const { return {tape.constant(0, {batch, H})}; }
   Projected project(Tensor x) const {
     const auto [gate, value] = split<2>(matmul(x, W_));
-    return {sigmoid(gate), value, Tensor(R_ / (1 + sum(square(R_))))};
+    const Tensor R = x.tape().leaf(R_);
+    return {sigmoid(gate), value, R / (1 + sum(square(R)))};
   }
   State step(Tensor x, State s) const { return step_projected(project(x), s); }
   State step_projected(const Projected& p, State s) const {
