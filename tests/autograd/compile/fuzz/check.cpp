@@ -194,8 +194,8 @@ Trial random_trial(std::uint64_t seed) {
   }
   trial.threads = static_cast<int>(1 + rng.below(3));
   trial.side_by_side = rng.below(2) == 0;
-  trial.watched = rng.below(2) == 0;
-  trial.verified = rng.below(3) == 0;
+  trial.watched = rng.below(3) == 0;
+  trial.verified = rng.below(5) == 0;
   return trial;
 }
 

@@ -32,8 +32,8 @@ class Generator {
   explicit Generator(Rng rng) : rng_(rng), tape_(DType::f64) { p_.values = 200; }
 
   std::optional<Program> run() {
+    loop_ = rng_.below(3) != 0;
     choose_leaves();
-    const bool loop = rng_.below(2) == 0;
     Run values(p_, tape_);
     for (std::size_t i = 0; i < p_.leaves.size(); ++i) {
       const int number = static_cast<int>(i);
@@ -41,8 +41,8 @@ class Generator {
       pool_.push_back(number);
     }
     next_ = static_cast<int>(p_.leaves.size());
-    add_steps(p_.before, loop ? rng_.below(5) : 3 + rng_.below(12), values);
-    if (loop) {
+    add_steps(p_.before, loop_ ? rng_.below(5) : 3 + rng_.below(12), values);
+    if (loop_) {
       make_loop(values);
       add_steps(p_.after, rng_.below(6), values);
     }
@@ -61,7 +61,10 @@ class Generator {
 
   void choose_leaves() {
     rows_ = one_of<Index>({1, 1, 2, 3, 5, 16});
-    cols_ = one_of<Index>({1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200});
+    cols_ = one_of<Index>({1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200, 640});
+    if (cols_ > 200) rows_ = std::min<Index>(rows_, 2);
+    is_cell_ = loop_ && rng_.below(2) == 0;
+    if (is_cell_) cols_ = std::min<Index>(cols_, 65);
     const Index wide = one_of<Index>({1, 2, 4, 16, 33, 64}), depth = one_of<Index>({1, 2, 3});
     const Shape shapes[] = {{rows_, cols_},
                             {rows_, 1},
@@ -81,12 +84,20 @@ class Generator {
                             {rows_, 1, cols_}};
     add_leaf({rows_, cols_});
     for (Index k = 1 + rng_.below(4); k > 0; --k) add_leaf(shapes[rng_.below(static_cast<Index>(std::size(shapes)))]);
-    if (rng_.below(2) == 0) add_leaf({cols_, cols_});
+    if (rng_.below(2) == 0 && cols_ <= 200) add_leaf({cols_, cols_});
     if (rng_.below(3) == 0) add_leaf({cols_, wide});
     if (rng_.below(25) == 0) add_leaf(rng_.below(2) == 0 ? Shape{0, cols_} : Shape{rows_, 0});
     steps_ = one_of<Index>({1, 2, 3, 7, 40});
     if (rows_ * cols_ * steps_ > most_elements / 2) steps_ = 3;
+    if (is_cell_) return add_cell_leaves();
     if (rng_.below(3) != 0) add_leaf(rng_.below(4) == 0 ? Shape{steps_, rows_, 1} : Shape{steps_, rows_, cols_});
+  }
+  // A sequence, a matrix and a bias for two gates of it and of the state, and two square matrices.
+  void add_cell_leaves() {
+    first_of_cell_ = static_cast<int>(p_.leaves.size());
+    for (const Shape& shape : {Shape{steps_, rows_, cols_}, Shape{cols_, 2 * cols_}, Shape{cols_, 2 * cols_},
+                               Shape{2 * cols_}, Shape{cols_, cols_}, Shape{cols_, cols_}})
+      add_leaf(shape);
   }
   void add_leaf(const Shape& shape) {
     const bool matrix = shape.rank() == 2 && shape[0] == cols_ && cols_ > 3;
@@ -197,18 +208,53 @@ class Generator {
     for (Index tries = 0, made = 0; made < count && tries < 20 * count; ++tries) made += try_step(list, values) >= 0;
   }
 
+  void carry(int first, Run& values) {
+    if (first < 0) return;
+    p_.carried.push_back({next_, first, -1});
+    values.value(next_) = values.value(first);
+    pool_.push_back(next_++);
+  }
+
+  // An op of the body that is known to fit.
+  int body_step(const std::string& text, int a, int b, Run& values, Index start = 0) {
+    Step s;
+    while (ops()[s.op].text != text) ++s.op;
+    s.a = a;
+    s.b = b;
+    s.axis = 1;
+    s.start = s.other = start;
+    s.length = cols_;
+    s.out = next_;
+    values.step(s, 0);
+    p_.body.push_back(s);
+    pool_.push_back(next_);
+    return next_++;
+  }
+  // What recurrent cells begin with: two products, gates, and perhaps products that wait for those.
+  void begin_cell(Run& values) {
+    const int x = first_of_cell_, h = p_.carried[0].value;
+    const int now = body_step("select(a, 0, t % a.size(0))", x, -1, values);
+    const int from_x = body_step("matmul(a, b)", now, x + 1, values);
+    const int from_h = body_step("matmul(a, b)", h, x + 2, values);
+    int sum = body_step("a + b", from_x, from_h, values);
+    if (rng_.below(3) != 0) sum = body_step("a + b", sum, x + 3, values);
+    const int p = body_step("slice(a, axis, start, length)", sum, -1, values);
+    const int q = body_step("slice(a, axis, start, length)", sum, -1, values, cols_);
+    const int mixed = body_step("sigmoid(a) * b + (1 - sigmoid(a)) * tanh(b)", p, q, values);
+    if (rng_.below(2) == 0) return;
+    const int left = body_step("tanh(matmul(a, b))", mixed, x + 4, values);
+    const int right = body_step("tanh(matmul(a, b))", rng_.below(2) == 0 ? mixed : left, x + 5, values);
+    body_step("a * b", left, right, values);
+  }
+
   void make_loop(Run& values) {
     p_.steps = steps_;
     const std::size_t outside = pool_.size();
-    for (Index k = 1 + rng_.below(2); k > 0; --k) {
-      const int first =
-          pick(values, [&](const Shape& x) { return x.size() > 0 && x.rank() <= 2 && x.rows() == rows_; });
-      if (first < 0) continue;
-      p_.carried.push_back({next_, first, -1});
-      values.value(next_) = values.value(first);
-      pool_.push_back(next_++);
-    }
+    if (is_cell_) carry(0, values);
+    for (Index k = 1 + rng_.below(2); k > 0; --k)
+      carry(pick(values, [&](const Shape& x) { return x.size() > 0 && x.rank() <= 2 && x.rows() == rows_; }), values);
     const std::size_t inside = pool_.size();
+    if (is_cell_) begin_cell(values);
     add_steps(p_.body, 3 + rng_.below(6), values);
     for (Carried& c : p_.carried) close(c, inside, values);
     std::erase_if(p_.carried, [](const Carried& c) { return c.next < 0; });
@@ -279,7 +325,8 @@ class Generator {
   Program p_;
   std::vector<int> pool_;
   Index rows_ = 1, cols_ = 1, steps_ = 1;
-  int next_ = 0;
+  int next_ = 0, first_of_cell_ = -1;
+  bool loop_ = false, is_cell_ = false;
 };
 
 }  // namespace

@@ -51,6 +51,12 @@ struct Op {
 /// At least 0.3, smooth.
 inline Tensor positive(Tensor x) { return square(x) + 0.3; }
 
+/// Two gates from the halves of each row.
+inline Tensor gated(Tensor z) {
+  const auto [p, q] = split<2>(z);
+  return sigmoid(p) * tanh(q);
+}
+
 /// Whole numbers in [0, bound).
 inline Array random_indices(const Shape& shape, Index bound, std::uint64_t seed) {
   Rng rng(seed);
@@ -108,6 +114,9 @@ inline const std::vector<Op>& ops() {
       REWIND_FUZZ_OP(pair, a * b),
       REWIND_FUZZ_OP(pair, sigmoid(a) * b),
       REWIND_FUZZ_OP(pair, sigmoid(a) * b + (1 - sigmoid(a)) * tanh(b)),
+      REWIND_FUZZ_OP(pair, gated(a + b)),
+      REWIND_FUZZ_OP(pair, gated(tanh(a) * b)),
+      REWIND_FUZZ_OP(pair, slice(concat({tanh(a), tanh(a) * 2}, -1), -1, a.size(-1), a.size(-1)) * b),
       REWIND_FUZZ_OP(pair, a / positive(b)),
       REWIND_FUZZ_OP(pair, pow(positive(a), tanh(b))),
       REWIND_FUZZ_OP(pair, maximum(a, b)),
