@@ -84,8 +84,8 @@ TEST_CASE("item and at say what they need") {
   const Array a = rw::arange(6).reshaped(Shape{2, 3});
   CHECK(a.at({1, 2}) == 5);
   Array b = a;
-  b.set({1, 2}, 7.5);
-  CHECK(b.at({1, 2}) == 7.5);
+  b.set({1, 2}, 7);
+  CHECK(b.at({1, 2}) == 7);
   CHECK(b.at({1, 1}) == a.at({1, 1}));
   CHECK_THROWS_AS(b.set({2, 0}, 1), rw::Error);
   Array whole(Shape{2}, rw::DType::i32);

@@ -83,9 +83,9 @@ TEST_CASE("rows weighted by how likely they halt") {
 TEST_CASE("the largest number of a row, the row's length and one row") {
   for (const Shape& shape : {Shape{1, 64}, Shape{64}, Shape{1, 1, 64}, Shape{1, 33}, Shape{3, 64}, Shape{1, 1}}) {
     CAPTURE(shape.str());
-    check_all_passes({shape}, [](const In& in) { return sum(tanh(max(in[0], -1, true))); });
+    check_all_passes({shape}, [](const In& in) { return sum(tanh(max(in[0], {-1}, true))); });
     check_all_passes({shape}, [](const In& in) {
-      const Tensor d = in[0] - max(in[0], -1, true);
+      const Tensor d = in[0] - max(in[0], {-1}, true);
       return sum(d / sqrt(sum(square(d), {-1}, true) + 1));
     });
   }
