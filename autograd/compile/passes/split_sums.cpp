@@ -40,7 +40,7 @@ class Splitter {
 
  private:
   void advance(Sum& s) {
-    if (map_[s.node] != no_node) return;  // its last term is a term more than once
+    if (rewriter_.now(s.node) != no_node) return;  // its last term is a term more than once
     const auto terms = g_.in(s.node);
     for (; s.next < terms.size() && rewriter_.now(terms[s.next]) != no_node; ++s.next) {
       const NodeId term = rewriter_.now(terms[s.next]);
