@@ -41,13 +41,6 @@ GraphView thirty_steps() {
   return graph_view(tape, GraphViewOptions{.statistics = true});
 }
 
-/// A folder that is removed.
-struct Scratch {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("rewind_html_" + std::to_string(getpid()));
-  Scratch() { std::filesystem::create_directories(path); }
-  ~Scratch() { std::filesystem::remove_all(path); }
-};
-
 }  // namespace
 
 TEST_CASE("a page offers the graph folded, windowed and whole") {
