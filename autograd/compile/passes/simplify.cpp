@@ -11,10 +11,15 @@ namespace {
 /// Writes a graph anew, node by node: what is known already is not written again.
 class Simplifier {
  public:
-  explicit Simplifier(const Graph& g) : g_(g), rewriter_(g), out_(rewriter_.to) { known_.reserve(g.size()); }
+  explicit Simplifier(const Graph& g) : g_(g), rewriter_(g), out_(rewriter_.to), pieces_(g.size()) {
+    known_.reserve(g.size());
+    for (NodeId i = g.size(); i-- > 0;)
+      if (g.is<Concat>(i) || (g.is<Reshape>(i) && pieces_[i]))
+        for (NodeId x : g.in(i)) pieces_[x] = true;
+  }
 
   Graph run() {
-    for (NodeId i = 0; i < g_.size(); ++i) rewriter_.put(i, write(g_.nodes[i], rewriter_.inputs(i)));
+    for (; now_ < g_.size(); ++now_) rewriter_.put(now_, write(g_.nodes[now_], rewriter_.inputs(now_)));
     return rewriter_.done();
   }
 
@@ -271,8 +276,10 @@ class Simplifier {
     return fill(value, n.shape, n);
   }
 
-  // times0 of 0 and anything, whatever that is.
+  // times0 of 0 and anything, whatever that is. A piece of a concatenation is computed all the same: in its place, by
+  // the kernel that computes its neighbours, where a constant would have to be copied.
   bool is_zero(const Node& n, const std::vector<NodeId>& in) const {
+    if (pieces_[now_]) return false;
     const auto zero = [&](NodeId x) { return out_.is<Fill>(x) && value_of(x) == 0; };
     return n.info->elementwise->arithmetic == Arithmetic::times0 && (zero(in[0]) || zero(in[1]));
   }
@@ -294,6 +301,8 @@ class Simplifier {
   const Graph& g_;
   Rewriter rewriter_;
   Graph& out_;
+  std::vector<bool> pieces_;  // by node: it is a piece of a concatenation
+  NodeId now_ = 0;
   std::vector<Shape> shapes_;
   std::vector<Flat> flat_;
   std::unordered_multimap<std::uint64_t, NodeId> known_;
