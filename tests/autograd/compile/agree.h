@@ -46,6 +46,7 @@ double disagreement(const F& f, const std::vector<Array>& inputs, const std::vec
   double worst = 0;
   for (int replay = 0; replay < 2; ++replay) {
     for (Parameter* p : parameters) p->zero_grad();
+    step.set_step(0);  // calls count steps, and the tape is at its first
     std::vector<Array> found;
     for (const Tensor& t : step(inputs)) found.push_back(t.array());
     for (Parameter* p : parameters) found.push_back(p->grad());

@@ -82,6 +82,7 @@ std::vector<Results> compiled(const Trial& trial, Leaves& leaves) {
   std::vector<Results> all(2);
   for (Results& out : all) {
     leaves.zero();
+    step.set_step(0);  // calls count steps, and the tape is at its first
     for (const Tensor& t : step(leaves.inputs())) out.push_back(t.array());
     leaves.add_gradients(out);
   }
