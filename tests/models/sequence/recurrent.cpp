@@ -20,8 +20,20 @@ TEST_CASE("all outputs, or the last one") {
   CHECK(distance(last(x), select(y, 0, -1)) == 0);
   const Tensor h = tape.constant(full({N, H}, 0.5));
   CHECK(distance(last(x, {.h = h, .c = h}), last(x)) > 0.01);
-  CHECK_THROWS_WITH_AS(last(tape.constant(sequence(0))), "lstm: a sequence of no steps has no output", Error);
   CHECK_THROWS_AS(all(tape.constant(zeros(3))), Error);
+}
+
+TEST_CASE("of no steps all outputs are empty, and the last one is that of the state before them") {
+  Rng a(1), b(1);
+  const Recurrent all(LstmCell(I, H, a)), last(LstmCell(I, H, b), {.return_sequences = false});
+  Tape tape;
+  const Tensor none = tape.constant(sequence(0)), h = tape.constant(full({N, H}, 0.5));
+  const UnrollOptions padded{.lengths = tape.constant(Array(Shape{N}, DType::i32))};
+  for (const UnrollOptions& run : {UnrollOptions(), padded}) {
+    CHECK(all(none, run).shape() == Shape{0, N, H});
+    CHECK(last(none, run).array() == zeros(N, H));
+    CHECK(last(none, {.h = h, .c = h}, run).array() == full({N, H}, 0.5));
+  }
 }
 
 TEST_CASE("a stack as a layer, and its clone") {
