@@ -7,6 +7,7 @@
 #include <rewind/models/layers/layer_norm.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>
+#include <rewind/ops/view.h>
 
 namespace rw {
 namespace {
@@ -36,7 +37,8 @@ Tensor LayerNorm::operator()(Tensor x) const {
   // bit.
   const Tensor scale = 1 / power_of_two(maximum(sum(abs(x), {-1}, true), 1));
   const double least = x.dtype() == DType::f32 ? 1e-37 : 1e-300;  // a row of equal numbers is 0 at any scale
-  const Tensor z = x * scale, d = z - mean(z, {-1}, true);
+  // Less the first one before less the mean: a mean of equal numbers is rounded, one of zeros is 0.
+  const Tensor z = x * scale, apart = z - slice(z, -1, 0, 1), d = apart - mean(apart, {-1}, true);
   const Tensor epsilon = maximum(options_.epsilon * scale * scale, least);
   // One division a row: one an element, and again in the gradient, takes as long as all else here.
   const Tensor y = d * (1 / sqrt(mean(square(d), {-1}, true) + epsilon)) * gain_;

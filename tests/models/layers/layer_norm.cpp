@@ -27,6 +27,21 @@ TEST_CASE("layer norm of rows of any size is that of rows of size 1") {
   }
 }
 
+TEST_CASE("layer norm of equal numbers is exactly 0 at any width and size") {
+  for (const DType dtype : {DType::f32, DType::f64})
+    for (const Index width : {2, 3, 7, 49, 100}) {
+      const LayerNorm norm(width);
+      Tape tape(dtype);
+      for (const double size : {1e-310, 1e-40, 1e-20, 0.1, 1.1, 1e20, 1e38, 3e38, 1.7e308}) {
+        if (dtype == DType::f32 && size > 1e39) continue;
+        CAPTURE(size);
+        CAPTURE(width);
+        for (const double x : {size, -size})
+          CHECK(norm(tape.constant(full(Shape{2, width}, x, dtype))).array() == Array(Shape{2, width}, dtype));
+      }
+    }
+}
+
 TEST_CASE("layer norm of equal numbers is 0, of infinities nan") {
   const LayerNorm norm(3);
   Tape tape;
