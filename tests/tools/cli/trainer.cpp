@@ -91,7 +91,7 @@ TEST_CASE("so does one with a plateau, an average, early stopping and a warm-up"
   options.schedule = "plateau";
   options.decay = 0.5;
   options.patience = 0;
-  options.rate = 0.3;  // too high: the held-out loss goes up and down
+  options.rate = 2;  // far too high: the held-out loss goes up and down
   options.average = 0.9;
   options.early_stop = 50;
   options.warm_up = 12;
@@ -99,7 +99,7 @@ TEST_CASE("so does one with a plateau, an average, early stopping and a warm-up"
   Trainer whole(options, budget, corpus());
   run(whole, 90);
   whole.schedule(1);
-  CHECK(whole.rate() < 0.3);  // it fell
+  CHECK(whole.rate() < 2);  // it fell
   for (const Index middle : {Index(5), 2 * whole.data().train_chunks(), 2 * whole.data().train_chunks() + 3}) {
     Trainer first(options, budget, corpus());
     run(first, middle);
