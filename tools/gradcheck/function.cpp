@@ -109,9 +109,9 @@ void CheckedFunction::check_instead(std::span<const CheckedParameters::Item> ite
 }
 
 void CheckedFunction::find_cuts() {
-  const std::vector<bool> used = ancestors(base_, root_);
+  const std::vector<bool> cut = detail::find_cuts(base_, root_);
   for (NodeId i = 0; i <= root_; ++i)
-    if (used[i] && is_cut(base_, i)) cuts_.push_back(i);
+    if (cut[i]) cuts_.push_back(i);
 }
 
 void CheckedFunction::renew_probe() {
@@ -135,7 +135,7 @@ bool CheckedFunction::deterministic() {
 
 // What was computed from a cut is computed again from the value that the cut has when nothing is perturbed.
 double CheckedFunction::held_value(const Tape& tape, NodeId root) const {
-  const std::vector<bool> used = ancestors(tape, root);
+  const std::vector<bool> used = ancestors(tape, root), is_held = detail::find_cuts(tape, root);
   std::vector<Array> again(root + 1);
   std::vector<bool> changed(root + 1, false);
   std::size_t cut = 0;
@@ -144,7 +144,7 @@ double CheckedFunction::held_value(const Tape& tape, NodeId root) const {
   for (NodeId i = 0; i <= root; ++i) {
     if (!used[i]) continue;
     const Node& n = tape.node(i);
-    if (is_cut(tape, i)) {
+    if (is_held[i]) {
       if (cut == cuts_.size() || base_.node(cuts_[cut]).shape != n.shape)
         throw Error(
             "gradcheck: the function records another graph, with other cuts, when a parameter changes a little: " +

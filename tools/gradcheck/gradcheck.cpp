@@ -39,12 +39,31 @@ void call_kinks(GradReport& report) {
   report.verdict = Verdict::kink;
 }
 
+// Every op's rule is right, so that of a function with a rule of its own is not.
+GradFault fault_of_own_rules(const Tape& tape, const std::vector<NodeId>& own_rules) {
+  const NodeId first = own_rules.front();
+  const Node& n = tape.node(first);
+  const std::string others = own_rules.size() == 1 ? "" : fmt::format(", or of {} more like it", own_rules.size() - 1);
+  return {
+      .kind = GradFault::Kind::rule,
+      .op = std::string(n.info->name),
+      .scope = tape.scope_path(n.scope),
+      .node = first,
+      .text = fmt::format("{}{}: every op's rule is right, and the rule that was given for this function is not its "
+                          "derivative",
+                          detail::node_text(tape, first), others)};
+}
+
 void locate(CheckedFunction& f, const GradcheckOptions& options, GradReport& report, bool of_plan = false) {
   detail::Located found = detail::locate_faults(f.tape(), f.root(), options.seed);
   report.kinks = std::move(found.kinks);
   if (report.verdict != Verdict::wrong) return;
   report.faults = std::move(found.faults);
   if (!report.faults.empty()) return;
+  if (!found.own_rules.empty()) {
+    report.faults.push_back(fault_of_own_rules(f.tape(), found.own_rules));
+    return;
+  }
   if (!report.kinks.empty()) return call_kinks(report);
   if (of_plan) {
     report.faults.push_back({.kind = GradFault::Kind::plan,

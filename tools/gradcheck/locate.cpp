@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
 #include <rewind/core/reduce.h>
@@ -124,6 +125,9 @@ bool RuleCheck::judge_along(std::size_t i, const std::vector<double>& v, double 
   return false;
 }
 
+/// Recorded under NoGrad: no rule runs.
+bool without_gradient(const Tape& tape, NodeId i) { return is_cut(tape, i) && tape.node(i).info->name != Detach::name; }
+
 Located check_rules(const Tape& tape, NodeId root, std::uint64_t seed) {
   Located out;
   const std::vector<bool> used = ancestors(tape, root);
@@ -132,7 +136,11 @@ Located check_rules(const Tape& tape, NodeId root, std::uint64_t seed) {
     const Node& n = tape.node(i);
     if (!used[i] || n.role != Role::op || !is_real(n.dtype) || guilty.contains(n.info)) continue;
     const bool needs = std::any_of(n.in().begin(), n.in().end(), [&](NodeId in) { return tape.node(in).needs_grad; });
-    if (needs && n.shape.size() > 0 && !RuleCheck(tape, i, seed, out).run()) guilty.insert(n.info);
+    if (!needs || n.shape.size() == 0 || without_gradient(tape, i)) continue;
+    if (has_own_rule(n))
+      out.own_rules.push_back(i);
+    else if (!RuleCheck(tape, i, seed, out).run())
+      guilty.insert(n.info);
   }
   return out;
 }
@@ -152,6 +160,7 @@ struct NodeSum {
   std::optional<Array> sum;
   double largest_term = 0;
   std::vector<std::pair<NodeId, int>> consumers;  // node, input
+  bool incomplete = false;                        // an own rule adds to it
 };
 
 class EdgeCheck {
@@ -175,6 +184,10 @@ class EdgeCheck {
   }
 
   void distribute(NodeId consumer) {
+    if (has_own_rule(tape_.node(consumer))) {  // what it adds is known to its tape alone
+      for (NodeId in : tape_.node(consumer).in()) sums_[in].incomplete = true;
+      return;
+    }
     const std::vector<std::optional<Array>> parts = contributions(consumer);
     for (std::size_t k = 0; k < parts.size(); ++k) {
       if (!parts[k].has_value()) continue;
@@ -200,7 +213,7 @@ class EdgeCheck {
   }
 
   void check(NodeId id) {
-    if (!sums_[id].sum.has_value() || explained(id, nullptr, 0)) return;
+    if (!sums_[id].sum.has_value() || sums_[id].incomplete || explained(id, nullptr, 0)) return;
     for (const auto& [consumer, input] : sums_[id].consumers) {
       const Array part = *contributions(consumer)[static_cast<std::size_t>(input)];
       if (explained(id, &part, -1)) return fault(id, consumer, input, "is lost");

@@ -9,6 +9,7 @@ namespace rw::detail {
 struct Located {
   std::vector<GradFault> faults;   // the first in the order of recording first
   std::vector<std::string> kinks;  // nodes that are not differentiable at their inputs
+  std::vector<NodeId> own_rules;   // nodes with a rule that was given to custom_vjp or the like, which is not checked
 };
 
 /// Checks each node that `root` depends on: its rule against finite differences of its own value at its own recorded

@@ -2,6 +2,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/structural.h>
+#include <rewind/autograd/transform/own_rule.h>
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/random.h>
 #include <rewind/tools/gradcheck/node.h>
@@ -28,6 +29,20 @@ bool is_cut(const Tape& tape, NodeId id) {
   for (NodeId i : n.in())
     if (tape.node(i).needs_grad) return true;
   return false;
+}
+
+bool has_own_rule(const Node& n) { return n.info->name == OwnRule::name; }
+
+std::vector<bool> find_cuts(const Tape& tape, NodeId root) {
+  std::vector<bool> found(root + 1, false);
+  found[root] = true;
+  for (NodeId i = root + 1; i-- > 0;) {
+    if (!found[i]) continue;
+    const auto in = tape.node(i).in();
+    for (std::size_t k = has_own_rule(tape.node(i)) ? 1 : 0; k < in.size(); ++k) found[in[k]] = true;
+  }
+  for (NodeId i = 0; i <= root; ++i) found[i] = found[i] && is_cut(tape, i);
+  return found;
 }
 
 std::vector<bool> ancestors(const Tape& tape, NodeId root) {

@@ -16,6 +16,13 @@ void evaluate_op(const OpInfo& info, const void* op, std::span<const ConstView> 
 /// Whether a gradient was stopped at this node on purpose: detach, NoGrad.
 bool is_cut(const Tape& tape, NodeId id);
 
+/// The value of a function with a rule of its own, from custom_vjp and the like. Off its tape the rule cannot run, and
+/// the node's value alone does not show the function.
+bool has_own_rule(const Node& n);
+
+/// The cuts that `root` is computed from, by node. The function of an own rule is recorded under NoGrad, and is no cut.
+std::vector<bool> find_cuts(const Tape& tape, NodeId root);
+
 /// The nodes that `root` is computed from, and itself.
 std::vector<bool> ancestors(const Tape& tape, NodeId root);
 

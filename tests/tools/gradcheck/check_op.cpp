@@ -83,22 +83,22 @@ struct Detached {
 struct Limited {
   template <Real T>
   static T rule(T x, T, T dy) {
-    return minimum(maximum(dy, T(-2)), T(2)) * (3 * x * x);
+    return times0(minimum(maximum(dy, T(-2)), T(2)), 3 * x * x);
   }
-  static Tensor rule(Tensor x, Tensor, Tensor dy) { return clamp(dy, -2, 2) * (3 * x * x); }
+  static Tensor rule(Tensor x, Tensor, Tensor dy) { return times0(clamp(dy, -2, 2), 3 * x * x); }
 };
 /// The same, which says what its derivative is.
 struct LimitedCube : Cube<Limited> {
   template <class T>
   T transposed_jvp(T x, T, T dy) const {
-    return dy * (3 * x * x);
+    return times0(dy, 3 * x * x);
   }
 };
 /// And which says another one.
 struct WronglyLimitedCube : Cube<Limited> {
   template <class T>
   T transposed_jvp(T x, T, T dy) const {
-    return dy * (2 * x * x);
+    return times0(dy, 2 * x * x);
   }
 };
 

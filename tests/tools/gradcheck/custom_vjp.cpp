@@ -15,5 +15,10 @@ TEST_CASE("a gradcheck finds a rule that is not the derivative") {
     return gradcheck([own](std::span<const Tensor> in) { return sum(own(in[0]) * 2); }, {x});
   };
   CHECK(checked(1).ok());
-  CHECK_FALSE(checked(1.01).ok());
+  const GradReport wrong = checked(1.01);
+  CHECK(wrong.verdict == Verdict::wrong);
+  REQUIRE(wrong.faults.size() == 1);
+  CHECK(wrong.faults[0].kind == GradFault::Kind::rule);
+  CHECK(wrong.faults[0].op == "own_rule");
+  CHECK(wrong.cuts.empty());
 }

@@ -102,52 +102,69 @@ class MutantSweep final : public detail::Sweep {
       throw;
     }
     tape_.nodes[node_].info = mutant;
+    for (std::size_t i = 0; i < parts_.size(); ++i) pass_on(input_of(i), parts_[i]);
   }
   bool wants(NodeId node) const override { return tape_.nodes[node].needs_grad; }
 
   void add(NodeId to, Tensor g) override {
-    const int i = input_of(to);
-    if (!wants(to)) return;
-    if (i != trial().mutation.input || !in_scope()) return outer_.add(i, g);
-    const std::optional<Tensor> changed = change(i, g);
-    if (trial().mutation.fault == Fault::swap && other(i) >= 0) return outer_.add(other(i), *changed);
-    if (changed.has_value()) outer_.add(i, *changed);
+    if (wants(to)) parts_.push_back({to, g});
   }
-  void add_slice(NodeId to, Tensor g, int axis, Index start) override {
-    const int i = input_of(to);
-    if (i != trial().mutation.input || !in_scope()) return outer_.add_slice(i, g, axis, start);
-    if (trial().mutation.fault == Fault::shift) {
-      const Index last = outer_.x(i).shape()[axis] - g.shape()[axis];
-      if (last > 0) ++trial().fired;
-      return outer_.add_slice(i, g, axis, last == 0 ? start : start == last ? start - 1 : start + 1);
-    }
-    if (trial().mutation.fault == Fault::swap_parts) {
-      const Index n = g.shape()[axis], other_start = start == 0 ? n : start == n ? 0 : start;
-      if (other_start == start || other_start + n > outer_.x(i).shape()[axis])
-        return outer_.add_slice(i, g, axis, start);
-      ++trial().fired;
-      return outer_.add_slice(i, g, axis, other_start);
-    }
-    const std::optional<Tensor> changed = change(i, g);
-    if (changed.has_value()) outer_.add_slice(i, *changed, axis, start);
-  }
+  void add_slice(NodeId to, Tensor g, int axis, Index start) override { parts_.push_back({to, g, axis, start}); }
 
  private:
+  struct Part {
+    NodeId to;
+    Tensor g;
+    int axis = -1;  // of a slice
+    Index start = 0;
+  };
+
+  void pass_on(int i, const Part& part) {
+    const auto as_it_is = [&](const Tensor& g) {
+      if (part.axis < 0) return outer_.add(i, g);
+      outer_.add_slice(i, g, part.axis, part.start);
+    };
+    if (i != trial().mutation.input || !in_scope()) return as_it_is(part.g);
+    if (part.axis >= 0 && trial().mutation.fault == Fault::shift) return shift(i, part);
+    if (part.axis >= 0 && trial().mutation.fault == Fault::swap_parts) return swap_parts(i, part);
+    const std::optional<Tensor> changed = change(i, part.g);
+    if (part.axis < 0 && trial().mutation.fault == Fault::swap && other(i) >= 0) return outer_.add(other(i), *changed);
+    if (changed.has_value()) as_it_is(*changed);
+  }
+  void shift(int i, const Part& part) {
+    const Index start = part.start, last = outer_.x(i).shape()[part.axis] - part.g.shape()[part.axis];
+    if (last > 0) ++trial().fired;
+    outer_.add_slice(i, part.g, part.axis, last == 0 ? start : start == last ? start - 1 : start + 1);
+  }
+  void swap_parts(int i, const Part& part) {
+    const Index n = part.g.shape()[part.axis], start = part.start,
+                other_start = start == 0   ? n
+                              : start == n ? 0
+                                           : start;
+    const bool none = other_start == start || other_start + n > outer_.x(i).shape()[part.axis];
+    if (!none) ++trial().fired;
+    outer_.add_slice(i, part.g, part.axis, none ? start : other_start);
+  }
+
   bool in_scope() const {
     const Mutation& m = trial().mutation;
     return m.where != Where::in_large_graph || tape_.nodes.size() > large_graph;
   }
-  int input_of(NodeId to) const {
+  /// x * x takes one node twice: each contribution in turn. The order of sort(x, x) gets none: the last inputs do.
+  int input_of(std::size_t part) const {
+    const NodeId to = parts_[part].to;
+    std::vector<int> taken;
     const auto in = tape_.nodes[node_].in();
-    // x * x takes one node twice: each contribution in turn.
     for (std::size_t i = 0; i < in.size(); ++i)
-      if (in[i] == to && (seen_ & (1u << i)) == 0) {
-        seen_ |= 1u << i;
-        return static_cast<int>(i);
-      }
-    for (std::size_t i = 0; i < in.size(); ++i)
-      if (in[i] == to) return static_cast<int>(i);
-    throw Error("a rule adds to what is no input");
+      if (in[i] == to) taken.push_back(static_cast<int>(i));
+    if (taken.empty()) throw Error("a rule adds to what is no input");
+    std::size_t all = 0, before = 0;
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      all += parts_[i].to == to ? 1 : 0;
+      before += parts_[i].to == to && i < part ? 1 : 0;
+    }
+    const std::size_t first = all < taken.size() ? taken.size() - all : 0;
+    return taken[(first + before) % taken.size()];
   }
   int other(int i) const {
     for (int k = 0; k < outer_.inputs(); ++k)
@@ -190,7 +207,7 @@ class MutantSweep final : public detail::Sweep {
 
   Vjp& outer_;
   NodeId node_;
-  mutable unsigned seen_ = 0;
+  std::vector<Part> parts_;
 };
 
 namespace detail {

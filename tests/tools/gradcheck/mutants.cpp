@@ -115,9 +115,9 @@ struct Counts {
 
 // Why a mutant that fires may leave every gradient as it was; nothing when there is no reason.
 std::string reason(const Mutation& m) {
-  static const std::set<std::string_view> passes = {"add",     "sub",    "add_n",  "slice",
-                                                    "reshape", "sum_to", "concat", "broadcast_to",
-                                                    "relu",    "clamp",  "where",  "clip_gradient"};
+  static const std::set<std::string_view> passes = {"add",    "sub",           "add_n",        "slice", "reshape",
+                                                    "sum_to", "concat",        "broadcast_to", "relu",  "clamp",
+                                                    "where",  "clip_gradient", "mod"};
   if (m.fault == Fault::forgotten && passes.contains(m.original->name)) return "its rule is dy itself";
   if (m.fault == Fault::swap && (m.original->name == "add" || m.original->name == "add_n"))
     return "its terms are the same: two of y * y";

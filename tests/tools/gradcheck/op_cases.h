@@ -90,6 +90,8 @@ inline void add_unary(std::vector<OpCase>& out) {
   unary("sqrt", [](Tensor x) { return sqrt(positive(x)); });
   unary("exp", [](Tensor x) { return exp(x); });
   unary("log", [](Tensor x) { return log(positive(x)); });
+  unary("expm1", [](Tensor x) { return expm1(x); });
+  unary("log1p", [](Tensor x) { return log1p(square(x)); });
   unary("abs", [](Tensor x) { return abs(x); });
   unary("pow_constant", [](Tensor x) { return pow(positive(x), 1.7); });
   unary("sin", [](Tensor x) { return sin(x); });
@@ -98,12 +100,18 @@ inline void add_unary(std::vector<OpCase>& out) {
   unary("clip_gradient", [](Tensor x) { return clip_gradient(x, 1e6); });
   unary("tanh", [](Tensor x) { return tanh(x); });
   unary("sigmoid", [](Tensor x) { return sigmoid(x); });
+  unary("log_sigmoid", [](Tensor x) { return log_sigmoid(x); });
   unary("relu", [](Tensor x) { return relu(x); });
   unary("leaky_relu", [](Tensor x) { return leaky_relu(x, 0.1); });
   unary("softplus", [](Tensor x) { return softplus(x); });
   unary("gelu", [](Tensor x) { return gelu(x); });
   unary("erf", [](Tensor x) { return erf(x); });
   unary("detach", [](Tensor x) { return x * detach(x); });
+  // Steps, each times something that has a gradient.
+  unary("floor", [](Tensor x) { return floor(3 * x) * x; });
+  unary("sign", [](Tensor x) { return sign(x) * x; });
+  unary("power_of_two", [](Tensor x) { return power_of_two(x) * x; });
+  unary("logical_not", [](Tensor x) { return logical_not(relu(x)) * x + x; });
 }
 
 inline void add_binary(std::vector<OpCase>& out) {
@@ -120,6 +128,7 @@ inline void add_binary(std::vector<OpCase>& out) {
   binary("pow", [](Tensor a, Tensor b) { return pow(positive(a), tanh(b)); });
   binary("maximum", [](Tensor a, Tensor b) { return maximum(a, b); });
   binary("minimum", [](Tensor a, Tensor b) { return minimum(a, b); });
+  binary("mod", [](Tensor a, Tensor b) { return mod(a, positive(b)); });
   // Masks, each times something that has a gradient.
   binary("equal", [](Tensor a, Tensor b) { return equal(a, b) + a * b; });
   binary("not_equal", [](Tensor a, Tensor b) { return not_equal(a, b) * a + b; });
@@ -127,6 +136,9 @@ inline void add_binary(std::vector<OpCase>& out) {
   binary("less_equal", [](Tensor a, Tensor b) { return (a <= b) * a + b; });
   binary("greater", [](Tensor a, Tensor b) { return (a > b) * a + b; });
   binary("greater_equal", [](Tensor a, Tensor b) { return (a >= b) * a + b; });
+  binary("logical_and", [](Tensor a, Tensor b) { return logical_and(relu(a), relu(b)) * a + b; });
+  binary("logical_or", [](Tensor a, Tensor b) { return logical_or(relu(a), relu(b)) * a + b; });
+  binary("logical_xor", [](Tensor a, Tensor b) { return logical_xor(relu(a), relu(b)) * a + b; });
   binary("where", [](Tensor a, Tensor b) { return where(a > 0.1, b, a * 2); });
 }
 
@@ -145,6 +157,9 @@ inline void add_reductions(std::vector<OpCase>& out) {
   along("logsumexp", [](Tensor x, int axis, bool keep) { return logsumexp(x, axis, keep); });
   along("softmax", [](Tensor x, int axis, bool) { return softmax(x, axis); });
   along("log_softmax", [](Tensor x, int axis, bool) { return log_softmax(x, axis); });
+  along("sort", [](Tensor x, int axis, bool falling) { return sort(x, axis, falling); });
+  along("topk", [](Tensor x, int axis, bool) { return topk(x, 1, axis); });
+  along("cumsum", [](Tensor x, int axis, bool) { return cumsum(x, axis); });
   along("flip", [](Tensor x, int axis, bool) { return flip(x, axis); });
   along("select", [](Tensor x, int axis, bool last) { return select(x, axis, last ? -1 : 0); });
   along("split", [](Tensor x, int axis, bool) {
