@@ -59,7 +59,8 @@ struct Mod {
   T f(T a, T b) const {
     constexpr T infinity = std::numeric_limits<T>::infinity();
     // a / b was rounded: the rest may be beyond an end by as much. Nothing is left out of a by an infinite b.
-    const T rest = where((abs(b) == infinity) & (abs(a) < infinity), a, fma(-floor(a / b), b, a));
+    const T all = where(abs(a) < infinity, a, a - a);  // nan without a limit
+    const T rest = where(abs(b) == infinity, all, fma(-floor(a / b), b, a));
     const T within = where(abs(rest) >= abs(b), rest - b, rest);
     return where((within < 0) == (b < 0), within, where(within == 0, within, within + b));
   }
