@@ -28,7 +28,7 @@ class Placer {
     if (passes_.has(Pass::reuse)) {
       const std::vector<std::uint32_t> under = overlaid_buffers(g_, out_);
       lay_over(under);
-      over_ = values_in_place(g_, out_, movable());
+      over_ = values_in_place(g_, out_, movable(under));
       out_ = before;
       for (NodeId i = 0; i < g_.size(); ++i) place(i);
       lay_over(under);
@@ -216,12 +216,17 @@ class Placer {
       if (under[b] != b) out_.buffers[b].bytes = 0;
   }
 
-  // Views and ops that want their operands in one piece keep a value from standing in rows that are apart.
-  std::vector<Movable> movable() const {
+  // Views and ops that want their operands in one piece keep a value from standing in rows that are apart. Where one
+  // buffer lies over another all stay: a value that left would take the memory of those that remain.
+  std::vector<Movable> movable(const std::vector<std::uint32_t>& under) const {
     std::vector<Movable> out(g_.size(), Movable::no);
+    std::vector<bool> shared(under.size());
+    for (std::uint32_t b = 0; b < under.size(); ++b)
+      if (under[b] != b) shared[under[b]] = true;
     for (NodeId i = 0; i < g_.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (n.kernel != no_kernel && out_.computed[i] && fixed_[i] == Fixed::no) out[i] = Movable::in_rows;
+      if (n.kernel != no_kernel && out_.computed[i] && fixed_[i] == Fixed::no && !shared[out_.places[i].id])
+        out[i] = Movable::in_rows;
       const bool any_rows = n.kernel != no_kernel || n.info->product != nullptr || n.info->strided_inputs;
       for (NodeId in : g_.in(i))
         if (out[in] != Movable::no && (is_view_op(i) || !any_rows)) out[in] = Movable::as_whole;
