@@ -22,3 +22,14 @@ TEST_CASE("a gradcheck finds a rule that is not the derivative") {
   CHECK(wrong.faults[0].op == "own_rule");
   CHECK(wrong.cuts.empty());
 }
+
+TEST_CASE("the function of an own rule is differenced, a cut beside it is held") {
+  const auto own = custom_vjp([](Tensor a) { return sin(a); }, [](Tensor a, Tensor, Tensor dy) { return dy * cos(a); });
+  const GradReport report =
+      gradcheck([own](std::span<const Tensor> in) { return sum(own(in[0]) * exp(detach(in[0]))); },
+                {Array({0.3, -0.7, 1.1}, Shape{3})}, {.order = 2});
+  INFO(report);
+  CHECK(report.ok());
+  REQUIRE(report.cuts.size() == 1);
+  CHECK(report.cuts[0].op == "detach");
+}
