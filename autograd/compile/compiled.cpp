@@ -87,7 +87,12 @@ struct CompiledCore::State {
   }
   ir::Graph trace(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads);
   void await_check(Entry& entry, const ir::Graph& traced) const;
-  std::string check(Entry& entry, const Trace& function, const std::vector<ConstView>& views);
+  /// What a check says, and the gradients that the plan found.
+  struct Checked {
+    std::string verdict;
+    std::vector<Array> gradients;
+  };
+  Checked check(Entry& entry, const Trace& function, const std::vector<ConstView>& views);
   void settle(Entry& entry, std::string verdict);
   // Where it throws, the memory of earlier results may have been written over.
   template <class F>
@@ -218,13 +223,16 @@ void CompiledCore::replay_checked(const Trace& function) {
     return replay();
   }
   entry.plan->check_gradients();
-  s.settle(entry, s.run([&] { return s.check(entry, function, views_); }));
-  ++s.step;
+  State::Checked checked = s.run([&] { return s.check(entry, function, views_); });
+  s.settle(entry, std::move(checked.verdict));
   s.show_results();
+  entry.plan->add_gradients(checked.gradients);  // last: nothing can throw any more
+  ++s.step;
 }
 
-// Runs the function on a tape and the plan, and adds the plan's gradients; throws before that when they differ.
-std::string CompiledCore::State::check(Entry& entry, const Trace& function, const std::vector<ConstView>& views) {
+// Runs the function on a tape and the plan, apart from the parameters' gradients; throws when they differ.
+CompiledCore::State::Checked CompiledCore::State::check(Entry& entry, const Trace& function,
+                                                        const std::vector<ConstView>& views) {
   const DType real = real_of(views);
   Tape tape(TapeOptions{.dtype = real, .seed = seed});
   tape.set_step(step);
@@ -257,8 +265,7 @@ std::string CompiledCore::State::check(Entry& entry, const Trace& function, cons
   }
   ir::Outcome found = ir::replay_apart(*entry.plan, check.call);
   std::string verdict = check.judge(expected, found);
-  entry.plan->add_gradients(found.gradients);
-  return verdict;
+  return {std::move(verdict), std::move(found.gradients)};
 }
 
 void CompiledCore::replay() {
