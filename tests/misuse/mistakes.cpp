@@ -180,7 +180,7 @@ const std::vector<Mistake> mistakes = {
     {"backward after a parameter changed", [] { Tape tape; Parameter p("p", full({2}, 1)); const Tensor y = sum(tape.leaf(p) * p); p.edit().as<float>()[0] = 5; backward(y); }},
     {"a gradient that was not kept", with([](Things& t) { const Tensor y = t.m * 2; backward(sum(y)); t.tape.grad(y); })},
     {"a gradient before backward", with([](Things& t) { t.tape.grad(t.m); })},
-    {"a gradient of a constant", with([](Things& t) { grad(sum(t.m), t.tape.constant(1)); })},
+    {"a gradient of a constant", with([](Things& t) { const Tensor y = sum(t.m); grad(y, t.tape.constant(1)); })},
     {"a strict gradient that does not reach", with([](Things& t) { grad(sum(t.m), {Operand(t.v)}, {.strict = true}); })},
     {"a gradient of a number", with([](Things& t) { grad(sum(t.m), Operand(2)); })},
     {"backward within NoGrad", with([](Things& t) { NoGrad no(t.tape); backward(sum(t.m * 2)); })},
