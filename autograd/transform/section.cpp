@@ -43,6 +43,7 @@ void Section::keep(NodeId id) {
   item.role = n.role;
   item.scope = n.scope;
   item.origin = n.origin;
+  item.op = n.op;  // without attributes: the same for all
   if (n.info->attribute_size > 0) {
     void* copy = attributes_.allocate(n.info->attribute_size);
     std::memcpy(copy, n.op, n.info->attribute_size);
