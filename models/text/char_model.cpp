@@ -86,8 +86,8 @@ namespace {
 constexpr const char* format_name = "rewind character model";
 constexpr const char* format_version = "1";
 
-const std::string& entry(const Metadata& metadata, const std::string& name, const std::string& source) {
-  const auto found = metadata.find(name);
+const std::string& entry(const Metadata& metadata, std::string_view name, const std::string& source) {
+  const auto found = metadata.find(std::string(name));
   if (found == metadata.end())
     throw Error(fmt::format("{}: a broken character model: its header lacks \"{}\"", source, name));
   return found->second;
