@@ -255,8 +255,7 @@ namespace {
 template <class T>
 Array read_as(const std::string& path, const std::string& type, const std::vector<T>& elements) {
   const std::size_t bytes = elements.size() * sizeof(T);
-  std::string data(bytes, '\0');
-  std::memcpy(data.data(), elements.data(), bytes);
+  const std::string data(reinterpret_cast<const char*>(elements.data()), bytes);
   const std::string count = std::to_string(elements.size());
   write_file(path,
              file_bytes(one_tensor("\"" + type + "\"", "[" + count + "]", "[0," + std::to_string(bytes) + "]"), data));
