@@ -17,6 +17,7 @@
 #include <rewind/core/random.h>
 #include <rewind/core/shape.h>
 #include <rewind/core/threads.h>
+#include <rewind/core/version.h>
 #include <rewind/core/view.h>
 #include <rewind/models/models.h>
 #include <rewind/ops/elementwise.h>

@@ -5,6 +5,9 @@ find_package(Python3 COMPONENTS Interpreter)
 set(reliability ${CMAKE_CURRENT_LIST_DIR})
 
 if(TARGET rewind_cli AND Python3_FOUND)
+  add_test(NAME reliability/distributed COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/distributed --quick
+                                                --build ${PROJECT_BINARY_DIR})
+  set_tests_properties(reliability/distributed PROPERTIES TIMEOUT 900 SKIP_REGULAR_EXPRESSION "^skipped: ")
   add_test(NAME reliability/torture COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/torture --quick
                                             --build ${PROJECT_BINARY_DIR})
   set_tests_properties(reliability/torture PROPERTIES TIMEOUT 300)

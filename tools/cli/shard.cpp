@@ -72,18 +72,17 @@ std::function<double(const TextData::Chunk&, Index)> Shard::compiled_reader() {
   };
 }
 
-void Shard::commit() {
+void Shard::add_gradients(Gradients& into) {
   if (options_.eager) {
-    gradients_.commit();
+    into.add(gradients_);
     gradients_.clear();
     return;
   }
   const auto parameters = model_.parameters();
   for (std::size_t i = 0; i < compiled_gradients_.size(); ++i) {
-    Array& sum = parameters[i].parameter->grad();
     const Array more = compiled_gradients_[i].array();
     const std::span<const float> from = more.span<float>();
-    const std::span<float> to = sum.span<float>();
+    const std::span<float> to = into.sum(parameters[i].parameter->data()).span<float>();
     for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];
   }
 }

@@ -32,8 +32,8 @@ class Shard {
   void reset() { bptt_.reset(); }
   const SavedState& carried() const { return bptt_.carried(); }
   void set_carried(SavedState state) { bptt_.set_carried(std::move(state)); }
-  /// Adds the gradients of the last chunk to the parameters'.
-  void commit();
+  /// Adds the gradients of the last chunk to `into`.
+  void add_gradients(Gradients& into);
 
  private:
   double read_eagerly(const TextData::Chunk& chunk, Index step);

@@ -2,15 +2,18 @@
 
 #include <CLI/CLI.hpp>
 
+#include <rewind/core/shown.h>
 #include <rewind/core/threads.h>
+#include <rewind/models/parallel/mpi.h>
 #include <rewind/tools/cli/commands.h>
+#include <rewind/tools/cli/messages.h>
 #include <rewind/tools/cli/train_run.h>
 
 namespace rw::cli {
 
 namespace {
 
-int train(TrainCommand& command) {
+std::unique_ptr<TrainRun> prepared(TrainCommand& command, Group& group) {
   std::optional<ArrayFile> checkpoint;
   if (command.resume.empty()) {
     complete(command);
@@ -19,7 +22,31 @@ int train(TrainCommand& command) {
     complete(command, read_checkpoint(*checkpoint, command.resume));
   }
   if (command.threads > 0) set_threads(command.threads);
-  return TrainRun(command, checkpoint).run();
+  return std::make_unique<TrainRun>(command, checkpoint, group);
+}
+
+/// What one of several processes lacks, all get to know; process 0 says it.
+int train_together(TrainCommand& command, Group& group) {
+  std::unique_ptr<TrainRun> run;
+  std::optional<std::string> error;
+  try {
+    run = prepared(command, group);
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  try {
+    throw_errors_of_any(group, error);
+    run->require_equal_processes();
+    return run->run();
+  } catch (const GroupError& e) {
+    if (group.rank() == 0) message("rewind: " + shown(e.what(), 2000) + "\n");
+    return 1;
+  }
+}
+
+int train(TrainCommand& command) {
+  const std::unique_ptr<Group> group = open_group();
+  return group->size() == 1 ? prepared(command, *group)->run() : train_together(command, *group);
 }
 
 }  // namespace

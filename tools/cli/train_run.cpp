@@ -112,11 +112,12 @@ constexpr const char* held_out_points = "curve.held_out";
 
 }  // namespace
 
-TrainRun::TrainRun(TrainCommand command, const std::optional<ArrayFile>& checkpoint)
-    : command_(with_checked_places(std::move(command))),
-      trainer_(command_.options, command_.budget, corpus_for(command_, checkpoint.has_value())),
+TrainRun::TrainRun(TrainCommand command, const std::optional<ArrayFile>& checkpoint, Group& group)
+    : group_(group),
+      command_(chief() ? with_checked_places(std::move(command)) : std::move(command)),
+      trainer_(command_.options, command_.budget, corpus_for(command_, checkpoint.has_value()), group),
       places_(absolute(command_.files)),
-      progress_(command_.quiet),
+      progress_(command_.quiet || !chief()),
       threads_(threads()) {
   if (checkpoint) restore(*checkpoint);
   if (trainer_.data().held_out_chunks() > 0)
@@ -146,6 +147,12 @@ void TrainRun::say_start() {
                             counted(model.parameter_count()), model.vocabulary().size()));
   progress_.say(fmt::format("text: {} streams x {} chunks of {} characters, the last {} chunks held out", o.batch,
                             trainer_.data().chunks(), o.sequence, trainer_.data().held_out_chunks()));
+  const Index shards = std::min(o.shards, o.batch);
+  if (group_.size() > 1)
+    progress_.say(fmt::format("{} shards on {} processes{}", shards, group_.size(),
+                              group_.size() > shards ? fmt::format(": {} have none, --shards {} would use them all",
+                                                                   group_.size() - shards, group_.size())
+                                                     : ""));
   if (!command_.resume.empty())
     progress_.say(fmt::format("resumed from {} at step {}; the model goes to {}", command_.resume, trainer_.steps(),
                               command_.files.out));
@@ -155,21 +162,29 @@ int TrainRun::run() {
   ignore_broken_pipes();
   const Interrupt interrupt;
   say_start();
-  start_ = validated_ = saved_ = Clock::now();
+  start_ = Clock::now();
+  now_ = agreed();
+  validated_ = saved_ = now_.seconds;
   first_step_ = trainer_.steps();
-  while (!trainer_.done(seconds())) {
-    const int signal = Interrupt::signal();
+  for (; !trainer_.done(now_.seconds); now_ = agreed()) {
     const bool time = command_.pause_after > 0 && trainer_.steps() - first_step_ >= command_.pause_after;
-    if (signal != 0 || time)
-      if (const std::optional<int> code = pause(signal)) return *code;
+    if (now_.signal != 0 || time)
+      if (const std::optional<int> code = pause(now_.signal)) return *code;
     step();
   }
   return finish();
 }
 
+TrainRun::Moment TrainRun::agreed() const {
+  const std::vector<Moment> all = gather_values(group_, Moment{seconds(), Interrupt::signal()});
+  Moment out = all.front();
+  for (const Moment& other : all) out.signal = std::max(out.signal, other.signal);
+  return out;
+}
+
 void TrainRun::step() {
   const auto begin = Clock::now();
-  trainer_.schedule(trainer_.fraction(seconds()));
+  trainer_.schedule(trainer_.fraction(now_.seconds));
   if (threads_.next() != threads()) set_threads(threads_.next());  // a change stops and starts workers
   const double loss = trainer_.step();
   const double time = std::chrono::duration<double>(Clock::now() - begin).count(), rate = 1 / std::max(time, 1e-9);
@@ -182,11 +197,12 @@ void TrainRun::step() {
   curve_.train.push_back({trainer_.epochs(), loss});
   if (Interrupt::signal() == 0) progress_.show(status());
   // Often enough for a curve, seldom enough to cost little: after an epoch, but every 5 s at most and 30 s at least.
-  const double waited = std::chrono::duration<double>(Clock::now() - validated_).count();
+  now_ = agreed();
+  const double waited = now_.seconds - validated_;
   const bool looks = trainer_.at_epoch_end() && trainer_.options().looks();
   if (looks || (trainer_.at_epoch_end() && waited > 5) || waited > 30) validate();
   if (looks) trainer_.observe(held_out_);
-  const bool old = Clock::now() - saved_ > std::chrono::seconds(5);
+  const bool old = now_.seconds - saved_ > 5;
   if (trainer_.at_epoch_end() && old && !command_.files.checkpoint.empty()) save_on_the_way();
 }
 
@@ -205,7 +221,7 @@ Status TrainRun::status() const {
 }
 
 void TrainRun::validate() {
-  validated_ = Clock::now();
+  validated_ = now_.seconds;
   if (curve_.bigram == 0 || validated_step_ == trainer_.steps()) return;
   validated_step_ = trainer_.steps();
   held_out_ = trainer_.held_out_loss();
@@ -214,10 +230,14 @@ void TrainRun::validate() {
                             trainer_.epochs(), loss_, held_out_, held_out_ / std::numbers::ln2));
 }
 
-ArrayFile TrainRun::checkpoint(const std::string& path) const {
+RunFiles TrainRun::files_at(const std::string& checkpoint) const {
   RunFiles files = places_;
-  files.checkpoint = std::filesystem::absolute(path);
-  ArrayFile file = trainer_.save(files);
+  files.checkpoint = std::filesystem::absolute(checkpoint);
+  return files;
+}
+
+ArrayFile TrainRun::checkpoint(const std::string& path) const {
+  ArrayFile file = trainer_.save(files_at(path));
   file.arrays.push_back({train_points, to_array(curve_.train)});
   file.arrays.push_back({held_out_points, to_array(curve_.held_out)});
   file.metadata["seconds"] = fmt::format("{}", seconds());
@@ -226,18 +246,18 @@ ArrayFile TrainRun::checkpoint(const std::string& path) const {
 
 /// The one before it stays, and room may be made until the next.
 void TrainRun::save_on_the_way() {
-  const std::string& path = places_.checkpoint;
+  const ArrayFile file = checkpoint(places_.checkpoint);
   try {
-    save_arrays(path, checkpoint(path));
+    if (chief()) save_arrays(places_.checkpoint, file);
   } catch (const std::exception& error) {
     progress_.warn(fmt::format("no checkpoint this time: {}", error.what()));
   }
-  saved_ = Clock::now();
+  saved_ = now_.seconds;
 }
 
-/// Where the run is saved that has to end now: where it should be, or in the next best place. Throws Error, with the
-/// first reason, when none takes it.
-std::string TrainRun::save_somewhere() {
+/// Where a checkpoint is saved of a run that has to end now: where it should be, or in the next best place. Throws
+/// Error, with the first reason, when none takes it.
+std::string TrainRun::save_somewhere(ArrayFile file) const {
   std::vector<std::string> paths = {fallback_checkpoint(places_)};
   if (!places_.checkpoint.empty()) paths.insert(paths.begin(), places_.checkpoint);
   std::error_code none;
@@ -246,7 +266,8 @@ std::string TrainRun::save_somewhere() {
   std::string reason;
   for (const std::string& path : paths) {
     try {
-      save_arrays(path, checkpoint(path));
+      set_files(file, files_at(path));
+      save_arrays(path, file);
       return path;
     } catch (const std::exception& error) {
       if (reason.empty()) reason = error.what();
@@ -269,31 +290,39 @@ std::string TrainRun::resume_command(const std::string& path) const {
 /// Saves the run; the exit code. While no place takes it, training goes on, and it is tried again every second: work
 /// is lost only when somebody sends a second signal.
 std::optional<int> TrainRun::pause(int signal) {
-  if (Clock::now() < next_try_) return std::nullopt;
+  if (next_try_ && now_.seconds < *next_try_) return std::nullopt;
+  ArrayFile file = checkpoint(fallback_checkpoint(places_));
   std::string path;
+  char saved = 1;
   try {
-    path = save_somewhere();
+    if (chief()) path = save_somewhere(std::move(file));
   } catch (const Error& error) {
-    if (next_try_ == Clock::time_point())
-      progress_.warn(fmt::format("{}; make room: it goes on, and ends when it is saved", error.what()));
-    next_try_ = Clock::now() + std::chrono::seconds(1);
+    if (!next_try_) progress_.warn(fmt::format("{}; make room: it goes on, and ends when it is saved", error.what()));
+    saved = 0;
+  }
+  if (gather_values(group_, saved).front() == 0) {
+    next_try_ = now_.seconds + 1;
     return std::nullopt;
   }
+  const int code = signal != 0 ? 128 + signal : 0;
+  if (!chief()) return code;
   progress_.clear();
   result(fmt::format("{} after step {}; go on with: {}\n", signal != 0 ? "interrupted" : "paused", trainer_.steps(),
                      resume_command(path)));
-  return signal != 0 ? 128 + signal : 0;
+  return code;
 }
 
 /// The model comes first; the run is saved in any case when that fails.
 void TrainRun::save_model() {
+  ArrayFile file = checkpoint(places_.checkpoint.empty() ? fallback_checkpoint(places_) : places_.checkpoint);
+  if (!chief()) return;
   try {
     trainer_.save_model(places_.out);
   } catch (const std::exception& error) {
     throw Error(fmt::format("{}; the run is saved: make room, and go on with: {}", error.what(),
-                            resume_command(save_somewhere())));
+                            resume_command(save_somewhere(std::move(file)))));
   }
-  if (!places_.checkpoint.empty()) save_arrays(places_.checkpoint, checkpoint(places_.checkpoint));
+  if (!places_.checkpoint.empty()) save_arrays(places_.checkpoint, file);
 }
 
 int TrainRun::finish() {
@@ -301,6 +330,7 @@ int TrainRun::finish() {
   if (trainer_.stopped())
     progress_.say(fmt::format("stopped: {} epochs without a better held-out loss", trainer_.options().early_stop));
   save_model();
+  if (!chief()) return 0;
   held_out_ = trainer_.best_held_out().value_or(held_out_);
   progress_.clear();
   result(fmt::format("{}: {} parameters, {} steps in {}\n", shown(command_.files.out, 1000),

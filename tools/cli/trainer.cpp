@@ -1,11 +1,12 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numbers>
 
 #include <fmt/format.h>
 
 #include <rewind/core/memory.h>
-#include <rewind/core/threads.h>
+#include <rewind/core/version.h>
 #include <rewind/models/optim/clip.h>
 #include <rewind/models/optim/schedule.h>
 #include <rewind/models/weights/file.h>
@@ -15,10 +16,20 @@ namespace rw::cli {
 
 namespace {
 
-/// FNV-1a, 64 bits.
+// FNV-1a, 64 bits.
+constexpr std::uint64_t hash_start = 0xcbf29ce484222325;
+std::uint64_t hashed(std::uint64_t hash, std::uint64_t more) { return (hash ^ more) * 0x100000001b3; }
+
 std::uint64_t hash_of(std::u32string_view text) {
-  std::uint64_t h = 0xcbf29ce484222325;
-  for (char32_t c : text) h = (h ^ c) * 0x100000001b3;
+  std::uint64_t h = hash_start;
+  for (char32_t c : text) h = hashed(h, c);
+  return h;
+}
+
+std::uint64_t hash_of(const Array& array, std::uint64_t h) {
+  const auto bytes = static_cast<const unsigned char*>(array.view().data);
+  const std::size_t size = static_cast<std::size_t>(array.size()) * size_of(array.dtype());
+  for (std::size_t i = 0; i < size; ++i) h = hashed(h, bytes[i]);
   return h;
 }
 
@@ -65,7 +76,7 @@ Corpus read_corpus(const std::vector<std::string>& paths) {
   return {vocabulary, vocabulary.encode(text), fmt::format("{} characters, {:016x}", text.size(), hash_of(text))};
 }
 
-Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpus)
+Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpus, Group& group)
     : options_(options),
       budget_(budget),
       mark_(corpus.mark),
@@ -74,6 +85,7 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
       model_(make_model(options, corpus.vocabulary)),
       parameters_(model_.parameters()),
       optimizer_(make_optimizer(options.optimizer, parameters_, options.rate)),
+      sharded_(parameters_, std::min(options.shards, options.batch), group),
       shards_(make_shards(true)),
       held_out_shards_(make_shards(false)) {
   constexpr double most = 1e15;  // beyond, a double does not tell one step from the next
@@ -85,42 +97,57 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
   if (options.average > 0) average_.emplace(parameters_, WeightAverageOptions{.decay = options.average});
 }
 
+std::unique_ptr<Shard> Trainer::make_shard(Index number, bool learn) const {
+  const Index from = options_.batch * number / sharded_.shards(),
+              to = options_.batch * (number + 1) / sharded_.shards();
+  return std::make_unique<Shard>(
+      model_, Shard::Options{.first = from,
+                             .count = to - from,
+                             .share = static_cast<double>(to - from) / static_cast<double>(options_.batch),
+                             .seed = options_.seed + static_cast<std::uint64_t>(number),
+                             .learn = learn,
+                             .eager = options_.eager});
+}
+
 Trainer::Shards Trainer::make_shards(bool learn) const {
-  const Index count = std::min(options_.shards, options_.batch);
   Shards shards;
-  for (Index i = 0; i < count; ++i) {
-    const Index from = options_.batch * i / count, to = options_.batch * (i + 1) / count;
-    shards.push_back(std::make_unique<Shard>(
-        model_, Shard::Options{.first = from,
-                               .count = to - from,
-                               .share = static_cast<double>(to - from) / static_cast<double>(options_.batch),
-                               .seed = options_.seed + static_cast<std::uint64_t>(i),
-                               .learn = learn,
-                               .eager = options_.eager}));
-  }
+  for (Index i = sharded_.first(); i < sharded_.last(); ++i) shards.push_back(make_shard(i, learn));
   return shards;
 }
 
-double Trainer::read(Shards& shards, Index chunk) {
-  std::vector<double> losses(shards.size());
-  parallel_for(static_cast<Index>(shards.size()), [&](Index i) {
-    const auto s = static_cast<std::size_t>(i);
-    losses[s] = shards[s]->read(data_, chunk, steps());
-  });
-  double sum = 0;
-  for (double loss : losses) sum += loss;
-  return sum;
+void Trainer::require_equal_processes() {
+  Group& group = sharded_.group();
+  if (group.size() == 1) return;
+  require_same(group, "version", std::string(version()));
+  require_same(group, "set of options", text_of(options_, budget_));
+  require_same(group, "text", mark_);
+  std::uint64_t weights = hash_start;
+  for (const NamedParameter& p : parameters_) weights = hash_of(p.parameter->value(), weights);
+  require_same(group, "model", fmt::format("weights of hash {:016x}", weights));
+  const std::unique_ptr<Shard> probe = make_shard(0, true);
+  Gradients gradients;
+  const double loss = probe->read(data_, 0, steps());
+  probe->add_gradients(gradients);
+  std::uint64_t bits = hashed(hash_start, std::bit_cast<std::uint64_t>(loss));
+  for (const NamedParameter& p : parameters_) bits = hash_of(gradients.sum(p.parameter->data()), bits);
+  require_same(group, "processor or library, which computes other bits from the same numbers",
+               fmt::format("gradients of hash {:016x}", bits));
 }
 
 double Trainer::step() {
   const Index chunk = steps() % data_.train_chunks();
   if (chunk == 0)
     for (auto& shard : shards_) shard->reset();
-  const double loss = read(shards_, chunk);
-  if (!std::isfinite(loss))
+  const double loss = sharded_.step([&](Index number, Gradients& into) {
+    const double part = own(shards_, number).read(data_, chunk, steps());
+    own(shards_, number).add_gradients(into);
+    return part;
+  });
+  if (!std::isfinite(loss)) {
+    for (const NamedParameter& p : parameters_) p.parameter->zero_grad();
     throw Error(fmt::format("the loss is {} at step {}: the rate {} is too high, or --clip too weak", loss, steps() + 1,
                             optimizer_->rate()));
-  for (auto& shard : shards_) shard->commit();
+  }
   clip();
   optimizer_->step();
   if (average_) average_->update();
@@ -138,7 +165,8 @@ double Trainer::held_out_loss() {
   for (auto& shard : held_out_shards_) shard->reset();
   model_.eval();
   double sum = 0;
-  for (Index chunk = data_.train_chunks(); chunk < data_.chunks(); ++chunk) sum += read(held_out_shards_, chunk);
+  for (Index chunk = data_.train_chunks(); chunk < data_.chunks(); ++chunk)
+    sum += sharded_.sum([&](Index number) { return own(held_out_shards_, number).read(data_, chunk, steps()); });
   model_.train();
   return sum / static_cast<double>(data_.held_out_chunks());
 }

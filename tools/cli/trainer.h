@@ -9,6 +9,7 @@
 #include <rewind/models/optim/optimizer.h>
 #include <rewind/models/optim/schedule.h>
 #include <rewind/models/optim/weight_average.h>
+#include <rewind/models/parallel/sharded.h>
 #include <rewind/models/text/char_model.h>
 #include <rewind/models/text/data.h>
 #include <rewind/tools/cli/shard.h>
@@ -28,12 +29,17 @@ struct Corpus {
 Corpus read_corpus(const std::vector<std::string>& paths);
 
 /// A training run that can be saved between any two updates, and goes on from there to the same bits. The batch is
-/// split into shards, one thread each: how many is an option of the run and does not depend on the machine, and their
-/// gradients are added in order, so the number of threads changes no bit.
+/// split into shards: how many is an option of the run and does not depend on the machine. The processes of a group
+/// share them out, and threads within each do, and neither number changes a bit. All processes of the group make the
+/// calls of `step`, `held_out_loss`, `save` and `require_equal_processes` together.
 class Trainer {
  public:
   /// Throws Error for a text that is too short.
-  Trainer(const TrainOptions& options, const Budget& budget, Corpus corpus);
+  Trainer(const TrainOptions& options, const Budget& budget, Corpus corpus, Group& group = alone());
+
+  /// Throws Error, in all processes, unless each has the same version, options, text and weights, and computes the same
+  /// bits from them: products of another instruction set may not.
+  void require_equal_processes();
 
   /// One update with the next chunk; returns its loss before the update. Throws Error when the loss or a gradient is
   /// not finite any more.
@@ -67,15 +73,22 @@ class Trainer {
   const TextData& data() const { return data_; }
   const TrainOptions& options() const { return options_; }
 
-  /// Everything that the next step depends on, and the files that the run works on.
+  /// Everything that the next step depends on, and the files that the run works on. For process 0 to write: that of the
+  /// others lacks what only process 0 collects.
   ArrayFile save(const RunFiles& files) const;
   /// Throws Error, which begins with `source`, when it does not fit.
   void restore(const ArrayFile& file, const std::string& source);
 
  private:
+  /// Of this process.
   using Shards = std::vector<std::unique_ptr<Shard>>;
-  double read(Shards& shards, Index chunk);
   Shards make_shards(bool learn) const;
+  std::unique_ptr<Shard> make_shard(Index number, bool learn) const;
+  Shard& own(const Shards& shards, Index number) const {
+    return *shards[static_cast<std::size_t>(number - sharded_.first())];
+  }
+  /// What process 0 needs of the other processes to save them: the carried states of all shards, in order.
+  std::vector<SavedState> all_carried() const;
   void clip();
   /// Arrays of those of them that there are.
   std::vector<NamedArray> helper_state() const;
@@ -91,8 +104,15 @@ class Trainer {
   std::optional<Plateau> plateau_;
   std::optional<EarlyStopping> stopping_;
   std::optional<WeightAverage> average_;
+  ShardedGradients sharded_;
   Shards shards_, held_out_shards_;
 };
+
+/// Writes into a checkpoint which files its run works on.
+void set_files(ArrayFile& checkpoint, const RunFiles& files);
+
+/// Options and budget as a checkpoint has them.
+std::string text_of(const TrainOptions& options, const Budget& budget);
 
 /// What a checkpoint says of its run: options, budget and files. Throws Error, which begins with `source`, unless the
 /// file is a checkpoint that `Trainer::restore` may take.

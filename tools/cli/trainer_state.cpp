@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -101,17 +103,48 @@ ArrayFile Trainer::save(const RunFiles& files) const {
   for (const NamedParameter& p : parameters_) file.arrays.push_back({"model." + p.name, p.parameter->value()});
   for (NamedArray& a : optimizer_->state()) file.arrays.push_back({"optimizer." + a.name, std::move(a.array)});
   for (NamedArray& a : helper_state()) file.arrays.push_back(std::move(a));
-  for (std::size_t s = 0; s < shards_.size(); ++s) {
-    const SavedState& carried = shards_[s]->carried();
-    for (std::size_t i = 0; i < carried.size(); ++i) file.arrays.push_back({carried_name(s, i), carried[i]});
-  }
+  const std::vector<SavedState> all = all_carried();
+  for (std::size_t s = 0; s < all.size(); ++s)
+    for (std::size_t i = 0; i < all[s].size(); ++i) file.arrays.push_back({carried_name(s, i), all[s][i]});
   file.metadata = {{"format", format_name},
                    {"version", format_version},
                    {"options", nlohmann::json(options_).dump()},
                    {"budget", nlohmann::json(budget_).dump()},
-                   {"files", nlohmann::json(files).dump()},
                    {"text", mark_}};
+  set_files(file, files);
   return file;
+}
+
+// Shapes are known to all: they differ between shards in the number of streams only.
+std::vector<SavedState> Trainer::all_carried() const {
+  std::string mine;
+  for (const auto& shard : shards_)
+    for (const Array& array : shard->carried()) {
+      const std::span<const float> numbers = array.span<float>();
+      mine.append(reinterpret_cast<const char*>(numbers.data()), numbers.size_bytes());
+    }
+  std::string everyone;
+  for (const std::string& text : gather(sharded_.group(), mine)) everyone += text;
+  std::vector<SavedState> all;
+  std::size_t at = 0;
+  for (Index s = 0; s < sharded_.shards(); ++s) {
+    SavedState carried = make_shard(s, false)->carried();
+    for (Array& array : carried) {
+      const std::span<float> numbers = array.span<float>();
+      std::memcpy(numbers.data(), everyone.data() + at, numbers.size_bytes());
+      at += numbers.size_bytes();
+    }
+    all.push_back(std::move(carried));
+  }
+  return all;
+}
+
+std::string text_of(const TrainOptions& options, const Budget& budget) {
+  return nlohmann::json(options).dump() + " " + nlohmann::json(budget).dump();
+}
+
+void set_files(ArrayFile& checkpoint, const RunFiles& files) {
+  checkpoint.metadata["files"] = nlohmann::json(files).dump();
 }
 
 void Trainer::restore(const ArrayFile& file, const std::string& source) {
@@ -122,10 +155,12 @@ void Trainer::restore(const ArrayFile& file, const std::string& source) {
     set_parameters(model_, with_prefix(file, "model."), source);
     optimizer_->set_state(with_prefix(file, "optimizer."));
     set_helper_state(file);
-    for (std::size_t s = 0; s < shards_.size(); ++s) {
+    for (Index s = sharded_.first(); s < sharded_.last(); ++s) {
+      Shard& shard = own(shards_, s);
       SavedState carried;
-      for (std::size_t i = 0; i < shards_[s]->carried().size(); ++i) carried.push_back(file.at(carried_name(s, i)));
-      shards_[s]->set_carried(std::move(carried));
+      for (std::size_t i = 0; i < shard.carried().size(); ++i)
+        carried.push_back(file.at(carried_name(static_cast<std::size_t>(s), i)));
+      shard.set_carried(std::move(carried));
     }
   } catch (const Error& error) {
     throw Error(fmt::format("{}: a broken checkpoint: {}", source, error.what()));

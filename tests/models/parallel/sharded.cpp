@@ -1,0 +1,106 @@
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/backward.h>
+#include <rewind/core/threads.h>
+#include <rewind/models/parallel/sharded.h>
+#include <rewind/ops/ops.h>
+
+using namespace rw;
+
+namespace {
+
+// A parameter of each type, one of them under two names.
+struct Net {
+  Parameter W{"W", Array({31, 7}, DType::f32)};
+  Parameter V{"V", Array({7}, DType::f64)};
+  std::vector<NamedParameter> named() { return {{"W", &W}, {"V", &V}, {"again", &W}}; }
+};
+
+// Gradients that differ between shards by orders of magnitude, so that the order of sums shows.
+double read(Net& net, Index shard, Gradients& into) {
+  const double scale = std::pow(-3.7, static_cast<double>(shard));
+  Array& w = into.sum(net.W.data());
+  for (float& x : w.span<float>()) x += static_cast<float>(scale * 0.1);
+  Array& v = into.sum(net.V.data());
+  for (double& x : v.span<double>()) x += scale / 7;
+  return scale;
+}
+
+}  // namespace
+
+TEST_CASE("shards are added up along the tree") {
+  Net net;
+  const auto named = net.named();
+  for (const Index shards : {1, 2, 3, 7, 8}) {
+    CAPTURE(shards);
+    net.W.zero_grad();
+    net.V.zero_grad();
+    ShardedGradients sharded(named, shards);
+    CHECK(sharded.first() == 0);
+    CHECK(sharded.last() == shards);
+    const double loss = sharded.step([&](Index s, Gradients& into) { return read(net, s, into); });
+    std::vector<double> v;
+    std::vector<float> w;
+    std::vector<double> losses;
+    for (Index s = 0; s < shards; ++s) {
+      const double scale = std::pow(-3.7, static_cast<double>(s));
+      losses.push_back(scale);
+      v.push_back(scale / 7);
+      w.push_back(static_cast<float>(scale * 0.1));
+    }
+    for (std::size_t step = 1; step < v.size(); step *= 2)
+      for (std::size_t i = 0; i + step < v.size(); i += 2 * step) {
+        losses[i] += losses[i + step];
+        v[i] += v[i + step];
+        w[i] += w[i + step];
+      }
+    CHECK(loss == losses[0]);
+    for (const double x : std::as_const(net.V).grad().span<double>()) CHECK(x == v[0]);
+    for (const float x : std::as_const(net.W).grad().span<float>()) CHECK(x == w[0]);
+  }
+}
+
+TEST_CASE("the number of threads changes no bit of the sums, and steps add to what is there") {
+  Net net;
+  const auto named = net.named();
+  const int before = threads();
+  std::vector<Array> seen;
+  for (const int n : {1, 2, 3}) {
+    set_threads(n);
+    net.W.zero_grad();
+    ShardedGradients sharded(named, 5);
+    for (int i = 0; i < 2; ++i) sharded.step([&](Index s, Gradients& into) { return read(net, s, into); });
+    seen.push_back(std::as_const(net.W).grad());
+  }
+  set_threads(before);
+  CHECK(seen[0] == seen[1]);
+  CHECK(seen[0] == seen[2]);
+}
+
+TEST_CASE("a shard that fails ends the step, and no gradient has changed") {
+  Net net;
+  const auto named = net.named();
+  ShardedGradients sharded(named, 4);
+  sharded.step([&](Index s, Gradients& into) { return read(net, s, into); });
+  const Array w = std::as_const(net.W).grad();
+  const auto fails = [&](Index s, Gradients& into) {
+    if (s == 2) throw Error("shard 2 has no rows");
+    return read(net, s, into);
+  };
+  CHECK_THROWS_WITH_AS(sharded.step(fails), "shard 2 has no rows", GroupError);
+  CHECK(std::as_const(net.W).grad() == w);
+  CHECK(sharded.sum([](Index s) { return static_cast<double>(s); }) == 6);
+}
+
+TEST_CASE("a group of one tells itself everything") {
+  CHECK(gather(alone(), "word") == std::vector<std::string>{"word"});
+  CHECK(gather(alone(), "") == std::vector<std::string>{""});
+  CHECK(gather_values(alone(), 2.5) == std::vector<double>{2.5});
+  CHECK_NOTHROW(require_same(alone(), "version", "1"));
+  CHECK_NOTHROW(throw_errors_of_any(alone(), std::nullopt));
+  CHECK_THROWS_AS(throw_errors_of_any(alone(), "no"), GroupError);
+  CHECK_THROWS_WITH_AS(ShardedGradients(std::vector<NamedParameter>{}, 0),
+                       "ShardedGradients: a batch has 1 shard or more, not 0", Error);
+}
