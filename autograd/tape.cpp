@@ -76,7 +76,8 @@ void TapeData::throw_no_value(NodeId id) const {
   else if (options.trace)
     why =
         "its value was asked for while compile traces, when there are no values: return it as an output, or compute "
-        "what depends on it with ops (where, maximum, ...)";
+        "what depends on it with ops (where, maximum, ...); a branch or a loop that depends on a value is cond or "
+        "while_loop (ops/control_flow.h)";
   else if (lazy && id >= rule_nodes)
     why = "it has no value while its gradient rule runs: compute what depends on it with ops (where, maximum, ...)";
   throw Error(describe(id) + ": " + why);

@@ -15,8 +15,9 @@ bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {
     kind = OperandKind::row;
     return true;
   }
-  // One number a row: every axis but the last is that of the output.
-  if (in.rank() == out.rank() && in.cols() == 1 && in.rows() == out.rows()) {
+  // One number a row: broadcasting cannot stretch another axis where there are as many rows. Leading axes of 1 may
+  // differ.
+  if (in.cols() == 1 && in.rows() == out.rows()) {
     kind = OperandKind::column;
     return true;
   }

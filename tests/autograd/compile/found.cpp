@@ -60,5 +60,12 @@ TEST_CASE("a buffer that another lies over stays") {
   set_threads(before);
 }
 
+TEST_CASE("a kernel's operand with fewer leading axes than what it is combined into") {
+  const std::vector<Array> x{random_array(Shape{2, 2}, 1, 1, DType::f64), random_array(Shape{2, 1}, 2, 1, DType::f64),
+                             random_array(Shape{1, 2, 1}, 3, 1, DType::f64)};
+  const auto f = [](Tape&, const In& in) { return In{(in[0] * in[1]) * in[2]}; };
+  CHECK(disagreement(f, x, {}, {.passes = Passes::none() | Pass::fuse, .watch_memory = true}) == 0);
+}
+
 }  // namespace
 }  // namespace rw

@@ -67,6 +67,22 @@ TEST_CASE("a number for each step and row gates the row") {
                    [](const In& in) { return sum(tanh(matmul(sigmoid(in[0]) * in[1], in[2]))); });
 }
 
+// [2, 1] is one number for each row of [1, 2, 2], as it is of [2, 2].
+TEST_CASE("a number for each row of a value with more leading axes") {
+  for (const Index cols : {1, 2, 33, 64})
+    for (const Shape& third : {Shape{1, 2, 1}, Shape{1, 1, 2, cols}, Shape{1, 1, 1}, Shape{2, 1}, Shape{3, 2, 1}}) {
+      CAPTURE(cols);
+      CAPTURE(third.str());
+      const std::vector<Shape> shapes{{2, cols}, {2, 1}, third};
+      check_all_passes(shapes, [](const In& in) { return sum(tanh((in[0] * in[1]) * in[2])); });
+      check_all_passes(shapes, [](const In& in) { return sum(tanh(in[1] * (in[0] * in[2]))); });
+      check_all_passes(shapes, [](const In& in) { return sum(tanh(sigmoid(in[1]) * in[2] + in[0])); });
+    }
+  check_all_passes({{1, 2, 40}, {2, 1}}, [](const In& in) {
+    return sum(broadcast_to(tanh(in[1]), {1, 2, 40}) * in[0]) + sum(in[0] * sigmoid(sum(in[0], -1, true) * in[1]));
+  });
+}
+
 TEST_CASE("rows weighted by how likely they halt") {
   check_all_passes({{5, 64}, {64, 1}, {64, 64}}, [](const In& in) {
     Tensor h = in[0], left = 1 - sigmoid(matmul(h, in[1])), out = h * (1 - left);
