@@ -82,7 +82,7 @@ void add_training_options(CLI::App& app, TrainCommand& c) {
   option(app, c, "Data", "--batch", &O::batch, "Streams that are read side by side");
   option(app, c, "Data", "--sequence", &O::sequence, "Steps from one update to the next");
   option(app, c, "Data", "--shards", &O::shards,
-         "Parts of the batch that are worked on at the same time, a thread each");
+         "Parts of the batch that threads, and processes of mpirun, work on at the same time");
   option(app, c, "Data", "--split", &O::held_out, "Part of the text that is held out");
   option(app, c, "Data", "--seed", &O::seed, "Seed of the starting weights and of dropout");
 
