@@ -18,7 +18,7 @@ target_link_libraries(headers PRIVATE rewind::rewind rewind_flags)
 target_compile_options(headers PRIVATE -fsyntax-only)
 
 add_test(NAME install
-         COMMAND ${CMAKE_COMMAND} -DBUILD_DIR=${PROJECT_BINARY_DIR} -DDIR=${scratch}/install -DGENERATOR=${CMAKE_GENERATOR}
+         COMMAND ${CMAKE_COMMAND} -DSOURCE_DIR=${PROJECT_SOURCE_DIR} -DBUILD_DIR=${PROJECT_BINARY_DIR} -DDIR=${scratch}/install -DGENERATOR=${CMAKE_GENERATOR}
                  -DCOMPILER=${CMAKE_CXX_COMPILER} -DFLAGS=${CMAKE_CXX_FLAGS} -DBUILD_TYPE=${CMAKE_BUILD_TYPE}
                  -P ${CMAKE_CURRENT_LIST_DIR}/install/run.cmake)
 

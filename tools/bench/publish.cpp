@@ -31,7 +31,7 @@ constexpr Highlight highlights[] = {
      "the same with the gradient of x, compiled; oneDNN's fused primitive"},
 };
 
-const Row& row_of(const Outcome& o, const std::string& name) {
+const Row& row_of(const Outcome& o, std::string_view name) {
   for (const Row& row : o.rows)
     if (row.name == name) return row;
   throw std::runtime_error(fmt::format("cannot publish: {} has no row {}", o.comparison->name, name));
