@@ -130,6 +130,10 @@ namespace {0} {{
   std::string types() const {
     std::string text = fmt::format("using Real = {};\nconstexpr std::size_t inputs = {}, outputs = {};\n\n", real(),
                                    inputs(), outputs());
+    if (!step_.characters.empty())
+      text += fmt::format(
+          "/// The characters that indices stand for, in Unicode.\nconstexpr std::uint32_t characters[{}] = {};\n\n",
+          step_.characters.size(), listed(unicode()));
     text += "/// What is carried from step to step. Arrays are as long as loops that are rounded up.\nstruct State {\n";
     for (std::size_t i = 0; i < step_.start.size(); ++i)
       text +=
@@ -158,6 +162,13 @@ namespace {0} {{
     const auto* bytes = static_cast<const char*>(a.view().data);
     return std::any_of(bytes, bytes + static_cast<std::size_t>(a.size()) * size_of(a.dtype()),
                        [](char c) { return c != 0; });
+  }
+
+  Array unicode() const {
+    Array all(Shape{static_cast<Index>(step_.characters.size())}, DType::i32);
+    std::transform(step_.characters.begin(), step_.characters.end(), all.span<std::int32_t>().begin(),
+                   [](char32_t c) { return static_cast<std::int32_t>(c); });
+    return all;
   }
 
   std::string listed(const Array& a) const {

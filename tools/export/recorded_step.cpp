@@ -31,6 +31,7 @@ RecordedStep record_step(const CharModel& model, DType real) {
         return reshape(logits, {1, logits.size(-1)});
       });
   out.names = model.named_parameters();
+  out.characters = model.vocabulary().characters();
   return out;
 }
 

@@ -31,6 +31,8 @@ struct RecordedStep {
   std::vector<Array> start = {};
   /// The parameters' dotted names, for the names of weights; those without one keep their own.
   std::vector<NamedParameter> names = {};
+  /// What the indices of x, and of y's numbers, stand for; may be empty.
+  std::u32string characters = {};
 };
 
 namespace detail {

@@ -311,6 +311,7 @@ class Writer {
       return;
     }
     fill(i, "0");
+    if (shape(x).size() == 0) return;
     const std::string from = begin_axes(shape(x));
     line("{} += {};", number(i, reduced_index(shape(x), shape(i))), number(x, from));
     end(shape(x).rank());

@@ -1,3 +1,4 @@
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,9 @@ void randomise(const M& module, double size = 0.4) {
 /// A model, exported in f32 and f64, and what the tape makes of it.
 struct Trial {
   std::string name;
-  std::size_t f32 = 0, f64 = 0;
-  Array x, tape32, tape64;
+  std::size_t f32 = 0;
+  std::optional<std::size_t> f64;  // compiling takes most of the time: every third trial, unless all are asked for
+  Array x{}, tape32{}, tape64{};
 };
 
 class Trials {
@@ -61,19 +63,22 @@ class Trials {
       Tape tape(real);
       return on_tape(tape, tape.constant(x)).array();
     };
-    all_.push_back({name, exports_.add(record(DType::f32)), exports_.add(record(DType::f64)), x, values(DType::f32),
-                    values(DType::f64)});
+    Trial t{.name = name, .f32 = exports_.add(record(DType::f32)), .f64 = std::nullopt, .x = x};
+    if (full() || all_.size() % 3 == 0) t.f64 = exports_.add(record(DType::f64));
+    t.tape32 = values(DType::f32);
+    t.tape64 = values(DType::f64);
+    all_.push_back(std::move(t));
   }
 
   void check() {
     exports_.load();
     for (const Trial& t : all_) {
       CAPTURE(t.name);
-      const Array y32 = exports_.run(t.f32, t.x), y64 = exports_.run(t.f64, t.x);
+      const Array y32 = exports_.run(t.f32, t.x);
       const double most = largest(t.tape64);
       REQUIRE(most > 1e-3);
       CHECK(difference(y32, t.tape32) <= 2e-6 * most);
-      CHECK(difference(y64, t.tape64) <= 1e-13 * most);
+      if (t.f64) CHECK(difference(exports_.run(*t.f64, t.x), t.tape64) <= 1e-13 * most);
       CHECK(difference(y32, t.tape64) <= 2 * difference(t.tape32, t.tape64) + 4 * 6e-8 * most);
     }
   }

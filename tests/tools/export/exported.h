@@ -24,6 +24,9 @@ inline std::string strict_flags(const std::string& standard = "c++17") {
   return "-std=" + standard + " -Wall -Wextra -Wconversion -Werror -fno-exceptions -fno-rtti ";
 }
 
+/// Whether the long form of the tests is asked for.
+inline bool full() { return std::getenv("REWIND_FULL") != nullptr; }
+
 inline bool has_command(const std::string& name) {
   return std::system(("command -v " + name + " >/dev/null 2>&1").c_str()) == 0;
 }
@@ -79,7 +82,7 @@ extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, 
     return done;
   }
 
-  void load(const std::string& flags = "-O1 ", const std::string& compiler = "g++") {
+  void load(const std::string& flags = "-O0 ", const std::string& compiler = "g++") {
     REQUIRE(compile(compiler, strict_flags() + flags + "-shared -fPIC", "models.so"));
     library_ = dlopen(file("models.so").c_str(), RTLD_NOW);
     REQUIRE_MESSAGE(library_ != nullptr, dlerror());

@@ -90,7 +90,7 @@ void check(const std::string& flags, Index count) {
 }
 
 TEST_CASE("functions in a header are as exact as their comments say, with and without fused multiply-add") {
-  const Index count = std::getenv("REWIND_FULL") != nullptr ? 64 * 100000 : 64 * 2000;
+  const Index count = full() ? 64 * 100000 : 64 * 2000;
   check("-O2 -ffp-contract=off ", count);
   check("-O2 -march=native -ffp-contract=fast ", count);
 }

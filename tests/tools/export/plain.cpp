@@ -135,9 +135,10 @@ TEST_CASE("headers compile without a word, as C++17 and C++20, with g++ and clan
     for (const std::string standard : {"c++17", "c++20"}) {
       CAPTURE(compiler);
       if (has_command(compiler))
-        CHECK(exports.compile(compiler,
-                              strict_flags(standard) + "-pedantic -Wshadow -c " + (standard == "c++17" ? "-O1" : "-O0"),
-                              "models.o"));
+        CHECK(exports.compile(
+            compiler,
+            strict_flags(standard) + "-pedantic -Wshadow -c " + (standard == "c++17" ? "-O1" : "-fsyntax-only"),
+            "models.o"));
       else
         MESSAGE("skipped: there is no " << compiler);
     }
@@ -209,6 +210,7 @@ TEST_CASE("compiled, a header takes its weights and at most 20 kB") {
     CAPTURE(name);
     CHECK(text > 1000);
     CHECK(text + data + bss <= cell.parameter_count() * 4 + 20000);
+    if (!full()) break;
   }
 }
 

@@ -1,4 +1,3 @@
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -79,7 +78,7 @@ std::string refusal(const Random& random) {
 }
 
 TEST_CASE("random programs as headers give what the tape gives") {
-  const std::size_t count = std::getenv("REWIND_FULL") != nullptr ? 200 : 30;
+  const std::size_t count = full() ? 200 : 15;
   Exports exports;
   std::vector<Random> all;
   for (std::uint64_t seed = 0; all.size() < count; ++seed) {
@@ -95,7 +94,7 @@ TEST_CASE("random programs as headers give what the tape gives") {
     exports.add(random.record(DType::f32));
     all.push_back(std::move(random));
   }
-  exports.load("-O0 ");
+  exports.load();
   for (std::size_t i = 0; i < all.size(); ++i) {
     const Array y64 = exports.run(2 * i, all[i].leaves[0]), y32 = exports.run(2 * i + 1, all[i].leaves[0]);
     const Array exact = all[i].on_tape(DType::f64);
