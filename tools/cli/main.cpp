@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   rw::cli::add_graph(app);
   rw::cli::add_gradcheck(app);
   rw::cli::add_flow(app);
+  rw::cli::add_export(app);
   rw::cli::check_whole_numbers(app);
   try {
     app.parse(argc, argv);

@@ -36,6 +36,10 @@ Kind kind_of(FileKind kind) {
     case FileKind::dot: return {"DOT file", [](const std::string& head) { return has(head, "digraph"); }};
     case FileKind::csv:
       return {"table of rewind flow", [](const std::string& head) { return head.starts_with("cell,quantity,"); }};
+    case FileKind::header:
+      return {"header of rewind export", [](const std::string& head) { return has(head, "written by Rewind"); }};
+    case FileKind::weights:
+      return {"file of weights of rewind export", [](const std::string& head) { return head.starts_with("RWWEIGHT"); }};
   }
   return {};
 }

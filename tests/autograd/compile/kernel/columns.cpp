@@ -41,7 +41,7 @@ using In = std::vector<Tensor>;
 
 TEST_CASE("a number for each row gates the row") {
   for (const Index rows : {1, 2, 16})
-    for (const Index cols : {31, 32, 33, 200}) {
+    for (const Index cols : {31, 32, 33, 72}) {
       CAPTURE(rows);
       CAPTURE(cols);
       const std::vector<Shape> shapes{{rows, 1}, {rows, cols}, {cols, cols}};

@@ -1,0 +1,91 @@
+#include <string>
+
+#include <doctest/doctest.h>
+
+#ifdef REWIND_HAS_COMMAND
+
+#include <rewind/models/text/char_model.h>
+
+#include "run.h"
+
+namespace {
+
+void save_model(const Scratch& in, bool dropout = false) {
+  rw::Rng rng(1);
+  rw::CharModel(rw::Vocabulary(U"abcdé"), {.layers = 2, .hidden = 8, .dropout = dropout ? 0.5 : 0}, rng)
+      .save(in.file("m"));
+}
+
+/// Compiles a program that prints the likeliest characters after "a", and runs it.
+std::string greedy(const Scratch& in, const std::string& model, const std::string& globals = "") {
+  in.write("main.cpp", "#include <cstdio>\n#include \"voice.h\"\n" + globals + R"(
+int main() {
+  )" + model + R"(
+  voice::State state;
+  model.reset(state);
+  std::int32_t x = 0;
+  voice::Real y[voice::outputs];
+  for (int i = 0; i < 20; ++i) {
+    model.step(&x, state, y);
+    x = 0;
+    for (std::size_t k = 1; k < voice::outputs; ++k)
+      if (y[k] > y[static_cast<std::size_t>(x)]) x = static_cast<std::int32_t>(k);
+    if (voice::characters[x] < 128) std::putchar(static_cast<int>(voice::characters[x]));
+    else std::fputs("\xc3\xa9", stdout);
+  }
+}
+)");
+  const std::string command = "cd '" + in.path.string() +
+                              "' && g++ -std=c++17 -O0 -Wall -Wextra -Wconversion -Werror " +
+                              "main.cpp -o main >said.txt 2>&1 && ./main >out.txt";
+  const bool done = std::system(command.c_str()) == 0;
+  CAPTURE(in.read("said.txt"));
+  REQUIRE(done);
+  return in.read("out.txt");
+}
+
+}  // namespace
+
+TEST_CASE("rewind export writes a header that says what rewind sample says") {
+  Command command{"export"};
+  save_model(command.scratch, true);
+  const std::string expected = run_rewind(command.scratch, "sample m --prompt a --greedy --length 20").out.substr(1);
+  REQUIRE(command("m --header voice.h") == 0);
+  CHECK(command.err.find("5 characters, ") == 0);
+  CHECK(greedy(command.scratch, "const voice::Model model;") + "\n" == expected);
+  REQUIRE(command("m --header voice.h --f64 --pad 1") == 0);
+  CHECK(greedy(command.scratch, "const voice::Model model;") + "\n" == expected);
+  REQUIRE(command("m --header sound.h --name voice --weights voice.bin") == 0);
+  std::filesystem::rename(command.scratch.path / "sound.h", command.scratch.path / "voice.h");
+  const std::string read =
+      "std::FILE* file = std::fopen(\"voice.bin\", \"rb\");\n"
+      "  const std::size_t size = std::fread(bytes, 1, sizeof bytes, file);\n"
+      "  const voice::Weights* w = voice::weights_in(bytes, size);\n"
+      "  if (w == nullptr) return 1;\n"
+      "  const voice::Model model(*w);";
+  CHECK(greedy(command.scratch, read, "alignas(64) static unsigned char bytes[100000];\n") + "\n" == expected);
+}
+
+TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
+  const Scratch in;
+  save_model(in);
+  const auto run = [&](const std::string& arguments) { return run_rewind(in, "export " + arguments); };
+  CHECK(run("").refused("MODEL is required"));
+  CHECK(run("m").refused("--header is required"));
+  CHECK(run("none --header a.h").refused("none"));
+  CHECK(run("m --header 2a.h").refused("the name must be one of C++"));
+  CHECK(run("m --header a.h --name 'a b'").refused("the name must be one of C++"));
+  CHECK(run("m --header m").refused("which is also MODEL"));
+  CHECK(run("m --header a.h --weights a.h").refused("which is also --header"));
+  CHECK(run("m --header a.h --pad 0").refused("padded"));
+  CHECK(run("m --header nowhere/a.h").refused("nowhere"));
+  CHECK(!in.has("a.h"));
+  in.write("mine.h", "int x;\n");
+  CHECK(run("m --header mine.h --name a").refused("is no header of rewind export"));
+  CHECK(in.read("mine.h") == "int x;\n");
+  in.write("broken", in.read("m").substr(0, 200));
+  CHECK(run("broken --header a.h").refused("broken"));
+  CHECK(!in.has("a.h"));
+}
+
+#endif

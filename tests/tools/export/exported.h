@@ -1,0 +1,136 @@
+#pragma once
+
+// Headers that are written, compiled and run.
+
+#include <cmath>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <rewind/core/error.h>
+#include <rewind/models/weights/file.h>
+#include <rewind/tools/export/header.h>
+#include <rewind/tools/process.h>
+
+namespace rw::test {
+
+/// What a header must compile with, without a word.
+inline std::string strict_flags(const std::string& standard = "c++17") {
+  return "-std=" + standard + " -Wall -Wextra -Wconversion -Werror -fno-exceptions -fno-rtti ";
+}
+
+/// Whether the long form of the tests is asked for.
+inline bool full() { return std::getenv("REWIND_FULL") != nullptr; }
+
+inline bool has_command(const std::string& name) {
+  return std::system(("command -v " + name + " >/dev/null 2>&1").c_str()) == 0;
+}
+
+/// Any number of exported steps, compiled together.
+class Exports {
+ public:
+  ~Exports() {
+    if (library_ != nullptr) dlclose(library_);
+  }
+
+  /// Its number.
+  std::size_t add(const RecordedStep& step, HeaderOptions options = {}) {
+    const std::size_t n = sizes_.size();
+    options.name = fmt::format("m{}", n);
+    const HeaderFile header = make_header(step, options);
+    write_file(file(options.name + ".h"), header.text);
+    weights_.push_back(header.weights);
+    sizes_.push_back({step.x.size(), step.y.size(), step.x.dtype(), step.y.dtype()});
+    source_ += fmt::format(R"(#include "m{0}.h"
+extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, std::size_t size);
+extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, std::size_t size) {{
+  m{0}::State state;
+  static_cast<void>(bytes);
+  static_cast<void>(size);
+{2}
+  model.reset(state);
+  model.run(static_cast<const {1}*>(x), T, state, static_cast<m{0}::Real*>(y));
+  return 0;
+}}
+)",
+                           n, step.x.dtype() == DType::i32 ? "std::int32_t" : fmt::format("m{}::Real", n),
+                           options.weights_in_header
+                               ? fmt::format("  const m{0}::Model model;", n)
+                               : fmt::format("  const m{0}::Weights* w = m{0}::weights_in(bytes, size);\n"
+                                             "  if (w == nullptr) return 1;\n  const m{0}::Model model(*w);",
+                                             n));
+    return n;
+  }
+
+  std::string file(const std::string& name) const { return folder_.path() + "/" + name; }
+  const std::string& folder() const { return folder_.path(); }
+
+  /// Compiles the source, whose name is models.cpp: whether the compiler takes it; what it says is printed.
+  bool compile(const std::string& compiler, const std::string& flags, const std::string& output) {
+    write_file(file("models.cpp"), source_);
+    return run(compiler + " " + flags + " models.cpp -o " + output);
+  }
+  /// A shell command in the folder.
+  bool run(const std::string& command) const {
+    const bool done = std::system(("cd '" + folder() + "' && " + command + " >said.txt 2>&1").c_str()) == 0;
+    if (!done) MESSAGE(command << "\n" << read_file(file("said.txt")).substr(0, 2000));
+    return done;
+  }
+
+  void load(const std::string& flags = "-O0 ", const std::string& compiler = "g++") {
+    REQUIRE(compile(compiler, strict_flags() + flags + "-shared -fPIC", "models.so"));
+    library_ = dlopen(file("models.so").c_str(), RTLD_NOW);
+    REQUIRE_MESSAGE(library_ != nullptr, dlerror());
+  }
+
+  using Run = int (*)(const void* x, std::size_t T, void* y, const void* bytes, std::size_t size);
+  Run function(std::size_t n) const { return reinterpret_cast<Run>(dlsym(library_, fmt::format("run{}", n).c_str())); }
+
+  /// The outputs of all steps, [T, outputs], from x [T, inputs].
+  Array run(std::size_t n, const Array& x) const {
+    const Index T = x.size() / sizes_[n].inputs;
+    Array y(Shape{T, sizes_[n].outputs}, sizes_[n].real);
+    const Array given = is_real(x.dtype()) ? x.to(sizes_[n].real) : x;
+    const int code = function(n)(given.view().data, static_cast<std::size_t>(T), y.view().data, weights_[n].data(),
+                                 weights_[n].size());
+    if (code != 0) throw Error("the weights do not fit");
+    return y;
+  }
+  std::string& weights(std::size_t n) { return weights_[n]; }
+
+ private:
+  struct Sizes {
+    Index inputs, outputs;
+    DType x, real;
+  };
+  detail::ScratchFolder folder_;
+  std::string source_;
+  std::vector<Sizes> sizes_;
+  std::vector<std::string> weights_;
+  void* library_ = nullptr;
+};
+
+inline double largest(const Array& a) {
+  double most = 0;
+  for (const double x : a.to_vector<double>()) most = std::max(most, std::abs(x));
+  return most;
+}
+
+/// The largest difference; infinite where only one is nan.
+inline double difference(const Array& a, const Array& b) {
+  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
+  double worst = x.size() == y.size() ? 0 : INFINITY;
+  for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+    if (std::isnan(x[i]) && std::isnan(y[i])) continue;
+    const double d = x[i] == y[i] ? 0 : std::abs(x[i] - y[i]);
+    if (!(d <= worst)) worst = std::isnan(d) ? INFINITY : d;
+  }
+  return worst;
+}
+
+}  // namespace rw::test

@@ -1,0 +1,27 @@
+#pragma once
+
+// Internal to tools/export/.
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rewind/autograd/program/graph.h>
+
+namespace rw::detail {
+
+/// The value of an elementwise op as C++: an expression of the inputs a, b, c and the attributes p0, p1, ... `own` has
+/// expressions of ops that are not the library's. Throws Error that names the op and says what to do for one that
+/// neither has.
+std::string expression(const ir::Graph& g, NodeId i, std::span<const std::string> inputs,
+                       const std::map<std::string, std::string>& own);
+
+/// The numbers among an op's attributes, in order.
+std::vector<double> attributes(const ir::Graph& g, NodeId i);
+
+/// An Error for an op that has no form in C++.
+[[noreturn]] void throw_no_form(const ir::Graph& g, NodeId i);
+
+}  // namespace rw::detail

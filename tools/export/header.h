@@ -1,0 +1,52 @@
+#pragma once
+
+#include <iosfwd>
+#include <map>
+#include <string>
+#include <utility>
+
+#include <rewind/tools/export/recorded_step.h>
+
+namespace rw {
+
+struct HeaderOptions {
+  /// The header's namespace, and the first line's: a name of C++.
+  std::string name = "model";
+  /// Where weights are: numbers in the header, or bytes beside it that the program gives it (`HeaderFile::weights`).
+  bool weights_in_header = true;
+  /// Lengths of loops are rounded up to a multiple of it, which is quicker where processors compute several numbers at
+  /// once; 1 where they do not.
+  Index pad = 8;
+  /// Elementwise ops that are not the library's, by name, as C++ of their inputs a, b and c, their numbers p0, p1, ...
+  /// and the type Real: {{"swish", "a / (1 + std::exp(-a))"}}.
+  std::map<std::string, std::string> expressions = {};
+};
+
+/// A step as one header of C++17 that needs nothing: no heap, lock, exception, RTTI or global state, no library but the
+/// language's own <cmath>, <cstddef>, <cstdint> and <cstring>.
+struct HeaderFile {
+  std::string text;
+  /// The bytes of `weights_in`, when they are not in the header.
+  std::string weights;
+};
+
+/// The header of a recorded step. In its namespace:
+///
+///     State state;                              // all that a stream carries from step to step
+///     Model model;                              // the weights: looked at, never changed, shared by any number of
+///     states model.reset(state);                       // as before the first step model.step(x, state, y); // x
+///     [inputs] -> y [outputs] model.run(x, T, state, y);                // T steps: x [T, inputs] -> y [T, outputs]
+///
+/// With weights beside it, `Model model(*weights_in(bytes, size))`, where weights_in is null for other bytes than those
+/// that were written with this header. An index that is outside of its range makes y nan.
+///
+/// Throws Error, naming op and scope, for what cannot be written: ops that draw random numbers (a model that trains),
+/// and ops without a form in C++; and for a name that is none of C++.
+HeaderFile make_header(const RecordedStep& step, const HeaderOptions& options = {});
+
+/// The same written to a stream, with the weights in it. What it takes to record a step goes first:
+///
+///     write_header(file, record_step(cell, 3), {.name = "voice"});
+void write_header(std::ostream& out, const RecordedStep& step, const HeaderOptions& options = {});
+
+}  // namespace rw

@@ -1,0 +1,494 @@
+#include <algorithm>
+#include <cctype>
+#include <set>
+#include <span>
+#include <vector>
+
+#include <rewind/core/error.h>
+#include <rewind/tools/export/math_text.h>
+
+namespace rw::detail {
+namespace {
+
+/// A function as text, for both types or for each. Those after it may use it.
+struct Function {
+  std::string_view name, f32, f64;
+};
+
+// The formulas are those of core/math.h, with constants for processors that have no fused multiply-add: the high part
+// of log 2 has so few digits that its products with k are exact. Errors are in units in the last place, largest ones
+// seen, with and without fused multiply-add; tests/tools/export/functions.cpp measures them.
+constexpr Function functions[] = {
+    {"maximum",
+     R"(
+/// The larger and the smaller; nan when either is.
+inline Real maximum(Real a, Real b) { return a > b || a != a ? a : b; }
+)",
+     {}},
+    {"minimum",
+     R"(
+inline Real minimum(Real a, Real b) { return a < b || a != a ? a : b; }
+)",
+     {}},
+    {"times0",
+     R"(
+/// a b, and 0 where either is 0.
+inline Real times0(Real a, Real b) { return a == 0 || b == 0 ? Real(0) : a * b; }
+)",
+     {}},
+    {"bits", R"(
+using Bits = std::uint32_t;
+constexpr float smallest_normal = 0x1p-126f;
+inline Bits bits(float x) {
+  Bits b;
+  std::memcpy(&b, &x, sizeof b);
+  return b;
+}
+inline float from_bits(Bits b) {
+  float x;
+  std::memcpy(&x, &b, sizeof x);
+  return x;
+}
+)",
+     R"(
+using Bits = std::uint64_t;
+constexpr double smallest_normal = 0x1p-1022;
+inline Bits bits(double x) {
+  Bits b;
+  std::memcpy(&b, &x, sizeof b);
+  return b;
+}
+inline double from_bits(Bits b) {
+  double x;
+  std::memcpy(&x, &b, sizeof x);
+  return x;
+}
+)"},
+    {"Power", R"(
+/// e^x = 2^k (1 + p), |x| <= 105.
+struct Power {
+  Bits k;
+  float p;
+};
+inline Power power(float x) {
+  const float shifted = x * 0x1.715476p+0f + 0x1.8p23f, n = shifted - 0x1.8p23f;
+  const float r = (x - n * 0x1.63p-1f) + n * 0x1.bd0106p-13f;
+  float q = 0x1.6da0cep-10f;
+  q = q * r + 0x1.122d8ep-7f;
+  q = q * r + 0x1.55547ep-5f;
+  q = q * r + 0x1.5554a8p-3f;
+  q = q * r + 0.5f;
+  return {bits(shifted) - bits(0x1.8p23f), r + r * r * q};
+}
+/// 2^k, of a normal number.
+inline float two_to(Bits k) { return from_bits((k + 127u) << 23); }
+)",
+     R"(
+/// e^x = 2^k (1 + p), |x| <= 750.
+struct Power {
+  Bits k;
+  double p;
+};
+inline Power power(double x) {
+  const double shifted = x * 0x1.71547652b82fep+0 + 0x1.8p52, n = shifted - 0x1.8p52;
+  const double r = (x - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+  double q = 0x1.1f989c6d69378p-29;
+  q = q * r + 0x1.af63bbdbcba94p-26;
+  q = q * r + 0x1.27e4c38de8585p-22;
+  q = q * r + 0x1.71ddf5ac0d47cp-19;
+  q = q * r + 0x1.a01a01b1ad3e3p-16;
+  q = q * r + 0x1.a01a01b0db6cbp-13;
+  q = q * r + 0x1.6c16c16c1413ep-10;
+  q = q * r + 0x1.111111110f485p-7;
+  q = q * r + 0x1.555555555555bp-5;
+  q = q * r + 0x1.5555555555559p-3;
+  q = q * r + 0.5;
+  return {bits(shifted) - bits(0x1.8p52), r + r * r * q};
+}
+/// 2^k, of a normal number.
+inline double two_to(Bits k) { return from_bits((k + 1023u) << 52); }
+)"},
+    {"within",
+     R"(
+/// x, or the bound beyond it; nan stays.
+inline Real within(Real x, Real lo, Real hi) {
+  x = x > hi ? hi : x;
+  return x < lo ? lo : x;
+}
+)",
+     {}},
+    {"exp", R"(
+/// e^x, within 1.2 ULP.
+inline float exp(float x) {
+  const Power e = power(within(x, -104, 89));
+  const Bits biased = e.k + 254u, half = biased >> 1;
+  return (1 + e.p) * from_bits(half << 23) * from_bits((biased - half) << 23);
+}
+)",
+     R"(
+/// e^x, within 1.2 ULP.
+inline double exp(double x) {
+  const Power e = power(within(x, -746, 710));
+  const Bits biased = e.k + 2046u, half = biased >> 1;
+  return (1 + e.p) * from_bits(half << 52) * from_bits((biased - half) << 52);
+}
+)"},
+    {"expm1_near",
+     R"(
+/// e^x - 1, |x| < 40.
+inline Real expm1_near(Real x) {
+  const Power e = power(x);
+  const Real scale = two_to(e.k);
+  return scale * e.p + (scale - 1);
+}
+)",
+     {}},
+    {"expm1",
+     R"(
+/// e^x - 1, within 2 ULP.
+inline Real expm1(Real x) { return x > 39 ? exp(x) : expm1_near(within(x, -39, 39)); }
+)",
+     {}},
+    {"tanh",
+     R"(
+/// Within 3 ULP.
+inline Real tanh(Real x) {
+  const Real a = std::fabs(x), e = expm1_near(2 * (a > Real(19.5) ? Real(19.5) : a));
+  return std::copysign(e / (e + 2), x);
+}
+)",
+     {}},
+    {"sigmoid", R"(
+/// 1 / (1 + e^-x), within 3 ULP for x > -87; below, within 1e-37.
+inline float sigmoid(float x) {
+  const float a = -std::fabs(x);
+  const Power p = power(a < -87 ? -87 : a);
+  const float scale = two_to(p.k), e = scale * p.p + scale;
+  return (x < 0 ? e : 1.0f) / (1 + e);
+}
+)",
+     R"(
+/// 1 / (1 + e^-x), within 3 ULP for x > -708; below, within 1e-307.
+inline double sigmoid(double x) {
+  const double a = -std::fabs(x);
+  const Power p = power(a < -708 ? -708 : a);
+  const double scale = two_to(p.k), e = scale * p.p + scale;
+  return (x < 0 ? e : 1.0) / (1 + e);
+}
+)"},
+    {"log_of", R"(
+/// x = 2^k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), of a normal x > 0.
+struct Split {
+  float k, f;
+};
+inline Split split(float x) {
+  const Bits shifted = bits(x) + (bits(1.0f) - bits(0x1.6a09e6p-1f));
+  const float k = from_bits(bits(0x1.8p23f) + (shifted >> 23)) - (0x1.8p23f + 127);
+  return {k, from_bits((shifted & 0x7fffffu) + bits(0x1.6a09e6p-1f)) - 1};
+}
+/// k log 2 + log(1 + f) + c, where c only adds digits.
+inline float log_of(Split x, float c) {
+  const float f = x.f;
+  float p = -0x1.41f8a2p-4f;
+  p = p * f + 0x1.08132cp-3f;
+  p = p * f - 0x1.0cfb32p-3f;
+  p = p * f + 0x1.226688p-3f;
+  p = p * f - 0x1.54754cp-3f;
+  p = p * f + 0x1.99a5d8p-3f;
+  p = p * f - 0x1.00022cp-2f;
+  p = p * f + 0x1.55554ap-2f;
+  return x.k * 0x1.62e3p-1f + (f + (f * f * (f * p - 0.5f) + (x.k * 0x1.2fefa2p-17f + c)));
+}
+)",
+     R"(
+/// x = 2^k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), of a normal x > 0.
+struct Split {
+  double k, f;
+};
+inline Split split(double x) {
+  const Bits shifted = bits(x) + (bits(1.0) - bits(0x1.6a09e667f3bcdp-1));
+  const double k = from_bits(bits(0x1.8p52) + (shifted >> 52)) - (0x1.8p52 + 1023);
+  return {k, from_bits((shifted & 0xfffffffffffffu) + bits(0x1.6a09e667f3bcdp-1)) - 1};
+}
+/// k log 2 + log(1 + f) + c, where c only adds digits.
+inline double log_of(Split x, double c) {
+  const double f = x.f, s = f / (2 + f), z = s * s, half_square = 0.5 * f * f;
+  double p = 0x1.2f572135adcc4p-3;
+  p = p * z + 0x1.3999f75be9a2ep-3;
+  p = p * z + 0x1.7466884644994p-3;
+  p = p * z + 0x1.c71c50b6a2fa5p-3;
+  p = p * z + 0x1.24924943793a6p-2;
+  p = p * z + 0x1.999999997e3e5p-2;
+  p = p * z + 0x1.5555555555597p-1;
+  const double rest = s * (z * p + half_square) + (x.k * 0x1.a39ef35793c76p-33 + c) - half_square;
+  return x.k * 0x1.62e42feep-1 + (f + rest);
+}
+)"},
+    {"log",
+     R"(
+/// The natural logarithm, within 1.5 ULP: -infinity at 0, nan below.
+inline Real log(Real x) {
+  const bool subnormal = x < smallest_normal;
+  Split s = split(subnormal ? x * Real(0x1p54) : x);
+  s.k = subnormal ? s.k - 54 : s.k;
+  const Real y = log_of(s, 0), beyond = x == 0 ? -Real(INFINITY) : (x < 0 ? Real(NAN) : x);
+  return x > 0 && x < Real(INFINITY) ? y : beyond;
+}
+)",
+     {}},
+    {"log1p",
+     R"(
+/// log(1 + x), within 2.5 ULP.
+inline Real log1p(Real x) {
+  const Real u = 1 + x, lost = x < 1 ? x - (u - 1) : 1 - (u - x);
+  const Real y = log_of(split(u), lost / u);
+  const Real beyond = x == -1 ? -Real(INFINITY) : (x < -1 ? Real(NAN) : x);
+  return x > -1 && x < Real(INFINITY) ? y : beyond;
+}
+)",
+     {}},
+    {"softplus",
+     R"(
+/// log(1 + e^x).
+inline Real softplus(Real x) { return (x < 0 ? Real(0) : x) + log1p(exp(-std::fabs(x))); }
+)",
+     {}},
+    {"normal_pdf",
+     R"(
+/// The density of the standard normal distribution.
+inline Real normal_pdf(Real x) { return Real(0.39894228040143268) * std::exp(Real(-0.5) * x * x); }
+)",
+     {}},
+    {"normal_cdf",
+     R"(
+/// The probability that a standard normal number is below x.
+inline Real normal_cdf(Real x) { return Real(0.5) * std::erfc(Real(-0.70710678118654752) * x); }
+)",
+     {}},
+    {"mod",
+     R"(
+/// The rest of a / b, with the sign of b.
+inline Real mod(Real a, Real b) {
+  const Real all = std::fabs(a) < Real(INFINITY) ? a : a - a;
+  const Real rest = std::fabs(b) == Real(INFINITY) ? all : std::fmod(a, b);
+  return (rest < 0) == (b < 0) || rest == 0 ? rest : rest + b;
+}
+)",
+     {}},
+    {"power_of_two", R"(
+/// The largest power of two that is not above |x|, of normal numbers.
+inline float power_of_two(float x) {
+  const float power = from_bits(bits(x) & 0x7f800000u);
+  return x == x ? within(power, 0x1p-126f, 0x1p126f) : x;
+}
+)",
+     R"(
+/// The largest power of two that is not above |x|, of normal numbers.
+inline double power_of_two(double x) {
+  const double power = from_bits(bits(x) & 0x7ff0000000000000u);
+  return x == x ? within(power, 0x1p-1022, 0x1p1022) : x;
+}
+)"},
+    {"huber",
+     R"(
+/// d^2 / 2 up to delta, straight beyond.
+inline Real huber(Real d, Real delta) {
+  const Real c = within(d, -delta, delta);
+  return c * (d - Real(0.5) * c);
+}
+)",
+     {}},
+    {"add_product",
+     R"(
+/// y [N] += x [K] w [K, N].
+template <std::size_t K, std::size_t N>
+inline void add_product(const Real* x, const Real* w, Real* y) {
+  constexpr std::size_t eights = K / 8 * 8, fours = K % 8 < 4 ? eights : eights + 4;
+  for (std::size_t k = 0; k < eights; k += 8) {
+    const Real* r = w + k * N;
+    for (std::size_t j = 0; j < N; ++j)
+      y[j] += ((x[k] * r[j] + x[k + 1] * r[N + j]) + (x[k + 2] * r[2 * N + j] + x[k + 3] * r[3 * N + j])) +
+              ((x[k + 4] * r[4 * N + j] + x[k + 5] * r[5 * N + j]) +
+               (x[k + 6] * r[6 * N + j] + x[k + 7] * r[7 * N + j]));
+  }
+  if constexpr (fours > eights) {
+    const Real* r = w + eights * N;
+    for (std::size_t j = 0; j < N; ++j)
+      y[j] += (x[eights] * r[j] + x[eights + 1] * r[N + j]) +
+              (x[eights + 2] * r[2 * N + j] + x[eights + 3] * r[3 * N + j]);
+  }
+  if constexpr (K > fours)
+    for (std::size_t k = fours; k < K; ++k)
+      for (std::size_t j = 0; j < N; ++j) y[j] += x[k] * w[k * N + j];
+}
+)",
+     {}},
+    {"dot",
+     R"(
+/// The sum of a[i] b[i], i < N.
+template <std::size_t N>
+inline Real dot(const Real* a, const Real* b) {
+  constexpr std::size_t eights = N / 8 * 8;
+  Real sum = 0;
+  if constexpr (eights > 0) {
+    Real part[8] = {};
+    for (std::size_t i = 0; i < eights; i += 8)
+      for (std::size_t j = 0; j < 8; ++j) part[j] += a[i + j] * b[i + j];
+    sum = ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+  }
+  if constexpr (N > eights)
+    for (std::size_t i = eights; i < N; ++i) sum += a[i] * b[i];
+  return sum;
+}
+)",
+     {}},
+    {"add_dots",
+     R"(
+/// y [N] += x [K] w [N, K] transposed.
+template <std::size_t K, std::size_t N>
+inline void add_dots(const Real* x, const Real* w, Real* y) {
+  for (std::size_t j = 0; j < N; ++j) y[j] += dot<K>(x, w + j * K);
+}
+)",
+     {}},
+    {"sum",
+     R"(
+/// The sum of x[i], i < N.
+template <std::size_t N>
+inline Real sum(const Real* x) {
+  constexpr std::size_t eights = N / 8 * 8;
+  Real total = 0;
+  if constexpr (eights > 0) {
+    Real part[8] = {};
+    for (std::size_t i = 0; i < eights; i += 8)
+      for (std::size_t j = 0; j < 8; ++j) part[j] += x[i + j];
+    total = ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+  }
+  if constexpr (N > eights)
+    for (std::size_t i = eights; i < N; ++i) total += x[i];
+  return total;
+}
+)",
+     {}},
+    {"exp_row",
+     R"(
+/// y = exp(x - largest); returns the largest, and adds what the exponentials sum to.
+template <std::size_t N>
+inline Real exp_row(const Real* x, Real* y, Real& total) {
+  Real most = x[0];
+  for (std::size_t i = 1; i < N; ++i) most = maximum(most, x[i]);
+  const Real shift = most - most == 0 ? most : Real(0);
+  for (std::size_t i = 0; i < N; ++i) y[i] = exp(x[i] - shift);
+  total = sum<N>(y);
+  return shift;
+}
+)",
+     {}},
+    {"softmax",
+     R"(
+template <std::size_t N>
+inline void softmax(const Real* x, Real* y) {
+  Real total;
+  exp_row<N>(x, y, total);
+  const Real scale = 1 / total;
+  for (std::size_t i = 0; i < N; ++i) y[i] *= scale;
+}
+)",
+     {}},
+    {"log_softmax",
+     R"(
+template <std::size_t N>
+inline void log_softmax(const Real* x, Real* y) {
+  Real total;
+  const Real shift = exp_row<N>(x, y, total), off = log(total);
+  for (std::size_t i = 0; i < N; ++i) y[i] = (x[i] - shift) - off;
+}
+)",
+     {}},
+    {"logsumexp",
+     R"(
+template <std::size_t N>
+inline Real logsumexp(const Real* x) {
+  Real e[N], total;
+  const Real shift = exp_row<N>(x, e, total);
+  return shift + log(total);
+}
+)",
+     {}},
+    {"is_below",
+     R"(
+/// Whether a comes before b in a sorted row; nan comes last.
+inline bool is_below(Real a, Real b) { return a < b || (b != b && a == a); }
+)",
+     {}},
+    {"sorted_order",
+     R"(
+/// Where the numbers of a row stand once sorted; equal ones stay in order.
+template <std::size_t N, bool falling>
+inline void sorted_order(const Real* x, std::size_t* order) {
+  for (std::size_t i = 0; i < N; ++i) {
+    std::size_t j = i;
+    for (; j > 0 && (falling ? is_below(x[order[j - 1]], x[i]) : is_below(x[i], x[order[j - 1]])); --j)
+      order[j] = order[j - 1];
+    order[j] = i;
+  }
+}
+)",
+     {}},
+    {"hardmax",
+     R"(
+/// 1 at the largest number of a row, 0 elsewhere; a nan counts as the largest.
+template <std::size_t N>
+inline void hardmax(const Real* x, Real* y) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < N && x[best] == x[best]; ++i)
+    if (!(x[i] <= x[best])) best = i;
+  for (std::size_t i = 0; i < N; ++i) y[i] = i == best ? Real(1) : Real(0);
+}
+)",
+     {}},
+};
+
+bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+
+bool names(std::string_view text, std::string_view word) {
+  for (std::size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1)) {
+    const std::size_t end = at + word.size();
+    const bool begins = at == 0 || !is_name_character(text[at - 1]);
+    const bool std_function = at >= 5 && text.substr(at - 5, 5) == "std::";
+    if (begins && !std_function && (end == text.size() || !is_name_character(text[end]))) return true;
+  }
+  return false;
+}
+
+std::string_view text_of(const Function& f, DType real) { return real == DType::f64 && !f.f64.empty() ? f.f64 : f.f32; }
+
+/// What stands outside of comments.
+std::string without_comments(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
+    const std::string_view line = text.substr(0, end);
+    if (!line.starts_with("///")) out += line;
+    text.remove_prefix(end);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string math_functions(std::string_view used_by, DType real) {
+  std::string needs(used_by);
+  std::vector<std::string_view> chosen;
+  const std::span<const Function> all(functions);
+  for (std::size_t i = all.size(); i-- > 0;) {
+    if (!names(needs, all[i].name)) continue;
+    chosen.push_back(text_of(all[i], real));
+    needs += without_comments(chosen.back());
+  }
+  std::string out;
+  for (std::size_t i = chosen.size(); i-- > 0;) out += chosen[i].substr(i + 1 == chosen.size() ? 1 : 0);
+  return out;
+}
+
+}  // namespace rw::detail

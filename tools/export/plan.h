@@ -1,0 +1,75 @@
+#pragma once
+
+// Internal to tools/export/.
+
+#include <string>
+#include <vector>
+
+#include <rewind/tools/export/step_program.h>
+
+namespace rw::detail {
+
+/// An array of the header: one of the weights, x, a tensor of the state, or a local one of the step.
+struct Buffer {
+  enum class Kind { weight, x, state, local } kind = Kind::local;
+  std::string name;
+  Index size = 0;
+  /// Numbers there is room for: loops whose length is rounded up read and write beyond `size`.
+  Index capacity = 0;
+  DType dtype = DType::f32;
+  Array value = {};  // of a weight
+};
+
+/// Where a node's numbers are, contiguous. No buffer: a node that is only a variable within its loop, or a number.
+struct Place {
+  int buffer = -1;
+  Index offset = 0;
+};
+
+/// How a loop reads one input of a node: as a variable of the same loop, as a number, or from memory.
+struct Read {
+  NodeId variable = no_node;
+  std::string number = {};
+  Place place = {};
+  std::vector<Index> strides = {};  // along the loop's axes
+};
+
+/// The next statement of the step.
+struct Unit {
+  enum class Kind { loop, product, other } kind = Kind::other;
+  std::vector<NodeId> nodes;  // of a loop all that it computes, else one
+  int stage = 0;
+
+  // A loop: the lengths of its axes, and what each node reads, by node and input.
+  std::vector<Index> lengths = {};
+  std::vector<std::vector<Read>> reads = {};
+
+  // A product: `nodes[0]`, or an addition whose one side is `product`, and begins with the other side.
+  NodeId product = no_node;
+  NodeId begins_with = no_node;
+  bool in_place = false;         // begins with what is there already
+  bool rows_of_weights = false;  // the second operand is stored [n, k]
+};
+
+struct Plan {
+  StepProgram program;
+  std::vector<Buffer> buffers;
+  std::vector<Place> places;  // by node
+  std::vector<Unit> units;    // in order
+  /// By buffer: numbers that its unit writes.
+  std::vector<Index> written;
+
+  const ir::Graph& graph() const { return program.graph; }
+  const Buffer& buffer(const Place& p) const { return buffers[static_cast<std::size_t>(p.buffer)]; }
+};
+
+/// `pad`: lengths of loops are rounded up to a multiple of it.
+Plan make_plan(StepProgram program, Index pad);
+
+/// Whether a node is computed number by number, as part of a loop.
+bool is_loop_op(const ir::Graph& g, NodeId i);
+
+/// A real number as C++ of this type.
+std::string literal(double value, DType real);
+
+}  // namespace rw::detail
