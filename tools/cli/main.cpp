@@ -4,10 +4,12 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
 #include <rewind/core/shown.h>
+#include <rewind/core/version.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/messages.h>
 #include <rewind/tools/cli/numbers.h>
@@ -16,6 +18,7 @@ namespace {
 
 int run(int argc, char** argv) {
   CLI::App app("Train and look at recurrent networks.", "rewind");
+  app.set_version_flag("--version", "rewind " + std::string(rw::version()));
   app.require_subcommand(1);
   rw::cli::add_train(app);
   rw::cli::add_sample(app);

@@ -85,6 +85,8 @@ TEST_CASE("profile counts the operations of products of a batch, whichever way t
   const Index N = 64, H = 96;
   const Array x = random_array(Shape{N, 8, H}, 1), y = random_array(Shape{N, 8, 48}, 2),
               w = random_array(Shape{N, H, 48}, 3);
+  const double operations = 2.0 * static_cast<double>(N * 8 * H * 48);
+  // The table has microseconds and GFLOP/s with one digit behind the point: of a slow run little is left of the latter.
   const auto counted = [&](const Array& a, const Array& b, MatMulOptions options) {
     auto f = compile([&](Tape&, Tensor p, Tensor q) { return matmul(p, q, options); }, a, b);
     f(a, b);
@@ -92,15 +94,17 @@ TEST_CASE("profile counts the operations of products of a batch, whichever way t
     for (std::string line; std::getline(table, line);) {
       double us = 0, rate = 0;
       std::string share, times, what;
-      if (std::istringstream(line) >> us >> share >> times >> rate >> what >> what && what == "matmul")
-        return us * rate * 1e3;
+      if (!(std::istringstream(line) >> us >> share >> times >> rate >> what >> what) || what != "matmul") continue;
+      CAPTURE(line);
+      CHECK((us + 0.051) * (rate + 0.051) * 1e3 >= operations);
+      CHECK((us - 0.051) * (rate - 0.051) * 1e3 <= operations);
+      return true;
     }
-    return 0.0;
+    return false;
   };
-  const double operations = 2.0 * static_cast<double>(N * 8 * H * 48);
-  CHECK(counted(x, w, {}) == doctest::Approx(operations).epsilon(0.02));                     // [8, H] [H, 48]
-  CHECK(counted(x, y, {.transpose_a = true}) == doctest::Approx(operations).epsilon(0.02));  // [H, 8] [8, 48]
-  CHECK(counted(y, w, {.transpose_b = true}) == doctest::Approx(operations).epsilon(0.02));  // [8, 48] [48, H]
+  CHECK(counted(x, w, {}));                     // [8, H] [H, 48]
+  CHECK(counted(x, y, {.transpose_a = true}));  // [H, 8] [8, 48]
+  CHECK(counted(y, w, {.transpose_b = true}));  // [8, 48] [48, H]
 }
 
 TEST_CASE("explain has one line for what repeats, and says how often it does") {
