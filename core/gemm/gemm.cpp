@@ -3,7 +3,9 @@
 
 #define EIGEN_DONT_PARALLELIZE  // threads are those of core/threads.h, and of no library
 #include <Eigen/Core>
+#ifdef REWIND_HAS_ONEDNN
 #include <oneapi/dnnl/dnnl.h>
+#endif
 
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/gemm.h>
@@ -15,6 +17,7 @@
 namespace rw {
 namespace {
 
+#ifdef REWIND_HAS_ONEDNN
 void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb,
                   float* c, Index ldc, bool accumulate) {
   const detail::OneOpenMpThread one;
@@ -24,10 +27,13 @@ void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, I
                 std::to_string(k) + " x " + std::to_string(n));
   }
 }
+#endif
 
-void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const double* a, Index lda, const double* b, Index ldb,
-                  double* c, Index ldc, bool accumulate) {
-  using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+// Eigen: f64, and f32 too in a build without oneDNN.
+template <class T>
+void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c,
+                  Index ldc, bool accumulate) {
+  using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   using Stride = Eigen::OuterStride<>;
   using In = Eigen::Map<const Matrix, 0, Stride>;
   const In A(a, ta ? k : m, ta ? m : k, Stride(lda));
