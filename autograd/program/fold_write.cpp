@@ -79,15 +79,9 @@ void Folder::write_op(std::uint32_t id, Program& p) const {
 
 void Folder::free_scopes(ProgramOp& to, Program& p) const {
   to.scopes = static_cast<std::uint32_t>(p.scopes.size());
-  PerLoop t{};
-  while (true) {
-    std::int32_t at = to.at;
-    for (std::uint32_t l = 0; l < to.depth; ++l) at += t[l] * to.size[l];
-    p.scopes.push_back(g_.nodes[node_at_[static_cast<std::size_t>(at)]].scope);
-    std::uint32_t l = 0;
-    while (l < to.depth && ++t[l] == to.steps[l]) t[l++] = 0;
-    if (l == to.depth) return;
-  }
+  each_step(to, [&](const PerLoop& t) {
+    p.scopes.push_back(g_.nodes[node_at_[static_cast<std::size_t>(position_at(to, t))]].scope);
+  });
 }
 
 Program fold(const Graph& g) { return Folder(g).run(); }

@@ -21,6 +21,7 @@ class Folder {
       more = pass(false);
       if (partly_) more = pass(true) || more;
     }
+    follow();
     return finish();
   }
 
@@ -52,6 +53,11 @@ class Folder {
     const char* what = "";
     std::uint32_t input = 0;
   };
+  /// Steps that follow one rule, and save too little.
+  struct Small {
+    std::int32_t begin = 0, step_size = 0, steps = 0;
+    std::uint32_t period = 0;
+  };
   struct Failure {
     NodeId begin, end;
     Index period;
@@ -82,6 +88,8 @@ class Folder {
   bool carried(const Read& second, const Read& third) const;
   void put_op(std::uint32_t x, std::uint32_t y, std::int32_t steps);
   Read put_read(Read x, Read y, Read z, std::uint32_t depth);
+  void follow();
+  bool keeps_step(const Small& small) const;
   void renew();
 
   Program finish();
@@ -108,6 +116,7 @@ class Folder {
   std::vector<std::uint64_t> scratch_;
   Reason why_;
   std::vector<Failure> failures_;
+  std::vector<Small> small_;
 };
 
 }  // namespace rw::ir
