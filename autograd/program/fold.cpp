@@ -99,7 +99,7 @@ bool Folder::worth_it(std::uint32_t at, std::int32_t steps, std::uint32_t period
   carries = false;
   for (std::uint32_t i = at + period; i < at + 2 * period; ++i)
     for (const std::uint32_t op : ops_of(items_[i])) {
-      if (ops_[op].depth == most_nested) return false;
+      if (rule(op).depth == most_nested) return false;
       const Op &second = ops_[op], &third = ops_[op + static_cast<std::uint32_t>(step_size_)];
       for (std::uint32_t k = 0; k < node(op).inputs; ++k)
         carries = carries || carried(reads_[second.reads + k], reads_[third.reads + k]);
@@ -140,7 +140,12 @@ void Folder::make_loop(std::uint32_t at, std::int32_t steps, std::uint32_t perio
   for (const Item& item : loop.body)
     for (const std::uint32_t op : ops_of(item)) loop.ops.push_back(op);
   for (std::size_t k = 0; k < loop.ops.size(); ++k) {
-    ops_[loop.ops[k]].free_scope = free_scope_[k] != 0;
+    Op& op = ops_[loop.ops[k]];
+    if (op.rule == 0) {
+      op.rule = static_cast<std::uint32_t>(rules_.size());
+      rules_.emplace_back();
+    }
+    rules_[op.rule].free_scope = free_scope_[k] != 0;
     put_op(loop.ops[k], loop.ops[k] + static_cast<std::uint32_t>(step_size_), steps);
   }
   const auto end = at + static_cast<std::uint32_t>(steps) * period;
@@ -157,7 +162,7 @@ bool Folder::keeps_step(const Small& small) const {
     for (const std::uint32_t op : loops_[item.loop].ops)
       for (std::uint32_t k = 0; k < node(op).inputs; ++k) {
         const Read& r = reads_[ops_[op].reads + k];
-        const std::int32_t per = r.per[ops_[op].depth - 1];
+        const std::int32_t per = r.per[rule(op).depth - 1];
         if (std::abs(per) == small.step_size && within(r.first + per, small.begin, end)) return true;
       }
     const std::int32_t step = item.size / loops_[item.loop].steps;
@@ -196,7 +201,7 @@ void Folder::follow() {
 void Folder::put_op(std::uint32_t x, std::uint32_t y, std::int32_t steps) {
   const std::uint32_t z = y + (y - x);
   const Node &m = node(x), &n = node(y);
-  Op& op = ops_[x];
+  Rule& op = rules_[ops_[x].rule];
   const std::uint32_t depth = op.depth;
   op.size[depth] = step_size_;
   op.steps[depth] = steps;
@@ -211,7 +216,8 @@ void Folder::put_op(std::uint32_t x, std::uint32_t y, std::int32_t steps) {
     op.attributes[depth] = more;
   }
   for (std::uint32_t k = 0; k < m.inputs; ++k)
-    reads_[op.reads + k] = put_read(reads_[op.reads + k], reads_[ops_[y].reads + k], reads_[ops_[z].reads + k], depth);
+    reads_[ops_[x].reads + k] =
+        put_read(reads_[ops_[x].reads + k], reads_[ops_[y].reads + k], reads_[ops_[z].reads + k], depth);
   ++op.depth;
 }
 
