@@ -2,20 +2,106 @@
 
 #include <fmt/format.h>
 
-#include <rewind/autograd/program/text.h>
+#include <rewind/autograd/program/text_writer.h>
 #include <rewind/autograd/text_reader.h>
 
 namespace rw::ir {
+
+void TextWriter::begin() {
+  out_ = fmt::format("program {}\n", name_of(real_));
+  for (std::size_t i = 0; i < store_.parameters.size(); ++i) parameter(i);
+}
+
+void TextWriter::parameter(std::size_t i) {
+  const rw::Parameter::Data& data = *store_.parameters[i];
+  out_ += fmt::format("parameter {} ", i);
+  write_quoted(out_, data.name);
+  if (data.frozen) out_ += " frozen";
+  type(data.value.dtype(), data.value.shape());
+  out_ += '\n';
+}
+
+void TextWriter::type(DType dtype, const Shape& shape) {
+  out_ += " : ";
+  if (dtype != real_) out_.append(name_of(dtype)) += ' ';
+  out_ += shape.str();
+}
+
+void TextWriter::node(const Node& n, std::string_view name, std::string_view attributes, std::string_view inputs,
+                      std::string_view scope) {
+  out_.append(name).append(" = ").append(n.info->name);
+  if (n.role == Role::parameter || (n.role == Role::input && n.leaf != random_key_leaf))
+    out_ += fmt::format(" {}", n.leaf);
+  if (!attributes.empty()) out_.append("(").append(attributes).append(")");
+  out_.append(inputs);
+  type(n.dtype, n.shape);
+  if (n.info == &op_info<Constant>()) numbers(store_.constants[n.leaf]);
+  out_.append(scope);
+  if (n.backward) out_ += " backward";
+  if (n.role == Role::op && n.info == &op_info<Fill>()) out_ += " op";
+  if (n.kernel != no_kernel) out_ += fmt::format(" kernel={}", n.kernel);
+  if (n.lane != 0) out_ += fmt::format(" lane={}", n.lane);
+  out_ += '\n';
+}
+
+std::string TextWriter::attributes_of(const OpInfo& info, const void* op) {
+  if (info.attribute_size == 0) return {};
+  if (info.write == nullptr) return "?";
+  std::string text;
+  info.write(op, text);
+  return text;
+}
+
+void TextWriter::numbers(const Array& array) {
+  out_ += " =";
+  const auto count = static_cast<std::size_t>(array.size()), shown = std::min(count, options_.most_numbers);
+  visit_dtype(array.dtype(), [&]<class T>() {
+    const auto all = array.span<T>();
+    for (std::size_t i = 0; i < shown; ++i) {
+      out_ += ' ';
+      if constexpr (std::is_same_v<T, std::int32_t>)
+        out_ += std::to_string(all[i]);
+      else
+        write_number(out_, all[i]);
+    }
+  });
+  if (shown < count) out_ += fmt::format(" ... {} more", count - shown);
+}
+
+std::vector<std::uint32_t> TextWriter::path_of(std::uint32_t scope) const {
+  std::vector<std::uint32_t> path;
+  for (; scope != 0; scope = store_.scopes[scope].parent) path.push_back(scope);
+  std::reverse(path.begin(), path.end());
+  return path;
+}
+
+void TextWriter::name(std::string& out, const std::string& scope) const {
+  TextReader reader(scope);
+  const bool plain = !scope.empty() && scope[0] != ' ' && reader.take_name() == scope;
+  if (plain)
+    out += scope;
+  else
+    write_quoted(out, scope);
+}
+
+std::string TextWriter::scope_of(std::uint32_t scope) const {
+  return scope_of(scope, [&](std::uint32_t s) { return std::to_string(store_.scopes[s].number); });
+}
+
 namespace {
 
-class Writer {
+class GraphWriter : TextWriter {
  public:
-  Writer(const Graph& g, const DumpOptions& options) : g_(g), options_(options) {}
+  GraphWriter(const Graph& g, const DumpOptions& options) : TextWriter(*g.store, g.real, options), g_(g) {}
 
   std::string run() {
-    out_ = fmt::format("program {}\n", name_of(g_.real));
-    for (std::size_t i = 0; i < g_.store->parameters.size(); ++i) parameter(i);
-    for (NodeId i = 0; i < g_.size(); ++i) node(i);
+    begin();
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      std::string inputs;
+      for (const NodeId in : g_.in(i)) inputs += fmt::format(" n{}", in);
+      const Node& n = g_.nodes[i];
+      node(n, fmt::format("n{}", i), attributes_of(*n.info, n.op), inputs, scope_of(n.scope));
+    }
     if (!g_.outputs.empty()) {
       out_ += "return";
       for (NodeId o : g_.outputs) out_ += fmt::format(" n{}", o);
@@ -26,88 +112,11 @@ class Writer {
   }
 
  private:
-  void parameter(std::size_t i) {
-    const rw::Parameter::Data& data = *g_.store->parameters[i];
-    out_ += fmt::format("parameter {} ", i);
-    write_quoted(out_, data.name);
-    if (data.frozen) out_ += " frozen";
-    type(data.value.dtype(), data.value.shape());
-    out_ += '\n';
-  }
-
-  void type(DType dtype, const Shape& shape) {
-    out_ += " : ";
-    if (dtype != g_.real) out_.append(name_of(dtype)) += ' ';
-    out_ += shape.str();
-  }
-
-  void node(NodeId i) {
-    const Node& n = g_.nodes[i];
-    out_ += fmt::format("n{} = {}", i, n.info->name);
-    if (n.role == Role::parameter || (n.role == Role::input && n.leaf != random_key_leaf))
-      out_ += fmt::format(" {}", n.leaf);
-    attributes(n);
-    for (NodeId in : g_.in(i)) out_ += fmt::format(" n{}", in);
-    type(n.dtype, n.shape);
-    if (n.info == &op_info<Constant>()) numbers(g_.store->constants[n.leaf]);
-    if (n.scope != 0) scope(n.scope);
-    if (n.backward) out_ += " backward";
-    if (n.role == Role::op && n.info == &op_info<Fill>()) out_ += " op";
-    if (n.kernel != no_kernel) out_ += fmt::format(" kernel={}", n.kernel);
-    if (n.lane != 0) out_ += fmt::format(" lane={}", n.lane);
-    out_ += '\n';
-  }
-
-  void attributes(const Node& n) {
-    if (n.info->attribute_size == 0) return;
-    std::string text = "?";
-    if (n.info->write != nullptr) {
-      text.clear();
-      n.info->write(n.op, text);
-    }
-    if (!text.empty()) out_ += "(" + text + ")";
-  }
-
-  void numbers(const Array& array) {
-    out_ += " =";
-    const auto count = static_cast<std::size_t>(array.size()), shown = std::min(count, options_.most_numbers);
-    visit_dtype(array.dtype(), [&]<class T>() {
-      const auto all = array.span<T>();
-      for (std::size_t i = 0; i < shown; ++i) {
-        out_ += ' ';
-        if constexpr (std::is_same_v<T, std::int32_t>)
-          out_ += std::to_string(all[i]);
-        else
-          write_number(out_, all[i]);
-      }
-    });
-    if (shown < count) out_ += fmt::format(" ... {} more", count - shown);
-  }
-
-  void scope(std::uint32_t scope) {
-    std::vector<std::uint32_t> path;
-    for (; scope != 0; scope = g_.store->scopes[scope].parent) path.push_back(scope);
-    for (auto s = path.rbegin(); s != path.rend(); ++s) {
-      const auto& entry = g_.store->scopes[*s];
-      out_ += s == path.rbegin() ? " @ " : "/";
-      const std::string& name = g_.store->scope_names[entry.name];
-      TextReader reader(name);
-      const bool plain = !name.empty() && name[0] != ' ' && reader.take_name() == name;
-      if (plain)
-        out_ += name;
-      else
-        write_quoted(out_, name);
-      if (entry.number >= 0) out_ += fmt::format("={}", entry.number);
-    }
-  }
-
   const Graph& g_;
-  DumpOptions options_;
-  std::string out_;
 };
 
 }  // namespace
 
-std::string dump(const Graph& g, const DumpOptions& options) { return Writer(g, options).run(); }
+std::string dump(const Graph& g, const DumpOptions& options) { return GraphWriter(g, options).run(); }
 
 }  // namespace rw::ir

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include <rewind/autograd/program/folder.h>
@@ -98,7 +99,7 @@ bool Folder::worth_it(std::uint32_t at, std::int32_t steps, std::uint32_t period
   carries = false;
   for (std::uint32_t i = at + period; i < at + 2 * period; ++i)
     for (const std::uint32_t op : ops_of(items_[i])) {
-      if (ops_[op].depth == most_nested) return false;
+      if (rule(op).depth == most_nested) return false;
       const Op &second = ops_[op], &third = ops_[op + static_cast<std::uint32_t>(step_size_)];
       for (std::uint32_t k = 0; k < node(op).inputs; ++k)
         carries = carries || carried(reads_[second.reads + k], reads_[third.reads + k]);
@@ -127,6 +128,7 @@ void Folder::fold_run(const Run& run) {
                            node_at_[static_cast<std::size_t>(items_[run.end - 1].begin)], step_size_, why_});
       partly_ = true;
     }
+    if (!loop && steps >= least_steps) small_.push_back({begin_, step_size_, steps, p});
     if (loop) make_loop(at, steps, p, carries);
     at = end_of(loop || !stopped ? steps : steps - 1);
   }
@@ -138,7 +140,12 @@ void Folder::make_loop(std::uint32_t at, std::int32_t steps, std::uint32_t perio
   for (const Item& item : loop.body)
     for (const std::uint32_t op : ops_of(item)) loop.ops.push_back(op);
   for (std::size_t k = 0; k < loop.ops.size(); ++k) {
-    ops_[loop.ops[k]].free_scope = free_scope_[k] != 0;
+    Op& op = ops_[loop.ops[k]];
+    if (op.rule == 0) {
+      op.rule = static_cast<std::uint32_t>(rules_.size());
+      rules_.emplace_back();
+    }
+    rules_[op.rule].free_scope = free_scope_[k] != 0;
     put_op(loop.ops[k], loop.ops[k] + static_cast<std::uint32_t>(step_size_), steps);
   }
   const auto end = at + static_cast<std::uint32_t>(steps) * period;
@@ -146,11 +153,55 @@ void Folder::make_loop(std::uint32_t at, std::int32_t steps, std::uint32_t perio
   loops_.push_back(std::move(loop));
 }
 
+/// Whether the steps of a loop that carries something read those of `small` one by one, or are read by them.
+bool Folder::keeps_step(const Small& small) const {
+  const std::int32_t end = small.begin + small.steps * small.step_size;
+  const auto within = [](std::int32_t at, std::int32_t from, std::int32_t to) { return at >= from && at < to; };
+  for (const Item& item : items_) {
+    if (item.loop == no_entry || !loops_[item.loop].carries) continue;
+    for (const std::uint32_t op : loops_[item.loop].ops)
+      for (std::uint32_t k = 0; k < node(op).inputs; ++k) {
+        const Read& r = reads_[ops_[op].reads + k];
+        const std::int32_t per = r.per[rule(op).depth - 1];
+        if (std::abs(per) == small.step_size && within(r.first + per, small.begin, end)) return true;
+      }
+    const std::int32_t step = item.size / loops_[item.loop].steps;
+    for (std::int32_t at = small.begin + small.step_size; at < small.begin + 2 * small.step_size; ++at)
+      for (std::uint32_t k = 0; k < node(static_cast<std::uint32_t>(at)).inputs; ++k) {
+        const Read &now = reads_[ops_[static_cast<std::size_t>(at)].reads + k],
+                   &next = reads_[ops_[static_cast<std::size_t>(at + small.step_size)].reads + k];
+        if (std::abs(next.first - now.first) == step && within(now.first, item.begin, item.begin + item.size))
+          return true;
+      }
+  }
+  return false;
+}
+
+/// Loops that carry nothing and save little are loops all the same, where they go step by step with one that does.
+void Folder::follow() {
+  const std::size_t before = loops_.size();
+  if (before == 0 || small_.size() > 256) return;
+  for (const Small& small : small_) {
+    const std::uint32_t at = item_at_[static_cast<std::size_t>(small.begin)],
+                        count = static_cast<std::uint32_t>(small.steps) * small.period;
+    bool as_it_was = at + count <= items_.size() && small.period == static_cast<std::uint32_t>(small.step_size);
+    for (std::uint32_t i = at; as_it_was && i < at + count; ++i)
+      as_it_was = items_[i].loop == no_entry && into_[i] == no_entry;
+    if (!as_it_was || items_[at].begin != small.begin || !keeps_step(small)) continue;
+    begin_ = small.begin;
+    step_size_ = small.step_size;
+    free_scope_.assign(static_cast<std::size_t>(step_size_), 0);
+    for (std::int32_t s = 2; s < small.steps; ++s) fits(at, s, small.period);  // for the scopes
+    make_loop(at, small.steps, small.period, false);
+  }
+  if (loops_.size() > before) renew();
+}
+
 /// Gives op x another loop around it, of which y is the second step.
 void Folder::put_op(std::uint32_t x, std::uint32_t y, std::int32_t steps) {
   const std::uint32_t z = y + (y - x);
   const Node &m = node(x), &n = node(y);
-  Op& op = ops_[x];
+  Rule& op = rules_[ops_[x].rule];
   const std::uint32_t depth = op.depth;
   op.size[depth] = step_size_;
   op.steps[depth] = steps;
@@ -165,13 +216,16 @@ void Folder::put_op(std::uint32_t x, std::uint32_t y, std::int32_t steps) {
     op.attributes[depth] = more;
   }
   for (std::uint32_t k = 0; k < m.inputs; ++k)
-    reads_[op.reads + k] = put_read(reads_[op.reads + k], reads_[ops_[y].reads + k], reads_[ops_[z].reads + k], depth);
+    reads_[ops_[x].reads + k] =
+        put_read(reads_[ops_[x].reads + k], reads_[ops_[y].reads + k], reads_[ops_[z].reads + k], depth);
   ++op.depth;
 }
 
 Read Folder::put_read(Read x, Read y, Read z, std::uint32_t depth) {
   const std::int32_t step = z.first - y.first;
-  const bool regular = continues(x, y, z, depth, true);
+  // What the first step reads in place of an earlier one's value may by chance stand where that would.
+  const bool carried = step == step_size_ && y.first >= begin_ && x.first < begin_;
+  const bool regular = !carried && continues(x, y, z, depth, true);
   Read out = regular ? x : y;
   out.first = y.first - step;
   out.per[depth] = step;

@@ -60,7 +60,7 @@ bool Folder::attributes_fit(std::uint32_t first, std::uint32_t second, std::uint
   return info.equal(made, c);
 }
 
-bool Folder::same_attribute_rule(const Op& a, const Op& b, const OpInfo& info) const {
+bool Folder::same_attribute_rule(const Rule& a, const Rule& b, const OpInfo& info) const {
   const std::size_t words = (info.attribute_size + 7) / 8;
   for (std::uint32_t l = 0; l < a.depth; ++l) {
     const std::uint64_t *x = a.attributes[l], *y = b.attributes[l];
@@ -71,7 +71,7 @@ bool Folder::same_attribute_rule(const Op& a, const Op& b, const OpInfo& info) c
 
 bool Folder::op_fits(std::uint32_t w, std::uint32_t x, std::uint32_t y, std::uint32_t z, std::int32_t s,
                      char& free_scope) {
-  const Op &a = ops_[x], &b = ops_[y], &c = ops_[z];
+  const Rule &a = rule(x), &b = rule(y), &c = rule(z);
   const Node &m = node(x), &n = node(y), &o = node(z);
   why_ = {z, "is another op", 0};
   if (!same_kind(n, o) || (s == 2 && !same_kind(m, n))) return false;
@@ -85,7 +85,8 @@ bool Folder::op_fits(std::uint32_t w, std::uint32_t x, std::uint32_t y, std::uin
   why_.what = "reads something else";
   for (std::uint32_t k = 0; k < o.inputs; ++k) {
     why_.input = k;
-    if (!read_fits(reads_[a.reads + k], reads_[b.reads + k], reads_[c.reads + k], c.depth, s == 2)) return false;
+    if (!read_fits(reads_[ops_[x].reads + k], reads_[ops_[y].reads + k], reads_[ops_[z].reads + k], c.depth, s == 2))
+      return false;
   }
   return true;
 }

@@ -44,8 +44,8 @@ void Folder::write(const Item& item, Program& p) const {
 }
 
 void Folder::write_op(std::uint32_t id, Program& p) const {
-  const Op& op = ops_[id];
-  ProgramOp to{.node = g_.nodes[op.like], .at = static_cast<std::int32_t>(id), .depth = op.depth};
+  const Rule& op = rule(id);
+  ProgramOp to{.node = node(id), .at = static_cast<std::int32_t>(id), .depth = op.depth};
   to.size = op.size;
   to.steps = op.steps;
   to.scope = op.scope;
@@ -53,7 +53,7 @@ void Folder::write_op(std::uint32_t id, Program& p) const {
   const auto first = static_cast<std::uint32_t>(p.reads.size());
   const auto starts = [](const Read& r) { return r.start != Read().start; };
   for (std::uint32_t k = 0; k < to.node.inputs; ++k) {
-    const Read& r = reads_[op.reads + k];
+    const Read& r = reads_[ops_[id].reads + k];
     Read* last = p.reads.size() > first ? &p.reads.back() : nullptr;
     const bool joins = last != nullptr && !starts(r) && !starts(*last) && r.per == last->per && r.first >= 0 &&
                        (last->count == 1 || r.first - last->first == last->stride * last->count);
@@ -79,15 +79,9 @@ void Folder::write_op(std::uint32_t id, Program& p) const {
 
 void Folder::free_scopes(ProgramOp& to, Program& p) const {
   to.scopes = static_cast<std::uint32_t>(p.scopes.size());
-  PerLoop t{};
-  while (true) {
-    std::int32_t at = to.at;
-    for (std::uint32_t l = 0; l < to.depth; ++l) at += t[l] * to.size[l];
-    p.scopes.push_back(g_.nodes[node_at_[static_cast<std::size_t>(at)]].scope);
-    std::uint32_t l = 0;
-    while (l < to.depth && ++t[l] == to.steps[l]) t[l++] = 0;
-    if (l == to.depth) return;
-  }
+  each_step(to, [&](const PerLoop& t) {
+    p.scopes.push_back(g_.nodes[node_at_[static_cast<std::size_t>(position_at(to, t))]].scope);
+  });
 }
 
 Program fold(const Graph& g) { return Folder(g).run(); }

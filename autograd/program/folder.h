@@ -21,6 +21,7 @@ class Folder {
       more = pass(false);
       if (partly_) more = pass(true) || more;
     }
+    follow();
     return finish();
   }
 
@@ -32,13 +33,16 @@ class Folder {
     std::uint64_t label = 0;           // of all but which shared leaves it reads
     std::uint64_t leaves = 0;          // and of that
   };
-  struct Op {
-    NodeId like = 0;
-    std::uint32_t reads = 0;
+  /// What the loops around an op make of it.
+  struct Rule {
     std::uint32_t depth = 0;
     bool free_scope = false;
     PerLoop scope{}, size{}, steps{};
     std::array<const std::uint64_t*, most_nested> attributes{};
+  };
+  struct Op {
+    NodeId like = 0;
+    std::uint32_t reads = 0, rule = 0;  // rule 0: no loop
   };
   struct Loop {
     std::int32_t steps = 0;
@@ -51,6 +55,11 @@ class Folder {
     std::uint32_t op = 0;
     const char* what = "";
     std::uint32_t input = 0;
+  };
+  /// Steps that follow one rule, and save too little.
+  struct Small {
+    std::int32_t begin = 0, step_size = 0, steps = 0;
+    std::uint32_t period = 0;
   };
   struct Failure {
     NodeId begin, end;
@@ -65,6 +74,7 @@ class Folder {
   std::span<const std::uint32_t> ops_of(const Item& item) const {
     return item.loop == no_entry ? std::span(&item.op, 1) : std::span(loops_[item.loop].ops);
   }
+  const Rule& rule(std::uint32_t op) const { return rules_[ops_[op].rule]; }
   const Node& node(std::uint32_t op) const { return g_.nodes[ops_[op].like]; }
 
   // Whether three steps in a row, x the first of the loop or not, follow one rule; at `s` steps from the first.
@@ -72,7 +82,7 @@ class Folder {
   bool same_structure(const Item& x, const Item& y) const;
   bool op_fits(std::uint32_t w, std::uint32_t x, std::uint32_t y, std::uint32_t z, std::int32_t s, char& free_scope);
   bool attributes_fit(std::uint32_t first, std::uint32_t second, std::uint32_t z, std::int32_t s);
-  bool same_attribute_rule(const Op& a, const Op& b, const OpInfo& info) const;
+  bool same_attribute_rule(const Rule& a, const Rule& b, const OpInfo& info) const;
   bool same_rule(const Read& x, const Read& y, std::uint32_t depth) const;
   bool read_fits(const Read& x, const Read& y, const Read& z, std::uint32_t depth, bool first) const;
   bool continues(const Read& x, const Read& y, const Read& z, std::uint32_t depth, bool first) const;
@@ -82,6 +92,8 @@ class Folder {
   bool carried(const Read& second, const Read& third) const;
   void put_op(std::uint32_t x, std::uint32_t y, std::int32_t steps);
   Read put_read(Read x, Read y, Read z, std::uint32_t depth);
+  void follow();
+  bool keeps_step(const Small& small) const;
   void renew();
 
   Program finish();
@@ -94,7 +106,8 @@ class Folder {
   std::vector<std::int32_t> position_;  // by node
   std::vector<NodeId> node_at_;         // by position
   std::vector<SharedLeaf> leaves_;
-  std::vector<Op> ops_;      // by position
+  std::vector<Op> ops_;  // by position
+  std::vector<Rule> rules_{1};
   std::vector<Read> reads_;  // of op i: as many as its node has inputs
   std::vector<Item> items_;
   std::vector<std::uint32_t> item_at_;  // by position
@@ -108,6 +121,7 @@ class Folder {
   std::vector<std::uint64_t> scratch_;
   Reason why_;
   std::vector<Failure> failures_;
+  std::vector<Small> small_;
 };
 
 }  // namespace rw::ir

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/program/named_values.h>
 #include <rewind/autograd/program/text.h>
 #include <rewind/autograd/text_reader.h>
 #include <rewind/core/error.h>
@@ -15,6 +16,7 @@ namespace {
 
 constexpr Index most_elements = Index{1} << 27;  // of all constants and parameters
 constexpr std::uint64_t most_leaves = 1 << 20;
+constexpr std::int64_t most_lines = 1 << 24;  // of all steps of all loops
 
 /// What a line says of a node beside its op and inputs.
 struct Type {
@@ -25,22 +27,89 @@ struct Type {
 class Parser {
  public:
   Graph run(std::string_view text) {
-    std::size_t line = 0;
+    std::vector<std::string_view> lines;
     while (!text.empty()) {
       const std::size_t end = std::min(text.find('\n'), text.size());
-      ++line;
-      try {
-        parse_line(text.substr(0, end));
-      } catch (const Error& e) {
-        throw Error(fmt::format("parse: line {}: {}", line, e.what()));
-      }
+      lines.push_back(text.substr(0, end));
       text.remove_prefix(std::min(end + 1, text.size()));
     }
+    find_ends(lines);
+    block(lines, 0, lines.size());
     if (!begun_) throw Error("parse: expected 'program f32' or 'program f64', and there is nothing");
     return std::move(g_);
   }
 
  private:
+  template <class F>
+  static auto in_line(std::size_t line, F&& f) {
+    try {
+      return f();
+    } catch (const Error& e) {
+      throw Error(fmt::format("parse: line {}: {}", line + 1, e.what()));
+    }
+  }
+
+  // ---- Loops: their lines are read again for every step ----
+
+  void block(const std::vector<std::string_view>& lines, std::size_t at, std::size_t end) {
+    for (; at < end; ++at) {
+      TextReader in(lines[at]);
+      if (begun_ && begins_loop(in)) {
+        at = loop(lines, at, in);
+        continue;
+      }
+      in_line(at, [&] {
+        count_line();
+        parse_line(names_.with_numbers(lines[at]));
+      });
+    }
+  }
+
+  void find_ends(const std::vector<std::string_view>& lines) {
+    ends_.resize(lines.size());
+    std::vector<std::size_t> open;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      TextReader in(lines[i]);
+      if (begins_loop(in)) {
+        open.push_back(i);
+      } else if (!open.empty() && ends_loop(lines[i])) {
+        ends_[open.back()] = i;
+        open.pop_back();
+      }
+    }
+  }
+
+  void count_line() {
+    if (++read_ > most_lines) throw Error(fmt::format("a program of more than {} lines, loops counted", most_lines));
+  }
+
+  // "loop t 50", where a node may be called loop as well.
+  static bool begins_loop(TextReader& in) { return in.take("loop") && !in.sees("="); }
+  static bool ends_loop(std::string_view line) {
+    TextReader in(line);
+    return in.take("end") && in.done();
+  }
+
+  std::size_t loop(const std::vector<std::string_view>& lines, std::size_t at, TextReader& in) {
+    TextLoop made;
+    made.line = at;
+    in_line(at, [&] {
+      made.letter = std::string(in.name("a letter that counts the steps"));
+      made.steps = static_cast<std::int64_t>(in.natural(most_lines));
+      if (!in.done()) in.fail("the end of the line");
+      names_.open(made);
+    });
+    const std::size_t last = ends_[at];
+    if (last == 0) throw Error(fmt::format("parse: line {}: the loop has no 'end'", at + 1));
+    for (std::int64_t t = 0; t < made.steps; ++t) {
+      names_.set_step(t);
+      in_line(at, [&] { count_line(); });
+      block(lines, at + 1, last);
+    }
+    names_.close();
+    return last;
+  }
+
   void parse_line(std::string_view text) {
     TextReader in(text);
     if (in.done() || in.sees("#")) return;
@@ -51,7 +120,7 @@ class Parser {
     } else if (in.take("return")) {
       if (returned_) throw Error("a second return");
       returned_ = true;
-      while (!in.done()) g_.outputs.push_back(known(in));
+      while (!in.done()) names_.read(in, g_.outputs);
     } else if (in.take("gradient")) {
       effect(in);
     } else {
@@ -114,17 +183,10 @@ class Parser {
     return static_cast<std::uint32_t>(number);
   }
 
-  NodeId known(TextReader& in) {
-    const std::string name(in.name("the name of a node above"));
-    const auto at = names_.find(name);
-    if (at == names_.end()) throw Error("no node above is called '" + name + "'");
-    return at->second;
-  }
-
   void effect(TextReader& in) {
     const std::uint32_t number = parameter_number(in);
     in.expect("+=");
-    const NodeId value = known(in);
+    const NodeId value = names_.read_one(in);
     const Shape& shape = g_.store->parameters[number]->value.shape();
     if (!(g_.nodes[value].shape == shape))
       throw Error(
@@ -135,12 +197,12 @@ class Parser {
   void node(TextReader& in) {
     const std::string name(in.name("a node's name, or parameter, return or gradient"));
     if (name == "backward" || name == "op") throw Error("no node can be called '" + name + "'");
-    if (names_.count(name) > 0) throw Error("two nodes are called '" + name + "'");
+    names_.check_new(name);
     in.expect("=");
     const std::string op(in.name("the name of an op"));
     const NodeId id = leaf(op, in) ? g_.size() - 1 : computed(op, in);
     labels(in, g_.nodes[id]);
-    names_.emplace(name, id);
+    names_.add(name, id);
   }
 
   // ---- Leaves ----
@@ -232,7 +294,7 @@ class Parser {
     n.info = &info;
     n.op = attributes(info, in);
     std::vector<NodeId> inputs;
-    while (!in.done() && !in.sees(":") && !in.sees("@") && !sees_label(in)) inputs.push_back(known(in));
+    while (!in.done() && !in.sees(":") && !in.sees("@") && !sees_label(in)) names_.read(in, inputs);
     const Type t = type(in);
     try {
       infer(n, inputs);
@@ -332,7 +394,9 @@ class Parser {
   Graph g_;
   bool begun_ = false, returned_ = false;
   Index elements_ = 0;
-  std::unordered_map<std::string, NodeId> names_;
+  NamedValues names_;
+  std::vector<std::size_t> ends_;  // by line that begins a loop: the line that ends it, or 0
+  std::int64_t read_ = 0;          // lines
   std::map<std::uint32_t, std::pair<Shape, DType>> inputs_;
   std::unordered_map<std::string, std::uint32_t> scope_names_;
   std::map<std::tuple<std::uint32_t, std::uint32_t, Index>, std::uint32_t> scopes_;

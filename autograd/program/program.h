@@ -81,6 +81,24 @@ struct Program {
   std::vector<Unfolded> lists;
 };
 
+/// Calls f(t) at every step of the loops around an op, the innermost counting fastest.
+template <class F>
+void each_step(const ProgramOp& op, F&& f) {
+  PerLoop t{};
+  while (true) {
+    f(static_cast<const PerLoop&>(t));
+    std::uint32_t l = 0;
+    for (; l < op.depth && ++t[l] == op.steps[l]; ++l) t[l] = 0;
+    if (l == op.depth) return;
+  }
+}
+/// The position of an op at these steps.
+inline std::int32_t position_at(const ProgramOp& op, const PerLoop& t) {
+  std::int32_t at = op.at;
+  for (std::uint32_t l = 0; l < op.depth; ++l) at += t[l] * op.size[l];
+  return at;
+}
+
 /// Finds the loops of a graph. A stretch of it is a loop when the same ops follow each other at least three times, with
 /// attributes and inputs that are affine functions of the step, but for what the first step reads in place of an
 /// earlier one's values; and when it carries something from step to step, or else saves a dozen nodes. Steps that
@@ -89,6 +107,9 @@ Program fold(const Graph& g);
 
 /// The graph that was folded: the same nodes in the same order.
 Graph unfold(const Program& p);
+
+/// The attributes of an op at these steps. Valid until `words` changes.
+const void* attributes_at(const ProgramOp& op, const PerLoop& t, std::vector<std::uint64_t>& words);
 
 /// Where what looks like a loop stayed a list, and why: a line each.
 std::string explain(const Program& p);

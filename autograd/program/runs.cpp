@@ -1,63 +1,69 @@
 #include <algorithm>
 #include <bit>
-#include <unordered_map>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include <rewind/autograd/program/runs.h>
 
 namespace rw::ir {
 namespace {
 
-/// Where a window of labels was last seen.
+/// Where a window of labels was last seen. One that shares its slot with another takes its place: then one place less
+/// is found at which something repeats, of as many as a period is long.
 class LastSeen {
  public:
   explicit LastSeen(std::size_t n)
-      : shift_(64 - std::bit_width(2 * n)), slots_(std::size_t{1} << std::bit_width(2 * n)) {}
+      : shift_(64 - std::max(8, static_cast<int>(std::bit_width(n / 2)))), at_(std::size_t{1} << (64 - shift_)) {}
 
-  /// The last position of `hash` and 1, or 0; from now on that is `at`.
+  /// The last position of `hash`, or of another window, and 1; or 0. From now on that is `at`.
   std::uint32_t replace(std::uint64_t hash, std::uint32_t at) {
-    std::size_t i = (hash * 0x9e3779b97f4a7c15ull) >> shift_;
-    while (slots_[i].at != 0 && slots_[i].hash != hash) i = (i + 1) & (slots_.size() - 1);
-    const std::uint32_t before = slots_[i].at;
-    slots_[i] = {hash, at + 1};
-    return before;
+    return std::exchange(at_[(hash * 0x9e3779b97f4a7c15ull) >> shift_], at + 1);
   }
 
  private:
-  struct Slot {
-    std::uint64_t hash = 0;
-    std::uint32_t at = 0;  // and 1
-  };
   int shift_;
-  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> at_;
 };
 
 class RunFinder {
  public:
   explicit RunFinder(std::span<const std::uint64_t> labels)
-      : labels_(labels), budget_(10000 + 16 * static_cast<std::int64_t>(labels.size())) {}
+      : labels_(labels),
+        budget_(10000 + 16 * static_cast<std::int64_t>(labels.size())),
+        known_(labels.size() / 3 + 1) {}
 
   std::vector<Run> run() {
-    const std::size_t n = labels_.size(), window = n < 64 ? 3 : 6;
-    if (n < 3 * 2) return {};
-    constexpr std::uint64_t base = 0x2545f4914f6cdd1dull;
-    std::uint64_t hash = 0, power = 1;
-    for (std::size_t k = 0; k < window; ++k) hash = hash * base + labels_[k], power *= base;
-    LastSeen seen(n);
-    for (std::size_t i = 0; i + window <= n; ++i) {
-      const std::uint32_t before = seen.replace(hash, static_cast<std::uint32_t>(i));
-      if (before != 0) look(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i) - (before - 1));
-      if (i + window < n) hash = hash * base + labels_[i + window] - labels_[i] * power;
-    }
+    for (const std::size_t window : {2, 8}) search(window);  // short runs; and long periods in which little is unique
     std::sort(found_.begin(), found_.end(), [](const Run& a, const Run& b) {
-      return a.period != b.period ? a.period < b.period : a.begin < b.begin;
+      return std::tuple(a.period, a.begin, a.end) < std::tuple(b.period, b.begin, b.end);
     });
+    found_.erase(std::unique(found_.begin(), found_.end()), found_.end());
     return std::move(found_);
   }
 
  private:
+  // Looks where so many labels in a row were last seen.
+  void search(std::size_t window) {
+    const std::size_t n = labels_.size();
+    if (n < window + 1) return;
+    constexpr std::uint64_t base = 0x2545f4914f6cdd1dull;
+    std::uint64_t hash = 0, power = 1;
+    for (std::size_t k = 0; k < window; ++k) hash = hash * base + labels_[k], power *= base;
+    LastSeen seen(n);
+    period_ = end_ = 0;
+    std::fill(known_.begin(), known_.end(), 0);
+    for (std::size_t i = 0; i + window <= n; ++i) {
+      const std::uint32_t before = seen.replace(hash, static_cast<std::uint32_t>(i));
+      if (before != 0 && labels_[before - 1] == labels_[i])
+        look(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i) - (before - 1));
+      if (i + window < n) hash = hash * base + labels_[i + window] - labels_[i] * power;
+    }
+  }
+
   // Something at `at` is the same `period` before.
   void look(std::uint32_t at, std::uint32_t period) {
-    if (period == period_ && at < end_) return;
+    if ((period == period_ && at < end_) || period >= known_.size()) return;
     std::uint32_t& known = known_[period];  // how far its last stretch goes
     if (at >= known && budget_ > 0) {
       std::uint32_t begin = at, end = at;
@@ -74,7 +80,7 @@ class RunFinder {
   std::span<const std::uint64_t> labels_;
   std::int64_t budget_;  // of comparisons: a text that is made to waste them is left as it is
   std::uint32_t period_ = 0, end_ = 0;
-  std::unordered_map<std::uint32_t, std::uint32_t> known_;
+  std::vector<std::uint32_t> known_;  // by period
   std::vector<Run> found_;
 };
 

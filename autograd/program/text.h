@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include <rewind/autograd/program/graph.h>
+#include <rewind/autograd/program/program.h>
 
 /// A program as text: one line for each node. For people, for tests of passes (a small program as text in, the expected
 /// one as text out), and for two programs to be compared. A node's line is
@@ -35,6 +36,19 @@ struct DumpOptions {
 /// The program as text: nodes in their order, called n0, n1, ...; then what it returns, and which parameters' gradients
 /// it adds to. `parse` gives the same program back: its dump is the same text.
 std::string dump(const Graph& g, const DumpOptions& options = {});
+
+/// The same with loops: shared leaves first, then
+///
+///     loop t 50
+///       x = slice(start=0+1*t, length=1) xs : (1, 3, 5) @ t=0+1*t
+///       h = add x h[t-1]|t=0:h0 : (1, 3, 5)
+///     end
+///     sum = add_n h[-1..0]
+///
+/// for t = 0, 1, ..., 49; loops within it count u and v. A number may be linear in the steps: 3+2*t; ~t counts from the
+/// last step on. What another loop has left is read by its step, which counts from its end where it is negative:
+/// h[-1], h[-1-1*t], or, many at once, h[0..-1]. `a|t=0:b` is b at the first step, `{a b c}[t]` one after the other.
+std::string dump(const Program& p, const DumpOptions& options = {});
 
 /// The program that a text describes. Nodes may have any names, shapes of ops may be left out (they follow from the
 /// inputs), and parameters are new ones of zeros. Throws Error with the number of the line and what was expected there:

@@ -63,20 +63,13 @@ class Unfolder {
   }
 
   const void* attributes(const ProgramOp& op) {
-    const std::size_t size = op.node.info->attribute_size;
-    const void* here = op.node.op;
-    for (std::uint32_t l = 0; l < op.depth; ++l) {
-      if (op.attributes[l] == nullptr || t(op, l) == 0) continue;
-      const std::size_t words = (size + 7) / 8;
-      words_.assign(words, 0);
-      std::memcpy(words_.data(), here, size);
-      const auto* more = static_cast<const std::uint64_t*>(op.attributes[l]);
-      for (std::size_t k = 0; k < words; ++k) words_[k] += static_cast<std::uint64_t>(t(op, l)) * more[k];
-      void* copy = g_.store->attributes.allocate(size);
-      std::memcpy(copy, words_.data(), size);
-      here = copy;
-    }
-    return here;
+    PerLoop steps{};
+    for (std::uint32_t l = 0; l < op.depth; ++l) steps[l] = t(op, l);
+    const void* here = attributes_at(op, steps, words_);
+    if (here == op.node.op) return here;
+    void* copy = g_.store->attributes.allocate(op.node.info->attribute_size);
+    std::memcpy(copy, here, op.node.info->attribute_size);
+    return copy;
   }
 
   void read(const ProgramOp& op, const Read& r) {
@@ -99,6 +92,21 @@ class Unfolder {
 };
 
 }  // namespace
+
+const void* attributes_at(const ProgramOp& op, const PerLoop& t, std::vector<std::uint64_t>& words) {
+  bool first = true;
+  for (std::uint32_t l = 0; l < op.depth; ++l) {
+    if (op.attributes[l] == nullptr || t[l] == 0) continue;
+    if (first) {
+      words.assign((op.node.info->attribute_size + 7) / 8, 0);
+      std::memcpy(words.data(), op.node.op, op.node.info->attribute_size);
+    }
+    first = false;
+    const auto* more = static_cast<const std::uint64_t*>(op.attributes[l]);
+    for (std::size_t k = 0; k < words.size(); ++k) words[k] += static_cast<std::uint64_t>(t[l]) * more[k];
+  }
+  return first ? op.node.op : words.data();
+}
 
 Graph unfold(const Program& p) { return Unfolder(p).run(); }
 

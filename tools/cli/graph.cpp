@@ -84,7 +84,11 @@ void print_program(const GraphCommand& c) {
     for (const NamedParameter& p : recorded.model->parameters()) operands.emplace_back(*p.parameter);
     for (const Tensor& g : grad(recorded.loss, operands)) results.push_back(g);
   }
-  std::cout << ir::dump(ir::sorted(ir::from_tape(recorded.tape, results, {}))) << std::flush;
+  const ir::Program program = ir::fold(ir::sorted(ir::from_tape(recorded.tape, results, {})));
+  std::cout << ir::dump(program);
+  std::istringstream lists(ir::explain(program));
+  for (std::string line; std::getline(lists, line);) std::cout << "# " << line << '\n';
+  std::cout << std::flush;
   if (!std::cout) throw Error("cannot write the program: standard output is closed or full");
 }
 
@@ -124,7 +128,7 @@ void add_graph(CLI::App& rewind) {
   app->add_flag("--backward", c->backward, "Draw the gradient's graph beside the forward one");
   app->add_option("--overlay", c->overlay_name, "Colour of a node: role, value or gradient (norms), or bytes")
       ->check(CLI::IsMember({"role", "value", "gradient", "bytes"}));
-  CLI::Option* text = app->add_flag("--text", c->text, "Print the program, a line a node, in place of a drawing");
+  CLI::Option* text = app->add_flag("--text", c->text, "Print the program, with its loops, in place of a drawing");
   app->add_option("--title", c->title, "Above the picture");
   const auto add_file = [&](const char* option, std::string& path, const char* otherwise, const char* what) {
     app->add_option(option, path, what)->expected(0, 1)->default_str(otherwise)->option_text("[FILE]")->excludes(text);

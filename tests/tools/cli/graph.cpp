@@ -46,6 +46,8 @@ TEST_CASE("rewind graph prints the program as text") {
   REQUIRE(graph("--cell rnn --steps 2 --hidden 4 --text --backward") == 0);
   CHECK(count(graph.out, " backward\n") > 0);
   CHECK(count(graph.out, "\n") > forward);
+  REQUIRE(graph("--cell rnn --steps 20 --hidden 4 --text") == 0);
+  CHECK(graph.out.find("\nloop t 20\n") != std::string::npos);
   CHECK(graph("--text --svg") != 0);
 }
 

@@ -1,0 +1,384 @@
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/program/program.h>
+#include <rewind/autograd/program/text_writer.h>
+
+namespace rw::ir {
+namespace {
+
+/// first + sum of per[l] t_l.
+struct Linear {
+  Index first = 0;
+  std::array<Index, most_nested> per{};
+};
+
+/// Which value is read: of an op, at which step of each loop around it, the outermost loop first; or a shared leaf.
+struct Place {
+  std::uint32_t op = no_entry;
+  std::int32_t leaf = -1;
+  std::vector<Linear> steps;
+};
+
+/// The lowest and highest step of each loop at which something is read.
+struct Range {
+  PerLoop low{}, high{};
+};
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || is_digit(c); }
+
+/// A text cut at its whole numbers: text, number, text, ..., text.
+std::vector<std::string> cut_at_numbers(const std::string& text) {
+  std::vector<std::string> out(1);
+  for (std::size_t i = 0; i < text.size();) {
+    const bool begins = (i == 0 || !is_word(text[i - 1])) &&
+                        (is_digit(text[i]) || (text[i] == '-' && i + 1 < text.size() && is_digit(text[i + 1])));
+    std::size_t end = i + 1;
+    while (begins && end < text.size() && is_digit(text[end])) ++end;
+    if (!begins || (end < text.size() && is_word(text[end]))) {
+      out.back() += text[i++];
+      continue;
+    }
+    out.push_back(text.substr(i, end - i));
+    out.emplace_back();
+    i = end;
+  }
+  return out;
+}
+
+class ProgramWriter : TextWriter {
+ public:
+  ProgramWriter(const Program& p, const DumpOptions& options)
+      : TextWriter(*p.store, p.real, options), p_(p), paths_(p.ops.size()) {
+    std::vector<std::uint32_t> path;
+    place_items(0, p.items.size(), path);
+  }
+
+  std::string run() {
+    begin();
+    for (std::size_t i = 0; i < p_.leaves.size(); ++i) {
+      const Node& n = p_.leaves[i].node;
+      node(n, leaf_name(i), attributes_of(*n.info, n.op), "", scope_of(n.scope));
+    }
+    items(0, p_.items.size(), 0);
+    if (!p_.outputs.empty()) {
+      out_ += "return";
+      for (NodeId o : p_.outputs) out_ += " " + result(o);
+      out_ += '\n';
+    }
+    for (const Effect& e : p_.effects) out_ += fmt::format("gradient {} += {}\n", e.parameter, result(e.value));
+    return std::move(out_);
+  }
+
+ private:
+  static std::string leaf_name(std::size_t i) { return fmt::format("n{}", i); }
+  std::string op_name(std::size_t i) const { return fmt::format("n{}", p_.leaves.size() + i); }
+  static char letter(std::uint32_t depth, std::uint32_t l) { return "tuv"[depth - 1 - l]; }
+
+  // ---- Which op stands where
+
+  void place_items(std::size_t at, std::size_t end, std::vector<std::uint32_t>& path) {
+    for (; at < end; ++at) {
+      const ProgramItem& item = p_.items[at];
+      if (item.steps == 0) {
+        paths_[item.op] = path;
+        place_op(item.op);
+        continue;
+      }
+      path.push_back(static_cast<std::uint32_t>(at));
+      place_items(at + 1, at + 1 + item.size, path);
+      path.pop_back();
+      at += item.size;
+    }
+  }
+  void place_op(std::uint32_t id) {
+    const ProgramOp& op = p_.ops[id];
+    each_step(op, [&](const PerLoop& t) {
+      const auto at = static_cast<std::size_t>(position_at(op, t));
+      if (op_at_.size() <= at) op_at_.resize(at + 1);
+      op_at_[at] = id;
+    });
+  }
+
+  // ---- Lines
+
+  void items(std::size_t at, std::size_t end, std::size_t depth) {
+    for (; at < end; ++at) {
+      const ProgramItem& item = p_.items[at];
+      out_.append(2 * depth, ' ');
+      if (item.steps == 0) {
+        op(item.op);
+        continue;
+      }
+      out_ += fmt::format("loop {} {}\n", "tuv"[depth], item.steps);
+      items(at + 1, at + 1 + item.size, depth + 1);
+      out_.append(2 * depth, ' ').append("end\n");
+      at += item.size;
+    }
+  }
+
+  void op(std::uint32_t id) {
+    const ProgramOp& op = p_.ops[id];
+    std::string inputs;
+    for (std::uint32_t k = 0; k < op.node.inputs; ++k) inputs += " " + text_of(id, p_.reads[op.node.first + k]);
+    node(op.node, op_name(id), attributes(op), inputs, scope(op));
+  }
+
+  // 3+2*t, or 3+2*~t of what goes down: ~t counts from the last step on.
+  static std::string linear_text(const ProgramOp& op, Linear x) {
+    std::string terms;
+    for (std::uint32_t l = op.depth; l-- > 0;) {
+      if (x.per[l] < 0) x.first += x.per[l] * (op.steps[l] - 1);
+      if (x.per[l] != 0)
+        terms += fmt::format("+{}*{}{}", std::abs(x.per[l]), x.per[l] < 0 ? "~" : "", letter(op.depth, l));
+    }
+    return std::to_string(x.first) + terms;
+  }
+
+  std::string attributes(const ProgramOp& op) {
+    const OpInfo& info = *op.node.info;
+    PerLoop second{};  // where attributes are not those of a new op, which are left out
+    for (std::uint32_t l = 0; l < op.depth; ++l) second[l] = op.attributes[l] != nullptr ? 1 : 0;
+    const std::string text = attributes_of(info, attributes_at(op, second, words_));
+    if (second == PerLoop{}) return text;
+    std::vector<std::string> parts = cut_at_numbers(text);
+    std::vector<Linear> numbers(parts.size());
+    for (std::size_t i = 1; i < parts.size(); i += 2) numbers[i].first = std::stoll(parts[i]);
+    for (std::uint32_t l = 0; l < op.depth; ++l) {
+      if (second[l] == 0) continue;
+      PerLoop third = second;
+      ++third[l];
+      const std::vector<std::string> next = cut_at_numbers(attributes_of(info, attributes_at(op, third, words_)));
+      for (std::size_t i = 1; i < std::min(parts.size(), next.size()); i += 2)
+        numbers[i].per[l] = std::stoll(next[i]) - std::stoll(parts[i]);
+    }
+    std::string out = parts[0];
+    for (std::size_t i = 1; i + 1 < parts.size(); i += 2) {
+      for (std::uint32_t l = 0; l < op.depth; ++l) numbers[i].first -= numbers[i].per[l] * second[l];
+      out += linear_text(op, numbers[i]) + parts[i + 1];
+    }
+    return out;
+  }
+
+  // Numbers that count steps as rules; where names differ, or numbers follow no rule, the scope of the first step.
+  std::string scope(const ProgramOp& op) const {
+    const std::vector<std::uint32_t> path = path_of(op.node.scope);
+    std::vector<Linear> numbers(path.size());
+    for (std::size_t k = 0; k < path.size(); ++k) {
+      numbers[k].first = store_.scopes[path[k]].number;
+      for (std::uint32_t l = 0; l < op.depth; ++l) {
+        PerLoop second{};
+        second[l] = 1;
+        const std::vector<std::uint32_t> next = path_of(scope_at(op, second));
+        if (next.size() == path.size()) numbers[k].per[l] = store_.scopes[next[k]].number - numbers[k].first;
+      }
+    }
+    const bool rules = follow(op, path, numbers);
+    std::size_t k = 0;
+    return scope_of(op.node.scope, [&](std::uint32_t s) {
+      while (path[k] != s) ++k;
+      return rules ? linear_text(op, numbers[k]) : std::to_string(store_.scopes[s].number);
+    });
+  }
+  bool follow(const ProgramOp& op, const std::vector<std::uint32_t>& path, const std::vector<Linear>& numbers) const {
+    bool all = true;
+    each_step(op, [&](const PerLoop& t) {
+      const std::vector<std::uint32_t> now = path_of(scope_at(op, t));
+      all = all && now.size() == path.size();
+      for (std::size_t k = 0; all && k < path.size(); ++k) {
+        Index number = numbers[k].first;
+        for (std::uint32_t l = 0; l < op.depth; ++l) number += numbers[k].per[l] * t[l];
+        all = store_.scopes[now[k]].number == number;
+      }
+    });
+    return all;
+  }
+  std::uint32_t scope_at(const ProgramOp& op, const PerLoop& t) const {
+    std::int64_t scope = op.node.scope;
+    std::size_t free = op.scopes, times = 1;
+    for (std::uint32_t l = 0; l < op.depth; ++l) {
+      scope += std::int64_t{op.scope[l]} * t[l];
+      free += static_cast<std::size_t>(t[l]) * times;
+      times *= static_cast<std::size_t>(op.steps[l]);
+    }
+    return op.scopes == no_entry ? static_cast<std::uint32_t>(scope) : p_.scopes[free];
+  }
+
+  // ---- Reads
+
+  std::string result(NodeId id) const {
+    const auto before = std::lower_bound(p_.leaves.begin(), p_.leaves.end(), id,
+                                         [](const SharedLeaf& l, NodeId node) { return l.id < node; });
+    const auto leaves = static_cast<std::int32_t>(before - p_.leaves.begin());
+    const bool leaf = before != p_.leaves.end() && before->id == id;
+    const Read r{.first = leaf ? -1 - leaves : static_cast<std::int32_t>(id) - leaves};
+    return name_of_place(nullptr, *place(ProgramOp(), r.first, r, {}));
+  }
+
+  /// Where `first`, which is read as `r` says, is at all steps; nothing where that is not one op's.
+  std::optional<Place> place(const ProgramOp& reader, std::int32_t first, const Read& r, const Range& range) const {
+    std::int32_t at = first;
+    for (std::uint32_t l = 0; l < reader.depth; ++l) at += r.per[l] * range.low[l];
+    if (at < 0) {
+      for (std::uint32_t l = 0; l < reader.depth; ++l)
+        if (r.per[l] != 0) return std::nullopt;
+      return Place{.op = no_entry, .leaf = -1 - at, .steps = {}};
+    }
+    if (static_cast<std::size_t>(at) >= op_at_.size()) return std::nullopt;
+    Place found{.op = op_at_[static_cast<std::size_t>(at)], .leaf = -1, .steps = {}};
+    const ProgramOp& op = p_.ops[found.op];
+    std::int32_t rest = at - op.at;
+    for (std::uint32_t j = op.depth; j-- > 0; rest %= op.size[j]) found.steps.push_back({.first = rest / op.size[j]});
+    for (std::uint32_t l = 0; l < reader.depth; ++l)
+      if (!add_term(found, reader, r.per[l], l, range)) return std::nullopt;
+    return in_range(found, reader, range) ? std::optional(found) : std::nullopt;
+  }
+  bool add_term(Place& place, const ProgramOp& /*reader*/, std::int32_t per, std::uint32_t l,
+                const Range& range) const {
+    const ProgramOp& op = p_.ops[place.op];
+    for (std::uint32_t j = op.depth; j-- > 0; per %= op.size[j]) {
+      Linear& step = place.steps[op.depth - 1 - j];
+      step.per[l] = per / op.size[j];
+      step.first -= step.per[l] * range.low[l];
+    }
+    return per == 0;
+  }
+  bool in_range(const Place& place, const ProgramOp& reader, const Range& range) const {
+    const ProgramOp& op = p_.ops[place.op];
+    for (std::uint32_t j = 0; j < op.depth; ++j) {
+      const Linear& step = place.steps[op.depth - 1 - j];
+      Index least = step.first, most = step.first;
+      for (std::uint32_t l = 0; l < reader.depth; ++l) {
+        least += std::min(step.per[l] * range.low[l], step.per[l] * range.high[l]);
+        most += std::max(step.per[l] * range.low[l], step.per[l] * range.high[l]);
+      }
+      if (least < 0 || most >= op.steps[j]) return false;
+    }
+    return true;
+  }
+
+  // The loops that both stand in.
+  std::size_t common(const std::vector<std::uint32_t>* reader, std::uint32_t op) const {
+    std::size_t n = 0;
+    if (reader != nullptr)
+      while (n < reader->size() && n < paths_[op].size() && (*reader)[n] == paths_[op][n]) ++n;
+    return n;
+  }
+
+  /// The step of loop `k` of the place, from the outermost on: t-1 of the reader's own loop; 3+2*t; or, from the end of
+  /// the other loop on, -1-1*t.
+  std::string step_text(const std::vector<std::uint32_t>* reader, const Place& place, std::size_t k) const {
+    const ProgramOp& op = p_.ops[place.op];
+    const auto depth = static_cast<std::uint32_t>(reader == nullptr ? 0 : reader->size());
+    const Linear& step = place.steps[k];
+    if (k < common(reader, place.op) && step.per[depth - 1 - k] == 1) {
+      std::string out(1, "tuv"[k]);
+      return step.first == 0 ? out : out + fmt::format("{:+}", step.first);
+    }
+    const Index steps = op.steps[op.depth - 1 - k];
+    bool down = step.first * 2 >= steps && step.first > 0;
+    std::string terms;
+    for (std::uint32_t l = depth; l-- > 0;) {
+      if (step.per[l] != 0) terms += fmt::format("{:+}*{}", step.per[l], letter(depth, l));
+      down = down || step.per[l] < 0;
+    }
+    return std::to_string(down ? step.first - steps : step.first) + terms;
+  }
+  std::string name_of_place(const std::vector<std::uint32_t>* reader, const Place& place) const {
+    return place.op == no_entry ? leaf_name(static_cast<std::size_t>(place.leaf))
+                                : op_name(place.op) + steps_text(reader, place, nullptr);
+  }
+  // [t, 0], or, to `last`, [t, 0..-1]; nothing where the steps are the reader's own.
+  std::string steps_text(const std::vector<std::uint32_t>* reader, const Place& place, const Place* last) const {
+    std::string out;
+    bool own = last == nullptr && common(reader, place.op) == place.steps.size();
+    for (std::size_t k = 0; k < place.steps.size(); ++k) {
+      const std::string from = step_text(reader, place, k);
+      own = own && from == std::string(1, "tuv"[k]);
+      out += (k == 0 ? "[" : ", ") + from;
+      if (last == nullptr) continue;
+      const std::string to = step_text(reader, *last, k);
+      if (to != from) out += ".." + to;
+    }
+    return own || out.empty() ? "" : out + "]";
+  }
+
+  std::string text_of(std::uint32_t reader, const Read& r) {
+    const ProgramOp& op = p_.ops[reader];
+    Range range;
+    for (std::uint32_t l = 0; l < op.depth; ++l) {
+      range.low[l] = r.start[l] != no_entry ? 1 : 0;
+      range.high[l] = op.steps[l] - 1;
+    }
+    std::string out = r.count == 1 ? one(reader, r, range) : several(reader, r, range);
+    if (out.empty()) return list(reader, r);
+    for (std::uint32_t l = op.depth; l-- > 0;) {
+      if (r.start[l] == no_entry) continue;
+      const std::string start = text_of(reader, p_.reads[r.start[l]]);
+      const bool plain = start.find('|') == std::string::npos;
+      out += fmt::format("|{}=0:{}{}{}", letter(op.depth, l), plain ? "" : "(", start, plain ? "" : ")");
+    }
+    return out;
+  }
+
+  std::string one(std::uint32_t reader, const Read& r, const Range& range) const {
+    const std::optional<Place> found = place(p_.ops[reader], r.first, r, range);
+    return found.has_value() ? name_of_place(&paths_[reader], *found) : std::string();
+  }
+
+  // The values of many steps of one op; or one after the other.
+  std::string several(std::uint32_t reader, const Read& r, const Range& range) {
+    const std::optional<Place> first = place(p_.ops[reader], r.first, r, range),
+                               last = place(p_.ops[reader], r.first + (r.count - 1) * r.stride, r, range);
+    if (first.has_value() && last.has_value() && first->op == last->op && first->op != no_entry) {
+      std::size_t differ = 0;
+      Index distance = 0;
+      for (std::size_t k = 0; k < first->steps.size(); ++k) {
+        if (first->steps[k].first == last->steps[k].first) continue;
+        ++differ;
+        distance = std::abs(last->steps[k].first - first->steps[k].first);
+      }
+      if (differ == 1 && distance == r.count - 1)
+        return op_name(first->op) + steps_text(&paths_[reader], *first, &*last);
+    }
+    std::string out;
+    for (std::int32_t k = 0; k < r.count; ++k) {
+      Read each = r;
+      each.first += k * r.stride;
+      each.count = 1;
+      out += (k == 0 ? "" : " ") + text_of(reader, each);
+    }
+    return out;
+  }
+
+  // What the steps of the outermost loop that makes a difference read, one by one: {a b c}[t].
+  std::string list(std::uint32_t reader, const Read& r) {
+    const ProgramOp& op = p_.ops[reader];
+    std::uint32_t l = op.depth - 1;
+    while (l > 0 && r.per[l] == 0) --l;
+    std::string out;
+    for (std::int32_t t = 0; t < op.steps[l]; ++t) {
+      Read each = r;
+      each.first += t * r.per[l];
+      each.per[l] = 0;
+      each.start[l] = no_entry;
+      if (t == 0 && r.start[l] != no_entry) each = p_.reads[r.start[l]];
+      out += (t == 0 ? "{" : " ") + text_of(reader, each);
+    }
+    return out + fmt::format("}}[{}]", letter(op.depth, l));
+  }
+
+  const Program& p_;
+  std::vector<std::vector<std::uint32_t>> paths_;  // by op: the loops around it, the outermost first
+  std::vector<std::uint32_t> op_at_;               // by position
+  std::vector<std::uint64_t> words_;
+};
+
+}  // namespace
+
+std::string dump(const Program& p, const DumpOptions& options) { return ProgramWriter(p, options).run(); }
+
+}  // namespace rw::ir
