@@ -1,9 +1,12 @@
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <rewind/core/error.h>
 #include <rewind/models/text/char_model.h>
 #include <rewind/models/weights/file.h>
 #include <rewind/tools/cli/commands.h>
@@ -15,25 +18,42 @@ namespace rw::cli {
 namespace {
 
 struct ExportCommand {
-  std::string model, header, weights, name;
+  std::string model, header, weights, name, data;
   Index pad = 8;
-  bool f64 = false;
+  bool f64 = false, int8 = false;
 };
 
+/// What int8 does to the logits of a text, in one line.
+std::string error_on_data(const ExportCommand& c, const CharModel& model, const RecordedStep& step) {
+  constexpr std::size_t most = 10000;
+  std::u32string text = decode_utf8(read_file(c.data), c.data);
+  if (text.empty()) throw Error("--data is " + c.data + ", which is empty");
+  text.resize(std::min(text.size(), most));
+  const std::vector<std::int32_t> characters = model.vocabulary().encode(text, c.data);
+  const Int8Error error = int8_error(step, Array(characters));
+  return fmt::format(
+      "int8: over {} characters the logits, up to {:.4g}, are off by at most {:.3g}, {:.3g} on average (rms)\n",
+      characters.size(), error.largest_output, error.largest, std::sqrt(error.mean_square));
+}
+
 void write_header_files(const ExportCommand& c) {
-  check_places({{"MODEL", c.model}},
+  check_places({{"MODEL", c.model}, {"--data", c.data}},
                {{"--header", c.header, FileKind::header}, {"--weights", c.weights, FileKind::weights}});
   CharModel model = CharModel::load(c.model);
   model.eval();
   const HeaderOptions options{.name = c.name.empty() ? std::filesystem::path(c.header).stem().string() : c.name,
                               .weights_in_header = c.weights.empty(),
+                              .int8 = c.int8,
                               .pad = c.pad};
-  const HeaderFile file = make_header(record_step(model, c.f64 ? DType::f64 : DType::f32), options);
+  const RecordedStep step = record_step(model, c.f64 ? DType::f64 : DType::f32);
+  const HeaderFile file = make_header(step, options);
+  const std::string error = c.data.empty() ? "" : error_on_data(c, model, step);
   if (!c.weights.empty()) write_file(c.weights, file.weights);
   write_file(c.header, file.text);
   message(fmt::format("{} characters, {} weights: {} bytes of C++{}\n", model.vocabulary().size(),
                       model.parameter_count(), file.text.size(),
-                      c.weights.empty() ? "" : fmt::format(", {} bytes of weights", file.weights.size())));
+                      c.weights.empty() ? "" : fmt::format(", {} bytes of weights", file.weights.size())) +
+          error);
 }
 
 }  // namespace
@@ -47,6 +67,8 @@ void add_export(CLI::App& rewind) {
   app->add_option("--weights", c->weights, "A file for the weights, which the program gives to the header");
   app->add_option("--pad", c->pad, "Lengths of loops are rounded up to a multiple of this")->capture_default_str();
   app->add_flag("--f64", c->f64, "Compute with doubles");
+  CLI::Option* int8 = app->add_flag("--int8", c->int8, "Matrices of whole numbers of 8 bits, with a scale a row");
+  app->add_option("--data", c->data, "A text on which to say how far int8 is off")->needs(int8);
   app->callback([c] { write_header_files(*c); });
 }
 

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cstring>
 #include <ostream>
 
 #include <fmt/format.h>
@@ -12,18 +11,10 @@
 #include <rewind/tools/export/math_text.h>
 #include <rewind/tools/export/plan.h>
 #include <rewind/tools/export/statements.h>
+#include <rewind/tools/export/weights.h>
 
 namespace rw::detail {
 namespace {
-
-constexpr std::string_view magic = "RWWEIGHT";
-
-/// FNV-1a.
-std::uint64_t hash_of(std::string_view bytes) {
-  std::uint64_t h = 0xcbf29ce484222325ull;
-  for (const char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
-  return h;
-}
 
 void check_name(const std::string& name) {
   static constexpr std::array words{
@@ -46,7 +37,11 @@ void check_name(const std::string& name) {
 class HeaderWriter {
  public:
   HeaderWriter(const Plan& plan, const RecordedStep& step, const HeaderOptions& options)
-      : plan_(plan), step_(step), options_(options), real_(plan.graph().real) {}
+      : plan_(plan),
+        step_(step),
+        options_(options),
+        real_(plan.graph().real),
+        members_(members_of_weights(plan, step.start)) {}
 
   HeaderFile run() {
     body_ = step_body(plan_, options_.expressions);
@@ -59,7 +54,7 @@ class HeaderWriter {
                 "inline namespace " +
                 inner + " {\n\n" + types() + functions() + weights + model() + "\n}  // namespace " + inner +
                 "\n}  // namespace " + options_.name + "\n";
-    if (!options_.weights_in_header) file.weights = bytes();
+    if (!options_.weights_in_header) file.weights = bytes_of_weights(members_, fingerprint_, real_);
     return file;
   }
 
@@ -69,12 +64,6 @@ class HeaderWriter {
   Index outputs() const { return step_.y.size(); }
   std::string x_type() const { return step_.x.dtype() == DType::i32 ? "std::int32_t" : "Real"; }
 
-  template <class F>
-  void for_each_weight(F&& f) const {
-    for (const DType dtype : {real_, DType::i32})  // whole numbers last, so that there are no gaps
-      for (const Buffer& b : plan_.buffers)
-        if (b.kind == Buffer::Kind::weight && b.dtype == dtype) f(b);
-  }
   static Index room(const Buffer& b) { return std::max<Index>(b.capacity, 1); }
   const Buffer* state_buffer(std::size_t i) const {
     for (const Buffer& b : plan_.buffers)
@@ -88,7 +77,7 @@ class HeaderWriter {
 
   std::string layout() const {
     std::string text = real();
-    for_each_weight([&](const Buffer& b) { text += fmt::format(" {} {}", b.name, room(b)); });
+    for (const Member& m : members_) text += fmt::format(" {} {} {}", m.type, m.name, m.room);
     return text;
   }
 
@@ -96,7 +85,8 @@ class HeaderWriter {
 
   std::string beginning() const {
     Index weights = 0, carried = 0, local = 0;
-    for_each_weight([&](const Buffer& b) { weights += b.size; });
+    for (const Buffer& b : plan_.buffers)
+      if (b.kind == Buffer::Kind::weight) weights += b.size;
     for (const Array& s : step_.start) carried += s.size();
     for (const Buffer& b : plan_.buffers)
       if (b.kind == Buffer::Kind::local) local += room(b);
@@ -133,35 +123,21 @@ namespace {0} {{
     if (!step_.characters.empty())
       text += fmt::format(
           "/// The characters that indices stand for, in Unicode.\nconstexpr std::uint32_t characters[{}] = {};\n\n",
-          step_.characters.size(), listed(unicode()));
+          step_.characters.size(), listed(unicode(), "std::int32_t", real_));
     text += "/// What is carried from step to step. Arrays are as long as loops that are rounded up.\nstruct State {\n";
     for (std::size_t i = 0; i < step_.start.size(); ++i)
       text +=
           fmt::format("  {} s{}[{}] = {{}};  // {}\n", step_.start[i].dtype() == DType::i32 ? "std::int32_t" : "Real",
                       i, room_of_state(i), step_.start[i].shape().str());
     text += "};\n\nstruct Weights {\n";
-    for_each_weight([&](const Buffer& b) {
-      text += fmt::format("  {} {}[{}];  // {}\n", b.dtype == DType::i32 ? "std::int32_t" : "Real", b.name, room(b),
-                          b.value.shape().str());
-    });
-    for (std::size_t i = 0; i < step_.start.size(); ++i)
-      if (starts_elsewhere(i))
-        text += fmt::format("  {} start{}[{}];\n", step_.start[i].dtype() == DType::i32 ? "std::int32_t" : "Real", i,
-                            step_.start[i].size());
+    for (const Member& m : members_)
+      text += fmt::format("  {} {}[{}];  // {}\n", m.type, m.name, m.room, m.value.shape().str());
     return text + "};\n";
   }
 
   std::string functions() const {
     const std::string text = math_functions(body_, real_);
     return text.empty() ? "" : "\nnamespace math {\n\n" + text + "\n}  // namespace math\n";
-  }
-
-  /// Whether a tensor of the state begins with other numbers than 0.
-  bool starts_elsewhere(std::size_t i) const {
-    const Array& a = step_.start[i];
-    const auto* bytes = static_cast<const char*>(a.view().data);
-    return std::any_of(bytes, bytes + static_cast<std::size_t>(a.size()) * size_of(a.dtype()),
-                       [](char c) { return c != 0; });
   }
 
   Array unicode() const {
@@ -171,28 +147,9 @@ namespace {0} {{
     return all;
   }
 
-  std::string listed(const Array& a) const {
-    std::string text = "{";
-    std::size_t width = 5;
-    const auto add = [&](const std::string& number) {
-      if (text.size() > 1) text += width + number.size() > 116 ? ",\n     " : ", ";
-      width = width + number.size() > 116 ? 5 : width + number.size() + 2;
-      text += number;
-    };
-    if (a.dtype() == DType::i32)
-      for (const std::int32_t n : a.span<std::int32_t>()) add(std::to_string(n));
-    else
-      visit_real(a.dtype(), [&]<class T>() {
-        for (const T n : a.span<T>()) add(literal(static_cast<double>(n), real_));
-      });
-    return text + (a.size() == 0 ? "0}" : "}");
-  }
-
   std::string numbers() const {
     std::string all;
-    for_each_weight([&](const Buffer& b) { all += "    " + listed(b.value) + ",  // " + b.name + "\n"; });
-    for (std::size_t i = 0; i < step_.start.size(); ++i)
-      if (starts_elsewhere(i)) all += "    " + listed(step_.start[i]) + ",\n";
+    for (const Member& m : members_) all += "    " + listed(m.value, m.type, real_) + ",  // " + m.name + "\n";
     return "\ninline constexpr Weights weights = {\n" + all + "};\n";
   }
 
@@ -212,13 +169,13 @@ inline const Weights* weights_in(const void* bytes, std::size_t size) {{
   return fits && begin[3] == hash ? reinterpret_cast<const Weights*>(from + sizeof begin) : nullptr;
 }}
 )",
-                       magic, fingerprint_);
+                       weights_magic, fingerprint_);
   }
 
   std::string model() const {
     std::string reset;
     for (std::size_t i = 0; i < step_.start.size(); ++i)
-      if (starts_elsewhere(i))
+      if (has_numbers(step_.start[i]))
         reset += fmt::format("    std::memcpy(state.s{0}, weights_->start{0}, sizeof weights_->start{0});\n", i);
     const bool one = inputs() == 1 && outputs() == 1;
     return fmt::format(R"(
@@ -255,31 +212,11 @@ inline void Model::step([[maybe_unused]] const {}* x, [[maybe_unused]] State& st
                        x_type(), x_type(), body_);
   }
 
-  // ---- The bytes beside it
-
-  static void append(std::string& to, ConstView from, Index numbers) {
-    const std::size_t size = static_cast<std::size_t>(from.size()) * size_of(from.dtype);
-    to.append(static_cast<const char*>(from.data), size);
-    to.append(static_cast<std::size_t>(numbers) * size_of(from.dtype) - size, '\0');
-  }
-  std::string bytes() const {
-    std::string all;
-    for_each_weight([&](const Buffer& b) { append(all, b.value, room(b)); });
-    for (std::size_t i = 0; i < step_.start.size(); ++i)
-      if (starts_elsewhere(i)) append(all, step_.start[i], step_.start[i].size());
-    const std::size_t unit = size_of(real_);
-    all.append((unit - all.size() % unit) % unit, '\0');
-    if (all.empty()) all.append(1, '\0');  // a struct of nothing takes a byte
-    const std::uint64_t begin[] = {fingerprint_, all.size(), hash_of(all)};
-    std::string file(magic);
-    file.append(reinterpret_cast<const char*>(begin), sizeof begin);
-    return file + all;
-  }
-
   const Plan& plan_;
   const RecordedStep& step_;
   const HeaderOptions& options_;
   DType real_;
+  std::vector<Member> members_;
   std::string body_;
   std::uint64_t fingerprint_ = 0;
 };
@@ -293,7 +230,7 @@ HeaderFile make_header(const RecordedStep& step, const HeaderOptions& options) {
   detail::check_name(options.name);
   if (options.pad < 1 || options.pad > 64)
     throw Error(fmt::format("export: loops are padded to a multiple of 1 to 64, not {}", options.pad));
-  const detail::Plan plan = detail::make_plan(detail::step_program(step), options.pad);
+  const detail::Plan plan = detail::make_plan(detail::step_program(step), options.pad, options.int8);
   return detail::HeaderWriter(plan, step, options).run();
 }
 

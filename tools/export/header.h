@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include <rewind/core/view.h>
 #include <rewind/tools/export/recorded_step.h>
 
 namespace rw {
@@ -14,6 +15,8 @@ struct HeaderOptions {
   std::string name = "model";
   /// Where weights are: numbers in the header, or bytes beside it that the program gives it (`HeaderFile::weights`).
   bool weights_in_header = true;
+  /// Matrices are whole numbers from -127 to 127 times a scale a row: a quarter of the size. See `int8_error`.
+  bool int8 = false;
   /// Lengths of loops are rounded up to a multiple of it, which is quicker where processors compute several numbers at
   /// once; 1 where they do not.
   Index pad = 8;
@@ -41,8 +44,19 @@ struct HeaderFile {
 /// that were written with this header. An index that is outside of its range makes y nan.
 ///
 /// Throws Error, naming op and scope, for what cannot be written: ops that draw random numbers (a model that trains),
-/// and ops without a form in C++; and for a name that is none of C++.
+/// and ops without a form in C++; for a name that is none of C++; and with `int8` for weights that are not finite.
 HeaderFile make_header(const RecordedStep& step, const HeaderOptions& options = {});
+
+/// How far outputs are off when weights are rounded to int8.
+struct Int8Error {
+  double largest = 0, mean_square = 0;
+  /// Of the outputs in the header's real type.
+  double largest_output = 0;
+};
+
+/// Runs both over data of the user's: x [T, ...] in the shape of the step's x, from the state before the first step on.
+/// Throws Error for data of another shape, and as `make_header` does.
+Int8Error int8_error(const RecordedStep& step, ConstView x);
 
 /// The same written to a stream, with the weights in it. What it takes to record a step goes first:
 ///

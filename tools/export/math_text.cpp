@@ -351,6 +351,37 @@ inline void add_dots(const Real* x, const Real* w, Real* y) {
 }
 )",
      {}},
+    {"add_product_int8",
+     R"(
+/// y [N] += x [K] w [K, N], where row k of w is to be multiplied by scale[k].
+template <std::size_t K, std::size_t N>
+inline void add_product_int8(const Real* x, const std::int8_t* w, const Real* scale, Real* y) {
+  constexpr std::size_t fours = K / 4 * 4;
+  for (std::size_t k = 0; k < fours; k += 4) {
+    const std::int8_t* r = w + k * N;
+    const Real a = x[k] * scale[k], b = x[k + 1] * scale[k + 1], c = x[k + 2] * scale[k + 2], d = x[k + 3] * scale[k + 3];
+    for (std::size_t j = 0; j < N; ++j)
+      y[j] += (a * Real(r[j]) + b * Real(r[N + j])) + (c * Real(r[2 * N + j]) + d * Real(r[3 * N + j]));
+  }
+  if constexpr (K > fours)
+    for (std::size_t k = fours; k < K; ++k)
+      for (std::size_t j = 0; j < N; ++j) y[j] += x[k] * scale[k] * Real(w[k * N + j]);
+}
+)",
+     {}},
+    {"add_dots_int8",
+     R"(
+/// y [N] += x [K] w [N, K] transposed, where row j of w is to be multiplied by scale[j].
+template <std::size_t K, std::size_t N>
+inline void add_dots_int8(const Real* x, const std::int8_t* w, const Real* scale, Real* y) {
+  for (std::size_t j = 0; j < N; ++j) {
+    Real sum = 0;
+    for (std::size_t k = 0; k < K; ++k) sum += x[k] * Real(w[j * K + k]);
+    y[j] += scale[j] * sum;
+  }
+}
+)",
+     {}},
     {"sum",
      R"(
 /// The sum of x[i], i < N.

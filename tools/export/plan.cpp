@@ -42,7 +42,7 @@ bool is_part(const Graph& g, NodeId i) {
 
 class Planner {
  public:
-  Planner(StepProgram program, Index pad) : pad_(pad) {
+  Planner(StepProgram program, Index pad, bool int8) : pad_(pad), int8_(int8) {
     plan_.program = std::move(program);
     plan_.places.resize(g().size());
     stage_.resize(g().size());
@@ -62,6 +62,7 @@ class Planner {
     make_units();
     place_values();
     for (Unit& u : plan_.units) plan_unit(u);
+    if (int8_) round_weights();
     make_room();
     return std::move(plan_);
   }
@@ -389,6 +390,39 @@ class Planner {
     });
     value = std::move(turned);
     u.rows_of_weights = !u.rows_of_weights;
+    buffer(plan_.places[w]).turned = true;
+  }
+
+  // ---- Weights in int8
+
+  /// Matrices that one product reads, or one table's lookups.
+  void round_weights() {
+    for (NodeId i = 0; i < g().size(); ++i) {
+      if (!g().is<Constant>(i) || g().nodes[i].shape.rank() != 2 || !is_real(g().nodes[i].dtype)) continue;
+      if (consumers_[i].size() != 1 || g().nodes[i].shape.size() == 0) continue;
+      const NodeId c = consumers_[i][0];
+      const bool is_table = g().nodes[c].info->name == "lookup" && g().in(c, 0) == i;
+      if ((is_row_product(c) && g().in(c, 1) == i) || is_table) round(buffer(plan_.places[i]));
+    }
+  }
+  static void round(Buffer& b) {
+    const Index rows = b.value.shape()[0], columns = b.value.shape()[1];
+    b.int8 = true;
+    b.scales = Array(Shape{rows}, b.dtype);
+    visit_real(b.dtype, [&]<class T>() {
+      for (Index r = 0; r < rows; ++r) {
+        const std::span<T> row = b.value.span<T>().subspan(at(r * columns), at(columns));
+        T most = 0;
+        for (const T x : row) {
+          if (!std::isfinite(x))
+            throw Error(fmt::format("export: {} has the number {}, which int8 cannot be", b.name, x));
+          most = std::max(most, std::abs(x));
+        }
+        const T scale = most > 0 ? most / 127 : T(1);
+        b.scales.span<T>()[at(r)] = scale;
+        for (T& x : row) x = std::clamp(std::nearbyint(x / scale), T(-127), T(127));
+      }
+    });
   }
 
   /// Loops that are rounded up read x, too: the caller's memory ends where it ends, so a copy is read.
@@ -398,6 +432,7 @@ class Planner {
   }
 
   Index pad_;
+  bool int8_;
   Plan plan_;
   std::vector<int> stage_, unit_;
   std::vector<std::vector<NodeId>> consumers_;
@@ -422,6 +457,6 @@ std::string literal(double value, DType real) {
   return real == DType::f32 ? text + "f" : text;
 }
 
-Plan make_plan(StepProgram program, Index pad) { return Planner(std::move(program), pad).run(); }
+Plan make_plan(StepProgram program, Index pad, bool int8) { return Planner(std::move(program), pad, int8).run(); }
 
 }  // namespace rw::detail

@@ -17,7 +17,12 @@ struct Buffer {
   /// Numbers there is room for: loops whose length is rounded up read and write beyond `size`.
   Index capacity = 0;
   DType dtype = DType::f32;
-  Array value = {};  // of a weight
+  Array value = {};  // of a weight; what int8 makes of it when there are `scales`
+  /// Of a weight in int8: one for each row of `value`, which is [rows, columns].
+  Array scales = {};
+  bool int8 = false;
+  /// `value` is the transpose of the program's constant.
+  bool turned = false;
 };
 
 /// Where a node's numbers are, contiguous. No buffer: a node that is only a variable within its loop, or a number.
@@ -63,8 +68,9 @@ struct Plan {
   const Buffer& buffer(const Place& p) const { return buffers[static_cast<std::size_t>(p.buffer)]; }
 };
 
-/// `pad`: lengths of loops are rounded up to a multiple of it.
-Plan make_plan(StepProgram program, Index pad);
+/// `pad`: lengths of loops are rounded up to a multiple of it. `int8`: matrices become whole numbers from -127 to 127
+/// times a scale a row; throws Error for one with a number that is not finite.
+Plan make_plan(StepProgram program, Index pad, bool int8);
 
 /// Whether a node is computed number by number, as part of a loop.
 bool is_loop_op(const ir::Graph& g, NodeId i);

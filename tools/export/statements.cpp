@@ -80,7 +80,8 @@ class Writer {
 
   void declare(const Place& p) {
     const Buffer& b = plan_.buffer(p);
-    line("{} {}[{}];", type_name(b.dtype), b.name, std::max<Index>(b.capacity, 1));
+    line("{}{} {}[{}];", b.size == 0 ? "[[maybe_unused]] " : "", type_name(b.dtype), b.name,
+         std::max<Index>(b.capacity, 1));
   }
   /// What loops read beyond the end must be numbers.
   void clear_rest(const Place& p) {
@@ -187,13 +188,16 @@ class Writer {
     if (k == 0) return;
     if (fact.ta || shape(w).rank() > 2) return product_of_matrices(i, p, a.rank() > 2 ? y.size() / (rows * n) : 1);
     const Index all_rows = y.size() / n;
-    const std::string call = fmt::format("math::{}<{}, {}>", u.rows_of_weights ? "add_dots" : "add_product", k, n);
+    const bool int8 = plan_.buffer(plan_.places[w]).int8;
+    const std::string call =
+        fmt::format("math::{}{}<{}, {}>", u.rows_of_weights ? "add_dots" : "add_product", int8 ? "_int8" : "", k, n);
+    const std::string weights = int8 ? fmt::format("{0}, {0}_scale", pointer(w)) : pointer(w);
     if (all_rows == 1) {
-      line("{}({}, {}, {});", call, pointer(x), pointer(w), pointer(i));
+      line("{}({}, {}, {});", call, pointer(x), weights, pointer(i));
       return;
     }
     begin("r", all_rows);
-    line("{}({} + {} * r, {}, {} + {} * r);", call, pointer(x), k, pointer(w), pointer(i), n);
+    line("{}({} + {} * r, {}, {} + {} * r);", call, pointer(x), k, weights, pointer(i), n);
     end();
   }
 
@@ -246,6 +250,7 @@ class Writer {
   }
 
   void copy(const std::string& to, const std::string& from, Index n, DType dtype) {
+    if (n == 0) return;
     line("std::memcpy({}, {}, {} * sizeof({}));", to, from, n, type_name(dtype));
   }
   void fill(NodeId i, const std::string& value) {
@@ -368,8 +373,10 @@ class Writer {
     const NodeId table = g_.in(i, 0);
     const Index columns = shape(table).cols();
     begin_indices(g_.in(i, 1), shape(table)[0]);
+    std::string value = number(table, fmt::format("{} * at + j", columns));
+    if (plan_.buffer(plan_.places[table]).int8) value = fmt::format("Real({}) * {}_scale[at]", value, pointer(table));
     line("for (std::size_t j = 0; j < {}; ++j) {} = inside ? {} : Real(NAN);", columns,
-         number(i, fmt::format("{} * i + j", columns)), number(table, fmt::format("{} * at + j", columns)));
+         number(i, fmt::format("{} * i + j", columns)), value);
     end();
   }
 

@@ -66,6 +66,24 @@ TEST_CASE("rewind export writes a header that says what rewind sample says") {
   CHECK(greedy(command.scratch, read, "alignas(64) static unsigned char bytes[100000];\n") + "\n" == expected);
 }
 
+TEST_CASE("rewind export in int8 says how far it is off on a text") {
+  Command command{"export"};
+  save_model(command.scratch);
+  command.scratch.write("text", "abcdéaabbccdd");
+  command.scratch.write("other", "abx");
+  command.scratch.write("empty", "");
+  REQUIRE(command("m --header voice.h --int8 --data text") == 0);
+  CHECK(command.err.find("int8: over 13 characters the logits, up to ") != std::string::npos);
+  CHECK(command.err.find("are off by at most 0.") != std::string::npos);
+  CHECK(command.scratch.read("voice.h").find("std::int8_t") != std::string::npos);
+  const auto run = [&](const std::string& arguments) { return run_rewind(command.scratch, "export m " + arguments); };
+  CHECK(run("--header a.h --data text").refused("--int8"));
+  CHECK(run("--header a.h --int8 --data other").refused("lacks 'x'"));
+  CHECK(run("--header a.h --int8 --data empty").refused("is empty"));
+  CHECK(run("--header text --int8 --data text").refused("which is also --data"));
+  CHECK(!command.scratch.has("a.h"));
+}
+
 TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   const Scratch in;
   save_model(in);

@@ -242,6 +242,52 @@ TEST_CASE("weights beside the header: the same numbers, and other bytes are refu
   CHECK_THROWS_AS(exports.run(beside, x), Error);
 }
 
+TEST_CASE("weights in int8: an error that is reported, and the header's own") {
+  Rng rng(8);
+  const Readout<LstmCell> model{LstmCell(in, 12, rng), Linear(12, 2, rng)};
+  CharModel text(Vocabulary(U"abcdefg"), {.cell = "gru", .layers = 1, .hidden = 10, .embedding = 4}, rng);
+  text.eval();
+  randomise(model);
+  randomise(text);
+  Array characters(Shape{T}, DType::i32);
+  for (std::int32_t& c : characters.span<std::int32_t>()) c = static_cast<std::int32_t>(rng.below(7));
+  Exports exports;
+  const auto check = [&](const RecordedStep& step, const Array& x, std::size_t exact, std::size_t rounded) {
+    const Int8Error error = int8_error(step, x);
+    const Array y = exports.run(exact, x), z = exports.run(rounded, x);
+    CHECK(error.largest > 1e-4);
+    CHECK(error.largest < 0.05 * error.largest_output);
+    CHECK(error.mean_square <= error.largest * error.largest);
+    CHECK(difference(y, z) == doctest::Approx(error.largest).epsilon(1e-3));
+    CHECK(largest(y) == doctest::Approx(error.largest_output).epsilon(1e-5));
+  };
+  for (const bool inside : {true, false}) {
+    exports.add(record_step(model, in));
+    exports.add(record_step(model, in), {.weights_in_header = inside, .int8 = true});
+    exports.add(record_step(text));
+    exports.add(record_step(text), {.weights_in_header = inside, .int8 = true});
+  }
+  exports.load();
+  for (const std::size_t first : {0, 4}) {
+    check(record_step(model, in), random_sequence({T, in}), first, first + 1);
+    check(record_step(text), characters, first + 2, first + 3);
+  }
+  CHECK(exports.weights(5).size() < 0.4 * 4 * static_cast<double>(model.parameter_count()));
+  CHECK_THROWS_AS(int8_error(record_step(model, in), random_sequence({2})), Error);
+  CHECK_THROWS_AS(int8_error(record_step(model, in), Array(Shape{3}, DType::i32)), Error);
+
+  Array broken = model.head().parameters()[0].parameter->value();
+  broken.span<float>()[3] = NAN;
+  model.head().parameters()[0].parameter->set(broken);
+  CHECK(make_header(record_step(model, in)).text.find("Real(NAN)") != std::string::npos);
+  try {
+    make_header(record_step(model, in), {.int8 = true});
+    CHECK(false);
+  } catch (const Error& e) {
+    CHECK(std::string(e.what()) == "export: head_W has the number nan, which int8 cannot be");
+  }
+}
+
 TEST_CASE("an index outside of its range is nan and reads nothing") {
   Rng rng(8);
   CharModel text(Vocabulary(U"abc"), {.cell = "rnn", .layers = 1, .hidden = 4}, rng);

@@ -1,0 +1,85 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <rewind/tools/export/weights.h>
+
+namespace rw::detail {
+namespace {
+
+constexpr std::string_view types[] = {"Real", "std::int32_t", "std::int8_t"};
+
+std::string_view type_of(const Array& a, bool int8) { return types[int8 ? 2 : is_real(a.dtype()) ? 0 : 1]; }
+
+void append(std::string& to, const Member& m) {
+  const auto fill = [&]<class T>(T) {
+    std::vector<T> numbers(static_cast<std::size_t>(m.room));
+    const std::vector<double> from = m.value.to_vector<double>();
+    std::transform(from.begin(), from.end(), numbers.begin(), [](double x) { return static_cast<T>(x); });
+    to.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(T));
+  };
+  if (m.type == types[2])
+    fill(std::int8_t{});
+  else if (m.type == types[1])
+    fill(std::int32_t{});
+  else
+    visit_real(m.value.dtype(), [&]<class T>() { fill(T{}); });
+}
+
+}  // namespace
+
+bool has_numbers(const Array& a) {
+  const auto* bytes = static_cast<const char*>(a.view().data);
+  return std::any_of(bytes, bytes + static_cast<std::size_t>(a.size()) * size_of(a.dtype()),
+                     [](char c) { return c != 0; });
+}
+
+std::vector<Member> members_of_weights(const Plan& plan, const std::vector<Array>& start) {
+  std::vector<Member> all;
+  for (std::size_t i = 0; i < start.size(); ++i)
+    if (has_numbers(start[i]))
+      all.push_back({std::string(type_of(start[i], false)), fmt::format("start{}", i), start[i].size(), start[i]});
+  for (const Buffer& b : plan.buffers) {
+    if (b.kind != Buffer::Kind::weight) continue;
+    if (b.int8) all.push_back({std::string(types[0]), b.name + "_scale", b.scales.size(), b.scales});
+    all.push_back({std::string(type_of(b.value, b.int8)), b.name, std::max<Index>(b.capacity, 1), b.value});
+  }
+  const auto place = [](const Member& m) { return std::find(std::begin(types), std::end(types), m.type); };
+  std::stable_sort(all.begin(), all.end(), [&](const Member& a, const Member& b) { return place(a) < place(b); });
+  return all;
+}
+
+std::string listed(const Array& a, std::string_view type, DType real) {
+  constexpr std::size_t indent = 5, most = 116;
+  std::string text = "{";
+  std::size_t width = indent;
+  for (const double x : a.to_vector<double>()) {
+    const std::string number = type == types[0] ? literal(x, real) : fmt::format("{}", static_cast<std::int64_t>(x));
+    const bool breaks = width + number.size() > most;
+    if (text.size() > 1) text += breaks ? ",\n     " : ", ";
+    width = (breaks ? indent : width) + number.size() + 2;
+    text += number;
+  }
+  return text + (a.size() == 0 ? "0}" : "}");
+}
+
+std::uint64_t hash_of(std::string_view bytes) {
+  std::uint64_t h = 0xcbf29ce484222325ull;
+  for (const char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  return h;
+}
+
+std::string bytes_of_weights(const std::vector<Member>& members, std::uint64_t fingerprint, DType real) {
+  std::string all;
+  for (const Member& m : members) append(all, m);
+  const bool has_reals = !members.empty() && members[0].type == types[0];
+  const std::size_t unit = has_reals ? size_of(real) : members.empty() || members[0].type == types[2] ? 1 : 4;
+  all.append((unit - all.size() % unit) % unit, '\0');
+  if (all.empty()) all.append(1, '\0');  // a struct of nothing takes a byte
+  const std::uint64_t begin[] = {fingerprint, all.size(), hash_of(all)};
+  std::string file(weights_magic);
+  file.append(reinterpret_cast<const char*>(begin), sizeof begin);
+  return file + all;
+}
+
+}  // namespace rw::detail

@@ -1,0 +1,40 @@
+#pragma once
+
+// Internal to tools/export/.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rewind/tools/export/plan.h>
+
+namespace rw::detail {
+
+/// An array of the struct Weights. `room` is its length there, with zeros beyond the value.
+struct Member {
+  std::string type, name;
+  Index room = 0;
+  Array value;
+};
+
+/// All of them, those of the largest types first, so that there are no gaps. States that begin with other numbers than
+/// 0 are among them.
+std::vector<Member> members_of_weights(const Plan& plan, const std::vector<Array>& start);
+
+/// Whether an array has another number than 0.
+bool has_numbers(const Array& a);
+
+/// "{1.5f, -2.0f}", in lines.
+std::string listed(const Array& a, std::string_view type, DType real);
+
+/// What a file of weights begins with.
+inline constexpr std::string_view weights_magic = "RWWEIGHT";
+
+/// The bytes of such a file: the magic, the fingerprint of the layout, the size of what follows, its hash, and Weights.
+std::string bytes_of_weights(const std::vector<Member>& members, std::uint64_t fingerprint, DType real);
+
+/// FNV-1a.
+std::uint64_t hash_of(std::string_view bytes);
+
+}  // namespace rw::detail
