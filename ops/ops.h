@@ -9,6 +9,8 @@
 #include <rewind/ops/dropout.h>
 #include <rewind/ops/einsum.h>
 #include <rewind/ops/functions.h>
+#include <rewind/ops/linear_algebra.h>
+#include <rewind/ops/linear_recurrence.h>
 #include <rewind/ops/lookup.h>
 #include <rewind/ops/loss.h>
 #include <rewind/ops/matmul.h>

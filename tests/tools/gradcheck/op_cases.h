@@ -160,6 +160,7 @@ inline void add_reductions(std::vector<OpCase>& out) {
   along("sort", [](Tensor x, int axis, bool falling) { return sort(x, axis, falling); });
   along("topk", [](Tensor x, int axis, bool) { return topk(x, 1, axis); });
   along("cumsum", [](Tensor x, int axis, bool) { return cumsum(x, axis); });
+  along("linear_recurrence", [](Tensor x, int axis, bool) { return linear_recurrence(tanh(x), x, axis); });
   along("flip", [](Tensor x, int axis, bool) { return flip(x, axis); });
   along("select", [](Tensor x, int axis, bool last) { return select(x, axis, last ? -1 : 0); });
   along("split", [](Tensor x, int axis, bool) {
@@ -215,6 +216,23 @@ inline void add_products(std::vector<OpCase>& out) {
                    const Tensor a = p.ranked(r, 3, 3), b = p.same(r, a);
                    return matmul(a, b, {.transpose_b = true}) * 0.5;
                  }});
+}
+
+/// Square matrices near the identity, of which a triangle is well conditioned.
+inline Tensor near_identity(Tensor x) {
+  Array one(Shape{x.size(0), x.size(0)}, DType::f64);
+  for (Index i = 0; i < x.size(0); ++i) one.set({i, i}, 1);
+  return 0.2 * tanh(matmul(x, x, {.transpose_b = true})) + x.tape().constant(one);
+}
+
+inline void add_linear_algebra(std::vector<OpCase>& out) {
+  const auto unary = [&](std::string name, std::function<Tensor(Tensor)> f) {
+    out.push_back({std::move(name), [f = std::move(f)](Pool& p, Rng& r) { return f(p.ranked(r, 2, 2)); }});
+  };
+  unary("tril", [](Tensor x) { return tril(x); });
+  unary("cholesky", [](Tensor x) { return cholesky(near_identity(x)); });
+  unary("lower_factor", [](Tensor x) { return lower_factor(near_identity(x)); });
+  unary("solve_triangular", [](Tensor x) { return solve_triangular(near_identity(x), x); });
 }
 
 inline void add_indexing(std::vector<OpCase>& out) {
@@ -277,6 +295,7 @@ inline const std::vector<OpCase>& op_cases() {
     detail::add_reductions(out);
     detail::add_views(out);
     detail::add_products(out);
+    detail::add_linear_algebra(out);
     detail::add_indexing(out);
     detail::add_losses(out);
     return out;
