@@ -121,6 +121,7 @@ std::string reason(const Mutation& m) {
   if (m.fault == Fault::forgotten && passes.contains(m.original->name)) return "its rule is dy itself";
   if (m.fault == Fault::swap && (m.original->name == "add" || m.original->name == "add_n"))
     return "its terms are the same: two of y * y";
+  if (m.fault == Fault::reorder && m.original->name == "cholesky") return "its gradient is symmetric";
   return {};
 }
 
