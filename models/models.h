@@ -20,6 +20,11 @@
 #include <rewind/models/cells/variational_dropout.h>
 #include <rewind/models/cells/wrapper.h>
 #include <rewind/models/cells/zoneout.h>
+#include <rewind/models/classic/autoregressive.h>
+#include <rewind/models/classic/filters.h>
+#include <rewind/models/classic/hmm.h>
+#include <rewind/models/classic/kalman.h>
+#include <rewind/models/classic/windows.h>
 #include <rewind/models/init.h>
 #include <rewind/models/layers/attention.h>
 #include <rewind/models/layers/embedding.h>
