@@ -113,6 +113,7 @@ class HeaderWriter {
 //   model.run(x, T, state, y);         // T steps: x[T * {3}] -> y[T * {4}]
 //
 // A model is looked at and never changed: any number of threads may share it, each with a state of its own.
+// clang-format off
 #pragma once
 
 #include <cmath>
