@@ -8,4 +8,8 @@ if(REWIND_EXAMPLES)
                                              -P ${CMAKE_CURRENT_LIST_DIR}/run.cmake)
     endif()
   endforeach()
+  # The programs say by their exit codes whether they do what they should.
+  add_test(NAME examples/realtime/effect COMMAND realtime_effect)
+  add_test(NAME examples/realtime/controller COMMAND realtime_controller)
+  add_test(NAME examples/realtime/learn COMMAND realtime_learn --quick ${PROJECT_BINARY_DIR})
 endif()

@@ -20,7 +20,8 @@ namespace {
 struct ExportCommand {
   std::string model, header, weights, name, data;
   Index pad = 8;
-  bool f64 = false, int8 = false;
+  bool f64 = false, int8 = false, train = false;
+  TrainerOptions trainer;
 };
 
 /// What int8 does to the logits of a text, in one line.
@@ -45,9 +46,10 @@ void write_header_files(const ExportCommand& c) {
                               .weights_in_header = c.weights.empty(),
                               .int8 = c.int8,
                               .pad = c.pad};
-  const RecordedStep step = record_step(model, c.f64 ? DType::f64 : DType::f32);
-  const HeaderFile file = make_header(step, options);
-  const std::string error = c.data.empty() ? "" : error_on_data(c, model, step);
+  const DType real = c.f64 ? DType::f64 : DType::f32;
+  const HeaderFile file = c.train ? make_header(record_training(model, real), options, c.trainer)
+                                  : make_header(record_step(model, real), options);
+  const std::string error = c.data.empty() ? "" : error_on_data(c, model, record_step(model, real));
   if (!c.weights.empty()) write_file(c.weights, file.weights);
   write_file(c.header, file.text);
   message(fmt::format("{} characters, {} weights: {} bytes of C++{}\n", model.vocabulary().size(),
@@ -69,6 +71,11 @@ void add_export(CLI::App& rewind) {
   app->add_flag("--f64", c->f64, "Compute with doubles");
   CLI::Option* int8 = app->add_flag("--int8", c->int8, "Matrices of whole numbers of 8 bits, with a scale a row");
   app->add_option("--data", c->data, "A text on which to say how far int8 is off")->needs(int8);
+  CLI::Option* train = app->add_flag("--train", c->train, "With what trains it where it runs, by Adam")->excludes(int8);
+  app->add_option("--window", c->trainer.window, "Steps after which weights move, and gradients end")
+      ->needs(train)
+      ->capture_default_str();
+  app->add_option("--rate", c->trainer.rate, "The first learning rate")->needs(train)->capture_default_str();
   app->callback([c] { write_header_files(*c); });
 }
 

@@ -34,26 +34,36 @@ void check_name(const std::string& name) {
     throw Error("export: the name must be one of C++, such as voice_2, not '" + shown(name) + "'");
 }
 
+/// What trains a step: its plan is the second one.
+struct Training {
+  const RecordedGradient* recorded = nullptr;
+  TrainerOptions options = {};
+};
+
 class HeaderWriter {
  public:
-  HeaderWriter(const Plan& plan, const RecordedStep& step, const HeaderOptions& options)
-      : plan_(plan),
+  HeaderWriter(const std::vector<Plan>& plans, const RecordedStep& step, const HeaderOptions& options,
+               const Training& training = {})
+      : plans_(plans),
         step_(step),
         options_(options),
-        real_(plan.graph().real),
-        members_(members_of_weights(plan, step.start)) {}
+        training_(training),
+        real_(plans[0].graph().real),
+        members_(members_of_weights(plans, step.start)) {}
 
   HeaderFile run() {
-    body_ = step_body(plan_, options_.expressions);
-    fingerprint_ = hash_of(body_ + layout());
+    body_ = step_body(plans_[0], options_.expressions);
+    if (training_.recorded != nullptr) gradient_body_ = step_body(plans_[1], options_.expressions);
+    const std::string code = body_ + gradient_body_ + layout();
+    fingerprint_ = hash_of(code);
     const std::string weights = options_.weights_in_header ? numbers() : view_of_bytes();
-    const std::string inner = fmt::format("of_{:016x}", hash_of(body_ + layout() + weights));
+    const std::string inner = fmt::format("of_{:016x}", hash_of(code + weights));
     HeaderFile file;
     file.text = beginning() +
                 "// By its contents, so that one program may hold several versions of this header, as plug-ins do.\n"
                 "inline namespace " +
-                inner + " {\n\n" + types() + functions() + weights + model() + "\n}  // namespace " + inner +
-                "\n}  // namespace " + options_.name + "\n";
+                inner + " {\n\n" + types() + functions() + weights + model() + trainer() + "\n}  // namespace " +
+                inner + "\n}  // namespace " + options_.name + "\n";
     if (!options_.weights_in_header) file.weights = bytes_of_weights(members_, fingerprint_, real_);
     return file;
   }
@@ -62,17 +72,18 @@ class HeaderWriter {
   std::string real() const { return real_ == DType::f32 ? "float" : "double"; }
   Index inputs() const { return step_.x.size(); }
   Index outputs() const { return step_.y.size(); }
-  std::string x_type() const { return step_.x.dtype() == DType::i32 ? "std::int32_t" : "Real"; }
+  static std::string type_of(DType dtype) { return dtype == DType::i32 ? "std::int32_t" : "Real"; }
+  std::string x_type() const { return type_of(step_.x.dtype()); }
 
   static Index room(const Buffer& b) { return std::max<Index>(b.capacity, 1); }
-  const Buffer* state_buffer(std::size_t i) const {
-    for (const Buffer& b : plan_.buffers)
-      if (b.kind == Buffer::Kind::state && b.name == fmt::format("state.s{}", i)) return &b;
-    return nullptr;
-  }
+  /// Of a tensor of State, in all programs and as what flows back through it.
   Index room_of_state(std::size_t i) const {
-    const Buffer* b = state_buffer(i);
-    return std::max<Index>(b == nullptr ? step_.start[i].size() : b->capacity, 1);
+    Index room = std::max<Index>(step_.start[i].size(), 1);
+    for (const Plan& plan : plans_)
+      for (const Buffer& b : plan.buffers)
+        if (b.kind == Buffer::Kind::state && b.name.ends_with(fmt::format(".s{}", i)))
+          room = std::max(room, b.capacity);
+    return room;
   }
 
   std::string layout() const {
@@ -85,10 +96,9 @@ class HeaderWriter {
 
   std::string beginning() const {
     Index weights = 0, carried = 0, local = 0;
-    for (const Buffer& b : plan_.buffers)
-      if (b.kind == Buffer::Kind::weight) weights += b.size;
+    for (const Member& m : members_) weights += m.value.size();
     for (const Array& s : step_.start) carried += s.size();
-    for (const Buffer& b : plan_.buffers)
+    for (const Buffer& b : plans_[0].buffers)
       if (b.kind == Buffer::Kind::local) local += room(b);
     const std::string bytes_text =
         options_.weights_in_header ? "" : "(*" + options_.name + "::weights_in(bytes, size))";
@@ -103,6 +113,7 @@ class HeaderWriter {
 //   model.run(x, T, state, y);         // T steps: x[T * {3}] -> y[T * {4}]
 //
 // A model is looked at and never changed: any number of threads may share it, each with a state of its own.
+// clang-format off
 #pragma once
 
 #include <cmath>
@@ -126,9 +137,8 @@ namespace {0} {{
           step_.characters.size(), listed(unicode(), "std::int32_t", real_));
     text += "/// What is carried from step to step. Arrays are as long as loops that are rounded up.\nstruct State {\n";
     for (std::size_t i = 0; i < step_.start.size(); ++i)
-      text +=
-          fmt::format("  {} s{}[{}] = {{}};  // {}\n", step_.start[i].dtype() == DType::i32 ? "std::int32_t" : "Real",
-                      i, room_of_state(i), step_.start[i].shape().str());
+      text += fmt::format("  {} s{}[{}] = {{}};  // {}\n", type_of(step_.start[i].dtype()), i, room_of_state(i),
+                          step_.start[i].shape().str());
     text += "};\n\nstruct Weights {\n";
     for (const Member& m : members_)
       text += fmt::format("  {} {}[{}];  // {}\n", m.type, m.name, m.room, m.value.shape().str());
@@ -136,7 +146,7 @@ namespace {0} {{
   }
 
   std::string functions() const {
-    const std::string text = math_functions(body_, real_);
+    const std::string text = math_functions(body_ + gradient_body_, real_);
     return text.empty() ? "" : "\nnamespace math {\n\n" + text + "\n}  // namespace math\n";
   }
 
@@ -212,14 +222,140 @@ inline void Model::step([[maybe_unused]] const {}* x, [[maybe_unused]] State& st
                        x_type(), x_type(), body_);
   }
 
-  const Plan& plan_;
+  // ---- Training
+
+  std::string trainer() const {
+    if (training_.recorded == nullptr) return "";
+    return gradient_function() + optimizer() + trainer_struct();
+  }
+
+  std::string gradient_function() const {
+    return fmt::format(R"(
+/// Adds the step's loss to `loss` and its gradient to `g`; `d` is what flows back into the state, after the step and
+/// then before it.
+inline void add_gradient(const {}* x, const {}* target, const State& state, State& d, const Weights& w, Weights& g,
+                         Real* loss) {{
+  static_cast<void>(x);
+  static_cast<void>(target);
+  static_cast<void>(state);
+  static_cast<void>(w);
+{}}}
+)",
+                       x_type(), type_of(training_.recorded->target.dtype()), gradient_body_);
+  }
+
+  bool is_adam() const { return training_.options.rule == TrainerOptions::Rule::adam; }
+
+  std::string optimizer() const {
+    if (!is_adam())
+      return R"(
+/// w -= rate g.
+inline void move(Real* w, const Real* g, std::size_t n, Real rate) {
+  for (std::size_t i = 0; i < n; ++i) w[i] -= rate * g[i];
+}
+)";
+    return R"(
+/// Adam (Kingma and Ba, 2015); `rate` and `root` are corrected for the moments' start.
+inline void move(Real* w, const Real* g, Real* m, Real* v, std::size_t n, Real rate, Real root) {
+  for (std::size_t i = 0; i < n; ++i) {
+    m[i] = Real(0.9) * m[i] + Real(0.1) * g[i];
+    v[i] = Real(0.999) * v[i] + Real(0.001) * (g[i] * g[i]);
+    w[i] -= rate * m[i] / (std::sqrt(v[i]) * root + Real(1e-8));
+  }
+}
+)";
+  }
+
+  std::string trainer_struct() const {
+    std::string moves;
+    for (const Member& m : members_)
+      if (m.is_parameter)
+        moves += is_adam()
+                     ? fmt::format("    move(weights.{0}, gradient.{0}, mean.{0}, square.{0}, {1}, corrected, root);\n",
+                                   m.name, m.value.size())
+                     : fmt::format("    move(weights.{0}, gradient.{0}, {1}, rate);\n", m.name, m.value.size());
+    const Index targets = training_.recorded->target.size();
+    const std::string corrected = R"(    first *= 0.9;
+    second *= 0.999;
+    const Real corrected = Real(double(rate) / (1 - first)), root = Real(1 / std::sqrt(1 - second));
+)";
+    return fmt::format(R"(
+/// What learns while it runs: weights of its own, and the steps since they last moved.
+struct Trainer {{
+  static constexpr std::size_t window = {0}, targets = {1};
+
+  Weights weights, gradient = {{}};
+{2}  State state, before[window] = {{}};
+  {3} xs[window * inputs] = {{}};
+  {4} wanted[window * targets] = {{}};
+  std::size_t steps = 0;  // since weights moved
+  Real rate = {5}, loss = 0;
+
+  explicit Trainer(const Weights& w{6}) : weights(w) {{ Model(weights).reset(state); }}
+
+  /// One step: x [inputs] -> y [outputs], which should be near target [targets]. Whether weights moved.
+  bool step(const {3}* x, const {4}* target, Real* y) {{
+    std::memcpy(xs + steps * inputs, x, inputs * sizeof *x);
+    std::memcpy(wanted + steps * targets, target, targets * sizeof *target);
+    before[steps] = state;
+    Model(weights).step(x, state, y);
+    if (++steps < window) return false;
+    learn();
+    return true;
+  }}
+
+  /// Moves weights by the gradient of the mean loss of the steps since they last moved, if there are any.
+  void learn() {{
+    if (steps == 0) return;
+    gradient = Weights();
+    State d;
+    Real total = 0;
+    for (std::size_t t = steps; t-- > 0;)
+      add_gradient(xs + t * inputs, wanted + t * targets, before[t], d, weights, gradient, &total);
+    loss = total / Real(steps);
+    scale();
+    update();
+    steps = 0;
+  }}
+
+ private:
+  void scale() {{
+    const Real factor = 1 / Real(steps);
+{7}  }}
+  void update() {{
+{8}{9}  }}
+{10}}};
+)",
+                       training_.options.window, targets, is_adam() ? "  Weights mean = {}, square = {};\n" : "",
+                       x_type(), type_of(training_.recorded->target.dtype()), literal(training_.options.rate, real_),
+                       options_.weights_in_header ? " = ::" + options_.name + "::weights" : "", scales(),
+                       is_adam() ? corrected : "", moves,
+                       is_adam() ? "  double first = 1, second = 1;  // powers of the moments' decay\n" : "");
+  }
+  std::string scales() const {
+    std::string text;
+    for (const Member& m : members_)
+      if (m.is_parameter)
+        text += fmt::format("    for (std::size_t i = 0; i < {1}; ++i) gradient.{0}[i] *= factor;\n", m.name,
+                            m.value.size());
+    return text;
+  }
+
+  const std::vector<Plan>& plans_;
   const RecordedStep& step_;
   const HeaderOptions& options_;
+  Training training_;
   DType real_;
   std::vector<Member> members_;
-  std::string body_;
+  std::string body_, gradient_body_;
   std::uint64_t fingerprint_ = 0;
 };
+
+void check_options(const HeaderOptions& options) {
+  check_name(options.name);
+  if (options.pad < 1 || options.pad > 64)
+    throw Error(fmt::format("export: loops are padded to a multiple of 1 to 64, not {}", options.pad));
+}
 
 }  // namespace
 }  // namespace rw::detail
@@ -227,11 +363,22 @@ inline void Model::step([[maybe_unused]] const {}* x, [[maybe_unused]] State& st
 namespace rw {
 
 HeaderFile make_header(const RecordedStep& step, const HeaderOptions& options) {
-  detail::check_name(options.name);
-  if (options.pad < 1 || options.pad > 64)
-    throw Error(fmt::format("export: loops are padded to a multiple of 1 to 64, not {}", options.pad));
-  const detail::Plan plan = detail::make_plan(detail::step_program(step), options.pad, options.int8);
-  return detail::HeaderWriter(plan, step, options).run();
+  detail::check_options(options);
+  std::vector<detail::Plan> plans;
+  plans.push_back(detail::make_plan(detail::step_program(step), options.pad, options.int8));
+  return detail::HeaderWriter(plans, step, options).run();
+}
+
+HeaderFile make_header(const RecordedTraining& training, const HeaderOptions& options, const TrainerOptions& trainer) {
+  detail::check_options(options);
+  if (options.int8) throw Error("export: weights in int8 cannot be trained");
+  if (trainer.window < 1 || !(trainer.rate > 0))
+    throw Error(fmt::format("export: a window of {} steps and a rate of {}: both must be above 0", trainer.window,
+                            trainer.rate));
+  std::vector<detail::Plan> plans;
+  plans.push_back(detail::make_plan(detail::step_program(training.step, true), options.pad, false));
+  plans.push_back(detail::make_plan(detail::gradient_program(training), options.pad, false));
+  return detail::HeaderWriter(plans, training.step, options, {&training.gradient, trainer}).run();
 }
 
 void write_header(std::ostream& out, const RecordedStep& step, const HeaderOptions& options) {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include <rewind/core/view.h>
-#include <rewind/tools/export/recorded_step.h>
+#include <rewind/tools/export/recorded_training.h>
 
 namespace rw {
 
@@ -23,6 +23,16 @@ struct HeaderOptions {
   /// Elementwise ops that are not the library's, by name, as C++ of their inputs a, b and c, their numbers p0, p1, ...
   /// and the type Real: {{"swish", "a / (1 + std::exp(-a))"}}.
   std::map<std::string, std::string> expressions = {};
+};
+
+/// How a header trains.
+struct TrainerOptions {
+  /// Steps after which weights move: gradients reach back to the first of them (truncated back-propagation).
+  Index window = 32;
+  /// Adam as rw::Adam is, or w -= rate g.
+  enum class Rule { adam, sgd } rule = Rule::adam;
+  /// The first rate; `Trainer::rate` is it from then on.
+  double rate = 1e-3;
 };
 
 /// A step as one header of C++17 that needs nothing: no heap, lock, exception, RTTI or global state, no library but the
@@ -46,6 +56,17 @@ struct HeaderFile {
 /// Throws Error, naming op and scope, for what cannot be written: ops that draw random numbers (a model that trains),
 /// and ops without a form in C++; for a name that is none of C++; and with `int8` for weights that are not finite.
 HeaderFile make_header(const RecordedStep& step, const HeaderOptions& options = {});
+
+/// The same with what trains it, in memory of known size:
+///
+///     Trainer trainer;                          // weights of its own, which begin as those that were recorded
+///     trainer.step(x, target, y);               // a step, and every `window` steps the weights move; true then
+///     model = Model(trainer.weights);           // to use them elsewhere
+///
+/// `trainer.loss` is the mean of the last window, whose gradient is taken. Throws Error as the other one does, for
+/// `int8`, and for a window or a rate that is not above 0.
+HeaderFile make_header(const RecordedTraining& training, const HeaderOptions& options = {},
+                       const TrainerOptions& trainer = {});
 
 /// How far outputs are off when weights are rounded to int8.
 struct Int8Error {

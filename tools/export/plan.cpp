@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <map>
 #include <set>
@@ -22,13 +21,6 @@ Shape without_ones(const Shape& shape) {
   for (const Index d : shape)
     if (d != 1) out = out.inserted(out.rank(), d);
   return out;
-}
-
-/// A valid name of C++, made of another one.
-std::string identifier(std::string_view name) {
-  std::string out;
-  for (const char c : name) out += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-  return out.empty() || std::isdigit(static_cast<unsigned char>(out[0])) != 0 ? "w_" + out : out;
 }
 
 /// Whether the value is a contiguous part of its input's memory. All values of a step are contiguous.
@@ -86,25 +78,32 @@ class Planner {
   void place_leaves() {
     for (NodeId i = 0; i < g().size(); ++i) {
       const ir::Node& n = g().nodes[i];
-      if (g().is<Constant>(i)) place_weight(i, n);
+      if (g().is<Constant>(i)) place_weight(i, plan_.program.constant_names[n.leaf], g().store->constants[n.leaf]);
+      if (n.role == Role::parameter) {
+        Tape tape(g().real);
+        const Array value = tape.constant(g().store->parameters[n.leaf]->value).array();
+        place_weight(i, plan_.program.parameter_names[n.leaf], value);
+      }
       if (n.role != Role::input) continue;
-      const bool is_x = n.leaf == 0;
-      plan_.places[i] = add_buffer({.kind = is_x ? Buffer::Kind::x : Buffer::Kind::state,
-                                    .name = is_x ? "x" : fmt::format("state.s{}", n.leaf - 1),
+      const std::string& name = plan_.program.inputs[n.leaf];
+      const bool carried = name.find('.') != std::string::npos;
+      plan_.places[i] = add_buffer({.kind = carried ? Buffer::Kind::state : Buffer::Kind::x,
+                                    .name = name,
                                     .size = n.shape.size(),
                                     .dtype = n.dtype});
     }
   }
 
-  void place_weight(NodeId i, const ir::Node& n) {
-    std::string name = identifier(plan_.program.constant_names[n.leaf]);
-    if (name == "w_") name = fmt::format("constant{}", n.leaf);
+  void place_weight(NodeId i, const std::string& given, const Array& value) {
+    const ir::Node& n = g().nodes[i];
+    std::string name = given.empty() ? fmt::format("{}constant{}", plan_.program.prefix, n.leaf) : c_name(given);
     while (!names_.insert(name).second) name += "_";
     plan_.places[i] = add_buffer({.kind = Buffer::Kind::weight,
                                   .name = name,
                                   .size = n.shape.size(),
                                   .dtype = n.dtype,
-                                  .value = g().store->constants[n.leaf]});
+                                  .value = value,
+                                  .is_parameter = n.role == Role::parameter});
   }
 
   // ---- What runs when
@@ -263,7 +262,7 @@ class Planner {
           plan_.places[i] = plan_.places[u.begins_with];
         else if (u.kind != Unit::Kind::loop || needs_memory(i))
           plan_.places[i] = add_buffer({.kind = Buffer::Kind::local,
-                                        .name = fmt::format("{}{}", identifier(g().nodes[i].info->name), i),
+                                        .name = fmt::format("{}{}", c_name(g().nodes[i].info->name), i),
                                         .size = g().nodes[i].shape.size(),
                                         .dtype = g().nodes[i].dtype});
       }
@@ -283,8 +282,8 @@ class Planner {
 
   /// One number many times over, where it is read as an array.
   bool needs_array(NodeId i) const {
-    for (const NodeId o : g().outputs)
-      if (depends(o, i)) return true;
+    for (std::size_t k = 0; k < g().outputs.size(); ++k)
+      if (depends(g().outputs[k], i) && !adds_nothing(plan_.program, k)) return true;
     for (const NodeId c : consumers_[i])
       if (!is_loop_op(g(), c)) return true;
     return false;
@@ -294,7 +293,7 @@ class Planner {
     Array all(n.shape, n.dtype);
     all.fill(g().op<Fill>(i).value);
     plan_.places[i] = add_buffer({.kind = Buffer::Kind::weight,
-                                  .name = fmt::format("fill{}", i),
+                                  .name = fmt::format("{}fill{}", plan_.program.prefix, i),
                                   .size = n.shape.size(),
                                   .dtype = n.dtype,
                                   .value = std::move(all)});
@@ -447,6 +446,11 @@ class Planner {
 bool is_loop_op(const Graph& g, NodeId i) {
   const OpInfo& info = *g.nodes[i].info;
   return info.elementwise != nullptr || g.is<AddN>(i) || g.is<BroadcastTo>(i);
+}
+
+bool adds_nothing(const StepProgram& program, std::size_t result) {
+  const NodeId o = ir::behind_reshapes(program.graph, program.graph.outputs[result]);
+  return program.results[result].adds && program.graph.is<Fill>(o) && program.graph.op<Fill>(o).value == 0;
 }
 
 std::string literal(double value, DType real) {

@@ -17,7 +17,8 @@ struct Buffer {
   /// Numbers there is room for: loops whose length is rounded up read and write beyond `size`.
   Index capacity = 0;
   DType dtype = DType::f32;
-  Array value = {};  // of a weight; what int8 makes of it when there are `scales`
+  Array value = {};           // of a weight; what int8 makes of it when there are `scales`
+  bool is_parameter = false;  // that is trained
   /// Of a weight in int8: one for each row of `value`, which is [rows, columns].
   Array scales = {};
   bool int8 = false;
@@ -74,6 +75,9 @@ Plan make_plan(StepProgram program, Index pad, bool int8);
 
 /// Whether a node is computed number by number, as part of a loop.
 bool is_loop_op(const ir::Graph& g, NodeId i);
+
+/// Whether a result adds 0 to what is there: the gradient of what the loss does not depend on.
+bool adds_nothing(const StepProgram& program, std::size_t result);
 
 /// A real number as C++ of this type.
 std::string literal(double value, DType real);

@@ -64,7 +64,7 @@ class Writer {
   std::string name(const Place& p) const {
     const Buffer& b = plan_.buffer(p);
     if (b.kind == Buffer::Kind::weight) return "w." + b.name;
-    return b.kind == Buffer::Kind::x && b.capacity > b.size ? "x_padded" : b.name;
+    return b.kind == Buffer::Kind::x && b.capacity > b.size ? b.name + "_padded" : b.name;
   }
   /// A pointer to a node's numbers.
   std::string pointer(NodeId i) const { return pointer(plan_.places[i]); }
@@ -93,8 +93,8 @@ class Writer {
   void copy_x() {
     for (const Buffer& b : plan_.buffers) {
       if (b.kind != Buffer::Kind::x || b.capacity == b.size) continue;
-      line("Real x_padded[{}] = {{}};", b.capacity);
-      line("std::memcpy(x_padded, x, {} * sizeof(Real));", b.size);
+      line("Real {}_padded[{}] = {{}};", b.name, b.capacity);
+      line("std::memcpy({0}_padded, {0}, {1} * sizeof(Real));", b.name, b.size);
     }
   }
 
@@ -491,30 +491,36 @@ class Writer {
 
   // ---- What leaves
 
-  /// A result that lies in the state is copied before the state is written, and y, which may be the caller's x, last.
+  /// A result that lies in the state is copied before the state is written, and the first, which may be the caller's x,
+  /// last.
   void results() {
-    line("// The state after the step, and y.");
-    std::vector<std::string> from;
-    for (std::size_t k = 0; k < g_.outputs.size(); ++k) {
+    line("// Results.");
+    const std::vector<Result>& results = plan_.program.results;
+    for (std::size_t k = 0; k < results.size(); ++k) {
       const NodeId o = g_.outputs[k];
-      const Place& p = plan_.places[o];
-      from.push_back(pointer(o));
-      if (plan_.buffer(p).kind != Buffer::Kind::state || is_already_there(k)) continue;
+      if (results[k].adds || plan_.buffer(plan_.places[o]).kind != Buffer::Kind::state || is_already_there(k)) continue;
       line("{} before{}[{}];", type_name(node(o).dtype), k, shape(o).size());
       copy(fmt::format("before{}", k), pointer(o), shape(o).size(), node(o).dtype);
-      from.back() = fmt::format("before{}", k);
     }
-    for (std::size_t k = 1; k <= g_.outputs.size(); ++k) {
-      const std::size_t which = k % g_.outputs.size();
-      if (is_already_there(which)) continue;
-      const NodeId o = g_.outputs[which];
-      copy(which == 0 ? "y" : fmt::format("state.s{}", which - 1), from[which], shape(o).size(), node(o).dtype);
-    }
+    for (std::size_t k = 1; k <= results.size(); ++k) result(k % results.size());
+  }
+  void result(std::size_t k) {
+    const Result& r = plan_.program.results[k];
+    const NodeId o = g_.outputs[k];
+    const Index n = shape(o).size();
+    if (adds_nothing(plan_.program, k)) return;
+    if (r.adds && n == 1)
+      line("{}[0] += {};", r.to, number(o, "0"));
+    else if (r.adds)
+      line("for (std::size_t j = 0; j < {}; ++j) {}[j] += {};", n, r.to, number(o, "j"));
+    else if (!is_already_there(k))
+      copy(r.to, plan_.buffer(plan_.places[o]).kind == Buffer::Kind::state ? fmt::format("before{}", k) : pointer(o), n,
+           node(o).dtype);
   }
   /// A tensor of the state that the step leaves as it is.
-  bool is_already_there(std::size_t output) const {
-    const Place& p = plan_.places[g_.outputs[output]];
-    return output > 0 && p.offset == 0 && plan_.buffer(p).name == fmt::format("state.s{}", output - 1);
+  bool is_already_there(std::size_t k) const {
+    const Place& p = plan_.places[g_.outputs[k]];
+    return p.offset == 0 && plan_.buffer(p).name == plan_.program.results[k].to;
   }
 
   const Plan& plan_;

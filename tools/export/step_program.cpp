@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cctype>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -9,6 +11,13 @@
 #include <rewind/tools/export/step_program.h>
 
 namespace rw::detail {
+
+std::string c_name(std::string_view name) {
+  std::string out;
+  for (const char c : name) out += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+  return out.empty() || std::isdigit(static_cast<unsigned char>(out[0])) != 0 ? "w_" + out : out;
+}
+
 namespace {
 
 using ir::Graph;
@@ -19,23 +28,24 @@ Array converted(ConstView from, DType real) {
   return tape.constant(from).array();
 }
 
-std::string name_of(const Parameter::Data& data, const RecordedStep& step) {
-  for (const NamedParameter& p : step.names)
+std::string name_of(const Parameter::Data& data, const std::vector<NamedParameter>& names) {
+  for (const NamedParameter& p : names)
     if (p.parameter->data().get() == &data) return p.name;
   return data.name;
 }
 
-void make_parameters_constants(StepProgram& program, const RecordedStep& step) {
+/// All parameters, or those that are frozen.
+void make_parameters_constants(StepProgram& program, bool all) {
   Graph& g = program.graph;
   std::vector<Array>& constants = g.store->constants;
   const auto first = static_cast<std::uint32_t>(constants.size());
   program.constant_names.resize(constants.size());
-  for (const auto& data : g.store->parameters) {
-    constants.push_back(converted(data->value, g.real));
-    program.constant_names.push_back(name_of(*data, step));
+  for (std::size_t p = 0; p < g.store->parameters.size(); ++p) {
+    constants.push_back(converted(g.store->parameters[p]->value, g.real));
+    program.constant_names.push_back(program.parameter_names[p]);
   }
   for (ir::Node& n : g.nodes) {
-    if (n.role != Role::parameter) continue;
+    if (n.role != Role::parameter || !(all || g.store->parameters[n.leaf]->frozen)) continue;
     n.role = Role::constant;
     n.info = &op_info<Constant>();
     n.leaf += first;
@@ -98,20 +108,55 @@ void refuse_random_numbers(const Graph& g) {
                     " draws random numbers, which is for training only: call eval() before the model is exported");
 }
 
-}  // namespace
-
-StepProgram step_program(const RecordedStep& step) {
-  std::vector<Tensor> inputs{step.x}, outputs{step.y};
-  inputs.insert(inputs.end(), step.state.begin(), step.state.end());
-  outputs.insert(outputs.end(), step.next.begin(), step.next.end());
-  StepProgram program{.graph = ir::from_tape(step.tape, outputs, inputs), .constant_names = {}};
+StepProgram program_of(const Tape& tape, std::span<const Tensor> outputs, std::span<const Tensor> inputs,
+                       const std::vector<NamedParameter>& names, bool trained) {
+  StepProgram program{.graph = ir::from_tape(tape, outputs, inputs)};
   program.graph = ir::sorted(program.graph);
   if (!program.graph.effects.empty())
     throw Error("export: the step adds to gradients of parameters, by backward(): a header has none, use grad()");
   refuse_random_numbers(program.graph);
-  make_parameters_constants(program, step);
+  for (const auto& data : program.graph.store->parameters) program.parameter_names.push_back(name_of(*data, names));
+  make_parameters_constants(program, !trained);
   program.graph = ir::simplify(program.graph);
   program.graph = ir::simplify(fold_constants(program.graph, program.constant_names));
+  return program;
+}
+
+std::string numbered(std::string_view name, std::size_t i) { return fmt::format("{}.s{}", name, i); }
+
+}  // namespace
+
+StepProgram step_program(const RecordedStep& step, bool trained) {
+  std::vector<Tensor> inputs{step.x}, outputs{step.y};
+  inputs.insert(inputs.end(), step.state.begin(), step.state.end());
+  outputs.insert(outputs.end(), step.next.begin(), step.next.end());
+  StepProgram program = program_of(step.tape, outputs, inputs, step.names, trained);
+  program.inputs = {"x"};
+  program.results = {{"y"}};
+  for (std::size_t i = 0; i < step.state.size(); ++i) {
+    program.inputs.push_back(numbered("state", i));
+    program.results.push_back({numbered("state", i)});
+  }
+  return program;
+}
+
+StepProgram gradient_program(const RecordedTraining& training) {
+  const RecordedGradient& r = training.gradient;
+  std::vector<Tensor> inputs{r.x}, outputs{r.loss};
+  for (const auto* list : {&r.state, &r.next_cotangents}) inputs.insert(inputs.end(), list->begin(), list->end());
+  inputs.push_back(r.target);
+  for (const auto* list : {&r.state_cotangents, &r.gradients})
+    outputs.insert(outputs.end(), list->begin(), list->end());
+  StepProgram program = program_of(r.tape, outputs, inputs, training.step.names, true);
+  program.prefix = "gradient_";
+  program.inputs = {"x"};
+  program.results = {{"loss", true}};
+  for (const char* name : {"state", "d"})
+    for (std::size_t i = 0; i < r.state.size(); ++i) program.inputs.push_back(numbered(name, i));
+  program.inputs.emplace_back("target");
+  for (std::size_t i = 0; i < r.state.size(); ++i) program.results.push_back({numbered("d", i)});
+  for (const Parameter* p : r.parameters)
+    program.results.push_back({"g." + c_name(name_of(*p->data(), training.step.names)), true});
   return program;
 }
 

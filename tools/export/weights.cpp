@@ -34,16 +34,24 @@ bool has_numbers(const Array& a) {
                      [](char c) { return c != 0; });
 }
 
-std::vector<Member> members_of_weights(const Plan& plan, const std::vector<Array>& start) {
+std::vector<Member> members_of_weights(std::span<const Plan> plans, const std::vector<Array>& start) {
   std::vector<Member> all;
+  const auto add = [&](Member m) {
+    const auto same = std::find_if(all.begin(), all.end(), [&](const Member& n) { return n.name == m.name; });
+    if (same == all.end())
+      all.push_back(std::move(m));
+    else  // a parameter that several programs read
+      same->room = std::max(same->room, m.room);
+  };
   for (std::size_t i = 0; i < start.size(); ++i)
     if (has_numbers(start[i]))
-      all.push_back({std::string(type_of(start[i], false)), fmt::format("start{}", i), start[i].size(), start[i]});
-  for (const Buffer& b : plan.buffers) {
-    if (b.kind != Buffer::Kind::weight) continue;
-    if (b.int8) all.push_back({std::string(types[0]), b.name + "_scale", b.scales.size(), b.scales});
-    all.push_back({std::string(type_of(b.value, b.int8)), b.name, std::max<Index>(b.capacity, 1), b.value});
-  }
+      add({std::string(type_of(start[i], false)), fmt::format("start{}", i), start[i].size(), start[i]});
+  for (const Plan& plan : plans)
+    for (const Buffer& b : plan.buffers) {
+      if (b.kind != Buffer::Kind::weight) continue;
+      if (b.int8) add({std::string(types[0]), b.name + "_scale", b.scales.size(), b.scales});
+      add({std::string(type_of(b.value, b.int8)), b.name, std::max<Index>(b.capacity, 1), b.value, b.is_parameter});
+    }
   const auto place = [](const Member& m) { return std::find(std::begin(types), std::end(types), m.type); };
   std::stable_sort(all.begin(), all.end(), [&](const Member& a, const Member& b) { return place(a) < place(b); });
   return all;

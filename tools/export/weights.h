@@ -3,6 +3,7 @@
 // Internal to tools/export/.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,11 +17,12 @@ struct Member {
   std::string type, name;
   Index room = 0;
   Array value;
+  bool is_parameter = false;  // that is trained
 };
 
-/// All of them, those of the largest types first, so that there are no gaps. States that begin with other numbers than
-/// 0 are among them.
-std::vector<Member> members_of_weights(const Plan& plan, const std::vector<Array>& start);
+/// All that programs read, those of the largest types first, so that there are no gaps. States that begin with other
+/// numbers than 0 are among them.
+std::vector<Member> members_of_weights(std::span<const Plan> plans, const std::vector<Array>& start);
 
 /// Whether an array has another number than 0.
 bool has_numbers(const Array& a);

@@ -84,6 +84,35 @@ TEST_CASE("rewind export in int8 says how far it is off on a text") {
   CHECK(!command.scratch.has("a.h"));
 }
 
+TEST_CASE("rewind export --train writes a header that learns a text") {
+  Command command{"export"};
+  save_model(command.scratch);
+  REQUIRE(command("m --header voice.h --train --window 6 --rate 0.02") == 0);
+  command.scratch.write("main.cpp", R"(#include <cstdio>
+#include "voice.h"
+int main() {
+  static voice::Trainer trainer;
+  voice::Real y[voice::outputs], first = 0;
+  for (std::int32_t i = 0; i < 1200; ++i) {
+    const std::int32_t x = i % 5, next = (i + 1) % 5;
+    if (trainer.step(&x, &next, y) && first == 0) first = trainer.loss;
+  }
+  return first > 1 && trainer.loss < voice::Real(0.1) ? 0 : 1;
+}
+)");
+  const std::string flags = "-std=c++17 -O1 -Wall -Wextra -Wconversion -Werror -fno-exceptions -fno-rtti ";
+  const std::string in_folder = "cd '" + command.scratch.path.string() + "' && ";
+  const bool learned =
+      std::system((in_folder + "g++ " + flags + "main.cpp -o main >said.txt 2>&1 && ./main").c_str()) == 0;
+  CAPTURE(command.scratch.read("said.txt"));
+  CHECK(learned);
+  const auto run = [&](const std::string& arguments) { return run_rewind(command.scratch, "export m " + arguments); };
+  CHECK(run("--header a.h --train --int8").refused("--int8"));
+  CHECK(run("--header a.h --window 3").refused("--train"));
+  CHECK(run("--header a.h --train --window 0").refused("above 0"));
+  CHECK(!command.scratch.has("a.h"));
+}
+
 TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   const Scratch in;
   save_model(in);

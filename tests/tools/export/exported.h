@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <dlfcn.h>
 #include <fstream>
+#include <pthread.h>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,19 @@ inline bool full() { return std::getenv("REWIND_FULL") != nullptr; }
 
 inline bool has_command(const std::string& name) {
   return std::system(("command -v " + name + " >/dev/null 2>&1").c_str()) == 0;
+}
+
+/// f() with room for the locals of large programs.
+template <class F>
+void with_large_stack(F f) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, std::size_t{256} << 20);
+  pthread_t thread;
+  const auto call = [](void* g) -> void* { return (*static_cast<F*>(g))(), nullptr; };
+  REQUIRE(pthread_create(&thread, &attributes, call, &f) == 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
 }
 
 /// Any number of exported steps, compiled together.
@@ -96,8 +110,11 @@ extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, 
     const Index T = x.size() / sizes_[n].inputs;
     Array y(Shape{T, sizes_[n].outputs}, sizes_[n].real);
     const Array given = is_real(x.dtype()) ? x.to(sizes_[n].real) : x;
-    const int code = function(n)(given.view().data, static_cast<std::size_t>(T), y.view().data, weights_[n].data(),
-                                 weights_[n].size());
+    int code = 0;
+    with_large_stack([&] {
+      code = function(n)(given.view().data, static_cast<std::size_t>(T), y.view().data, weights_[n].data(),
+                         weights_[n].size());
+    });
     if (code != 0) throw Error("the weights do not fit");
     return y;
   }
