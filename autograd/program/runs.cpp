@@ -28,10 +28,11 @@ class LastSeen {
 
 class RunFinder {
  public:
-  explicit RunFinder(std::span<const std::uint64_t> labels)
+  RunFinder(std::span<const std::uint64_t> labels, std::uint32_t periods)
       : labels_(labels),
+        periods_(periods),
         budget_(10000 + 16 * static_cast<std::int64_t>(labels.size())),
-        known_(labels.size() / 3 + 1) {}
+        known_(labels.size() / periods + 1) {}
 
   std::vector<Run> run() {
     for (const std::size_t window : {2, 8}) search(window);  // short runs; and long periods in which little is unique
@@ -71,13 +72,14 @@ class RunFinder {
       while (begin > period && begin > known && labels_[begin - 1] == labels_[begin - 1 - period] && budget_-- > 0)
         --begin;
       known = end;
-      if (end - (begin - period) >= 3 * period) found_.push_back({begin - period, end, period});
+      if (end - (begin - period) >= periods_ * period) found_.push_back({begin - period, end, period});
     }
     period_ = period;
     end_ = known;
   }
 
   std::span<const std::uint64_t> labels_;
+  std::uint32_t periods_;
   std::int64_t budget_;  // of comparisons: a text that is made to waste them is left as it is
   std::uint32_t period_ = 0, end_ = 0;
   std::vector<std::uint32_t> known_;  // by period
@@ -86,6 +88,8 @@ class RunFinder {
 
 }  // namespace
 
-std::vector<Run> label_runs(std::span<const std::uint64_t> labels) { return RunFinder(labels).run(); }
+std::vector<Run> label_runs(std::span<const std::uint64_t> labels, std::uint32_t periods) {
+  return RunFinder(labels, periods).run();
+}
 
 }  // namespace rw::ir

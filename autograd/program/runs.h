@@ -12,9 +12,9 @@ struct Run {
   bool operator==(const Run&) const = default;
 };
 
-/// Stretches of at least three periods, each as long as it can be, the shortest period first. They are looked for where
-/// a few labels in a row were last seen: so of a stretch that itself consists of repetitions the inner ones are found,
-/// and not all that there are. Takes time of order labels.size().
-std::vector<Run> label_runs(std::span<const std::uint64_t> labels);
+/// Stretches of at least `periods` periods (2 or more), each as long as it can be, the shortest period first. They are
+/// looked for where a few labels in a row were last seen: so of a stretch that itself consists of repetitions the inner
+/// ones are found, and not all that there are. Takes time of order labels.size().
+std::vector<Run> label_runs(std::span<const std::uint64_t> labels, std::uint32_t periods = 3);
 
 }  // namespace rw::ir

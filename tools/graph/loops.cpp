@@ -2,103 +2,14 @@
 #include <unordered_map>
 
 #include <rewind/autograd/attributes.h>
+#include <rewind/autograd/program/runs.h>
 #include <rewind/tools/graph/loops.h>
 
 namespace rw {
 
-// ---- Repetitions of a text
-
-namespace detail {
 namespace {
 
-using u128 = unsigned __int128;
-constexpr std::uint64_t prime = (std::uint64_t{1} << 61) - 1;
-
-std::uint64_t times(std::uint64_t a, std::uint64_t b) {
-  const u128 p = static_cast<u128>(a) * b;
-  const std::uint64_t s = static_cast<std::uint64_t>(p & prime) + static_cast<std::uint64_t>(p >> 61);
-  return s >= prime ? s - prime : s;
-}
-
-/// How far two positions agree, forwards and backwards, from hashes of all prefixes.
-class Agreement {
- public:
-  explicit Agreement(const std::vector<std::uint64_t>& labels)
-      : n_(labels.size()), hash_(n_ + 1, 0), power_(n_ + 1, 1) {
-    constexpr std::uint64_t base = 0x1f3d5b79a2c4e681ull % prime;
-    for (std::size_t i = 0; i < n_; ++i) {
-      hash_[i + 1] = (times(hash_[i], base) + labels[i] % prime) % prime;
-      power_[i + 1] = times(power_[i], base);
-    }
-  }
-  std::size_t forwards(std::size_t i, std::size_t j) const {
-    return longest(n_ - std::max(i, j), [&](std::size_t k) { return part(i, k) == part(j, k); });
-  }
-  /// Of the parts that end before i and j.
-  std::size_t backwards(std::size_t i, std::size_t j) const {
-    return longest(std::min(i, j), [&](std::size_t k) { return part(i - k, k) == part(j - k, k); });
-  }
-
- private:
-  std::uint64_t part(std::size_t at, std::size_t length) const {
-    return (hash_[at + length] + prime - times(hash_[at], power_[length])) % prime;
-  }
-  template <class Same>
-  static std::size_t longest(std::size_t most, const Same& same) {
-    std::size_t low = 0, high = most;
-    while (low < high) {
-      const std::size_t middle = high - (high - low) / 2;
-      if (same(middle)) {
-        low = middle;
-      } else {
-        high = middle - 1;
-      }
-    }
-    return low;
-  }
-  std::size_t n_;
-  std::vector<std::uint64_t> hash_, power_;
-};
-
-}  // namespace
-
-std::vector<Repetition> repetitions(const std::vector<std::uint64_t>& labels) {
-  const std::size_t n = labels.size();
-  const Agreement agree(labels);
-  std::vector<Repetition> out;
-  std::vector<std::size_t> end(n);  // of the longest Lyndon word that begins here
-  // Every repetition has a root that is a Lyndon word for one of the two orders of the alphabet.
-  for (bool reversed : {false, true}) {
-    const auto less = [&](std::size_t i, std::size_t j) {
-      const std::size_t k = agree.forwards(i, j);
-      if (std::max(i, j) + k == n) return i > j;
-      return (labels[i + k] < labels[j + k]) != reversed;
-    };
-    for (std::size_t i = n; i-- > 0;) {
-      std::size_t j = i + 1;
-      while (j < n && less(i, j)) j = end[j];
-      end[i] = j;
-      if (j == n) continue;
-      const std::size_t period = j - i, begin = i - agree.backwards(i, j), stop = j + agree.forwards(i, j);
-      if (stop - begin >= 2 * period)
-        out.push_back(
-            {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(stop), static_cast<std::uint32_t>(period)});
-    }
-  }
-  std::sort(out.begin(), out.end(), [](const Repetition& a, const Repetition& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.period != b.period ? a.period < b.period : a.end < b.end;
-  });
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  return out;
-}
-
-}  // namespace detail
-
-// ---- Loops of a graph
-
-namespace {
-
-using detail::Repetition;
+using ir::Run;
 
 constexpr std::uint32_t none = no_node;
 
@@ -131,7 +42,7 @@ class LoopFinder {
 
   const std::vector<GraphEdge>& in(std::uint32_t at) const { return view_.nodes[ops_[at]].in; }
   std::uint32_t restart(std::uint32_t at, std::uint32_t begin, std::uint32_t period) const;
-  void search(const Repetition& r);
+  void search(const Run& r);
   void take(std::uint32_t begin, std::uint32_t end, std::uint32_t period);
   std::uint32_t best_phase(std::uint32_t begin, std::uint32_t period, std::uint32_t slack) const;
   std::uint32_t carried(std::uint32_t begin, std::uint32_t period, std::uint32_t phase) const;
@@ -228,7 +139,7 @@ void LoopFinder::take(std::uint32_t begin, std::uint32_t end, std::uint32_t peri
 }
 
 /// Splits a repetition of labels into the loops whose edges repeat as well.
-void LoopFinder::search(const Repetition& r) {
+void LoopFinder::search(const Run& r) {
   std::uint32_t begin = r.begin, at = r.begin;
   while (at + r.period < r.end && budget_-- > 0) {
     const std::uint32_t next = restart(at, begin, r.period);
@@ -284,17 +195,25 @@ GraphLoop LoopFinder::loop_of(const Found& f) const {
 }
 
 std::vector<GraphLoop> LoopFinder::run() {
-  std::vector<std::uint64_t> labels;
-  for (std::uint32_t node : ops_) labels.push_back(label_[node]);
-  std::vector<Repetition> candidates = detail::repetitions(labels);
+  // Two layers that take turns differ in their parameters alone.
+  std::vector<std::uint64_t> labels, with_parameters;
+  for (std::uint32_t node : ops_) {
+    labels.push_back(label_[node]);
+    with_parameters.push_back(label_[node]);
+    for (const GraphEdge& e : view_.nodes[node].in)
+      if (view_.nodes[e.from].role == GraphRole::parameter)
+        with_parameters.back() = detail::mix(with_parameters.back(), e.from);
+  }
+  std::vector<Run> candidates = ir::label_runs(labels, 2);
+  for (const Run& r : ir::label_runs(with_parameters, 2)) candidates.push_back(r);
   // What a loop saves; many short steps rather than few long ones.
-  const auto worth = [](const Repetition& r) {
+  const auto worth = [](const Run& r) {
     const double saved = r.end - r.begin - r.period;
     return saved * saved / (r.end - r.begin);
   };
   std::stable_sort(candidates.begin(), candidates.end(),
-                   [&](const Repetition& a, const Repetition& b) { return worth(a) > worth(b); });
-  for (const Repetition& r : candidates) search(r);
+                   [&](const Run& a, const Run& b) { return worth(a) > worth(b); });
+  for (const Run& r : candidates) search(r);
   accept_followers();
   std::vector<GraphLoop> loops;
   for (const Found& f : found_)

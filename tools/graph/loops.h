@@ -24,22 +24,8 @@ struct GraphLoop {
 };
 
 /// The loops of a graph, found from its structure alone: the ops in the order in which they were recorded are searched
-/// for all their repetitions, and a repetition is a loop if its edges repeat too and it carries a state, or goes step
+/// for repetitions, and a repetition is a loop if its edges repeat too and it carries a state, or goes step
 /// by step with one that does. Scopes and names play no part. N ops take time of order N log N.
 std::vector<GraphLoop> find_loops(const GraphView& view);
 
-namespace detail {
-
-/// A maximal repetition: labels[i] == labels[i + period] for all i in [begin, end - period), and end - begin is at
-/// least twice the period.
-struct Repetition {
-  std::uint32_t begin = 0, end = 0, period = 0;
-  bool operator==(const Repetition&) const = default;
-};
-
-/// All maximal repetitions, each once, sorted by begin and period (Bannai et al., 2017: "The Runs Theorem"). There are
-/// fewer than labels.size() of them.
-std::vector<Repetition> repetitions(const std::vector<std::uint64_t>& labels);
-
-}  // namespace detail
 }  // namespace rw

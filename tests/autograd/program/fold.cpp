@@ -10,6 +10,7 @@
 #include <rewind/autograd/program/program.h>
 #include <rewind/autograd/program/runs.h>
 #include <rewind/autograd/program/text.h>
+#include <rewind/core/random.h>
 #include <rewind/models/bptt/checkpointed.h>
 #include <rewind/models/bptt/truncated.h>
 #include <rewind/models/models.h>
@@ -295,15 +296,39 @@ TEST_CASE("a chain of many steps folds; so does a graph without ops") {
   CHECK(comes_back(Graph()));
 }
 
-TEST_CASE("runs of labels: at least three periods, as long as they can be") {
+TEST_CASE("runs of labels: as many periods as asked for, as long as they can be, one that was planted among them") {
   using Labels = std::vector<std::uint64_t>;
   using ir::Run;
-  const auto runs = [](const Labels& l) { return ir::label_runs(l); };
-  CHECK(runs({}).empty());
-  CHECK(runs({1, 2, 1, 2}).empty());
-  CHECK(runs({7, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 9}) == std::vector<Run>{{1, 11, 3}});
-  CHECK(runs(Labels(10, 5)) == std::vector<Run>{{0, 10, 1}});
-  CHECK(runs({1, 2, 3, 4, 5, 6, 7, 8, 9}).empty());
+  CHECK(ir::label_runs(Labels()).empty());
+  CHECK(ir::label_runs(Labels{1, 2, 1, 2}).empty());
+  CHECK(ir::label_runs(Labels{1, 2, 1, 2}, 2) == std::vector<Run>{{0, 4, 2}});
+  CHECK(ir::label_runs(Labels{7, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 9}) == std::vector<Run>{{1, 11, 3}});
+  CHECK(ir::label_runs(Labels(10, 5)) == std::vector<Run>{{0, 10, 1}});
+  CHECK(ir::label_runs(Labels{1, 2, 3, 4, 5, 6, 7, 8, 9}).empty());
+  Rng rng(1);
+  for (int round = 0; round < 300; ++round) {
+    const auto length = static_cast<std::size_t>(1 + rng.below(40)), times = static_cast<std::size_t>(3 + rng.below(5));
+    const Index kinds = 2 + rng.below(30);
+    Labels labels, period;
+    const auto add = [&](Labels& to, std::size_t n) {
+      for (std::size_t i = 0; i < n; ++i) to.push_back(static_cast<std::uint64_t>(rng.below(kinds)));
+    };
+    add(labels, static_cast<std::size_t>(rng.below(30)));
+    add(period, length);
+    period[0] = 1000;  // it has no shorter period
+    const std::size_t begin = labels.size();
+    for (std::size_t k = 0; k < times; ++k) labels.insert(labels.end(), period.begin(), period.end());
+    add(labels, static_cast<std::size_t>(rng.below(30)));
+    bool planted = false;
+    for (const Run& r : ir::label_runs(labels)) {
+      bool repeats = r.end - r.begin >= 3 * r.period && r.end <= labels.size();
+      for (std::size_t i = r.begin; i + r.period < r.end; ++i) repeats = repeats && labels[i] == labels[i + r.period];
+      CHECK(repeats);
+      CHECK((r.end == labels.size() || labels[r.end] != labels[r.end - r.period]));
+      planted = planted || (r.period == length && r.begin <= begin && r.end >= begin + times * length);
+    }
+    CHECK(planted);
+  }
 }
 
 }  // namespace rw

@@ -70,39 +70,6 @@ static_assert(Cell<OwnCell>);
 
 }  // namespace
 
-TEST_CASE("all repetitions of a text are found") {
-  const auto naive = [](const std::vector<std::uint64_t>& s) {
-    std::set<std::tuple<std::size_t, std::size_t, std::size_t>> out;
-    for (std::size_t p = 1; 2 * p <= s.size(); ++p)
-      for (std::size_t i = 0; i + p < s.size();) {
-        std::size_t k = i;
-        while (k + p < s.size() && s[k] == s[k + p]) ++k;
-        if (k - i >= p) {
-          bool shorter = false;  // a multiple of a shorter period is no repetition of its own
-          for (std::size_t q = 1; q < p && !shorter; ++q) {
-            bool all = true;
-            for (std::size_t j = i; j + q < k + p; ++j) all = all && s[j] == s[j + q];
-            shorter = all;
-          }
-          if (!shorter) out.insert({i, k + p, p});
-        }
-        i = std::max(k, i + 1);
-      }
-    return out;
-  };
-  std::uint64_t random = 1;
-  for (int round = 0; round < 200; ++round) {
-    std::vector<std::uint64_t> s;
-    for (int i = 0; i < 5 + round / 4; ++i) {
-      random = random * 6364136223846793005u + 1442695040888963407u;
-      s.push_back((random >> 40) % (2 + static_cast<unsigned>(round) % 2));
-    }
-    std::set<std::tuple<std::size_t, std::size_t, std::size_t>> found;
-    for (const auto& r : detail::repetitions(s)) found.insert({r.begin, r.end, r.period});
-    CHECK(found == naive(s));
-  }
-}
-
 TEST_CASE("a hand-written loop folds to one step") {
   Tape tape;
   Parameter W("W", full({width, width}, 0.1)), R("R", full({width, width}, 0.2)), b("b", zeros(width));
