@@ -14,24 +14,15 @@ namespace {
 
 constexpr double infinite = std::numeric_limits<double>::infinity();
 
-// How many roundings follow each other on the longest way to a result: an inner dimension for a product, the number of
-// terms for a sum, one for any other op.
+// How many roundings follow each other on the longest way to a result.
 double roundings(const Graph& g) {
   std::vector<double> path(g.size(), 0);
   double most = 1;
   for (NodeId i = 0; i < g.size(); ++i) {
     const Node& n = g.nodes[i];
     double longest = 0;
-    Index terms = g.in(i).size();
-    for (NodeId in : g.in(i)) {
-      longest = std::max(longest, path[in]);
-      terms = std::max(terms, g.nodes[in].shape.size() / std::max<Index>(1, n.shape.size()));
-    }
-    if (n.info->product != nullptr) {
-      const Shape& a = g.nodes[g.in(i, 0)].shape;
-      terms = n.info->product(n.op).ta ? a.rows() : a.cols();
-    }
-    path[i] = longest + (n.info->alias != nullptr ? 0 : static_cast<double>(terms));
+    for (NodeId in : g.in(i)) longest = std::max(longest, path[in]);
+    path[i] = longest + (n.info->alias != nullptr ? 0 : static_cast<double>(roundings_of(g, i)));
     most = std::max(most, path[i]);
   }
   return most;
@@ -108,26 +99,28 @@ class Truth {
         traced_(all_of(Reference(check.traced, check.traced.real, check.call).outcome())) {
     const DType real = check.traced.real;
     for (std::size_t i = 0; i < exact_.size(); ++i)
-      nudged_.push_back(8 * part_roundoff(real, tape_[i]) * largest(exact_[i]));
-    for (std::uint64_t draw = 1; draw <= 2; ++draw) {
-      const Reference nudged(check.traced, DType::f64, check.call, unit_roundoff(real), draw << 32);
-      const std::vector<Array> all = all_of(nudged.outcome());
-      for (std::size_t i = 0; i < exact_.size(); ++i) nudged_[i] = std::max(nudged_[i], distance(all[i], exact_[i]));
+      moved_.push_back(8 * part_roundoff(real, tape_[i]) * largest(exact_[i]));
+    // Of twice the size, since most of one unit is rounded away again where f64 is checked; and a few draws, since a
+    // result of one number moves little by luck.
+    for (std::uint64_t draw = 1; draw <= 6; ++draw) {
+      const Reference noisy(check.traced, DType::f64, check.call, 2 * unit_roundoff(real), draw);
+      const std::vector<Array> all = all_of(noisy.outcome());
+      for (std::size_t i = 0; i < exact_.size(); ++i) moved_[i] = std::max(moved_[i], distance(all[i], exact_[i]));
     }
   }
   /// Whether the tape computed what was traced: the same ops in the same order, so all but the same bits.
-  bool is_as_traced(std::size_t part) const { return distance(tape_[part], traced_[part]) <= 16 * nudged_[part]; }
-  /// Whether `value` is not over 16 times further from the truth than the tape is, or nudged arguments bring it.
+  bool is_as_traced(std::size_t part) const { return distance(tape_[part], traced_[part]) <= 16 * moved_[part]; }
+  /// Whether `value` is not over 16 times further from the truth than the tape is, or than rounding brings it.
   bool explains(std::size_t part, const Array& value) const { return error(part, value) <= 16 * moved(part); }
   double error(std::size_t part, const Array& value) const { return distance(value, exact_[part]); }
   double scale(std::size_t part) const { return largest(exact_[part]); }
-  double moved(std::size_t part) const { return std::max(nudged_[part], error(part, tape_[part])); }
+  double moved(std::size_t part) const { return std::max(moved_[part], error(part, tape_[part])); }
   /// Less than two digits are left.
   bool ill_conditioned(std::size_t part) const { return !(moved(part) <= 0x1p-7 * scale(part)); }
 
  private:
   std::vector<Array> tape_, exact_, traced_;
-  std::vector<double> nudged_;
+  std::vector<double> moved_;
 };
 
 }  // namespace

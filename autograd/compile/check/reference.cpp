@@ -2,13 +2,13 @@
 #include <cstring>
 
 #include <rewind/autograd/compile/check/reference.h>
-#include <rewind/core/random.h>
 #include <rewind/core/reduce.h>
 
 namespace rw::ir {
 
-Reference::Reference(const Graph& g, DType real, const Call& call, double nudge, std::uint64_t draw)
-    : g_(g), tape_(TapeOptions{.dtype = real}), nudge_(nudge), random_(draw) {
+Reference::Reference(const Graph& g, DType real, const Call& call, double noise, std::uint64_t draw)
+    : g_(g), tape_(TapeOptions{.dtype = real}) {
+  if (noise != 0) noise_.emplace(noise, draw);
   const NoGrad no_grad(tape_);
   values_.reserve(g.size());
   std::vector<Operand> in;
@@ -21,26 +21,34 @@ Reference::Reference(const Graph& g, DType real, const Call& call, double nudge,
     } else {
       in.clear();
       for (NodeId x : g.in(i)) in.emplace_back(values_[x]);
-      values_.push_back(tape_.record(*n.info, n.op, in));
+      values_.push_back(noisy(i, tape_.record(*n.info, n.op, in)));
     }
   }
 }
 
 Tensor Reference::leaf(const Node& n, const Call& call) {
-  if (n.role == Role::parameter) return nudged(g_.store->parameters[n.leaf]->value);
-  if (n.role == Role::constant) return nudged(g_.store->constants[n.leaf]);
-  if (n.leaf != random_key_leaf) return nudged(call.inputs[n.leaf]);
+  if (n.role == Role::parameter) return noisy_leaf(g_.store->parameters[n.leaf]->value);
+  if (n.role == Role::constant) return noisy_leaf(g_.store->constants[n.leaf]);
+  if (n.leaf != random_key_leaf) return noisy_leaf(call.inputs[n.leaf]);
   const std::uint64_t words[] = {call.seed, call.step};
   Array key(Shape{4}, DType::i32);
   std::memcpy(key.view().data, words, sizeof words);
   return tape_.constant(key);
 }
 
-Tensor Reference::nudged(ConstView value) {
-  if (nudge_ == 0 || !is_real(value.dtype)) return tape_.constant(value);
-  Array moved = Array(value).to(DType::f64);
-  Rng rng(++random_ * 0x9e3779b97f4a7c15u);
-  for (double& x : moved.span<double>()) x *= (rng.next() & 1u) != 0 ? 1 + nudge_ : 1 - nudge_;
+Tensor Reference::noisy_leaf(ConstView value) {
+  if (!noise_.has_value() || !is_real(value.dtype)) return tape_.constant(value);
+  Array moved = Array(value).to(tape_.dtype());
+  noise_->move_leaf(moved);
+  return tape_.constant(moved);
+}
+
+Tensor Reference::noisy(NodeId i, Tensor value) {
+  if (!noise_.has_value() || g_.nodes[i].info->alias != nullptr) return value;
+  std::vector<ConstView> x;
+  for (NodeId in : g_.in(i)) x.push_back(values_[in].value());
+  Array moved(value.value());
+  noise_->move(g_, i, x, moved);
   return tape_.constant(moved);
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
+#include <rewind/autograd/compile/passes/rounding.h>
 #include <rewind/autograd/program/graph.h>
 
 namespace rw::ir {
@@ -20,24 +22,24 @@ struct Outcome {
 };
 
 /// The values of a graph, op by op on a tape of type `real`: nothing of the compiler but the graph itself. With
-/// `nudge`, every argument, parameter and constant is multiplied by 1 + nudge or 1 - nudge, at random by `draw`: how
-/// far the values move says how well the graph is conditioned.
+/// `noise`, every value is moved as roundings of that size may move it, at random by `draw`: how far the results move
+/// says how well the graph is conditioned.
 class Reference {
  public:
-  Reference(const Graph& g, DType real, const Call& call, double nudge = 0, std::uint64_t draw = 0);
+  Reference(const Graph& g, DType real, const Call& call, double noise = 0, std::uint64_t draw = 0);
 
   ConstView value(NodeId id) const { return values_[id].value(); }
   Outcome outcome() const;
 
  private:
   Tensor leaf(const Node& n, const Call& call);
-  Tensor nudged(ConstView value);
+  Tensor noisy_leaf(ConstView value);
+  Tensor noisy(NodeId i, Tensor value);
 
   const Graph& g_;
   Tape tape_;
   std::vector<Tensor> values_;
-  double nudge_;
-  std::uint64_t random_;
+  std::optional<RoundingNoise> noise_;
 };
 
 /// Whether two traces recorded the same: ops, attributes, inputs, the bits of constants. Where they differ, `where` is

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/passes/check_values.h>
+#include <rewind/autograd/compile/passes/rounding.h>
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
@@ -38,13 +39,6 @@ Array leaf_value(const Graph& g, const Node& n) {
   return value;
 }
 
-void add_noise(Array& value, Rng& rng) {
-  visit_real(value.dtype(), [&]<class T>() {
-    const double unit = std::numeric_limits<T>::epsilon() / 2;
-    for (T& x : value.span<T>()) x = static_cast<T>(x * (1 + (rng.below(2) == 0 ? 2 * unit : -unit)));
-  });
-}
-
 double size_of_largest(const Array& a) {
   double most = 0;
   for (double x : a.to_vector<double>())
@@ -52,20 +46,22 @@ double size_of_largest(const Array& a) {
   return most;
 }
 
-double unit_of(const Array& a) { return a.dtype() == DType::f64 ? std::ldexp(1, -53) : std::ldexp(1, -24); }
+double unit_of(DType real) { return real == DType::f64 ? std::ldexp(1, -53) : std::ldexp(1, -24); }
 
 }  // namespace
 
-// With `noise`, every real value is off by a rounding or two, up or down.
+// With `noise`, every real value is off by what rounding may make of it; of twice the size, since most of a unit is
+// rounded away again.
 ValueCheck::Values ValueCheck::evaluate(const Graph& g, std::uint64_t noise) {
   if (!small_enough(g)) return {};
-  Rng rng(noise);
+  RoundingNoise rounding(2 * unit_of(g.real), noise);
   Values values(g.size());
   try {
     for (NodeId i = 0; i < g.size(); ++i) {
       const Node& n = g.nodes[i];
       if (!computes(*n.info)) {
         values[i] = leaf_value(g, n);
+        if (noise != 0) rounding.move_leaf(values[i]);
       } else {
         std::vector<ConstView> x;
         for (NodeId in : g.in(i)) x.push_back(values[in].view());
@@ -74,8 +70,8 @@ ValueCheck::Values ValueCheck::evaluate(const Graph& g, std::uint64_t noise) {
           broadcast_loop(n.info->elementwise->value, n.op, x, values[i].view());
         else
           n.info->eval(n.op, x, values[i].view());
+        if (noise != 0) rounding.move(g, i, x, values[i]);
       }
-      if (noise != 0 && is_real(n.dtype)) add_noise(values[i], rng);
     }
   } catch (const Error&) {  // numbers that an op refuses
     return {};
@@ -93,7 +89,7 @@ bool ValueCheck::near(const Array& found, const Array& expected, double slack) {
 }
 
 double ValueCheck::slack(const Graph& before, NodeId id) {
-  for (std::uint64_t seed = 1; noisy_.size() < 3; ++seed) noisy_.push_back(evaluate(before, seed));
+  for (std::uint64_t seed = 1; noisy_.size() < 6; ++seed) noisy_.push_back(evaluate(before, seed));
   const std::vector<double> expected = values_[id].to_vector<double>();
   double most = 0;
   for (const Values& v : noisy_) {
@@ -110,7 +106,7 @@ void ValueCheck::follow(const Graph& before, const Graph& after, std::string_vie
   if (!now.empty()) {
     const auto look_at = [&](NodeId found, NodeId expected, const std::string& what) {
       const Array &x = now[found], &y = values_[expected];
-      const double few = keeps_bits || !is_real(y.dtype()) ? 0 : 8 * unit_of(y) * size_of_largest(y);
+      const double few = keeps_bits || !is_real(y.dtype()) ? 0 : 8 * unit_of(y.dtype()) * size_of_largest(y);
       if (near(x, y, few) || (few > 0 && near(x, y, few + slack(before, expected)))) return;
       throw Error(fmt::format("compile: {} changes the value of {}: {}", pass, what, odd_one(before, after, now)));
     };

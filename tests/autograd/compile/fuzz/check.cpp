@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <rewind/autograd/compile/check/reference.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/core/threads.h>
 
@@ -116,6 +117,37 @@ std::pair<double, std::size_t> difference(const Array& a, const Array& b) {
   return worst;
 }
 
+/// The ops of a program and of its gradients, which an f64 tape records, and what roundings make of its results.
+class Rounded {
+ public:
+  explicit Rounded(const Trial& trial) : plain_(trial.program.gradient == Gradient::plain) {
+    Program p = trial.program;
+    if (plain_) p.gradient = Gradient::recorded;  // the gradients are in the graph then
+    Tape tape(DType::f64);
+    std::vector<Tensor> x;
+    for (std::size_t i = 0; i < p.leaves.size(); ++i)
+      x.push_back(tape.variable(random_leaf(p.leaves[i], i, trial.dtype).to(DType::f64)));
+    graph_ = ir::from_tape(tape, Run(p, tape)(x), {});
+    for (const Leaf& leaf : p.leaves) wanted_.push_back(!plain_ || leaf.is_parameter);
+  }
+
+  /// The results of the program when every op rounds to numbers that are `unit` apart, at random.
+  Results operator()(double unit, std::uint64_t draw) const {
+    Results all = ir::Reference(graph_, DType::f64, {}, unit, draw).outcome().results;
+    if (!plain_) return all;
+    const std::size_t gradients = all.size() - wanted_.size();
+    Results out(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(gradients));
+    for (std::size_t i = 0; i < wanted_.size(); ++i)
+      if (wanted_[i]) out.push_back(all[gradients + i]);
+    return out;
+  }
+
+ private:
+  bool plain_;
+  ir::Graph graph_;
+  std::vector<bool> wanted_;  // by leaf: its gradient is a result
+};
+
 /// How far rounding may carry each result.
 class Bounds {
  public:
@@ -138,11 +170,14 @@ class Bounds {
   }
 
  private:
-  // The noise is that of f32: at that of f64 it would drown in the reference's own.
+  // Noise of the size of f64's own roundings would drown in those of the reference. A few draws, since a result of one
+  // number moves little by luck.
   double rounding(std::size_t i) {
-    constexpr double noise = 1.0 / (1 << 24);
-    for (std::uint64_t seed = 1; noisy_.size() < 3; ++seed)
-      noisy_.push_back(reference(trial_.program, trial_.dtype, {noise, seed}));
+    const double noise = trial_.dtype == DType::f32 ? unit_ : std::ldexp(1, -40);
+    if (noisy_.empty()) {
+      const Rounded rounded(trial_);
+      for (std::uint64_t draw = 1; draw <= 8; ++draw) noisy_.push_back(rounded(noise, draw));
+    }
     double most = trial_.dtype == DType::f32 ? difference(tape_[i], reference_[i]).first : 0;
     for (const Results& r : noisy_) most = std::max(most, difference(r[i], reference_[i]).first * unit_ / noise);
     return most;

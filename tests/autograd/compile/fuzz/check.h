@@ -27,8 +27,8 @@ Trial random_trial(std::uint64_t seed);
 ///
 /// Passes that keep bits, and gradients that are recorded: the same bits. Otherwise a result may be off the f64 tape by
 /// 16 times what rounding does to it: the error of the tape of the trial's own type, and the change that comes when
-/// every value of the program is multiplied by 1 + e, where |e| is at most the unit roundoff, at random (a sum in
-/// another order, and other ways of rounding, are such changes); and by 8 roundings of its largest element.
+/// every value of the program and of its gradients is moved as roundings may move it, at random (a sum in another order
+/// is such a change: see ir::RoundingNoise); and by 8 roundings of its largest element.
 std::optional<std::string> failure(const Trial& trial);
 
 }  // namespace rw::fuzz

@@ -331,7 +331,7 @@ class Generator {
 
 }  // namespace
 
-std::vector<Array> reference(const Program& p, DType leaves, const Noise& noise) {
+std::vector<Array> reference(const Program& p, DType leaves) {
   Tape tape(DType::f64);
   std::vector<std::unique_ptr<Parameter>> parameters;
   std::vector<Tensor> x;
@@ -345,7 +345,7 @@ std::vector<Array> reference(const Program& p, DType leaves, const Noise& noise)
     }
   }
   std::vector<Array> out;
-  for (const Tensor& t : Run(p, tape, noise)(x)) out.push_back(t.array());
+  for (const Tensor& t : Run(p, tape)(x)) out.push_back(t.array());
   for (const auto& parameter : parameters) out.push_back(parameter->grad());
   return out;
 }

@@ -8,7 +8,7 @@ namespace rw::fuzz {
 /// sizes that change code paths.
 Program random_program(std::uint64_t seed);
 
-/// What it gives on a tape of f64.
-std::vector<Array> reference(const Program& p, DType leaves, const Noise& noise = {});
+/// What it gives on a tape of f64, from leaves of type `leaves`.
+std::vector<Array> reference(const Program& p, DType leaves);
 
 }  // namespace rw::fuzz

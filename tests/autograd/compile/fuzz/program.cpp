@@ -17,18 +17,11 @@ Array random_leaf(const Leaf& leaf, std::size_t number, DType dtype) {
 
 // ---- Running it ----
 
-Tensor Run::noisy(Tensor x) {
-  if (noise_.size == 0 || !is_real(x.dtype())) return x;
-  Array factor(x.shape(), DType::f64);
-  for (double& f : factor.span<double>()) f = 1 + noise_.size * rng_.uniform(-1, 1);
-  return x * tape_.constant(factor);
-}
-
 Tensor Run::step(const Step& s, Index t) {
   const auto input = [&](int i) { return i < 0 ? Tensor() : value(i); };
   const Arguments arguments{tape_,    input(s.a), input(s.b), s.axis, s.start, s.other,
                             s.length, s.shape,    s.flag,     s.seed, t};
-  return value(s.out) = noisy(ops()[s.op].run(arguments));
+  return value(s.out) = ops()[s.op].run(arguments);
 }
 
 void Run::run_loop() {
@@ -52,7 +45,7 @@ Tensor Run::projected(Tensor x, std::size_t k) {
 }
 
 std::vector<Tensor> Run::operator()(std::span<const Tensor> leaves) {
-  for (std::size_t i = 0; i < leaves.size(); ++i) value(static_cast<int>(i)) = noisy(leaves[i]);
+  for (std::size_t i = 0; i < leaves.size(); ++i) value(static_cast<int>(i)) = leaves[i];
   for (const Step& s : p_.before) step(s, 0);
   if (p_.steps > 0) run_loop();
   for (const Step& s : p_.after) step(s, 0);

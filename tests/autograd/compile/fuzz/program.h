@@ -60,17 +60,11 @@ struct Program {
   int values = 0;  // numbers in use
 };
 
-/// What every value is multiplied by: 1, or nearly so, to see how much rounding matters.
-struct Noise {
-  double size = 0;
-  std::uint64_t seed = 0;
-};
-
 /// Runs a program on a tape; values are looked up by their numbers.
 class Run {
  public:
-  Run(const Program& program, Tape& tape, const Noise& noise = {})
-      : p_(program), tape_(tape), noise_(noise), rng_(noise.seed), values_(static_cast<std::size_t>(program.values)) {}
+  Run(const Program& program, Tape& tape)
+      : p_(program), tape_(tape), values_(static_cast<std::size_t>(program.values)) {}
 
   std::vector<Tensor> operator()(std::span<const Tensor> leaves);
   /// One op. Throws Error as the op does.
@@ -78,14 +72,11 @@ class Run {
   Tensor& value(int i) { return values_[static_cast<std::size_t>(i)]; }
 
  private:
-  Tensor noisy(Tensor x);
   Tensor projected(Tensor x, std::size_t k);
   void run_loop();
 
   const Program& p_;
   Tape& tape_;
-  Noise noise_;
-  Rng rng_;
   std::vector<Tensor> values_;
 };
 
