@@ -30,37 +30,55 @@ struct Descriptions {
   explicit Descriptions(const Problem& p) {
     const Index D = p.both_ways ? 2 : 1, L = p.layers, G = gates_of(p.cell);
     const auto f32 = memory::data_type::f32, type = p.bf16 ? memory::data_type::bf16 : f32;
-    x = {{p.T, p.N, p.I}, type, tag::tnc}, dx = {x.dims(), f32, tag::tnc};
-    out = {{p.T, p.N, D * p.H}, type, tag::tnc}, dout = {out.dims(), f32, tag::tnc};
-    state = {{L, D, p.N, p.H}, type, tag::ldnc}, c = dstate = {state.dims(), f32, tag::ldnc};
-    wl = {{L, D, p.I, G, p.H}, type, tag::any}, dwl = {wl.dims(), f32, tag::any};
-    wi = {{L, D, p.H, G, p.H}, type, tag::any}, dwi = {wi.dims(), f32, tag::any};
+    const memory::dims input{p.T, p.N, p.I}, output{p.T, p.N, D * p.H}, carried{L, D, p.N, p.H};
+    const memory::dims layer{L, D, p.I, G, p.H}, iteration{L, D, p.H, G, p.H};
+    x = {input, type, tag::tnc}, dx = {input, f32, tag::tnc};
+    out = {output, type, tag::tnc}, dout = {output, f32, tag::tnc};
+    state = {carried, type, tag::ldnc}, c = dstate = {carried, f32, tag::ldnc};
+    wl = {layer, type, tag::any}, dwl = {layer, f32, tag::any}, user_wl = {layer, f32, tag::ldigo};
+    wi = {iteration, type, tag::any}, dwi = {iteration, f32, tag::any}, user_wi = {iteration, f32, tag::ldigo};
     b = {{L, D, p.cell == Cell::gru ? 4 : G, p.H}, f32, tag::ldgo};
-    user_wl = {{L, D, p.I, G, p.H}, f32, tag::ldigo};
-    user_wi = {{L, D, p.H, G, p.H}, f32, tag::ldigo};
   }
 };
+
+// oneDNN 2 describes an operation first, and then the primitive; oneDNN 3 does both at once.
+template <class P, class... A>
+typename P::primitive_desc forward_of(const dnnl::engine& engine, const A&... a) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, a...};
+#else
+  return {typename P::desc(a...), engine};
+#endif
+}
+
+template <class P, class Forward, class... A>
+typename P::primitive_desc backward_of(const dnnl::engine& engine, const Forward& forward, const A&... a) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, a..., forward};
+#else
+  return {typename P::desc(a...), engine, forward};
+#endif
+}
 
 template <class Forward, class Backward, class... First>
 Primitives simple(const Problem& p, const Descriptions& d, const dnnl::engine& engine, dnnl::rnn_direction way,
                   First... first) {
   const auto kind = p.train ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
-  const typename Forward::desc fd(kind, first..., way, d.x, d.state, d.wl, d.wi, d.b, d.out, d.state);
-  const typename Forward::primitive_desc forward(fd, engine);
+  const auto forward = forward_of<Forward>(engine, kind, first..., way, d.x, d.state, d.wl, d.wi, d.b, d.out, d.state);
   if (!p.train) return {forward, {}};
-  const typename Backward::desc bd(dnnl::prop_kind::backward, first..., way, d.x, d.state, d.wl, d.wi, d.b, d.out,
-                                   d.state, d.dx, d.dstate, d.dwl, d.dwi, d.b, d.dout, d.dstate);
-  return {forward, typename Backward::primitive_desc(bd, engine, forward)};
+  return {forward,
+          backward_of<Backward>(engine, forward, dnnl::prop_kind::backward, first..., way, d.x, d.state, d.wl, d.wi,
+                                d.b, d.out, d.state, d.dx, d.dstate, d.dwl, d.dwi, d.b, d.dout, d.dstate)};
 }
 
 Primitives lstm(const Problem& p, const Descriptions& d, const dnnl::engine& engine, dnnl::rnn_direction way) {
   const auto kind = p.train ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
-  const dnnl::lstm_forward::desc fd(kind, way, d.x, d.state, d.c, d.wl, d.wi, d.b, d.out, d.state, d.c);
-  const dnnl::lstm_forward::primitive_desc forward(fd, engine);
+  const auto forward =
+      forward_of<dnnl::lstm_forward>(engine, kind, way, d.x, d.state, d.c, d.wl, d.wi, d.b, d.out, d.state, d.c);
   if (!p.train) return {forward, {}};
-  const dnnl::lstm_backward::desc bd(dnnl::prop_kind::backward, way, d.x, d.state, d.c, d.wl, d.wi, d.b, d.out, d.state,
-                                     d.c, d.dx, d.dstate, d.c, d.dwl, d.dwi, d.b, d.dout, d.dstate, d.c);
-  return {forward, dnnl::lstm_backward::primitive_desc(bd, engine, forward)};
+  return {forward, backward_of<dnnl::lstm_backward>(engine, forward, dnnl::prop_kind::backward, way, d.x, d.state, d.c,
+                                                    d.wl, d.wi, d.b, d.out, d.state, d.c, d.dx, d.dstate, d.c, d.dwl,
+                                                    d.dwi, d.b, d.dout, d.dstate, d.c)};
 }
 
 Primitives primitives(const Problem& p, const Descriptions& d, const dnnl::engine& engine) {
