@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <string_view>
 
 #include <rewind/autograd/program/folder.h>
 
@@ -14,7 +16,8 @@ bool is_shared_leaf(const Node& n) { return !computes(*n.info); }
 
 /// Equal for nodes that could be the same place of a loop at different steps. Attributes play no part: see `Folder`.
 std::uint64_t label_of(const Node& n) {
-  std::uint64_t h = detail::mix(reinterpret_cast<std::uintptr_t>(n.info), n.inputs);
+  std::uint64_t h =
+      detail::mix(std::hash<std::string_view>()(n.info->name), n.inputs);  // no address: the same each run
   h = detail::mix(h, std::uint64_t{n.kernel} << 32 | n.lane);
   h = detail::mix(h, (n.backward ? 1u : 0u) + 2 * static_cast<std::uint64_t>(n.role) +
                          16 * static_cast<std::uint64_t>(n.dtype) + 256 * static_cast<std::uint64_t>(n.shape.rank()));
