@@ -127,8 +127,9 @@ void Folder::fold_run(const Run& run) {
     const bool loop = steps >= least_steps && worth_it(at, steps, p, carries);
     if (stopped || !loop) {
       if (!stopped) why_ = {items_[at].op, "begins a loop that would save too little, or be nested too deep", 0};
-      failures_.push_back({node_at_[static_cast<std::size_t>(begin_)],
-                           node_at_[static_cast<std::size_t>(items_[run.end - 1].begin)], step_size_, why_});
+      if (items_[run.end - 1].begin - begin_ >= least_saved)
+        failures_.push_back({node_at_[static_cast<std::size_t>(begin_)],
+                             node_at_[static_cast<std::size_t>(items_[run.end - 1].begin)], step_size_, why_});
       partly_ = true;
     }
     if (!loop && steps >= least_steps) small_.push_back({begin_, step_size_, steps, p});
