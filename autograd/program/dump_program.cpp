@@ -1,31 +1,14 @@
 #include <algorithm>
 #include <optional>
+#include <span>
 
 #include <fmt/format.h>
 
-#include <rewind/autograd/program/program.h>
+#include <rewind/autograd/program/places.h>
 #include <rewind/autograd/program/text_writer.h>
 
 namespace rw::ir {
 namespace {
-
-/// first + sum of per[l] t_l.
-struct Linear {
-  Index first = 0;
-  std::array<Index, most_nested> per{};
-};
-
-/// Which value is read: of an op, at which step of each loop around it, the outermost loop first; or a shared leaf.
-struct Place {
-  std::uint32_t op = no_entry;
-  std::int32_t leaf = -1;
-  std::vector<Linear> steps;
-};
-
-/// The lowest and highest step of each loop at which something is read.
-struct Range {
-  PerLoop low{}, high{};
-};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || is_digit(c); }
@@ -52,10 +35,7 @@ std::vector<std::string> cut_at_numbers(const std::string& text) {
 class ProgramWriter : TextWriter {
  public:
   ProgramWriter(const Program& p, const DumpOptions& options)
-      : TextWriter(*p.store, p.real, options), p_(p), paths_(p.ops.size()) {
-    std::vector<std::uint32_t> path;
-    place_items(0, p.items.size(), path);
-  }
+      : TextWriter(*p.store, p.real, options), p_(p), places_(p) {}
 
   std::string run() {
     begin();
@@ -77,31 +57,6 @@ class ProgramWriter : TextWriter {
   static std::string leaf_name(std::size_t i) { return fmt::format("n{}", i); }
   std::string op_name(std::size_t i) const { return fmt::format("n{}", p_.leaves.size() + i); }
   static char letter(std::uint32_t depth, std::uint32_t l) { return "tuv"[depth - 1 - l]; }
-
-  // ---- Which op stands where
-
-  void place_items(std::size_t at, std::size_t end, std::vector<std::uint32_t>& path) {
-    for (; at < end; ++at) {
-      const ProgramItem& item = p_.items[at];
-      if (item.steps == 0) {
-        paths_[item.op] = path;
-        place_op(item.op);
-        continue;
-      }
-      path.push_back(static_cast<std::uint32_t>(at));
-      place_items(at + 1, at + 1 + item.size, path);
-      path.pop_back();
-      at += item.size;
-    }
-  }
-  void place_op(std::uint32_t id) {
-    const ProgramOp& op = p_.ops[id];
-    each_step(op, [&](const PerLoop& t) {
-      const auto at = static_cast<std::size_t>(position_at(op, t));
-      if (op_at_.size() <= at) op_at_.resize(at + 1);
-      op_at_[at] = id;
-    });
-  }
 
   // ---- Lines
 
@@ -209,70 +164,22 @@ class ProgramWriter : TextWriter {
 
   // ---- Reads
 
-  std::string result(NodeId id) const {
-    const auto before = std::lower_bound(p_.leaves.begin(), p_.leaves.end(), id,
-                                         [](const SharedLeaf& l, NodeId node) { return l.id < node; });
-    const auto leaves = static_cast<std::int32_t>(before - p_.leaves.begin());
-    const bool leaf = before != p_.leaves.end() && before->id == id;
-    const Read r{.first = leaf ? -1 - leaves : static_cast<std::int32_t>(id) - leaves};
-    return name_of_place(nullptr, *place(ProgramOp(), r.first, r, {}));
-  }
+  std::string result(NodeId id) const { return name_of({}, places_.of_node(id)); }
 
-  /// Where `first`, which is read as `r` says, is at all steps; nothing where that is not one op's.
-  std::optional<Place> place(const ProgramOp& reader, std::int32_t first, const Read& r, const Range& range) const {
-    std::int32_t at = first;
-    for (std::uint32_t l = 0; l < reader.depth; ++l) at += r.per[l] * range.low[l];
-    if (at < 0) {
-      for (std::uint32_t l = 0; l < reader.depth; ++l)
-        if (r.per[l] != 0) return std::nullopt;
-      return Place{.op = no_entry, .leaf = -1 - at, .steps = {}};
-    }
-    if (static_cast<std::size_t>(at) >= op_at_.size()) return std::nullopt;
-    Place found{.op = op_at_[static_cast<std::size_t>(at)], .leaf = -1, .steps = {}};
-    const ProgramOp& op = p_.ops[found.op];
-    std::int32_t rest = at - op.at;
-    for (std::uint32_t j = op.depth; j-- > 0; rest %= op.size[j]) found.steps.push_back({.first = rest / op.size[j]});
-    for (std::uint32_t l = 0; l < reader.depth; ++l)
-      if (!add_term(found, reader, r.per[l], l, range)) return std::nullopt;
-    return in_range(found, reader, range) ? std::optional(found) : std::nullopt;
-  }
-  bool add_term(Place& place, const ProgramOp& /*reader*/, std::int32_t per, std::uint32_t l,
-                const Range& range) const {
-    const ProgramOp& op = p_.ops[place.op];
-    for (std::uint32_t j = op.depth; j-- > 0; per %= op.size[j]) {
-      Linear& step = place.steps[op.depth - 1 - j];
-      step.per[l] = per / op.size[j];
-      step.first -= step.per[l] * range.low[l];
-    }
-    return per == 0;
-  }
-  bool in_range(const Place& place, const ProgramOp& reader, const Range& range) const {
-    const ProgramOp& op = p_.ops[place.op];
-    for (std::uint32_t j = 0; j < op.depth; ++j) {
-      const Linear& step = place.steps[op.depth - 1 - j];
-      Index least = step.first, most = step.first;
-      for (std::uint32_t l = 0; l < reader.depth; ++l) {
-        least += std::min(step.per[l] * range.low[l], step.per[l] * range.high[l]);
-        most += std::max(step.per[l] * range.low[l], step.per[l] * range.high[l]);
-      }
-      if (least < 0 || most >= op.steps[j]) return false;
-    }
-    return true;
-  }
+  using Loops = std::span<const std::uint32_t>;  // around a reader, the outermost first
 
-  // The loops that both stand in.
-  std::size_t common(const std::vector<std::uint32_t>* reader, std::uint32_t op) const {
-    std::size_t n = 0;
-    if (reader != nullptr)
-      while (n < reader->size() && n < paths_[op].size() && (*reader)[n] == paths_[op][n]) ++n;
-    return n;
+  // How many of them stand around the op as well.
+  std::size_t common(Loops reader, std::uint32_t op) const {
+    const Loops own = places_.loops_around(op);
+    return static_cast<std::size_t>(std::mismatch(reader.begin(), reader.end(), own.begin(), own.end()).first -
+                                    reader.begin());
   }
 
   /// The step of loop `k` of the place, from the outermost on: t-1 of the reader's own loop; 3+2*t; or, from the end of
   /// the other loop on, -1-1*t.
-  std::string step_text(const std::vector<std::uint32_t>* reader, const Place& place, std::size_t k) const {
+  std::string step_text(Loops reader, const Place& place, std::size_t k) const {
     const ProgramOp& op = p_.ops[place.op];
-    const auto depth = static_cast<std::uint32_t>(reader == nullptr ? 0 : reader->size());
+    const auto depth = static_cast<std::uint32_t>(reader.size());
     const Linear& step = place.steps[k];
     if (k < common(reader, place.op) && step.per[depth - 1 - k] == 1) {
       std::string out(1, "tuv"[k]);
@@ -287,12 +194,12 @@ class ProgramWriter : TextWriter {
     }
     return std::to_string(down ? step.first - steps : step.first) + terms;
   }
-  std::string name_of_place(const std::vector<std::uint32_t>* reader, const Place& place) const {
+  std::string name_of(Loops reader, const Place& place) const {
     return place.op == no_entry ? leaf_name(static_cast<std::size_t>(place.leaf))
                                 : op_name(place.op) + steps_text(reader, place, nullptr);
   }
   // [t, 0], or, to `last`, [t, 0..-1]; nothing where the steps are the reader's own.
-  std::string steps_text(const std::vector<std::uint32_t>* reader, const Place& place, const Place* last) const {
+  std::string steps_text(Loops reader, const Place& place, const Place* last) const {
     std::string out;
     bool own = last == nullptr && common(reader, place.op) == place.steps.size();
     for (std::size_t k = 0; k < place.steps.size(); ++k) {
@@ -308,12 +215,7 @@ class ProgramWriter : TextWriter {
 
   std::string text_of(std::uint32_t reader, const Read& r) {
     const ProgramOp& op = p_.ops[reader];
-    Range range;
-    for (std::uint32_t l = 0; l < op.depth; ++l) {
-      range.low[l] = r.start[l] != no_entry ? 1 : 0;
-      range.high[l] = op.steps[l] - 1;
-    }
-    std::string out = r.count == 1 ? one(reader, r, range) : several(reader, r, range);
+    std::string out = r.count == 1 ? one(reader, r) : several(reader, r);
     if (out.empty()) return list(reader, r);
     for (std::uint32_t l = op.depth; l-- > 0;) {
       if (r.start[l] == no_entry) continue;
@@ -324,15 +226,14 @@ class ProgramWriter : TextWriter {
     return out;
   }
 
-  std::string one(std::uint32_t reader, const Read& r, const Range& range) const {
-    const std::optional<Place> found = place(p_.ops[reader], r.first, r, range);
-    return found.has_value() ? name_of_place(&paths_[reader], *found) : std::string();
+  std::string one(std::uint32_t reader, const Read& r) const {
+    const std::optional<Place> found = places_.of(reader, r);
+    return found.has_value() ? name_of(places_.loops_around(reader), *found) : std::string();
   }
 
   // The values of many steps of one op; or one after the other.
-  std::string several(std::uint32_t reader, const Read& r, const Range& range) {
-    const std::optional<Place> first = place(p_.ops[reader], r.first, r, range),
-                               last = place(p_.ops[reader], r.first + (r.count - 1) * r.stride, r, range);
+  std::string several(std::uint32_t reader, const Read& r) {
+    const std::optional<Place> first = places_.of(reader, r), last = places_.of(reader, r, (r.count - 1) * r.stride);
     if (first.has_value() && last.has_value() && first->op == last->op && first->op != no_entry) {
       std::size_t differ = 0;
       Index distance = 0;
@@ -342,7 +243,7 @@ class ProgramWriter : TextWriter {
         distance = std::abs(last->steps[k].first - first->steps[k].first);
       }
       if (differ == 1 && distance == r.count - 1)
-        return op_name(first->op) + steps_text(&paths_[reader], *first, &*last);
+        return op_name(first->op) + steps_text(places_.loops_around(reader), *first, &*last);
     }
     std::string out;
     for (std::int32_t k = 0; k < r.count; ++k) {
@@ -372,8 +273,7 @@ class ProgramWriter : TextWriter {
   }
 
   const Program& p_;
-  std::vector<std::vector<std::uint32_t>> paths_;  // by op: the loops around it, the outermost first
-  std::vector<std::uint32_t> op_at_;               // by position
+  Places places_;
   std::vector<std::uint64_t> words_;
 };
 

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <string_view>
 
 #include <rewind/autograd/program/folder.h>
 
@@ -14,7 +16,8 @@ bool is_shared_leaf(const Node& n) { return !computes(*n.info); }
 
 /// Equal for nodes that could be the same place of a loop at different steps. Attributes play no part: see `Folder`.
 std::uint64_t label_of(const Node& n) {
-  std::uint64_t h = detail::mix(reinterpret_cast<std::uintptr_t>(n.info), n.inputs);
+  std::uint64_t h =
+      detail::mix(std::hash<std::string_view>()(n.info->name), n.inputs);  // no address: the same each run
   h = detail::mix(h, std::uint64_t{n.kernel} << 32 | n.lane);
   h = detail::mix(h, (n.backward ? 1u : 0u) + 2 * static_cast<std::uint64_t>(n.role) +
                          16 * static_cast<std::uint64_t>(n.dtype) + 256 * static_cast<std::uint64_t>(n.shape.rank()));
@@ -124,8 +127,9 @@ void Folder::fold_run(const Run& run) {
     const bool loop = steps >= least_steps && worth_it(at, steps, p, carries);
     if (stopped || !loop) {
       if (!stopped) why_ = {items_[at].op, "begins a loop that would save too little, or be nested too deep", 0};
-      failures_.push_back({node_at_[static_cast<std::size_t>(begin_)],
-                           node_at_[static_cast<std::size_t>(items_[run.end - 1].begin)], step_size_, why_});
+      if (items_[run.end - 1].begin - begin_ >= least_saved)
+        failures_.push_back({node_at_[static_cast<std::size_t>(begin_)],
+                             node_at_[static_cast<std::size_t>(items_[run.end - 1].begin)], step_size_, why_});
       partly_ = true;
     }
     if (!loop && steps >= least_steps) small_.push_back({begin_, step_size_, steps, p});

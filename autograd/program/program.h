@@ -59,7 +59,7 @@ struct SharedLeaf {
   NodeId id = no_node;
 };
 
-/// A stretch of a graph that looks as if it repeats, and stays a list.
+/// A stretch of a graph, of a dozen nodes or more, that looks as if it repeats, and stays a list.
 struct Unfolded {
   NodeId begin = 0, end = 0;
   Index period = 0;

@@ -9,21 +9,33 @@
 namespace rw::ir {
 namespace {
 
-/// Where a window of labels was last seen. One that shares its slot with another takes its place: then one place less
-/// is found at which something repeats, of as many as a period is long.
+/// Where a window of labels was last seen: positions, found by the hash of what stands there.
 class LastSeen {
  public:
-  explicit LastSeen(std::size_t n)
-      : shift_(64 - std::max(8, static_cast<int>(std::bit_width(n / 2)))), at_(std::size_t{1} << (64 - shift_)) {}
+  LastSeen(std::span<const std::uint64_t> labels, std::size_t window)
+      : labels_(labels),
+        window_(window),
+        bits_(static_cast<int>(std::bit_width(labels.size())) + 1),
+        at_(std::size_t{1} << bits_) {}
 
-  /// The last position of `hash`, or of another window, and 1; or 0. From now on that is `at`.
+  /// The last position of the window at `at`, whose hash this is, and 1; or 0. From now on it is `at`.
   std::uint32_t replace(std::uint64_t hash, std::uint32_t at) {
-    return std::exchange(at_[(hash * 0x9e3779b97f4a7c15ull) >> shift_], at + 1);
+    std::size_t slot = (hash * 0x9e3779b97f4a7c15ull) >> (64 - bits_);
+    while (at_[slot] != 0 && !same(at_[slot] - 1, at)) slot = (slot + 1) & (at_.size() - 1);
+    return std::exchange(at_[slot], at + 1);
   }
 
  private:
-  int shift_;
-  std::vector<std::uint32_t> at_;
+  bool same(std::size_t a, std::size_t b) const {
+    const auto labels = labels_.begin();
+    return std::equal(labels + static_cast<std::ptrdiff_t>(a), labels + static_cast<std::ptrdiff_t>(a + window_),
+                      labels + static_cast<std::ptrdiff_t>(b));
+  }
+
+  std::span<const std::uint64_t> labels_;
+  std::size_t window_;
+  int bits_;
+  std::vector<std::uint32_t> at_;  // and 1
 };
 
 class RunFinder {
@@ -51,13 +63,12 @@ class RunFinder {
     constexpr std::uint64_t base = 0x2545f4914f6cdd1dull;
     std::uint64_t hash = 0, power = 1;
     for (std::size_t k = 0; k < window; ++k) hash = hash * base + labels_[k], power *= base;
-    LastSeen seen(n);
+    LastSeen seen(labels_, window);
     period_ = end_ = 0;
     std::fill(known_.begin(), known_.end(), 0);
     for (std::size_t i = 0; i + window <= n; ++i) {
       const std::uint32_t before = seen.replace(hash, static_cast<std::uint32_t>(i));
-      if (before != 0 && labels_[before - 1] == labels_[i])
-        look(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i) - (before - 1));
+      if (before != 0) look(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i) - (before - 1));
       if (i + window < n) hash = hash * base + labels_[i + window] - labels_[i] * power;
     }
   }
