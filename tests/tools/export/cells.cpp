@@ -231,7 +231,7 @@ TEST_CASE("weights beside the header: the same numbers, and other bytes are refu
   CHECK(difference(exports.run(wide, x), exports.run(wide_beside, x)) == 0);
   const std::string right = exports.weights(beside);
   for (const std::size_t position :
-       {std::size_t{0}, std::size_t{9}, std::size_t{17}, std::size_t{25}, std::size_t{40}, right.size() - 1}) {
+       {std::size_t{0}, std::size_t{9}, std::size_t{17}, std::size_t{25}, std::size_t{64}, right.size() - 1}) {
     exports.weights(beside) = right;
     exports.weights(beside)[position] ^= 1;
     CHECK_THROWS_AS(exports.run(beside, x), Error);
