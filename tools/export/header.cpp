@@ -141,7 +141,8 @@ namespace {0} {{
                           step_.start[i].shape().str());
     text += "};\n\nstruct Weights {\n";
     for (const Member& m : members_)
-      text += fmt::format("  {} {}[{}];  // {}\n", m.type, m.name, m.room, m.value.shape().str());
+      text += fmt::format("  {}{} {}[{}];  // {}\n", m.alignment(real_) == 64 ? "alignas(64) " : "", m.type, m.name,
+                          m.room, m.value.shape().str());
     return text + "};\n";
   }
 
@@ -169,7 +170,7 @@ namespace {0} {{
 /// were written with this header, whole.
 inline const Weights* weights_in(const void* bytes, std::size_t size) {{
   const unsigned char* from = static_cast<const unsigned char*>(bytes);
-  std::uint64_t begin[4];
+  std::uint64_t begin[8];
   if (bytes == nullptr || size != sizeof begin + sizeof(Weights)) return nullptr;
   if (reinterpret_cast<std::uintptr_t>(bytes) % alignof(Weights) != 0) return nullptr;
   std::memcpy(begin, bytes, sizeof begin);

@@ -77,14 +77,27 @@ std::uint64_t hash_of(std::string_view bytes) {
   return h;
 }
 
+std::size_t Member::size(DType real) const {
+  const std::size_t one = type == types[0] ? size_of(real) : type == types[1] ? 4 : 1;
+  return static_cast<std::size_t>(room) * one;
+}
+std::size_t Member::alignment(DType real) const {
+  constexpr std::size_t line = 64;
+  return size(real) >= 4 * line ? line : size(real) / static_cast<std::size_t>(room);
+}
+
 std::string bytes_of_weights(const std::vector<Member>& members, std::uint64_t fingerprint, DType real) {
   std::string all;
-  for (const Member& m : members) append(all, m);
-  const bool has_reals = !members.empty() && members[0].type == types[0];
-  const std::size_t unit = has_reals ? size_of(real) : members.empty() || members[0].type == types[2] ? 1 : 4;
-  all.append((unit - all.size() % unit) % unit, '\0');
+  std::size_t widest = 1;
+  const auto align = [&](std::size_t to) { all.append((to - all.size() % to) % to, '\0'); };
+  for (const Member& m : members) {
+    align(m.alignment(real));
+    widest = std::max(widest, m.alignment(real));
+    append(all, m);
+  }
+  align(widest);
   if (all.empty()) all.append(1, '\0');  // a struct of nothing takes a byte
-  const std::uint64_t begin[] = {fingerprint, all.size(), hash_of(all)};
+  const std::uint64_t begin[7] = {fingerprint, all.size(), hash_of(all)};
   std::string file(weights_magic);
   file.append(reinterpret_cast<const char*>(begin), sizeof begin);
   return file + all;

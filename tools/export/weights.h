@@ -18,6 +18,11 @@ struct Member {
   Index room = 0;
   Array value;
   bool is_parameter = false;  // that is trained
+
+  /// In bytes: a line of cache for what is longer than some of them, so that no vector lies across two.
+  std::size_t alignment(DType real) const;
+  /// In bytes.
+  std::size_t size(DType real) const;
 };
 
 /// All that programs read, those of the largest types first, so that there are no gaps. States that begin with other
@@ -33,7 +38,8 @@ std::string listed(const Array& a, std::string_view type, DType real);
 /// What a file of weights begins with.
 inline constexpr std::string_view weights_magic = "RWWEIGHT";
 
-/// The bytes of such a file: the magic, the fingerprint of the layout, the size of what follows, its hash, and Weights.
+/// The bytes of such a file: in the first 64 the magic, the fingerprint of the layout, the size of what follows and its
+/// hash; then Weights.
 std::string bytes_of_weights(const std::vector<Member>& members, std::uint64_t fingerprint, DType real);
 
 /// FNV-1a.

@@ -214,6 +214,61 @@ TEST_CASE("stacks, readouts, attention and cells of one's own as headers") {
   trials.check();
 }
 
+/// x [1, 6] through what cells and random programs leave out.
+Tensor many_ops(Tensor x) {
+  const Tensor p = square(x) + 1, halves = reshape(x, {2, 3}), turned = permute(reshape(x, {1, 2, 3}), {2, 0, 1});
+  const Tensor sign_of = x > 0.2, small = p < 1.3, sorted = sort(x), best = topk(x, 3);
+  const Tensor back = grad(sum(sorted * p) + sum(best), x), least = min(halves, {1}, true);
+  return concat({log1p(p),
+                 expm1(x),
+                 floor(3 * x),
+                 sign(x),
+                 mod(x, p - 1.3),
+                 mod(x * 7, 0.3),
+                 log_sigmoid(x),
+                 leaky_relu(x, 0.2),
+                 clamp(x, -0.3, 0.4),
+                 minimum(x, 0.1),
+                 pow(p, x),
+                 pow(p, 2.5),
+                 times0(x, p),
+                 logical_and(sign_of, small),
+                 logical_or(sign_of, small),
+                 logical_xor(sign_of, small),
+                 logical_not(sign_of),
+                 sorted,
+                 sort(x, -1, true),
+                 best,
+                 back,
+                 cumsum(x, 1),
+                 norm(x, {-1}, true),
+                 reshape(cumsum(halves, 0), {1, 6}),
+                 reshape(matmul(halves, halves, {.transpose_b = true}), {1, 4}),
+                 reshape(matmul(halves, halves, {.transpose_a = true}), {1, 9}),
+                 reshape(turned, {1, 6}),
+                 reshape(least, {1, 2}),
+                 reshape(halves - least, {1, 6}),
+                 reshape(logsumexp(halves, 1), {1, 2}),
+                 reshape(flip(halves, 1), {1, 6})},
+                -1);
+}
+
+TEST_CASE("ops that cells and random programs leave out") {
+  Trials trials;
+  trials.add(
+      "many ops", random_sequence({T, 6}),
+      [&](DType real) {
+        return record_step(
+            {{1, 6}}, real, [](Tape& t) { return t.constant(0, {1}); }, [](Tensor x, Tensor&) { return many_ops(x); });
+      },
+      [&](Tape& tape, Tensor x) {
+        std::vector<Tensor> rows;
+        for (Index t = 0; t < T; ++t) rows.push_back(many_ops(tape.variable(slice(x, 0, t, 1).value())));
+        return concat(rows, 0);
+      });
+  trials.check();
+}
+
 TEST_CASE("weights beside the header: the same numbers, and other bytes are refused") {
   Rng rng(8);
   const LstmCell cell(in, 9, rng);
@@ -231,7 +286,7 @@ TEST_CASE("weights beside the header: the same numbers, and other bytes are refu
   CHECK(difference(exports.run(wide, x), exports.run(wide_beside, x)) == 0);
   const std::string right = exports.weights(beside);
   for (const std::size_t position :
-       {std::size_t{0}, std::size_t{9}, std::size_t{17}, std::size_t{25}, std::size_t{40}, right.size() - 1}) {
+       {std::size_t{0}, std::size_t{9}, std::size_t{17}, std::size_t{25}, std::size_t{64}, right.size() - 1}) {
     exports.weights(beside) = right;
     exports.weights(beside)[position] ^= 1;
     CHECK_THROWS_AS(exports.run(beside, x), Error);

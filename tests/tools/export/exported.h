@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
 #include <fstream>
+#include <memory>
 #include <pthread.h>
 #include <string>
 #include <vector>
@@ -111,9 +113,12 @@ extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, 
     Array y(Shape{T, sizes_[n].outputs}, sizes_[n].real);
     const Array given = is_real(x.dtype()) ? x.to(sizes_[n].real) : x;
     int code = 0;
+    std::vector<char> room(weights_[n].size() + 64);
+    void* aligned = room.data();
+    std::size_t space = room.size();
+    std::memcpy(std::align(64, weights_[n].size(), aligned, space), weights_[n].data(), weights_[n].size());
     with_large_stack([&] {
-      code = function(n)(given.view().data, static_cast<std::size_t>(T), y.view().data, weights_[n].data(),
-                         weights_[n].size());
+      code = function(n)(given.view().data, static_cast<std::size_t>(T), y.view().data, aligned, weights_[n].size());
     });
     if (code != 0) throw Error("the weights do not fit");
     return y;
