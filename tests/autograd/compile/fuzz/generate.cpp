@@ -61,7 +61,7 @@ class Generator {
 
   void choose_leaves() {
     rows_ = one_of<Index>({1, 1, 2, 3, 5, 16});
-    cols_ = one_of<Index>({1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200, 640});
+    cols_ = one_of<Index>({1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200, 520, 640});
     if (cols_ > 200) rows_ = std::min<Index>(rows_, 2);
     is_cell_ = loop_ && rng_.below(2) == 0;
     if (is_cell_) cols_ = std::min<Index>(cols_, 65);
