@@ -47,7 +47,7 @@ MUTANTS = [
     ("share_stacks: a circle", PASSES + "share_stacks.cpp", "«!needs(forward_[stack], narrow)»", "true"),
     ("chunk: first rows of a view", PASSES + "chunk.cpp", "{parts.back(), «r.begin - c.begin»,", "Index{0}"),
     ("chunk: a view that falls into two", PASSES + "chunk.cpp", "(end < wanted || «needed > end»)", "false"),
-    ("chunk: a bound one off", PASSES + "chunk.cpp", "c.begin && «r.begin < c.end»)", "(r.begin <= c.end)"),
+    ("chunk: another chunk", PASSES + "chunk.cpp", "view_of_[r.view] = {«parts.back()»,", "parts.front()"),
     ("split_sums: the first term", PASSES + "split_sums.cpp",
      "s.total = «begins» ?", "(s.next <= 1 || begins)"),
     ("split_sums: the last term", PASSES + "split_sums.cpp", "plus(s, s.total, «term»);",

@@ -78,6 +78,19 @@ inline Tensor stack_of_itself(Tensor a, Tensor b) {
 /// Two matrices with one gradient.
 inline Tensor same_gradient(Tensor a, Tensor b, Tensor x) { return matmul(a, x) + matmul(b, x); }
 
+/// A value that is read by two matrices and by something else: its gradient is a sum of products and the rest.
+inline Tensor two_matrices(Tensor x, Tensor b, Tensor c) {
+  return sum(tanh(matmul(x, b)), -1, true) + sum(tanh(matmul(x, c)), -1, true) + sum(square(x), -1, true);
+}
+
+/// A product over steps that follow each other, of which several are read at a time.
+inline Tensor windows_of_product(Tensor a, Tensor b) {
+  std::vector<Tensor> steps{tanh(a)};
+  while (steps.size() < 6) steps.push_back(tanh(steps.back() * 1.1 + 0.1));
+  const Tensor y = matmul(stack(steps), b);
+  return slice(y, 0, 0, 2) * slice(y, 0, 1, 2) + slice(y, 0, 3, 1) * slice(y, 0, 4, 2);
+}
+
 /// Whole numbers in [0, bound).
 inline Array random_indices(const Shape& shape, Index bound, std::uint64_t seed) {
   Rng rng(seed);
@@ -174,6 +187,7 @@ inline const std::vector<Op>& ops() {
       REWIND_FUZZ_OP(piece, slice(a, axis, start, length) * slice(a, axis, other, length)),
       REWIND_FUZZ_OP(piece, concat({slice(a, axis, other, length), a, slice(a, axis, start, length)}, axis)),
       REWIND_FUZZ_OP(piece, slice(concat({tanh(a), a, a * 2}, axis), axis, a.size(axis) + start, length)),
+      REWIND_FUZZ_OP(piece, slice(slice(a, axis, start, length), axis, length / 2, length - length / 2)),
       REWIND_FUZZ_OP(windows, slice(a, 0, std::min(t, a.size(0) - length), length)),
       REWIND_FUZZ_OP(reshape, reshape(a, shape)),
       REWIND_FUZZ_OP(stretch, broadcast_to(a, shape)),
@@ -190,6 +204,9 @@ inline const std::vector<Op>& ops() {
       REWIND_FUZZ_OP(product, matmul(a, b)),
       REWIND_FUZZ_OP(product, tanh(matmul(a, b))),
       REWIND_FUZZ_OP(product, uneven(matmul(a, b))),
+      REWIND_FUZZ_OP(product, windows_of_product(a, b)),
+      REWIND_FUZZ_OP(product,
+                     two_matrices(tanh(a), b, one_hot(tape.constant(random_indices(Shape{a.size(-1)}, 3, seed)), 3))),
       REWIND_FUZZ_OP(product, concat({matmul(a, b), tanh(matmul(a, b))}, -1)),
       REWIND_FUZZ_OP(product, matmul(a, slice(b, 1, 0, (b.size(1) + 1) / 2))),
       REWIND_FUZZ_OP(product_t, matmul(a, b, {.transpose_b = true})),
