@@ -176,7 +176,7 @@ def run(program, number, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=ROOT / "build/release")
-    parser.add_argument("--seconds", type=int, default=20, help="for each mutant")
+    parser.add_argument("--seconds", type=int, default=60, help="for each mutant, at most")
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--program", type=Path, help="one that is built already")
