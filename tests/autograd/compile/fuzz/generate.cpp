@@ -61,7 +61,7 @@ class Generator {
 
   void choose_leaves() {
     rows_ = one_of<Index>({1, 1, 2, 3, 5, 16});
-    cols_ = one_of<Index>({1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200, 640});
+    cols_ = one_of<Index>({1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200, 520, 640});
     if (cols_ > 200) rows_ = std::min<Index>(rows_, 2);
     is_cell_ = loop_ && rng_.below(2) == 0;
     if (is_cell_) cols_ = std::min<Index>(cols_, 65);
@@ -241,10 +241,11 @@ class Generator {
     const int p = body_step("slice(a, axis, start, length)", sum, -1, values);
     const int q = body_step("slice(a, axis, start, length)", sum, -1, values, cols_);
     const int mixed = body_step("sigmoid(a) * b + (1 - sigmoid(a)) * tanh(b)", p, q, values);
+    next_of_cell_ = mixed;
     if (rng_.below(2) == 0) return;
     const int left = body_step("tanh(matmul(a, b))", mixed, x + 4, values);
     const int right = body_step("tanh(matmul(a, b))", rng_.below(2) == 0 ? mixed : left, x + 5, values);
-    body_step("a * b", left, right, values);
+    next_of_cell_ = body_step("a * b", left, right, values);
   }
 
   void make_loop(Run& values) {
@@ -265,10 +266,12 @@ class Generator {
     for (const Kept& k : p_.kept) pool_.push_back(k.all);
   }
 
-  // What a carried value becomes: something of its shape that the step has made, or another carried value as it was.
+  // What a carried value becomes: the result of the cell, something of its shape that the step has made, or another
+  // carried value as it was.
   void close(Carried& c, std::size_t inside, Run& values) {
     const Shape shape = values.value(c.value).shape();
-    if (rng_.below(6) == 0)
+    if (is_cell_ && c.value == p_.carried[0].value && rng_.below(2) == 0) c.next = next_of_cell_;
+    if (c.next < 0 && rng_.below(6) == 0)
       for (const Carried& other : p_.carried)
         if (other.value != c.value && values.value(other.value).shape() == shape) c.next = other.value;
     for (int tries = 0; c.next < 0 && tries < 60; ++tries) {
@@ -325,7 +328,7 @@ class Generator {
   Program p_;
   std::vector<int> pool_;
   Index rows_ = 1, cols_ = 1, steps_ = 1;
-  int next_ = 0, first_of_cell_ = -1;
+  int next_ = 0, first_of_cell_ = -1, next_of_cell_ = -1;
   bool loop_ = false, is_cell_ = false;
 };
 

@@ -57,6 +57,40 @@ inline Tensor gated(Tensor z) {
   return sigmoid(p) * tanh(q);
 }
 
+/// Unequal parts of each row.
+inline Tensor uneven(Tensor z) {
+  const Index n = z.size(-1), k = 1 + n / 3;
+  return concat({tanh(slice(z, -1, 0, k)), sigmoid(slice(z, -1, k, n - k))}, -1);
+}
+
+/// Rows below each other that are columns of wider rows, the second ones of each, and some that are not.
+inline Tensor columns_of_stack(Tensor a, Tensor b) {
+  const Tensor wide = concat({concat({a, b}, -1), concat({b, a}, -1)}, 0);
+  return concat({b, a}, 0) * concat({a, a}, 0) + mean(tanh(wide));
+}
+
+/// The same, where the wider rows are made of those.
+inline Tensor stack_of_itself(Tensor a, Tensor b) {
+  const Tensor narrow = concat({a, b}, 0), x = mean(narrow);
+  return narrow * mean(concat({concat({a, b * x}, -1), concat({b, a * x}, -1)}, 0));
+}
+
+/// Two matrices with one gradient.
+inline Tensor same_gradient(Tensor a, Tensor b, Tensor x) { return matmul(a, x) + matmul(b, x); }
+
+/// A value that is read by two matrices and by something else: its gradient is a sum of products and the rest.
+inline Tensor two_matrices(Tensor x, Tensor b, Tensor c) {
+  return sum(tanh(matmul(x, b)), -1, true) + sum(tanh(matmul(x, c)), -1, true) + sum(square(x), -1, true);
+}
+
+/// A product over steps that follow each other, of which several are read at a time.
+inline Tensor windows_of_product(Tensor a, Tensor b) {
+  std::vector<Tensor> steps{tanh(a)};
+  while (steps.size() < 6) steps.push_back(tanh(steps.back() * 1.1 + 0.1));
+  const Tensor y = matmul(stack(steps), b);
+  return slice(y, 0, 0, 2) * slice(y, 0, 1, 2) + slice(y, 0, 3, 1) * slice(y, 0, 4, 2);
+}
+
 /// Whole numbers in [0, bound).
 inline Array random_indices(const Shape& shape, Index bound, std::uint64_t seed) {
   Rng rng(seed);
@@ -139,15 +173,21 @@ inline const std::vector<Op>& ops() {
       REWIND_FUZZ_OP(along, logsumexp(a, axis, flag)),
       REWIND_FUZZ_OP(along, softmax(a, axis)),
       REWIND_FUZZ_OP(along, log_softmax(a, axis)),
+      REWIND_FUZZ_OP(along, tanh(a) / sqrt(mean(square(tanh(a)), -1, true) + 0.1)),
+      REWIND_FUZZ_OP(along, tanh(a * 2) / (sum(square(tanh(a * 2) + 1), -1, true) + 0.1)),
+      REWIND_FUZZ_OP(along, leaky_relu(-softmax(leaky_relu(-a, 0.1), axis), 0.4)),
       REWIND_FUZZ_OP(along, flip(a, axis)),
       REWIND_FUZZ_OP(along, select(a, axis, flag ? -1 : 0)),
       REWIND_FUZZ_OP(along, select(a, 0, t % a.size(0))),
       REWIND_FUZZ_OP(along, select(a, 0, t % a.size(0))),
+      REWIND_FUZZ_OP(along, reshape(tanh(a + tanh(select(a, 0, 0))), a.shape().inserted(0, 1))),
       REWIND_FUZZ_OP(along, a * hardmax(a)),
       REWIND_FUZZ_OP(piece, slice(a, axis, start, length)),
       REWIND_FUZZ_OP(piece, slice(a, axis, t % 2 == 0 ? start : other, length)),
       REWIND_FUZZ_OP(piece, slice(a, axis, start, length) * slice(a, axis, other, length)),
       REWIND_FUZZ_OP(piece, concat({slice(a, axis, other, length), a, slice(a, axis, start, length)}, axis)),
+      REWIND_FUZZ_OP(piece, slice(concat({tanh(a), a, a * 2}, axis), axis, a.size(axis) + start, length)),
+      REWIND_FUZZ_OP(piece, slice(slice(a, axis, start, length), axis, length / 2, length - length / 2)),
       REWIND_FUZZ_OP(windows, slice(a, 0, std::min(t, a.size(0) - length), length)),
       REWIND_FUZZ_OP(reshape, reshape(a, shape)),
       REWIND_FUZZ_OP(stretch, broadcast_to(a, shape)),
@@ -157,9 +197,18 @@ inline const std::vector<Op>& ops() {
       REWIND_FUZZ_OP(alike, concat({a, b, a}, axis)),
       REWIND_FUZZ_OP(alike, concat({a, b}, -1)),
       REWIND_FUZZ_OP(alike, stack({a, b}, axis)),
+      REWIND_FUZZ_OP(alike, columns_of_stack(a, b)),
+      REWIND_FUZZ_OP(alike, stack_of_itself(a, b)),
+      REWIND_FUZZ_OP(alike, same_gradient(a, b, one_hot(tape.constant(random_indices(Shape{a.size(-1)}, 3, seed)), 3))),
       REWIND_FUZZ_OP(product, matmul(a, b)),
       REWIND_FUZZ_OP(product, matmul(a, b)),
       REWIND_FUZZ_OP(product, tanh(matmul(a, b))),
+      REWIND_FUZZ_OP(product, uneven(matmul(a, b))),
+      REWIND_FUZZ_OP(product, windows_of_product(a, b)),
+      REWIND_FUZZ_OP(product,
+                     two_matrices(tanh(a), b, one_hot(tape.constant(random_indices(Shape{a.size(-1)}, 3, seed)), 3))),
+      REWIND_FUZZ_OP(product, concat({matmul(a, b), tanh(matmul(a, b))}, -1)),
+      REWIND_FUZZ_OP(product, matmul(a, slice(b, 1, 0, (b.size(1) + 1) / 2))),
       REWIND_FUZZ_OP(product_t, matmul(a, b, {.transpose_b = true})),
       REWIND_FUZZ_OP(t_product, matmul(a, b, {.transpose_a = true})),
       REWIND_FUZZ_OP(batches, matmul(a, b)),
