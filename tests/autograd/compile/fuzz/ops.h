@@ -176,7 +176,7 @@ inline const std::vector<Op>& ops() {
       REWIND_FUZZ_OP(along, log_softmax(a, axis)),
       REWIND_FUZZ_OP(along, tanh(a) / sqrt(mean(square(tanh(a)), -1, true) + 0.1)),
       REWIND_FUZZ_OP(along, tanh(a * 2) / (sum(square(tanh(a * 2) + 1), -1, true) + 0.1)),
-      REWIND_FUZZ_OP(along, leaky_relu(-softmax(leaky_relu(-a, 0.1), axis), 0.4)),
+      REWIND_FUZZ_OP(along, leaky_relu(-softmax(leaky_relu(-softmax(a, axis), 0.1), axis), 0.4)),
       REWIND_FUZZ_OP(along, flip(a, axis)),
       REWIND_FUZZ_OP(along, select(a, axis, flag ? -1 : 0)),
       REWIND_FUZZ_OP(along, select(a, 0, t % a.size(0))),
