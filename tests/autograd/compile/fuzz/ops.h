@@ -57,10 +57,11 @@ inline Tensor gated(Tensor z) {
   return sigmoid(p) * tanh(q);
 }
 
-/// Unequal parts of each row.
+/// Unequal parts of each row, the wider one first: what is written too wide stays to be seen.
 inline Tensor uneven(Tensor z) {
   const Index n = z.size(-1), k = 1 + n / 3;
-  return concat({tanh(slice(z, -1, 0, k)), sigmoid(slice(z, -1, k, n - k))}, -1);
+  const Tensor right = sigmoid(slice(z, -1, k, n - k)), left = tanh(slice(z, -1, 0, k));
+  return concat({left, right}, -1);
 }
 
 /// Rows below each other that are columns of wider rows, the second ones of each, and some that are not.
@@ -175,7 +176,7 @@ inline const std::vector<Op>& ops() {
       REWIND_FUZZ_OP(along, log_softmax(a, axis)),
       REWIND_FUZZ_OP(along, tanh(a) / sqrt(mean(square(tanh(a)), -1, true) + 0.1)),
       REWIND_FUZZ_OP(along, tanh(a * 2) / (sum(square(tanh(a * 2) + 1), -1, true) + 0.1)),
-      REWIND_FUZZ_OP(along, leaky_relu(-softmax(leaky_relu(-a, 0.1), axis), 0.4)),
+      REWIND_FUZZ_OP(along, leaky_relu(-softmax(leaky_relu(-softmax(a, axis), 0.1), axis), 0.4)),
       REWIND_FUZZ_OP(along, flip(a, axis)),
       REWIND_FUZZ_OP(along, select(a, axis, flag ? -1 : 0)),
       REWIND_FUZZ_OP(along, select(a, 0, t % a.size(0))),
