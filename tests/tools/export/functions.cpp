@@ -74,7 +74,8 @@ void check(const std::string& flags, Index count) {
     }
   exports.load(flags);
   for (std::size_t n = 0; n < all.size(); ++n) {
-    const auto& [f, real] = all[n];
+    const Function* f = all[n].first;
+    const DType real = all[n].second;
     const bool narrow = real == DType::f32;
     const Array x = numbers(narrow ? f->lo32 : f->lo, narrow ? f->hi32 : f->hi, count, real);
     const std::vector<double> at = x.to_vector<double>(), y = exports.run(n, x).to_vector<double>();
