@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <ostream>
 
@@ -17,20 +16,11 @@ namespace rw::detail {
 namespace {
 
 void check_name(const std::string& name) {
-  static constexpr std::array words{
-      "alignas", "alignof",  "and",       "asm",      "auto",     "bool",      "break",   "case",   "catch",
-      "char",    "class",    "const",     "continue", "default",  "delete",    "do",      "double", "else",
-      "enum",    "explicit", "export",    "extern",   "false",    "float",     "for",     "friend", "goto",
-      "if",      "inline",   "int",       "long",     "mutable",  "namespace", "new",     "not",    "operator",
-      "or",      "private",  "protected", "public",   "register", "return",    "short",   "signed", "sizeof",
-      "static",  "std",      "struct",    "switch",   "template", "this",      "throw",   "true",   "try",
-      "typedef", "typeid",   "typename",  "union",    "unsigned", "using",     "virtual", "void",   "volatile",
-      "while",   "xor"};
   const auto usual = [](unsigned char c) { return c < 128 && (std::isalnum(c) != 0 || c == '_'); };
   const bool is_name = !name.empty() && std::all_of(name.begin(), name.end(), usual) &&
                        std::isdigit(static_cast<unsigned char>(name[0])) == 0 && name[0] != '_' &&
                        name.find("__") == std::string::npos;
-  if (!is_name || std::find(words.begin(), words.end(), name) != words.end())
+  if (!is_name || is_keyword(name))
     throw Error("export: the name must be one of C++, such as voice_2, not '" + shown(name) + "'");
 }
 

@@ -96,7 +96,7 @@ class Planner {
 
   void place_weight(NodeId i, const std::string& given, const Array& value) {
     const ir::Node& n = g().nodes[i];
-    std::string name = given.empty() ? fmt::format("{}constant{}", plan_.program.prefix, n.leaf) : c_name(given);
+    std::string name = given.empty() ? fmt::format("{}constant{}", plan_.program.prefix, n.leaf) : weight_name(given);
     while (!names_.insert(name).second) name += "_";
     plan_.places[i] = add_buffer({.kind = Buffer::Kind::weight,
                                   .name = name,
@@ -262,7 +262,7 @@ class Planner {
           plan_.places[i] = plan_.places[u.begins_with];
         else if (u.kind != Unit::Kind::loop || needs_memory(i))
           plan_.places[i] = add_buffer({.kind = Buffer::Kind::local,
-                                        .name = fmt::format("{}{}", c_name(g().nodes[i].info->name), i),
+                                        .name = fmt::format("{}_{}", c_name(g().nodes[i].info->name), i),
                                         .size = g().nodes[i].shape.size(),
                                         .dtype = g().nodes[i].dtype});
       }
@@ -424,7 +424,7 @@ class Planner {
     });
   }
 
-  /// Loops that are rounded up read x, too: the caller's memory ends where it ends, so a copy is read.
+  /// Room ends at a multiple of `pad`, too.
   void make_room() {
     for (Buffer& b : plan_.buffers)
       if (b.capacity > b.size) b.capacity = (b.capacity + pad_ - 1) / pad_ * pad_;

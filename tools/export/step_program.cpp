@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <set>
 #include <span>
 
 #include <fmt/format.h>
@@ -12,10 +14,30 @@
 
 namespace rw::detail {
 
+bool is_keyword(std::string_view name) {
+  static constexpr std::array<std::string_view, 65> words{
+      "alignas", "alignof",  "and",       "asm",      "auto",     "bool",      "break",   "case",   "catch",
+      "char",    "class",    "const",     "continue", "default",  "delete",    "do",      "double", "else",
+      "enum",    "explicit", "export",    "extern",   "false",    "float",     "for",     "friend", "goto",
+      "if",      "inline",   "int",       "long",     "mutable",  "namespace", "new",     "not",    "operator",
+      "or",      "private",  "protected", "public",   "register", "return",    "short",   "signed", "sizeof",
+      "static",  "std",      "struct",    "switch",   "template", "this",      "throw",   "true",   "try",
+      "typedef", "typeid",   "typename",  "union",    "unsigned", "using",     "virtual", "void",   "volatile",
+      "while",   "xor"};
+  return std::find(words.begin(), words.end(), name) != words.end();
+}
+
 std::string c_name(std::string_view name) {
   std::string out;
   for (const char c : name) out += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-  return out.empty() || std::isdigit(static_cast<unsigned char>(out[0])) != 0 ? "w_" + out : out;
+  const bool is_none = out.empty() || std::isdigit(static_cast<unsigned char>(out[0])) != 0 || is_keyword(out);
+  return is_none ? "w_" + out : out;
+}
+
+std::string weight_name(std::string_view parameter) {
+  const std::string name = c_name(parameter);
+  // Members of Weights that are no parameters have such names.
+  return name.starts_with("start") || name.ends_with("_scale") ? name + "_" : name;
 }
 
 namespace {
@@ -155,8 +177,13 @@ StepProgram gradient_program(const RecordedTraining& training) {
     for (std::size_t i = 0; i < r.state.size(); ++i) program.inputs.push_back(numbered(name, i));
   program.inputs.emplace_back("target");
   for (std::size_t i = 0; i < r.state.size(); ++i) program.results.push_back({numbered("d", i)});
-  for (const Parameter* p : r.parameters)
-    program.results.push_back({"g." + c_name(name_of(*p->data(), training.step.names)), true});
+  std::set<std::string> names;
+  for (const Parameter* p : r.parameters) {
+    const std::string name = weight_name(name_of(*p->data(), training.step.names));
+    if (!names.insert(name).second)
+      throw Error("export: two parameters are named " + name + " in C++: give one of them another name");
+    program.results.push_back({"g." + name, true});
+  }
   return program;
 }
 

@@ -11,8 +11,14 @@
 
 namespace rw::detail {
 
+/// Whether C++ has given this name a meaning.
+bool is_keyword(std::string_view name);
+
 /// A valid name of C++, made of another one.
 std::string c_name(std::string_view name);
+
+/// The name of a parameter among the weights.
+std::string weight_name(std::string_view parameter);
 
 /// Where a result of a program goes.
 struct Result {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <rewind/core/error.h>
 #include <rewind/tools/export/weights.h>
 
 namespace rw::detail {
@@ -40,8 +41,10 @@ std::vector<Member> members_of_weights(std::span<const Plan> plans, const std::v
     const auto same = std::find_if(all.begin(), all.end(), [&](const Member& n) { return n.name == m.name; });
     if (same == all.end())
       all.push_back(std::move(m));
-    else  // a parameter that several programs read
+    else if (same->type == m.type && same->value.shape() == m.value.shape())  // that several programs read
       same->room = std::max(same->room, m.room);
+    else
+      throw Error("export: there are two arrays '" + m.name + "' among the weights: give one another name");
   };
   for (std::size_t i = 0; i < start.size(); ++i)
     if (has_numbers(start[i]))

@@ -269,6 +269,33 @@ TEST_CASE("ops that cells and random programs leave out") {
   trials.check();
 }
 
+/// Whose parameters are named as the language, and the header, name other things.
+class Names : public Module {
+ public:
+  struct State {
+    Tensor h;
+  };
+  explicit Names(Rng& rng)
+      : class_(param("class", glorot(rng, in, 4))),
+        start_(param("start0", glorot(rng, 4, 4))),
+        scale_(param("class_scale", uniform(rng, {4}, -1, 1))) {}
+  State zero_state(Tape& tape, Index) const { return {tape.constant(0.25, {1, 4})}; }
+  State step(Tensor x, State s) const { return {tanh(matmul(x, class_) + matmul(s.h, start_) + scale_)}; }
+
+ private:
+  Parameter &class_, &start_, &scale_;
+};
+
+TEST_CASE("parameters of any names as headers") {
+  Rng rng(2);
+  Trials trials;
+  trials.cell("names", Names(rng));
+  trials.check();
+  Exports exports;
+  exports.add(record_step(Names(rng), in), {.int8 = true});
+  exports.load();
+}
+
 TEST_CASE("weights beside the header: the same numbers, and other bytes are refused") {
   Rng rng(8);
   const LstmCell cell(in, 9, rng);

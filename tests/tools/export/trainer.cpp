@@ -140,6 +140,36 @@ TEST_CASE("a header that trains learns what the library does, step by step") {
   trainers.check("g++");
 }
 
+/// Whose parameters are named as the header names other things, or, in C++, alike.
+class Names : public Module {
+ public:
+  struct State {
+    Tensor h;
+  };
+  Names(Rng& rng, const char* second)
+      : Module("names"), W_(param("start_W", glorot(rng, in, 4))), R_(param(second, glorot(rng, 4, 4))) {}
+  State zero_state(Tape& tape, Index batch) const { return {tape.constant(0, {batch, 4})}; }
+  State step(Tensor x, State s) const { return {tanh(matmul(x, W_) + matmul(s.h, R_))}; }
+
+ private:
+  Parameter &W_, &R_;
+};
+
+RecordedTraining training_of(const Names& cell) {
+  return record_training(
+      {{1, in}}, {{1, 4}}, DType::f32, [&](Tape& tape) { return cell.zero_state(tape, 1); },
+      [&](Tensor x, Names::State& state) { return (state = cell.step(x, state)).h; }, squares, cell.parameters());
+}
+
+TEST_CASE("parameters of any names are trained") {
+  Rng rng(4);
+  const std::string text = make_header(training_of(Names(rng, "W_scale")), {.name = "names"}).text;
+  for (const char* words : {"g.start_W_[j] +=", "g.W_scale_[j] +=", "move(weights.start_W_,", "move(weights.W_scale_,"})
+    CHECK(text.find(words) != std::string::npos);
+  CHECK_THROWS_WITH_AS(make_header(training_of(Names(rng, "start-W"))),
+                       "export: two parameters are named start_W_ in C++: give one of them another name", Error);
+}
+
 TEST_CASE("what cannot be trained is refused") {
   Rng rng(4);
   const Readout<LstmCell> model{LstmCell(in, 4, rng), Linear(4, out, rng)};
