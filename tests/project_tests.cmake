@@ -1,6 +1,7 @@
 # Tests of the project as a whole: its layers, its headers, its installation and the code in its pages.
 
 set(scratch ${PROJECT_BINARY_DIR}/scratch)
+add_test(NAME one_definition COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${CMAKE_CURRENT_LIST_DIR}/layers/one_definition.cmake)
 add_test(NAME layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${CMAKE_CURRENT_LIST_DIR}/layers/check.cmake)
 add_test(NAME layers/can_fail COMMAND ${CMAKE_COMMAND} -DDIR=${scratch}/layers
                                       -P ${CMAKE_CURRENT_LIST_DIR}/layers/check_the_check.cmake)

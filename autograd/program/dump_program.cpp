@@ -177,7 +177,7 @@ class ProgramWriter : TextWriter {
 
   /// The step of loop `k` of the place, from the outermost on: t-1 of the reader's own loop; 3+2*t; or, from the end of
   /// the other loop on, -1-1*t.
-  std::string step_text(Loops reader, const Place& place, std::size_t k) const {
+  std::string step_text(Loops reader, const Source& place, std::size_t k) const {
     const ProgramOp& op = p_.ops[place.op];
     const auto depth = static_cast<std::uint32_t>(reader.size());
     const Linear& step = place.steps[k];
@@ -194,12 +194,12 @@ class ProgramWriter : TextWriter {
     }
     return std::to_string(down ? step.first - steps : step.first) + terms;
   }
-  std::string name_of(Loops reader, const Place& place) const {
+  std::string name_of(Loops reader, const Source& place) const {
     return place.op == no_entry ? leaf_name(static_cast<std::size_t>(place.leaf))
                                 : op_name(place.op) + steps_text(reader, place, nullptr);
   }
   // [t, 0], or, to `last`, [t, 0..-1]; nothing where the steps are the reader's own.
-  std::string steps_text(Loops reader, const Place& place, const Place* last) const {
+  std::string steps_text(Loops reader, const Source& place, const Source* last) const {
     std::string out;
     bool own = last == nullptr && common(reader, place.op) == place.steps.size();
     for (std::size_t k = 0; k < place.steps.size(); ++k) {
@@ -227,13 +227,13 @@ class ProgramWriter : TextWriter {
   }
 
   std::string one(std::uint32_t reader, const Read& r) const {
-    const std::optional<Place> found = places_.of(reader, r);
+    const std::optional<Source> found = places_.of(reader, r);
     return found.has_value() ? name_of(places_.loops_around(reader), *found) : std::string();
   }
 
   // The values of many steps of one op; or one after the other.
   std::string several(std::uint32_t reader, const Read& r) {
-    const std::optional<Place> first = places_.of(reader, r), last = places_.of(reader, r, (r.count - 1) * r.stride);
+    const std::optional<Source> first = places_.of(reader, r), last = places_.of(reader, r, (r.count - 1) * r.stride);
     if (first.has_value() && last.has_value() && first->op == last->op && first->op != no_entry) {
       std::size_t differ = 0;
       Index distance = 0;

@@ -28,16 +28,16 @@ void Places::add_op(std::uint32_t op) {
   each_step(p_.ops[op], [&](const PerLoop& t) { op_at_[static_cast<std::size_t>(position_at(p_.ops[op], t))] = op; });
 }
 
-Place Places::at_position(std::int32_t at) const {
+Source Places::at_position(std::int32_t at) const {
   if (at < 0) return {.op = no_entry, .leaf = -1 - at, .steps = {}};
-  Place place{.op = op_at_[static_cast<std::size_t>(at)], .leaf = -1, .steps = {}};
+  Source place{.op = op_at_[static_cast<std::size_t>(at)], .leaf = -1, .steps = {}};
   const ProgramOp& op = p_.ops[place.op];
   std::int32_t rest = at - op.at;
   for (std::uint32_t j = op.depth; j-- > 0; rest %= op.size[j]) place.steps.push_back({.first = rest / op.size[j]});
   return place;
 }
 
-Place Places::of_node(NodeId id) const {
+Source Places::of_node(NodeId id) const {
   const auto leaf = std::lower_bound(p_.leaves.begin(), p_.leaves.end(), id,
                                      [](const SharedLeaf& l, NodeId node) { return l.id < node; });
   const auto before = static_cast<std::int32_t>(leaf - p_.leaves.begin());
@@ -45,7 +45,7 @@ Place Places::of_node(NodeId id) const {
   return at_position(is_leaf ? -1 - before : static_cast<std::int32_t>(id) - before);
 }
 
-std::optional<Place> Places::of(std::uint32_t reader, const Read& r, std::int32_t further) const {
+std::optional<Source> Places::of(std::uint32_t reader, const Read& r, std::int32_t further) const {
   const ProgramOp& by = p_.ops[reader];
   Range range;
   std::int32_t at = r.first + further;
@@ -57,14 +57,14 @@ std::optional<Place> Places::of(std::uint32_t reader, const Read& r, std::int32_
     moves = moves || r.per[l] != 0;
   }
   if (at < 0 ? moves : static_cast<std::size_t>(at) >= op_at_.size()) return std::nullopt;
-  Place found = at_position(at);
+  Source found = at_position(at);
   for (std::uint32_t l = 0; found.op != no_entry && l < by.depth; ++l)
     if (!add_term(found, r.per[l], l, range)) return std::nullopt;
   return found.op == no_entry || in_range(found, by, range) ? std::optional(found) : std::nullopt;
 }
 
 /// `per` positions with each step of loop l, as steps of the loops around the place.
-bool Places::add_term(Place& place, std::int32_t per, std::uint32_t l, const Range& range) const {
+bool Places::add_term(Source& place, std::int32_t per, std::uint32_t l, const Range& range) const {
   const ProgramOp& op = p_.ops[place.op];
   for (std::uint32_t j = op.depth; j-- > 0; per %= op.size[j]) {
     Linear& step = place.steps[op.depth - 1 - j];
@@ -74,7 +74,7 @@ bool Places::add_term(Place& place, std::int32_t per, std::uint32_t l, const Ran
   return per == 0;
 }
 
-bool Places::in_range(const Place& place, const ProgramOp& reader, const Range& range) const {
+bool Places::in_range(const Source& place, const ProgramOp& reader, const Range& range) const {
   const ProgramOp& op = p_.ops[place.op];
   for (std::uint32_t j = 0; j < op.depth; ++j) {
     const Linear& step = place.steps[op.depth - 1 - j];

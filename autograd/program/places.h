@@ -21,7 +21,7 @@ struct Linear {
 ///
 /// A step whose loop is the reader's too is t (its own), or t - 1 (what the step before has left); of another loop it
 /// is a number (the first, the last), t, or a number less t (backwards), or 2 t (every second one).
-struct Place {
+struct Source {
   std::uint32_t op = no_entry;
   std::int32_t leaf = -1;
   std::vector<Linear> steps;
@@ -35,9 +35,9 @@ class Places {
 
   /// What `reader` reads as `r`, or the value `further` positions behind that; where another read stands for the first
   /// step of a loop, at the others. Nothing where it is not one op's at all steps.
-  std::optional<Place> of(std::uint32_t reader, const Read& r, std::int32_t further = 0) const;
+  std::optional<Source> of(std::uint32_t reader, const Read& r, std::int32_t further = 0) const;
   /// Where a node of the unfolded graph is.
-  Place of_node(NodeId id) const;
+  Source of_node(NodeId id) const;
   /// The loops around an op, as numbers of items, the outermost first.
   std::span<const std::uint32_t> loops_around(std::uint32_t op) const { return loops_[op]; }
 
@@ -48,9 +48,9 @@ class Places {
   };
   void add_items(std::size_t at, std::size_t end, std::vector<std::uint32_t>& loops);
   void add_op(std::uint32_t op);
-  Place at_position(std::int32_t at) const;
-  bool add_term(Place& place, std::int32_t per, std::uint32_t l, const Range& range) const;
-  bool in_range(const Place& place, const ProgramOp& reader, const Range& range) const;
+  Source at_position(std::int32_t at) const;
+  bool add_term(Source& place, std::int32_t per, std::uint32_t l, const Range& range) const;
+  bool in_range(const Source& place, const ProgramOp& reader, const Range& range) const;
 
   const Program& p_;
   std::vector<std::vector<std::uint32_t>> loops_;  // by op

@@ -119,7 +119,8 @@ TEST_CASE("E: Elman's network; B: the context bank, whose first sum runs over th
 TEST_CASE("E: parameters of Keras' layers") {
   Rng rng(1);
   using Sizes = std::array<Index, 3>;  // input, hidden, output
-  for (const auto& [p, n, q] : {Sizes{1, 1, 1}, Sizes{3, 4, 2}, Sizes{65, 128, 65}}) {
+  for (const Sizes& sizes : {Sizes{1, 1, 1}, Sizes{3, 4, 2}, Sizes{65, 128, 65}}) {
+    const Index p = sizes[0], n = sizes[1], q = sizes[2];
     CAPTURE(n);
     CHECK(RnnCell(p, n, rng).parameter_count() == n * (p + n + 1));
     CHECK(Linear(n, q, rng).parameter_count() == q * (n + 1));

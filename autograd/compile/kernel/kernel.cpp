@@ -47,14 +47,15 @@ constexpr Index wide_row = 512;  // bytes: a loop over one row is no slower than
 
 /// One run over a range of rows, or over a range of elements when no operand has gaps between its rows.
 template <class T>
-struct Program::Runner {
-  const Program& p;
+struct KernelProgram::Runner {
+  const KernelProgram& p;
   void* const* pointers;
   const Index* strides;
   T* reg[most_registers];
   T* memory;
 
-  Runner(const Program& program, void* const* at, const Index* stride) : p(program), pointers(at), strides(stride) {
+  Runner(const KernelProgram& program, void* const* at, const Index* stride)
+      : p(program), pointers(at), strides(stride) {
     const std::size_t operands = p.operands.size(), constants = p.constants.size();
     memory = scratch<T>(p.memory_);
     for (std::size_t i = 0; i < constants; ++i)
@@ -193,7 +194,7 @@ struct Program::Runner {
   }
 };
 
-void Program::run(void* const* pointers, const Index* strides) const {
+void KernelProgram::run(void* const* pointers, const Index* strides) const {
   if (rows == 0 || cols == 0) return;
   bool is_flat = true;
   for (std::size_t i = 0; i < operands.size(); ++i) {

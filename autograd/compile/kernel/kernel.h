@@ -28,7 +28,7 @@ enum class Over : std::uint8_t {
 
 /// A short register program: elementwise loops over blocks that stay in the first-level cache. Programs hold no
 /// addresses, so that equal time steps share one.
-class Program {
+class KernelProgram {
  public:
   /// Inputs of an instruction, which may be a few ops in one.
   static constexpr int most_inputs = 4;
@@ -60,7 +60,7 @@ class Program {
   /// To be called once, when the program is complete.
   void finish();
   std::uint64_t hash() const;
-  bool same(const Program& other) const;
+  bool same(const KernelProgram& other) const;
 
  private:
   template <class T>
@@ -88,8 +88,8 @@ struct KernelCall {
 
 /// Turns the nodes [begin, end) of one kernel into a program. `used_outside[i]` tells whether node i is read outside. A
 /// result may have the place of an operand: it is then written after the last read of that.
-Program make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
-                     const std::vector<bool>& used_outside, std::vector<NodeId>& operands);
+KernelProgram make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
+                           const std::vector<bool>& used_outside, std::vector<NodeId>& operands);
 
 /// Whether a node sums rows, each to one number that stays in its row.
 bool sums_each_row(const Graph& g, NodeId id);

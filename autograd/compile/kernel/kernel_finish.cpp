@@ -6,14 +6,14 @@
 
 namespace rw::ir {
 
-bool Program::fills_vectors() const {
+bool KernelProgram::fills_vectors() const {
   const Index n = rows * cols, lanes = 64 / static_cast<Index>(size_of(dtype));
   constexpr Index few = 64;  // elements, fewer than a block has
   return !by_rows && n <= few && n % lanes != 0;
 }
 
 // A register whose value is read after its run of instructions, or summed, holds whole rows.
-void Program::find_runs() {
+void KernelProgram::find_runs() {
   constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
   std::vector<std::size_t> written(registers, nowhere);
   for (std::size_t k = 0; k < instructions.size(); ++k) {
@@ -28,7 +28,7 @@ void Program::find_runs() {
   }
 }
 
-void Program::finish() {
+void KernelProgram::finish() {
   if (registers > most_registers) throw Error("compile: a kernel of too many registers");
   const Index bytes = Index{24} * 1024;  // half of the first-level cache
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
@@ -67,7 +67,7 @@ void Program::finish() {
   });
 }
 
-std::uint64_t Program::hash() const {
+std::uint64_t KernelProgram::hash() const {
   std::uint64_t h = detail::mix(static_cast<std::uint64_t>(rows) * 31 + static_cast<std::uint64_t>(dtype),
                                 static_cast<std::uint64_t>(cols));
   for (OperandKind k : operands) h = detail::mix(h, static_cast<std::uint64_t>(k));
@@ -82,7 +82,7 @@ std::uint64_t Program::hash() const {
   return h;
 }
 
-bool Program::same(const Program& o) const {
+bool KernelProgram::same(const KernelProgram& o) const {
   if (dtype != o.dtype || rows != o.rows || cols != o.cols || by_rows != o.by_rows || operands != o.operands ||
       room != o.room || registers != o.registers || constants.size() != o.constants.size() ||
       instructions.size() != o.instructions.size())

@@ -33,7 +33,7 @@ class Writer : KernelOrder {
          const std::vector<bool>& used_outside, std::vector<NodeId>& operands)
       : KernelOrder(g, places, begin, end, used_outside), operands_(operands), last_use_(end - begin, 0) {}
 
-  Program run() {
+  KernelProgram run() {
     p_.dtype = g_.nodes[begin_].dtype;
     find_space();
     registers_.assign(end_ - begin_, none);
@@ -125,10 +125,10 @@ class Writer : KernelOrder {
     const auto [known, fresh] = stretched_.emplace(in, temporary);
     if (fresh) {
       known->second = static_cast<std::uint16_t>(temporary | temporaries_++);
-      Program::Instruction instruction = instruction_of(in, same_loop());
+      KernelProgram::Instruction instruction = instruction_of(in, same_loop());
       instruction.over = Over::stretch;
       instruction.arity = 1;
-      std::fill_n(instruction.in, Program::most_inputs, register_of(in));
+      std::fill_n(instruction.in, KernelProgram::most_inputs, register_of(in));
       instruction.out = known->second;
       p_.instructions.push_back(instruction);
     }
@@ -176,14 +176,14 @@ class Writer : KernelOrder {
     if (combines(arithmetic(i)) && write_combined(i)) return;
     if (g_.is<SumTo>(i) || g_.is<BroadcastTo>(i)) return emit(instruction_of(i, same_loop()), i, g_.in(i));
     if (n.info->elementwise == nullptr) return write_sum(i);
-    Program::Instruction instruction = instruction_of(i, n.info->elementwise->value);
+    KernelProgram::Instruction instruction = instruction_of(i, n.info->elementwise->value);
     instruction.fn = n.op;
     instruction.equal = n.info->equal;
     emit(instruction, i, g_.in(i));
   }
 
-  Program::Instruction instruction_of(NodeId i, const VectorLoop& loop) const {
-    Program::Instruction instruction;
+  KernelProgram::Instruction instruction_of(NodeId i, const VectorLoop& loop) const {
+    KernelProgram::Instruction instruction;
     instruction.node = i;
     instruction.loop = &loop;
     instruction.over = over(i);
@@ -192,9 +192,9 @@ class Writer : KernelOrder {
   }
 
   // The inputs are read; the result may stand where one of them stood, since a loop may write over what it reads.
-  void emit(Program::Instruction instruction, NodeId i, std::span<const NodeId> in) {
+  void emit(KernelProgram::Instruction instruction, NodeId i, std::span<const NodeId> in) {
     instruction.arity = static_cast<std::uint16_t>(in.size());
-    for (std::size_t k = 0; k < Program::most_inputs; ++k)
+    for (std::size_t k = 0; k < KernelProgram::most_inputs; ++k)
       instruction.in[k] = k < in.size() ? register_for(i, in[k]) : instruction.in[0];
     for (NodeId x : in) release(x, i);
     std::uint32_t& to = registers_[i - begin_];
@@ -228,10 +228,10 @@ class Writer : KernelOrder {
   }
 
   void write_late(NodeId value, std::uint32_t output) {
-    Program::Instruction instruction = instruction_of(value, same_loop());
+    KernelProgram::Instruction instruction = instruction_of(value, same_loop());
     if (instruction.over == Over::sum) instruction.over = Over::rows;
     instruction.arity = 1;
-    std::fill_n(instruction.in, Program::most_inputs, static_cast<std::uint16_t>(registers_[value - begin_]));
+    std::fill_n(instruction.in, KernelProgram::most_inputs, static_cast<std::uint16_t>(registers_[value - begin_]));
     instruction.out = static_cast<std::uint16_t>(output);
     p_.instructions.push_back(instruction);
   }
@@ -245,10 +245,10 @@ class Writer : KernelOrder {
     const auto out = static_cast<std::uint16_t>(to);
     std::uint16_t total = register_for(i, in[0]);
     const auto add = [&](const VectorLoop& loop, std::uint16_t arity, std::uint16_t b, std::uint16_t c) {
-      Program::Instruction instruction = instruction_of(i, loop);
+      KernelProgram::Instruction instruction = instruction_of(i, loop);
       instruction.arity = arity;
       const std::uint16_t operands[] = {total, b, c, total};
-      std::copy_n(operands, Program::most_inputs, instruction.in);
+      std::copy_n(operands, KernelProgram::most_inputs, instruction.in);
       instruction.out = total = out;
       p_.instructions.push_back(instruction);
     };
@@ -264,7 +264,7 @@ class Writer : KernelOrder {
     const auto fix = [&](std::uint16_t& r) {
       if ((r & temporary) != 0) r = static_cast<std::uint16_t>(base() + (r & ~temporary));
     };
-    for (Program::Instruction& i : p_.instructions) {
+    for (KernelProgram::Instruction& i : p_.instructions) {
       for (std::uint16_t& r : i.in) fix(r);
       fix(i.out);
     }
@@ -278,13 +278,13 @@ class Writer : KernelOrder {
   std::unordered_map<NodeId, std::uint16_t> stretched_;
   std::vector<std::uint32_t> free_;
   std::uint32_t temporaries_ = 0;
-  Program p_;
+  KernelProgram p_;
 };
 
 }  // namespace
 
-Program make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
-                     const std::vector<bool>& used_outside, std::vector<NodeId>& operands) {
+KernelProgram make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
+                           const std::vector<bool>& used_outside, std::vector<NodeId>& operands) {
   operands.clear();
   return Writer(g, places, begin, end, used_outside, operands).run();
 }

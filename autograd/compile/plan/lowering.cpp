@@ -58,7 +58,7 @@ NodeId Lowering::lower_kernel(NodeId begin) {
   NodeId first = begin;
   while (first < end && g_.nodes[first].info->alias != nullptr) ++first;
   if (first == end) return end;
-  Program program = make_program(g_, p_.layout_.places, begin, end, used_outside_, operands_);
+  KernelProgram program = make_program(g_, p_.layout_.places, begin, end, used_outside_, operands_);
   program.room.resize(operands_.size());
   if (program.fills_vectors())
     for (std::size_t i = 0; i < operands_.size(); ++i) program.room[i] = has_room(operands_[i]);
@@ -88,7 +88,7 @@ bool Lowering::has_room(NodeId value) const {
   return begin + whole <= (all + 63) / 64 * 64;
 }
 
-std::uint32_t Lowering::share(Program program) {
+std::uint32_t Lowering::share(KernelProgram program) {
   const std::uint64_t h = program.hash();
   const auto [begin, end] = by_hash_.equal_range(h);
   for (auto known = begin; known != end; ++known)

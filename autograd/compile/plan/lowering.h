@@ -37,7 +37,7 @@ class Lowering {
   std::uint32_t pointer(NodeId value) { return pointer(p_.layout_.places[value], g_.nodes[value].dtype); }
   bool has_room(NodeId value) const;
   void find_uses();
-  std::uint32_t share(Program program);
+  std::uint32_t share(KernelProgram program);
   void find_direct_gradients();
   void find_shared_matrices();
   const float* packed(NodeId product, const Plan::Product& shape);

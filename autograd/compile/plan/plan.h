@@ -56,7 +56,7 @@ class Plan {
   ConstView value_of(NodeId id) const;
   const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
   std::size_t programs() const { return programs_.size(); }
-  const Program& program(const Step& step) const { return programs_[calls_[step.index]]; }
+  const KernelProgram& program(const Step& step) const { return programs_[calls_[step.index]]; }
   /// The seconds that each step takes in a replay, and last those before and after the steps: the least of some replays
   /// that run step by step and leave parameters alone, scaled to what such a replay takes when it is timed as a whole.
   std::vector<double> measure(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step, int replays);
@@ -135,7 +135,7 @@ class Plan {
   std::vector<Pack> packs_;
   std::vector<std::unique_ptr<std::byte[], Free>> packed_;
   std::vector<std::unique_ptr<detail::Bf16Product>> bf16_products_;
-  std::vector<Program> programs_;
+  std::vector<KernelProgram> programs_;
   std::vector<std::uint32_t> calls_;  // program of each kernel step
   std::vector<Bound> inputs_, parameters_, gradients_;
   std::vector<bool> direct_;            // by effect: a product has added it already

@@ -26,7 +26,7 @@ std::string what_of(const Plan& plan, const Plan::Step& s) {
   const Graph& g = plan.graph();
   const Node& n = g.nodes[s.node];
   if (s.kind == Plan::Kind::kernel) {
-    const Program& p = plan.program(s);
+    const KernelProgram& p = plan.program(s);
     return fmt::format("kernel of {} instructions, {} x {}", p.instructions.size(), p.rows, p.cols);
   }
   if (s.kind == Plan::Kind::copy) return fmt::format("copy for {} {}", n.info->name, n.shape.str());
@@ -44,7 +44,7 @@ double flops_of(const Plan& plan, const Plan::Step& s) {
   const Graph& g = plan.graph();
   const Node& n = g.nodes[s.node];
   if (s.kind == Plan::Kind::kernel) {
-    const Program& p = plan.program(s);
+    const KernelProgram& p = plan.program(s);
     return static_cast<double>(p.rows * p.cols) * static_cast<double>(p.instructions.size());
   }
   if (s.kind == Plan::Kind::copy || s.kind == Plan::Kind::pack) return 0;
@@ -62,7 +62,7 @@ double bytes_of(const Plan& plan, const Plan::Step& s) {
     return static_cast<double>(g.nodes[i].shape.size()) * static_cast<double>(size_of(g.nodes[i].dtype));
   };
   if (s.kind == Plan::Kind::kernel) {
-    const Program& p = plan.program(s);
+    const KernelProgram& p = plan.program(s);
     double full = 0;
     for (OperandKind k : p.operands) full += k == OperandKind::full || k == OperandKind::output;
     return full * static_cast<double>(p.rows * p.cols) * static_cast<double>(size_of(p.dtype));
