@@ -1,17 +1,15 @@
 #include <algorithm>
 #include <functional>
-#include <span>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <rewind/core/error.h>
 #include <rewind/models/cells/clockwork.h>
-#include <rewind/models/inline_vector.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/compare.h>
 #include <rewind/ops/matmul.h>
-#include <rewind/ops/view.h>
 
 namespace rw {
 namespace {
@@ -23,6 +21,14 @@ Array connections(Index hidden, Index groups) {
   for (Index i = 0; i < hidden; ++i)
     for (Index j = 0; j < hidden; ++j) mask.set({i, j}, i / width >= j / width ? 1 : 0);
   return mask;
+}
+
+/// The period of each unit.
+Array of_units(const std::vector<Index>& periods, Index hidden) {
+  const Index width = hidden / static_cast<Index>(periods.size());
+  Array all({hidden});
+  for (Index i = 0; i < hidden; ++i) all.set({i}, static_cast<double>(periods[static_cast<std::size_t>(i / width)]));
+  return all;
 }
 
 const std::vector<Index>& checked(const std::vector<Index>& periods, Index hidden) {
@@ -40,23 +46,15 @@ ClockworkCell::ClockworkCell(Index in, Index hidden, Rng& rng, std::vector<Index
     : GatedCell("clockwork", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng, options),
       periods_(checked(periods, hidden)),
       options_(options),
-      mask_(buffer("mask", connections(hidden, static_cast<Index>(periods.size())))) {}
+      mask_(buffer("mask", connections(hidden, static_cast<Index>(periods.size())))),
+      of_units_(buffer("periods", of_units(periods, hidden))) {}
 
-ClockworkCell::State ClockworkCell::step_seeing(Tensor xw, const State& s, Tensor seen, Index t) const {
-  // Periods need not divide each other: each group asks for itself.
-  const Index width = hidden_ / static_cast<Index>(periods_.size());
-  const Tensor R = xw.tape().leaf(R_) * mask_;
-  InlineVector<Tensor, 8> groups;
-  for (std::size_t g = 0; g < periods_.size(); ++g) {
-    const Index from = static_cast<Index>(g) * width;
-    if (t % periods_[g] != 0) {
-      groups.push_back(slice(s.h, -1, from, width));
-      continue;
-    }
-    const Tensor a = slice(xw, -1, from, width) + matmul(seen, slice(R, -1, from, width));
-    groups.push_back(tanh(br_ != nullptr ? a + slice(a.tape().leaf(*br_), 0, from, width) : a));
-  }
-  return {groups.size() == 1 ? groups[0] : concat(std::span<const Tensor>(groups.data(), groups.size()), -1)};
+ClockworkCell::State ClockworkCell::step_seeing(Tensor xw, const State& s, Tensor seen) const {
+  Tape& tape = xw.tape();
+  const Tensor moved = tanh(biased(xw + matmul(seen, tape.leaf(R_) * mask_), br_));
+  // Halves between whole numbers, for clocks that were rounded.
+  const Tensor next = s.clock + 1, again = next > tape.leaf(of_units_) - 0.5;
+  return {where(s.clock < 0.5, moved, s.h), where(again, 0, next)};
 }
 
 ClockworkCell ClockworkCell::clone() const {

@@ -11,10 +11,10 @@
 namespace rw {
 namespace {
 
-/// The gates of which a and l are the logarithms, relative to the largest so far.
+/// The gates of which a and l are the logarithms, relative to exp(largest).
 struct Stabilised {
   Tensor i, f, m;
-  Stabilised(Tensor a, Tensor l, Tensor before) : m(maximum(l + before, a)) {
+  Stabilised(Tensor a, Tensor l, Tensor before, Tensor largest) : m(largest) {
     i = exp(a - m);
     f = exp(l + before - m);
   }
@@ -27,12 +27,14 @@ SlstmCell::SlstmCell(Index in, Index hidden, Rng& rng, const CellOptions& option
       options_(options) {}
 
 SlstmCell::State SlstmCell::zero_state(Tape& tape, Index batch) const {
-  return {zeros(tape, batch), zeros(tape, batch), zeros(tape, batch), zeros(tape, batch)};
+  // Nothing was written yet, and the logarithm of 0 is far below that of any gate: so the first m is a, and n is 1.
+  return {zeros(tape, batch), zeros(tape, batch), zeros(tape, batch), tape.constant(-1e4, {batch, hidden_})};
 }
 
 SlstmCell::Step SlstmCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const auto [ai, af, az, ao] = split<4>(xw + recur(seen));
-  const auto [i, f, m] = Stabilised(ai, log_sigmoid(af), s.m);
+  const Tensor l = log_sigmoid(af);
+  const auto [i, f, m] = Stabilised(ai, l, s.m, maximum(l + s.m, ai));
   const Tensor z = tanh(az), o = sigmoid(ao), c = f * s.c + i * z, n = f * s.n + i;
   return {{o * (c / n), c, n, m}, {i, f, z, o}};
 }
@@ -61,7 +63,9 @@ Tensor MlstmCell::project(Tensor x) const {
 MlstmCell::State MlstmCell::step_projected(Tensor xw, const State& s) const {
   const Index H = hidden_, N = xw.size(0);
   const auto [q, key, v, ao] = split<4>(slice(xw, -1, 0, 4 * H));
-  const auto [i, f, m] = Stabilised(slice(xw, -1, 4 * H, 1), log_sigmoid(slice(xw, -1, 4 * H + 1, 1)), s.m);  // [N, 1]
+  const Tensor a = slice(xw, -1, 4 * H, 1), l = log_sigmoid(slice(xw, -1, 4 * H + 1, 1));  // [N, 1]
+  // Not below 0: what is read is divided by 1 at least, so small gates need no help, and exp(-m) cannot overflow.
+  const auto [i, f, m] = Stabilised(a, l, s.m, relu(maximum(l + s.m, a)));
   const Tensor k = key / std::sqrt(static_cast<double>(H)), written = i * k;
   const Tensor C = reshape(f, Shape{N, 1, 1}) * s.C + reshape(v, Shape{N, H, 1}) * reshape(written, Shape{N, 1, H});
   const Tensor n = f * s.n + written;

@@ -20,7 +20,8 @@ namespace rw {
 ///     n(t) = f * n(t-1) + i
 ///     h(t) = o * c(t) / n(t)
 ///
-/// W = [Wi Wf Wz Wo] side by side, and R and b alike.
+/// W = [Wi Wf Wz Wo] side by side, and R and b alike. m begins far below any gate's logarithm, at -10000, so that the
+/// first step writes with n = 1 whatever its gates are.
 class SlstmCell : public GatedCell, public Advancing<SlstmCell> {
  public:
   struct State {
@@ -53,7 +54,8 @@ static_assert(ProjectedCell<SlstmCell> && CellWithGates<SlstmCell>);
 /// with gates that are one number each,
 ///
 ///     q = x Wq + bq, k = (x Wk + bk) / sqrt(H), v = x Wv + bv, o = sigmoid(x Wo + bo)
-///     a = x wi + bi, l = log(sigmoid(x wf + bf)), and m, i, f from them as in sLSTM
+///     a = x wi + bi, l = log(sigmoid(x wf + bf))
+///     m(t) = max(l + m(t-1), a, 0), and i and f as in sLSTM
 ///     C(t) = f C(t-1) + i v k'
 ///     n(t) = f n(t-1) + i k
 ///     h(t) = o * (C(t) q) / max(|n(t)' q|, exp(-m(t)))

@@ -124,16 +124,20 @@ TEST_CASE("sLSTM and mLSTM: gates that are exponentials, without their stabilise
   });
 }
 
-TEST_CASE("the stabiliser keeps exponential gates finite") {
+TEST_CASE("the stabiliser keeps exponential gates finite, and their gradients") {
   Rng rng(1);
-  for (const char* name : {"slstm", "mlstm"}) {
-    const AnyCell cell = make_cell(name, I, H, rng);
-    Tape tape;
-    const Tensor x = tape.constant(full({20, 2, I}, 500));
-    const auto states = unroll(cell, x, cell.zero_state(tape, 2));
-    backward(sum(outputs(cell, states)));
-    CHECK_NOTHROW(tape.check_finite());
-  }
+  for (const char* name : {"slstm", "mlstm"})
+    for (const double size : {500.0, -500.0}) {
+      const AnyCell cell = make_cell(name, I, H, rng);
+      Tape tape;
+      const Tensor x = tape.variable(full({20, 2, I}, size));
+      const auto states = unroll(cell, x, cell.zero_state(tape, 2));
+      backward(sum(outputs(cell, states)));
+      CHECK_NOTHROW(tape.check_finite());
+      for (const double d : Array(tape.grad(x)).to_vector<double>()) CHECK(std::isfinite(d));
+      for (const NamedParameter& p : cell.parameters())
+        for (const double d : p.parameter->grad().to_vector<double>()) CHECK(std::isfinite(d));
+    }
 }
 
 TEST_CASE("minGRU, minLSTM, QRNN, SRU, IndRNN") {
@@ -267,6 +271,7 @@ TEST_CASE("GRU-ODE: one step of Euler's is a GRU's, and Runge and Kutta's are of
   const auto euler = random_cell<GruOdeCell>(GruOdeOptions{.solver = GruOdeOptions::Solver::euler, .steps = 1});
   Rng rng(5);
   GruCell gru(I, H, rng, {.reset = GruOptions::Reset::before});
+  gru.to(DType::f64);
   copy_parameters(euler, gru);
   Tape tape(DType::f64);
   const Tensor x = tape.constant(inputs());
@@ -274,6 +279,7 @@ TEST_CASE("GRU-ODE: one step of Euler's is a GRU's, and Runge and Kutta's are of
   CHECK(most_apart(run(euler), run(gru)) < 1e-15);
   const auto solved = [&](int steps) {
     GruOdeCell cell(I, H, rng, {.steps = steps});
+    cell.to(DType::f64);
     copy_parameters(euler, cell);
     return run(cell);
   };
