@@ -198,9 +198,9 @@ std::string cells_with_options();
 ///     fast-weights                        see FastWeightsCell
 ///
 /// and any of them +nobias, +drop-x=RATE and +drop-h=RATE (VariationalDropout), +zoneout=RATE or, one for each tensor
-/// of the state, +zoneout=RATE/RATE (Zoneout), +learned (LearnedStart), +act=ROUNDS (AdaptiveCell, around a cell that
-/// does not depend on the time). Throws Error, listing what there is, for another name or option, and as the cell's
-/// constructor does.
+/// of the state, +zoneout=RATE/RATE (Zoneout), +learned (LearnedStart), +act=ROUNDS (AdaptiveCell).
+///
+/// Throws Error, listing what there is, for another name or option, and as the cell's constructor does.
 AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const AnyCellOptions& options = {});
 
 /// Throws as `make_cell` does for names and options that it does not know.
