@@ -1,5 +1,5 @@
-#include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -106,18 +106,29 @@ AnyCell make_context(Index in, Index hidden, Rng& rng, const AnyCellOptions& opt
       ContextCell(in, hidden, hidden, rng, own_options<ContextOptions>(options, {.decay = c.number("decay")})));
 }
 
+/// How often a step does something, each time of which is recorded.
+int repeats(const CellChoices& c, std::string_view option, int otherwise) {
+  if (c.numbers(option).empty()) return otherwise;
+  const Index n = c.count(option);
+  if (n > 1000) throw Error(fmt::format("{}: {} is {}: it must be at most 1000", c.name(), option, n));
+  return static_cast<int>(n);
+}
+
 constexpr std::string_view mogrifier_options[] = {"rounds="};
 
 AnyCell make_mogrifier(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  const int rounds = c.numbers("rounds").empty() ? 5 : static_cast<int>(c.count("rounds"));
-  return AnyCell(MogrifierLstmCell(in, hidden, rng, own_options<CellOptions>(options, {}), rounds));
+  return AnyCell(MogrifierLstmCell(in, hidden, rng, own_options<CellOptions>(options, {}), repeats(c, "rounds", 5)));
 }
 
 constexpr std::string_view clockwork_options[] = {"periods="};
 
 AnyCell make_clockwork(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   std::vector<Index> periods;
-  for (const double period : c.numbers("periods")) periods.push_back(static_cast<Index>(std::clamp(period, -1.0, 1e9)));
+  for (const double period : c.numbers("periods")) {
+    if (period != std::floor(period) || period < 1 || period > 1e6)
+      throw Error(fmt::format("clockwork: a period of {}: it must be a whole number from 1 to 1000000", period));
+    periods.push_back(static_cast<Index>(period));
+  }
   if (periods.empty()) {  // as many of 1, 2, 4, 8 as can share the hidden units
     Index groups = 4;
     while (hidden % groups != 0) --groups;
@@ -131,7 +142,7 @@ constexpr std::string_view gru_ode_options[] = {"euler", "steps="};
 AnyCell make_gru_ode(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   GruOdeOptions o = own_options<GruOdeOptions>(options, {});
   if (c.has("euler")) o.solver = GruOdeOptions::Solver::euler;
-  if (!c.numbers("steps").empty()) o.steps = static_cast<int>(c.count("steps"));
+  o.steps = repeats(c, "steps", o.steps);
   return AnyCell(GruOdeCell(in, hidden, rng, o));
 }
 
@@ -218,7 +229,7 @@ AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const
   if (choices.has("nobias")) own.bias = Bias::none;
   if (choices.numbers("act").empty()) return wrapped(kind.make(in, hidden, rng, own, choices), own, choices);
   AnyCell round = kind.make(in + 1, hidden, rng, own, choices);
-  const AdaptiveOptions adaptive{.at_most = static_cast<int>(choices.count("act"))};
+  const AdaptiveOptions adaptive{.at_most = repeats(choices, "act", 0)};
   return wrapped(AnyCell(AdaptiveCell(std::move(round), rng, adaptive)), own, choices);
 }
 

@@ -102,6 +102,11 @@ TEST_CASE("names and options that do not exist are refused with those that do") 
   refused("elman", "no cell 'elman'; there are: " + all);
   refused("", "no cell ''; there are: " + all);
   const std::string common = ", and every cell nobias, drop-x=, drop-h=, zoneout=, learned, act=";
+  refused("gru+act=0", "adaptive: 0 rounds: it must be 1 or more");
+  refused("gru+act=1000000", "gru: act is 1000000: it must be at most 1000");
+  refused("mogrifier+rounds=1001", "mogrifier: rounds is 1001: it must be at most 1000");
+  refused("gru-ode+steps=0", "gru-ode: 0 steps of the solver: it must be 1 or more");
+  refused("clockwork+periods=1/1.5", "clockwork: a period of 1.5: it must be a whole number from 1 to 1000000");
   refused("gru+coupled", "cell 'gru+coupled': there is no option 'coupled'; of its own gru has before, takes" + common);
   refused("gru-before+before",
           "cell 'gru-before+before': there is no option 'before'; of its own gru-before has takes" + common);
