@@ -1,19 +1,29 @@
 #include <array>
+#include <cmath>
+#include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include <rewind/models/cells/adaptive.h>
 #include <rewind/models/cells/any_cell.h>
 #include <rewind/models/cells/choices.h>
+#include <rewind/models/cells/clockwork.h>
 #include <rewind/models/cells/context.h>
+#include <rewind/models/cells/fast_weights.h>
 #include <rewind/models/cells/gru.h>
+#include <rewind/models/cells/gru_ode.h>
 #include <rewind/models/cells/jordan.h>
 #include <rewind/models/cells/learned_start.h>
+#include <rewind/models/cells/linear_cells.h>
 #include <rewind/models/cells/lstm.h>
+#include <rewind/models/cells/lstm_variants.h>
 #include <rewind/models/cells/mgu.h>
 #include <rewind/models/cells/rnn.h>
 #include <rewind/models/cells/variational_dropout.h>
+#include <rewind/models/cells/xlstm.h>
 #include <rewind/models/cells/zoneout.h>
 
 namespace rw {
@@ -59,8 +69,10 @@ AnyCell make_gru(Index in, Index hidden, Rng& rng, const AnyCellOptions& options
   return AnyCell(GruCell(in, hidden, rng, o));
 }
 
-AnyCell make_mgu(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
-  return AnyCell(MguCell(in, hidden, rng, own_options<CellOptions>(options, {})));
+/// A cell of no options but the common ones.
+template <class C>
+AnyCell make_plain(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
+  return AnyCell(C(in, hidden, rng, own_options<CellOptions>(options, {})));
 }
 
 constexpr std::string_view rnn_options[] = {"relu"};
@@ -94,17 +106,77 @@ AnyCell make_context(Index in, Index hidden, Rng& rng, const AnyCellOptions& opt
       ContextCell(in, hidden, hidden, rng, own_options<ContextOptions>(options, {.decay = c.number("decay")})));
 }
 
-constexpr std::array<Kind, 9> kinds{{{"lstm", lstm_options, make_lstm},
-                                     {"gru", gru_options, make_gru},
-                                     {"gru-before", Names(gru_options).subspan(1), make_gru},
-                                     {"mgu", {}, make_mgu},
-                                     {"rnn", rnn_options, make_rnn},
-                                     {"rnn-relu", {}, make_rnn},
-                                     {"irnn", {}, make_irnn},
-                                     {"jordan", jordan_options, make_jordan},
-                                     {"context", context_options, make_context}}};
+/// How often a step does something, each time of which is recorded.
+int repeats(const CellChoices& c, std::string_view option, int otherwise) {
+  if (c.numbers(option).empty()) return otherwise;
+  const Index n = c.count(option);
+  if (n > 1000) throw Error(fmt::format("{}: {} is {}: it must be at most 1000", c.name(), option, n));
+  return static_cast<int>(n);
+}
 
-constexpr std::string_view shared_options[] = {"nobias", "drop-x=", "drop-h=", "zoneout=", "learned"};
+constexpr std::string_view mogrifier_options[] = {"rounds="};
+
+AnyCell make_mogrifier(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  return AnyCell(MogrifierLstmCell(in, hidden, rng, own_options<CellOptions>(options, {}), repeats(c, "rounds", 5)));
+}
+
+constexpr std::string_view clockwork_options[] = {"periods="};
+
+AnyCell make_clockwork(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  std::vector<Index> periods;
+  for (const double period : c.numbers("periods")) {
+    if (period != std::floor(period) || period < 1 || period > 1e6)
+      throw Error(fmt::format("clockwork: a period of {}: it must be a whole number from 1 to 1000000", period));
+    periods.push_back(static_cast<Index>(period));
+  }
+  if (periods.empty()) {  // as many of 1, 2, 4, 8 as can share the hidden units
+    Index groups = 4;
+    while (hidden % groups != 0) --groups;
+    for (Index g = 0; g < groups; ++g) periods.push_back(Index{1} << g);
+  }
+  return AnyCell(ClockworkCell(in, hidden, rng, periods, own_options<CellOptions>(options, {})));
+}
+
+constexpr std::string_view gru_ode_options[] = {"euler", "steps="};
+
+AnyCell make_gru_ode(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  GruOdeOptions o = own_options<GruOdeOptions>(options, {});
+  if (c.has("euler")) o.solver = GruOdeOptions::Solver::euler;
+  o.steps = repeats(c, "steps", o.steps);
+  return AnyCell(GruOdeCell(in, hidden, rng, o));
+}
+
+AnyCell make_fast_weights(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
+  FastWeightsOptions o;
+  o.bias = options.bias;
+  o.biases = options.biases;
+  return AnyCell(FastWeightsCell(in, hidden, rng, o));
+}
+
+constexpr Kind kinds[] = {{"lstm", lstm_options, make_lstm},
+                          {"gru", gru_options, make_gru},
+                          {"gru-before", Names(gru_options).subspan(1), make_gru},
+                          {"mgu", {}, make_plain<MguCell>},
+                          {"rnn", rnn_options, make_rnn},
+                          {"rnn-relu", {}, make_rnn},
+                          {"irnn", {}, make_irnn},
+                          {"jordan", jordan_options, make_jordan},
+                          {"context", context_options, make_context},
+                          {"slstm", {}, make_plain<SlstmCell>},
+                          {"mlstm", {}, make_plain<MlstmCell>},
+                          {"min-gru", {}, make_plain<MinGruCell>},
+                          {"min-lstm", {}, make_plain<MinLstmCell>},
+                          {"lru", {}, make_plain<LruCell>},
+                          {"sru", {}, make_plain<SruCell>},
+                          {"qrnn", {}, make_plain<QrnnCell>},
+                          {"indrnn", {}, make_plain<IndRnnCell>},
+                          {"multiplicative-lstm", {}, make_plain<MultiplicativeLstmCell>},
+                          {"mogrifier", mogrifier_options, make_mogrifier},
+                          {"clockwork", clockwork_options, make_clockwork},
+                          {"gru-ode", gru_ode_options, make_gru_ode},
+                          {"fast-weights", {}, make_fast_weights}};
+
+constexpr std::string_view shared_options[] = {"nobias", "drop-x=", "drop-h=", "zoneout=", "learned", "act="};
 
 AnyCell wrapped(AnyCell cell, const AnyCellOptions& options, const CellChoices& c) {
   const VariationalDropoutOptions drop{
@@ -129,8 +201,8 @@ const Kind& checked_kind(const CellChoices& choices) {
 
 std::span<const std::string_view> cell_names() {
   static constexpr auto names = [] {
-    std::array<std::string_view, kinds.size()> all;
-    for (std::size_t i = 0; i < kinds.size(); ++i) all[i] = kinds[i].name;
+    std::array<std::string_view, std::size(kinds)> all;
+    for (std::size_t i = 0; i < std::size(kinds); ++i) all[i] = kinds[i].name;
     return all;
   }();
   return names;
@@ -155,7 +227,10 @@ AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const
   const Kind& kind = checked_kind(choices);
   AnyCellOptions own = options;
   if (choices.has("nobias")) own.bias = Bias::none;
-  return wrapped(kind.make(in, hidden, rng, own, choices), own, choices);
+  if (choices.numbers("act").empty()) return wrapped(kind.make(in, hidden, rng, own, choices), own, choices);
+  AnyCell round = kind.make(in + 1, hidden, rng, own, choices);
+  const AdaptiveOptions adaptive{.at_most = repeats(choices, "act", 0)};
+  return wrapped(AnyCell(AdaptiveCell(std::move(round), rng, adaptive)), own, choices);
 }
 
 void check_cell_name(std::string_view name) { checked_kind(CellChoices(name)); }

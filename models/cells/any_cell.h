@@ -189,10 +189,18 @@ std::string cells_with_options();
 ///     irnn         rnn+relu that starts as the identity
 ///     jordan       +tanh or +sigmoid: squashes the output, which is as wide as the hidden layer
 ///     context      +decay=D; the output is as wide as the hidden layer
+///     slstm, mlstm                        xLSTM's two (models/cells/xlstm.h)
+///     min-gru, min-lstm, lru, sru, qrnn, indrnn        see models/cells/linear_cells.h
+///     multiplicative-lstm, mogrifier      +rounds=R of the latter: see models/cells/lstm_variants.h
+///     clockwork    +periods=1/2/4/8, which are as many groups (without: as many of these as divide the hidden
+///                  size): see ClockworkCell
+///     gru-ode      +euler, +steps=K: see GruOdeOptions
+///     fast-weights                        see FastWeightsCell
 ///
 /// and any of them +nobias, +drop-x=RATE and +drop-h=RATE (VariationalDropout), +zoneout=RATE or, one for each tensor
-/// of the state, +zoneout=RATE/RATE (Zoneout), +learned (LearnedStart). Throws Error, listing what there is, for
-/// another name or option, and as the cell's constructor does.
+/// of the state, +zoneout=RATE/RATE (Zoneout), +learned (LearnedStart), +act=ROUNDS (AdaptiveCell).
+///
+/// Throws Error, listing what there is, for another name or option, and as the cell's constructor does.
 AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const AnyCellOptions& options = {});
 
 /// Throws as `make_cell` does for names and options that it does not know.

@@ -94,7 +94,7 @@ Run run(const L& layer, const Array& batch, Index from, Index count, Index steps
   }
   const auto last = states.empty() ? start : last_state(layer, states, how);
   for_each_tensor(last, [&](const Tensor& t) {
-    loss = loss + sum(t * tape.constant(part(randoms({all, t.size(-1)}, seed++), 0)));
+    loss = loss + sum(t * tape.constant(part(randoms(t.shape().with(0, all), seed++), 0)));
   });
   out.last = save_state(last);
   out.loss = loss.item();
