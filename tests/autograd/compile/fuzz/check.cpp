@@ -13,6 +13,7 @@
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/core/threads.h>
 
+#include "../../../effort.h"
 #include "generate.h"
 #include "shrink.h"
 
@@ -273,8 +274,8 @@ namespace {
 
 TEST_CASE("random programs do the same compiled") {
   const char* full = std::getenv("REWIND_FULL");
-  constexpr std::uint64_t always = 2000;  // the long form goes on for three minutes
-  const std::uint64_t count = full != nullptr && *full != '\0' ? 40000 : always;
+  const std::uint64_t always = ::test::effort(2000);  // the long form goes on for three minutes
+  const std::uint64_t count = full != nullptr && *full != '\0' && !::test::sanitized ? 40000 : always;
   const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(3);
   for (std::uint64_t seed = 0; seed < count && (seed < always || std::chrono::steady_clock::now() < end); ++seed) {
     CAPTURE(seed);
