@@ -53,6 +53,7 @@ requires(detail::Steps<C>&& std::derived_from<C, Module>) class AdaptiveCell : p
 
   /// The cell within.
   const C& cell() const { return cell_; }
+  /// What it was made with.
   const AdaptiveOptions& options() const { return options_; }
 
   State empty_state() const { return {rw::empty_state(cell_), {}}; }

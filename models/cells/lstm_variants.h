@@ -27,6 +27,7 @@ class MultiplicativeLstmCell : public Module {
   State step_projected(Tensor xw, const State& s) const { return step_seeing(xw, s, s.h); }
   State step_seeing(Tensor xw, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const CellOptions& options() const { return options_; }
   MultiplicativeLstmCell clone() const;
 
@@ -55,6 +56,7 @@ class MogrifierLstmCell : public Module {
   State step(Tensor x, const State& s) const { return step_seeing(x, s, s.h); }
   State step_seeing(Tensor x, const State& s, Tensor seen) const;
 
+  /// What it was made with.
   const CellOptions& options() const { return options_; }
   /// Number of turns.
   int rounds() const { return static_cast<int>(turns_.size()); }

@@ -40,7 +40,9 @@ class EchoStateCell : public Module {
 
   /// Width of the input, and of the reservoir.
   Index in() const { return W_.shape()[0]; }
+  /// Units of the reservoir.
   Index hidden() const { return W_.shape()[1]; }
+  /// What it was made with.
   const EchoStateOptions& options() const { return options_; }
   EchoStateCell clone() const;
 
@@ -64,7 +66,9 @@ class EchoStateNetwork : public Module {
   /// a washout that leaves nothing, and for fewer equations than unknowns without a ridge.
   void fit(const Array& x, const Array& targets, Index washout = 0, double ridge = 1e-6);
 
+  /// The cell, which does not learn.
   const EchoStateCell& reservoir() const { return reservoir_; }
+  /// The layer that learns.
   const Linear& readout() const { return readout_; }
 
  private:

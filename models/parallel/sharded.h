@@ -35,13 +35,18 @@ class ShardedGradients {
   /// Parameters are f32 or f64. Throws Error unless there is at least one shard. The group must outlive this.
   ShardedGradients(std::span<const NamedParameter> parameters, Index shards, Group& group = alone());
   ~ShardedGradients();
+  /// What was moved from has no shards.
   ShardedGradients(ShardedGradients&&) noexcept;
+  /// The same.
   ShardedGradients& operator=(ShardedGradients&&) noexcept;
 
+  /// Of all processes together.
   Index shards() const { return shards_; }
   /// This process has the shards [first, last).
   Index first() const { return first_; }
+  /// See `first`.
   Index last() const { return last_; }
+  /// The processes that share the shards.
   Group& group() const { return *group_; }
 
   /// Calls `read` for each shard of this process, on threads; it adds the gradients of its part of the loss to `into`

@@ -36,7 +36,7 @@ struct TrainerOptions {
 };
 
 /// A step as one header of C++17 that needs nothing: no heap, lock, exception, RTTI or global state, no library but the
-/// language's own <cmath>, <cstddef>, <cstdint> and <cstring>.
+/// language's own `cmath`, `cstddef`, `cstdint` and `cstring`.
 struct HeaderFile {
   std::string text;
   /// The bytes of `weights_in`, when they are not in the header.
