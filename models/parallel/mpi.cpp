@@ -22,16 +22,6 @@ int started_together() {
   return 1;
 }
 
-// A group of one for those who were started by themselves.
-class Single final : public Group {
- public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  void exchange(std::span<const std::string_view> out, std::span<const std::span<char>> in) override {
-    alone().exchange(out, in);
-  }
-};
-
 #ifdef REWIND_HAS_MPI
 
 void check(int code, const char* what) {
@@ -124,7 +114,7 @@ std::unique_ptr<Group> open_group() {
     throw Error("started by mpirun, but this build of Rewind has no MPI: install libopenmpi-dev and build it again");
 #endif
   }
-  return std::make_unique<Single>();
+  return std::make_unique<Alone>();
 }
 
 }  // namespace rw

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -20,10 +21,10 @@ using detail::TreeSum;
 // The gradients of all parameters of one element type, one behind the other.
 template <class T>
 struct ShardedGradients::Buffers {
-  std::vector<Parameter::Data*> parameters{};
-  std::vector<std::size_t> begins{};     // of each, and where the last ends
-  std::vector<std::vector<T>> shards{};  // of this process
-  std::vector<T> sent{}, received{};     // slices on their way to the processes that add them up
+  std::vector<std::shared_ptr<Parameter::Data>> parameters{};  // each once
+  std::vector<std::size_t> begins{};                           // of each, and where the last ends
+  std::vector<std::vector<T>> shards{};                        // of this process
+  std::vector<T> sent{}, received{};                           // slices on their way to the processes that add them up
   std::size_t size() const { return begins.back(); }
 };
 
@@ -90,9 +91,8 @@ ShardedGradients::ShardedGradients(std::span<const NamedParameter> parameters, I
   prepare(*f32_);
   prepare(*f64_);
   detail::for_each_once(parameters, [&](const NamedParameter& p) {
-    parameters_.push_back(p.parameter->data());
     const auto add = [&](auto& buffers) {
-      buffers.parameters.push_back(p.parameter->data().get());
+      buffers.parameters.push_back(p.parameter->data());
       buffers.begins.push_back(buffers.size() + static_cast<std::size_t>(p.parameter->size()));
     };
     if (p.parameter->dtype() == DType::f64)
@@ -107,36 +107,49 @@ ShardedGradients::ShardedGradients(ShardedGradients&&) noexcept = default;
 ShardedGradients& ShardedGradients::operator=(ShardedGradients&&) noexcept = default;
 
 double ShardedGradients::step(const std::function<double(Index, Gradients&)>& read) {
-  const double loss = run([&](Index shard) {
+  const auto check = [](const auto& buffers) {
+    for (const auto& parameter : buffers.parameters) parameter->check_grad();
+  };
+  std::optional<std::string> replaced;
+  try {
+    check(*f32_);
+    check(*f64_);
+  } catch (const Error& error) {
+    replaced = error.what();
+  }
+  const auto read_and_collect = [&](Index shard) {
     Gradients gradients;
     const double part = read(shard, gradients);
-    for (const auto& parameter : parameters_) parameter->check_grad();
     collect(shard, gradients, *f32_);
     collect(shard, gradients, *f64_);
     return part;
-  });
+  };
+  const double loss = run(read_and_collect, replaced);
   add_up(*f32_);
   add_up(*f64_);
   return loss;
 }
 
-double ShardedGradients::sum(const std::function<double(Index)>& read) { return run(read); }
+double ShardedGradients::sum(const std::function<double(Index)>& read) { return run(read, std::nullopt); }
 
-// The numbers of all shards, added up. Throws in all processes when one of them does.
-double ShardedGradients::run(const std::function<double(Index)>& read) {
+// The numbers of all shards, added up. Throws in all processes when one of them does, or comes with an error.
+double ShardedGradients::run(const std::function<double(Index)>& read, std::optional<std::string> error) {
   const auto count = static_cast<std::size_t>(last_ - first_);
   std::vector<double> mine(count);
   std::vector<std::optional<std::string>> errors(count);
-  parallel_for(last_ - first_, [&](Index i) {
+  parallel_for(error.has_value() ? 0 : last_ - first_, [&](Index i) {
     const auto s = static_cast<std::size_t>(i);
     try {
       mine[s] = read(first_ + i);
-    } catch (const std::exception& error) {
-      errors[s] = error.what();
+    } catch (const std::bad_alloc&) {
+      errors[s] = "not enough memory";
+    } catch (const std::exception& e) {
+      errors[s] = e.what();
     }
   });
-  const auto failed = std::find_if(errors.begin(), errors.end(), [](const auto& e) { return e.has_value(); });
-  throw_errors_of_any(*group_, failed == errors.end() ? std::nullopt : *failed);
+  for (const auto& e : errors)
+    if (!error.has_value()) error = e;
+  throw_errors_of_any(*group_, error);
 
   std::vector<double> all(static_cast<std::size_t>(shards_));
   std::vector<std::span<char>> in;
@@ -154,13 +167,9 @@ template <class T>
 void ShardedGradients::collect(Index shard, Gradients& gradients, Buffers<T>& buffers) {
   std::vector<T>& to = buffers.shards[static_cast<std::size_t>(shard - first_)];
   to.resize(buffers.size());
-  for (const auto& parameter : parameters_) {
-    const auto at = std::find(buffers.parameters.begin(), buffers.parameters.end(), parameter.get());
-    if (at == buffers.parameters.end()) continue;
-    const std::span<const T> from = gradients.sum(parameter).template span<T>();
-    std::copy(from.begin(), from.end(),
-              to.begin() + static_cast<std::ptrdiff_t>(
-                               buffers.begins[static_cast<std::size_t>(at - buffers.parameters.begin())]));
+  for (std::size_t p = 0; p < buffers.parameters.size(); ++p) {
+    const std::span<const T> from = gradients.sum(buffers.parameters[p]).template span<T>();
+    std::copy(from.begin(), from.end(), to.data() + buffers.begins[p]);
   }
 }
 
@@ -183,47 +192,52 @@ void ShardedGradients::add_up(Buffers<T>& buffers) {
 // the sums of all parameters.
 template <class T>
 void ShardedGradients::add_slices(Buffers<T>& buffers) {
-  const int ranks = group_->size(), rank = group_->rank();
-  const TreeSum mine = tree_sum(single_shards(first_, last_), shards_);
-  std::vector<std::string_view> out;
-  std::vector<std::span<char>> in;
-  buffers.sent.resize(std::max<std::size_t>(mine.tops.size(), 1) * buffers.size());
-  std::size_t at = 0;
-  for (int r = 0; r < ranks; ++r) {
-    const Slice slice = slice_of(r, ranks, buffers.size());
-    const std::size_t begin = at;
-    for (const std::size_t top : mine.tops) {
-      std::copy_n(buffers.shards[top].data() + slice.begin, slice.size(), buffers.sent.data() + at);
-      at += slice.size();
-    }
-    out.push_back(bytes_of(buffers.sent.data() + begin, at - begin));
-  }
-  const Slice own = slice_of(rank, ranks, buffers.size());
-  std::vector<ShardRange> nodes;
-  std::vector<std::size_t> counts;
-  for (int r = 0; r < ranks; ++r) {
-    const std::vector<ShardRange> theirs = nodes_of(shards_of(r, ranks, shards_), shards_);
-    nodes.insert(nodes.end(), theirs.begin(), theirs.end());
-    counts.push_back(theirs.size());
-  }
-  buffers.received.resize(nodes.size() * own.size());
-  T* to = buffers.received.data();
-  for (const std::size_t count : counts) {
-    in.push_back(room_for(to, count * own.size()));
-    to += count * own.size();
-  }
-  group_->exchange(out, in);
-
+  const std::vector<ShardRange> nodes = exchange_nodes(buffers);
+  const int ranks = group_->size();
+  const Slice own = slice_of(group_->rank(), ranks, buffers.size());
   std::vector<T*> leaves;
   for (std::size_t i = 0; i < nodes.size(); ++i) leaves.push_back(buffers.received.data() + i * own.size());
   carry_out<T>(tree_sum(nodes, shards_), leaves, own.size());
-  in.clear();
+  std::vector<std::span<char>> in;
   for (int r = 0; r < ranks; ++r) {
     const Slice slice = slice_of(r, ranks, buffers.size());
     in.push_back(room_for(buffers.sent.data() + slice.begin, slice.size()));
   }
-  const std::vector<std::string_view> sums(in.size(), bytes_of(buffers.received.data(), own.size()));
-  group_->exchange(sums, in);
+  const std::vector<std::string_view> out(in.size(), bytes_of(buffers.received.data(), own.size()));
+  group_->exchange(out, in);
+}
+
+// Sends each process its slice of what this one has added up, and receives its own of all others: the nodes, in order,
+// one behind the other in `received`.
+template <class T>
+std::vector<ShardRange> ShardedGradients::exchange_nodes(Buffers<T>& buffers) {
+  const int ranks = group_->size();
+  const Slice own = slice_of(group_->rank(), ranks, buffers.size());
+  const TreeSum mine = tree_sum(single_shards(first_, last_), shards_);
+  std::vector<ShardRange> nodes;
+  std::vector<std::size_t> ends;  // of each process's nodes
+  for (int r = 0; r < ranks; ++r) {
+    const std::vector<ShardRange> theirs = nodes_of(shards_of(r, ranks, shards_), shards_);
+    nodes.insert(nodes.end(), theirs.begin(), theirs.end());
+    ends.push_back(nodes.size());
+  }
+  buffers.sent.resize(std::max<std::size_t>(mine.tops.size(), 1) * buffers.size());
+  buffers.received.resize(nodes.size() * own.size());
+  std::vector<std::string_view> out;
+  std::vector<std::span<char>> in;
+  T *from = buffers.sent.data(), *to = buffers.received.data();
+  std::size_t received = 0;
+  for (int r = 0; r < ranks; ++r) {
+    const Slice slice = slice_of(r, ranks, buffers.size());
+    out.push_back(bytes_of(from, mine.tops.size() * slice.size()));
+    for (const std::size_t top : mine.tops)
+      from = std::copy_n(buffers.shards[top].data() + slice.begin, slice.size(), from);
+    const std::size_t count = ends[static_cast<std::size_t>(r)] - received;
+    in.push_back(room_for(to + received * own.size(), count * own.size()));
+    received += count;
+  }
+  group_->exchange(out, in);
+  return nodes;
 }
 
 }  // namespace rw

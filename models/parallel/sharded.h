@@ -2,6 +2,8 @@
 // Data-parallel training whose bits do not depend on how many processes and threads there are.
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <rewind/autograd/backward.h>
@@ -9,6 +11,10 @@
 #include <rewind/models/parallel/group.h>
 
 namespace rw {
+
+namespace detail {
+struct ShardRange;
+}  // namespace detail
 
 /// Gradients of a batch that is cut into a fixed number of shards. The processes of a group share the shards out among
 /// themselves, and within a process threads do; every sum runs along one binary tree over the shards, so that weights
@@ -60,18 +66,19 @@ class ShardedGradients {
  private:
   template <class T>
   struct Buffers;
-  double run(const std::function<double(Index shard)>& read);
+  double run(const std::function<double(Index shard)>& read, std::optional<std::string> error);
   template <class T>
   void collect(Index shard, Gradients& gradients, Buffers<T>& buffers);
   template <class T>
   void add_up(Buffers<T>& buffers);
   template <class T>
   void add_slices(Buffers<T>& buffers);
+  template <class T>
+  std::vector<detail::ShardRange> exchange_nodes(Buffers<T>& buffers);
 
   Index shards_;
   Group* group_;
   Index first_, last_;
-  std::vector<std::shared_ptr<Parameter::Data>> parameters_;  // each once
   std::unique_ptr<Buffers<float>> f32_;
   std::unique_ptr<Buffers<double>> f64_;
 };

@@ -314,15 +314,20 @@ std::optional<int> TrainRun::pause(int signal) {
 
 /// The model comes first; the run is saved in any case when that fails.
 void TrainRun::save_model() {
+  std::optional<std::string> error;
+  try {
+    if (chief()) trainer_.save_model(places_.out);
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  const char needed = error.has_value() || !places_.checkpoint.empty() ? 1 : 0;
+  if (gather_values(group_, needed).front() == 0) return;
   ArrayFile file = checkpoint(places_.checkpoint.empty() ? fallback_checkpoint(places_) : places_.checkpoint);
   if (!chief()) return;
-  try {
-    trainer_.save_model(places_.out);
-  } catch (const std::exception& error) {
-    throw Error(fmt::format("{}; the run is saved: make room, and go on with: {}", error.what(),
+  if (error)
+    throw Error(fmt::format("{}; the run is saved: make room, and go on with: {}", *error,
                             resume_command(save_somewhere(std::move(file)))));
-  }
-  if (!places_.checkpoint.empty()) save_arrays(places_.checkpoint, file);
+  save_arrays(places_.checkpoint, file);
 }
 
 int TrainRun::finish() {

@@ -115,24 +115,29 @@ ArrayFile Trainer::save(const RunFiles& files) const {
   return file;
 }
 
-// Shapes are known to all: they differ between shards in the number of streams only.
+namespace {
+
+std::size_t size_in_bytes(const Array& array) {
+  return static_cast<std::size_t>(array.size()) * size_of(array.dtype());
+}
+
+}  // namespace
+
+// Types and shapes are known to all: they differ between shards in the number of streams only.
 std::vector<SavedState> Trainer::all_carried() const {
   std::string mine;
   for (const auto& shard : shards_)
-    for (const Array& array : shard->carried()) {
-      const std::span<const float> numbers = array.span<float>();
-      mine.append(reinterpret_cast<const char*>(numbers.data()), numbers.size_bytes());
-    }
+    for (const Array& array : shard->carried())
+      mine.append(static_cast<const char*>(array.view().data), size_in_bytes(array));
   std::string everyone;
   for (const std::string& text : gather(sharded_.group(), mine)) everyone += text;
   std::vector<SavedState> all;
-  std::size_t at = 0;
+  const char* from = everyone.data();
   for (Index s = 0; s < sharded_.shards(); ++s) {
     SavedState carried = make_shard(s, false)->carried();
     for (Array& array : carried) {
-      const std::span<float> numbers = array.span<float>();
-      std::memcpy(numbers.data(), everyone.data() + at, numbers.size_bytes());
-      at += numbers.size_bytes();
+      std::memcpy(array.view().data, from, size_in_bytes(array));
+      from += size_in_bytes(array);
     }
     all.push_back(std::move(carried));
   }

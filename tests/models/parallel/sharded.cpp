@@ -1,4 +1,6 @@
+#include <barrier>
 #include <cmath>
+#include <thread>
 
 #include <doctest/doctest.h>
 
@@ -92,6 +94,103 @@ TEST_CASE("a shard that fails ends the step, and no gradient has changed") {
   CHECK_THROWS_WITH_AS(sharded.step(fails), "shard 2 has no rows", GroupError);
   CHECK(std::as_const(net.W).grad() == w);
   CHECK(sharded.sum([](Index s) { return static_cast<double>(s); }) == 6);
+}
+
+namespace {
+
+// Processes as threads: what each sends lies where the others look.
+class Threads {
+ public:
+  explicit Threads(int size) : sent_(static_cast<std::size_t>(size)), all_(size) {}
+
+  class One final : public Group {
+   public:
+    One(Threads& others, int rank) : others_(others), rank_(rank) {}
+    int rank() const override { return rank_; }
+    int size() const override { return static_cast<int>(others_.sent_.size()); }
+    void exchange(std::span<const std::string_view> out, std::span<const std::span<char>> in) override {
+      others_.sent_[static_cast<std::size_t>(rank_)] = out;
+      others_.all_.arrive_and_wait();
+      bool fits = true;
+      for (std::size_t r = 0; r < in.size(); ++r) {
+        const std::string_view from = others_.sent_[r][static_cast<std::size_t>(rank_)];
+        fits = fits && from.size() == in[r].size();
+        if (fits) std::copy(from.begin(), from.end(), in[r].begin());
+      }
+      others_.all_.arrive_and_wait();
+      if (!fits) throw Error("lengths differ");
+    }
+
+   private:
+    Threads& others_;
+    int rank_;
+  };
+
+ private:
+  std::vector<std::span<const std::string_view>> sent_;
+  std::barrier<> all_;
+};
+
+// The loss, and the gradients of all parameters, of each of so many processes.
+using Outcome = std::pair<double, std::vector<Array>>;
+std::vector<Outcome> outcomes(int ranks, Index shards, Index size) {
+  Threads threads(ranks);
+  std::vector<Outcome> all(static_cast<std::size_t>(ranks));
+  std::vector<std::thread> running;
+  for (int rank = 0; rank < ranks; ++rank)
+    running.emplace_back([&, rank] {
+      Threads::One group(threads, rank);
+      Parameter a("a", Array({size}, DType::f32)), b("b", Array({1}, DType::f64));
+      const std::vector<NamedParameter> named{{"a", &a}, {"b", &b}};
+      ShardedGradients sharded(named, shards, group);
+      Outcome& out = all[static_cast<std::size_t>(rank)];
+      for (int step = 0; step < 2; ++step)
+        out.first = sharded.step([&](Index shard, Gradients& into) {
+          const double scale = std::pow(-3.7, static_cast<double>(shard));
+          float number = 0.1F;
+          for (float& x : into.sum(a.data()).span<float>()) x += static_cast<float>(scale) * (number += 0.01F);
+          for (double& x : into.sum(b.data()).span<double>()) x += scale / 7;
+          return scale;
+        });
+      for (const Parameter* p : {&a, &b}) out.second.push_back(p->grad());
+    });
+  for (std::thread& t : running) t.join();
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("any number of processes gives the same bits: of fewer numbers, or shards, than processes too") {
+  for (const Index size : {1, 2, 7, 4095, 4096, 4097})
+    for (const Index shards : {1, 2, 3, 7, 8}) {
+      CAPTURE(size);
+      CAPTURE(shards);
+      const Outcome alone = outcomes(1, shards, size)[0];
+      for (const int ranks : {2, 3, 4, 5, 9})
+        for (const Outcome& one : outcomes(ranks, shards, size)) {
+          CAPTURE(ranks);
+          CHECK(one.first == alone.first);
+          CHECK(one.second == alone.second);
+        }
+    }
+}
+
+TEST_CASE("a gradient that was replaced by another shape is told before anything is read") {
+  Net net;
+  const auto named = net.named();
+  ShardedGradients sharded(named, 2);
+  net.V.grad() = Array({3}, DType::f64);
+  bool read_one = false;
+  CHECK_THROWS_AS(sharded.step([&](Index, Gradients&) { return read_one = true, 1.0; }), GroupError);
+  CHECK(!read_one);
+}
+
+TEST_CASE("no memory is said in words") {
+  Net net;
+  const auto named = net.named();
+  ShardedGradients sharded(named, 2);
+  CHECK_THROWS_WITH_AS(sharded.step([](Index, Gradients&) -> double { throw std::bad_alloc(); }), "not enough memory",
+                       GroupError);
 }
 
 TEST_CASE("a group of one tells itself everything") {
