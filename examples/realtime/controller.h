@@ -19,7 +19,7 @@
 namespace controller {
 
 // By its contents, so that one program may hold several versions of this header, as plug-ins do.
-inline namespace of_d5fba315928cc9e1 {
+inline namespace of_cd25d3914234f71a {
 
 using Real = float;
 constexpr std::size_t inputs = 3, outputs = 1;
@@ -30,9 +30,9 @@ struct State {
 };
 
 struct Weights {
-  Real cell_W[72];  // (3, 24)
+  alignas(64) Real cell_W[72];  // (3, 24)
   Real cell_b[24];  // (24)
-  Real cell_R[192];  // (8, 24)
+  alignas(64) Real cell_R[192];  // (8, 24)
   Real head_W[8];  // (8, 1)
   Real head_b[1];  // (1)
 };
@@ -204,42 +204,42 @@ class Model {
 inline void Model::step([[maybe_unused]] const Real* x, [[maybe_unused]] State& state, Real* y) const {
   [[maybe_unused]] const Weights& w = *weights_;
   // readout: matmul (1, 3) x (3, 24)
-  Real add5[24];
+  Real add_5[24];
   for (std::size_t j = 0; j < 24; ++j) {
-    add5[j] = w.cell_b[j];
+    add_5[j] = w.cell_b[j];
   }
-  math::add_product<3, 24>(x, w.cell_W, add5);
+  math::add_product<3, 24>(x, w.cell_W, add_5);
   // readout: matmul (1, 8) x (8, 24)
-  Real matmul7[24];
+  Real matmul_7[24];
   for (std::size_t j = 0; j < 24; ++j) {
-    matmul7[j] = 0;
+    matmul_7[j] = 0;
   }
-  math::add_product<8, 24>(state.s0, w.cell_R, matmul7);
+  math::add_product<8, 24>(state.s0, w.cell_R, matmul_7);
   // readout: add, sigmoid (1, 16)
-  Real sigmoid11[16];
+  Real sigmoid_11[16];
   for (std::size_t j = 0; j < 16; ++j) {
-    const Real v10 = add5[j] + matmul7[j];
-    sigmoid11[j] = math::sigmoid(v10);
+    const Real v10 = add_5[j] + matmul_7[j];
+    sigmoid_11[j] = math::sigmoid(v10);
   }
   // readout: mul, add, tanh, sub, mul, add (1, 8)
-  Real add21[8];
+  Real add_21[8];
   for (std::size_t j = 0; j < 8; ++j) {
-    const Real v15 = sigmoid11[j] * matmul7[16 + j];
-    const Real v17 = add5[16 + j] + v15;
+    const Real v15 = sigmoid_11[j] * matmul_7[16 + j];
+    const Real v17 = add_5[16 + j] + v15;
     const Real v18 = math::tanh(v17);
     const Real v19 = state.s0[j] - v18;
-    const Real v20 = sigmoid11[8 + j] * v19;
-    add21[j] = v18 + v20;
+    const Real v20 = sigmoid_11[8 + j] * v19;
+    add_21[j] = v18 + v20;
   }
   // readout: matmul (1, 8) x (8, 1)
-  Real add25[1];
+  Real add_25[1];
   {
-    add25[0] = w.head_b[0];
+    add_25[0] = w.head_b[0];
   }
-  math::add_product<8, 1>(add21, w.head_W, add25);
+  math::add_product<8, 1>(add_21, w.head_W, add_25);
   // Results.
-  std::memcpy(state.s0, add21, 8 * sizeof(Real));
-  std::memcpy(y, add25, 1 * sizeof(Real));
+  std::memcpy(state.s0, add_21, 8 * sizeof(Real));
+  std::memcpy(y, add_25, 1 * sizeof(Real));
 }
 
 /// Adds the step's loss to `loss` and its gradient to `g`; `d` is what flows back into the state, after the step and
@@ -251,186 +251,186 @@ inline void add_gradient(const Real* x, const Real* target, const State& state, 
   static_cast<void>(state);
   static_cast<void>(w);
   // readout: matmul (1, 3) x (3, 24)
-  Real add7[24];
+  Real add_7[24];
   for (std::size_t j = 0; j < 24; ++j) {
-    add7[j] = w.cell_b[j];
+    add_7[j] = w.cell_b[j];
   }
-  math::add_product<3, 24>(x, w.cell_W, add7);
+  math::add_product<3, 24>(x, w.cell_W, add_7);
   // readout: matmul (1, 8) x (8, 24)
-  Real matmul9[24];
+  Real matmul_9[24];
   for (std::size_t j = 0; j < 24; ++j) {
-    matmul9[j] = 0;
+    matmul_9[j] = 0;
   }
-  math::add_product<8, 24>(state.s0, w.cell_R, matmul9);
+  math::add_product<8, 24>(state.s0, w.cell_R, matmul_9);
   // readout: add, sigmoid (1, 16)
-  Real sigmoid13[16];
+  Real sigmoid_13[16];
   for (std::size_t j = 0; j < 16; ++j) {
-    const Real v12 = add7[j] + matmul9[j];
-    sigmoid13[j] = math::sigmoid(v12);
+    const Real v12 = add_7[j] + matmul_9[j];
+    sigmoid_13[j] = math::sigmoid(v12);
   }
   // readout: mul, add, tanh, sub, mul, add (1, 8)
-  Real tanh20[8];
-  Real sub21[8];
-  Real add23[8];
+  Real tanh_20[8];
+  Real sub_21[8];
+  Real add_23[8];
   for (std::size_t j = 0; j < 8; ++j) {
-    const Real v17 = sigmoid13[j] * matmul9[16 + j];
-    const Real v19 = add7[16 + j] + v17;
+    const Real v17 = sigmoid_13[j] * matmul_9[16 + j];
+    const Real v19 = add_7[16 + j] + v17;
     const Real v20 = math::tanh(v19);
-    tanh20[j] = v20;
+    tanh_20[j] = v20;
     const Real v21 = state.s0[j] - v20;
-    sub21[j] = v21;
-    const Real v22 = sigmoid13[8 + j] * v21;
-    add23[j] = v20 + v22;
+    sub_21[j] = v21;
+    const Real v22 = sigmoid_13[8 + j] * v21;
+    add_23[j] = v20 + v22;
   }
   // readout: matmul (1, 8) x (8, 1)
-  Real add27[1];
+  Real add_27[1];
   {
-    add27[0] = w.head_b[0];
+    add_27[0] = w.head_b[0];
   }
-  math::add_product<8, 1>(add23, w.head_W, add27);
+  math::add_product<8, 1>(add_23, w.head_W, add_27);
   // sub, square, mul, times0 (1, 1)
-  Real square29[1];
-  Real times037[1];
+  Real square_29[1];
+  Real times0_37[1];
   {
-    const Real v28 = add27[0] - target[0];
-    square29[0] = v28 * v28;
+    const Real v28 = add_27[0] - target[0];
+    square_29[0] = v28 * v28;
     const Real v36 = 2.0f * v28;
-    times037[0] = math::times0(1.0f, v36);
+    times0_37[0] = math::times0(1.0f, v36);
   }
   // sum_to ()
-  Real sum_to30[1];
-  for (std::size_t j = 0; j < 1; ++j) sum_to30[j] = 0;
+  Real sum_to_30[1];
+  for (std::size_t j = 0; j < 1; ++j) sum_to_30[j] = 0;
   for (std::size_t i0 = 0; i0 < 1; ++i0) {
     for (std::size_t i1 = 0; i1 < 1; ++i1) {
-      sum_to30[0] += square29[1 * i0 + 1 * i1];
+      sum_to_30[0] += square_29[1 * i0 + 1 * i1];
     }
   }
   // readout: sum_to (1)
-  Real sum_to38[1];
-  for (std::size_t j = 0; j < 1; ++j) sum_to38[j] = 0;
+  Real sum_to_38[1];
+  for (std::size_t j = 0; j < 1; ++j) sum_to_38[j] = 0;
   for (std::size_t i0 = 0; i0 < 1; ++i0) {
     for (std::size_t i1 = 0; i1 < 1; ++i1) {
-      sum_to38[0] += times037[1 * i0 + 1 * i1];
+      sum_to_38[0] += times0_37[1 * i0 + 1 * i1];
     }
   }
   // readout: matmul (1, 1) x (8, 1)
-  Real matmul39[8];
+  Real matmul_39[8];
   for (std::size_t j = 0; j < 8; ++j) {
-    matmul39[j] = 0;
+    matmul_39[j] = 0;
   }
-  math::add_dots<1, 8>(times037, w.head_W, matmul39);
+  math::add_dots<1, 8>(times0_37, w.head_W, matmul_39);
   // readout: matmul (1, 8) x (1, 1)
-  Real matmul40[8];
+  Real matmul_40[8];
   for (std::size_t j = 0; j < 8; ++j) {
-    matmul40[j] = 0;
+    matmul_40[j] = 0;
   }
   for (std::size_t b = 0; b < 1; ++b) {
     for (std::size_t r = 0; r < 8; ++r) {
       for (std::size_t k = 0; k < 1; ++k) {
         for (std::size_t j = 0; j < 1; ++j) {
-          matmul40[8 * b + 1 * r + j] += add23[8 * b + 8 * k + r] * times037[1 * b + 1 * k + j];
+          matmul_40[8 * b + 1 * r + j] += add_23[8 * b + 8 * k + r] * times0_37[1 * b + 1 * k + j];
         }
       }
     }
   }
   // times0, add_n, times0, times0, neg, add_n, mul, sub, times0, times0 (1, 8)
-  Real times042[8];
-  Real times043[8];
-  Real times048[8];
-  Real times049[8];
+  Real times0_42[8];
+  Real times0_43[8];
+  Real times0_48[8];
+  Real times0_49[8];
   for (std::size_t j = 0; j < 8; ++j) {
     const Real v33 = math::times0(1.0f, d.s0[j]);
-    const Real v41 = v33 + matmul39[j];
-    times042[j] = math::times0(v41, sub21[j]);
-    const Real v43 = math::times0(v41, sigmoid13[8 + j]);
-    times043[j] = v43;
+    const Real v41 = v33 + matmul_39[j];
+    times0_42[j] = math::times0(v41, sub_21[j]);
+    const Real v43 = math::times0(v41, sigmoid_13[8 + j]);
+    times0_43[j] = v43;
     const Real v44 = -v43;
     const Real v45 = v41 + v44;
-    const Real v46 = tanh20[j] * tanh20[j];
+    const Real v46 = tanh_20[j] * tanh_20[j];
     const Real v47 = 1.0f - v46;
     const Real v48 = math::times0(v45, v47);
-    times048[j] = v48;
-    times049[j] = math::times0(v48, matmul9[16 + j]);
+    times0_48[j] = v48;
+    times0_49[j] = math::times0(v48, matmul_9[16 + j]);
   }
   // readout: concat (1, 16)
-  Real concat51[16];
-  std::memcpy(concat51 + 0, times049, 8 * sizeof(Real));
-  std::memcpy(concat51 + 8, times042, 8 * sizeof(Real));
+  Real concat_51[16];
+  std::memcpy(concat_51 + 0, times0_49, 8 * sizeof(Real));
+  std::memcpy(concat_51 + 8, times0_42, 8 * sizeof(Real));
   // readout: times0 (1, 8)
-  Real times050[8];
+  Real times0_50[8];
   for (std::size_t j = 0; j < 8; ++j) {
-    times050[j] = math::times0(times048[j], sigmoid13[j]);
+    times0_50[j] = math::times0(times0_48[j], sigmoid_13[j]);
   }
   // readout: sub, mul, times0 (1, 16)
-  Real times054[16];
+  Real times0_54[16];
   for (std::size_t j = 0; j < 16; ++j) {
-    const Real v52 = 1.0f - sigmoid13[j];
-    const Real v53 = sigmoid13[j] * v52;
-    times054[j] = math::times0(concat51[j], v53);
+    const Real v52 = 1.0f - sigmoid_13[j];
+    const Real v53 = sigmoid_13[j] * v52;
+    times0_54[j] = math::times0(concat_51[j], v53);
   }
   // readout: concat (1, 24)
-  Real concat55[24];
-  std::memcpy(concat55 + 0, times054, 16 * sizeof(Real));
-  std::memcpy(concat55 + 16, times050, 8 * sizeof(Real));
+  Real concat_55[24];
+  std::memcpy(concat_55 + 0, times0_54, 16 * sizeof(Real));
+  std::memcpy(concat_55 + 16, times0_50, 8 * sizeof(Real));
   // readout: concat (1, 24)
-  Real concat58[24];
-  std::memcpy(concat58 + 0, times054, 16 * sizeof(Real));
-  std::memcpy(concat58 + 16, times048, 8 * sizeof(Real));
+  Real concat_58[24];
+  std::memcpy(concat_58 + 0, times0_54, 16 * sizeof(Real));
+  std::memcpy(concat_58 + 16, times0_48, 8 * sizeof(Real));
   // readout: matmul (1, 24) x (8, 24)
-  Real matmul56[8];
+  Real matmul_56[8];
   for (std::size_t j = 0; j < 8; ++j) {
-    matmul56[j] = 0;
+    matmul_56[j] = 0;
   }
-  math::add_dots<24, 8>(concat55, w.cell_R, matmul56);
+  math::add_dots<24, 8>(concat_55, w.cell_R, matmul_56);
   // readout: matmul (1, 8) x (1, 24)
-  Real matmul57[192];
+  Real matmul_57[192];
   for (std::size_t j = 0; j < 192; ++j) {
-    matmul57[j] = 0;
+    matmul_57[j] = 0;
   }
   for (std::size_t b = 0; b < 1; ++b) {
     for (std::size_t r = 0; r < 8; ++r) {
       for (std::size_t k = 0; k < 1; ++k) {
         for (std::size_t j = 0; j < 24; ++j) {
-          matmul57[192 * b + 24 * r + j] += state.s0[8 * b + 8 * k + r] * concat55[24 * b + 24 * k + j];
+          matmul_57[192 * b + 24 * r + j] += state.s0[8 * b + 8 * k + r] * concat_55[24 * b + 24 * k + j];
         }
       }
     }
   }
   // readout: sum_to (24)
-  Real sum_to59[24];
-  for (std::size_t j = 0; j < 24; ++j) sum_to59[j] = 0;
+  Real sum_to_59[24];
+  for (std::size_t j = 0; j < 24; ++j) sum_to_59[j] = 0;
   for (std::size_t i0 = 0; i0 < 1; ++i0) {
     for (std::size_t i1 = 0; i1 < 24; ++i1) {
-      sum_to59[1 * i1] += concat58[24 * i0 + 1 * i1];
+      sum_to_59[1 * i1] += concat_58[24 * i0 + 1 * i1];
     }
   }
   // readout: matmul (1, 3) x (1, 24)
-  Real matmul60[72];
+  Real matmul_60[72];
   for (std::size_t j = 0; j < 72; ++j) {
-    matmul60[j] = 0;
+    matmul_60[j] = 0;
   }
   for (std::size_t b = 0; b < 1; ++b) {
     for (std::size_t r = 0; r < 3; ++r) {
       for (std::size_t k = 0; k < 1; ++k) {
         for (std::size_t j = 0; j < 24; ++j) {
-          matmul60[72 * b + 24 * r + j] += x[3 * b + 3 * k + r] * concat58[24 * b + 24 * k + j];
+          matmul_60[72 * b + 24 * r + j] += x[3 * b + 3 * k + r] * concat_58[24 * b + 24 * k + j];
         }
       }
     }
   }
   // add_n (1, 8)
-  Real add_n61[8];
+  Real add_n_61[8];
   for (std::size_t j = 0; j < 8; ++j) {
-    add_n61[j] = times043[j] + matmul56[j];
+    add_n_61[j] = times0_43[j] + matmul_56[j];
   }
   // Results.
-  std::memcpy(d.s0, add_n61, 8 * sizeof(Real));
-  for (std::size_t j = 0; j < 72; ++j) g.cell_W[j] += matmul60[j];
-  for (std::size_t j = 0; j < 192; ++j) g.cell_R[j] += matmul57[j];
-  for (std::size_t j = 0; j < 24; ++j) g.cell_b[j] += sum_to59[j];
-  for (std::size_t j = 0; j < 8; ++j) g.head_W[j] += matmul40[j];
-  g.head_b[0] += sum_to38[0];
-  loss[0] += sum_to30[0];
+  std::memcpy(d.s0, add_n_61, 8 * sizeof(Real));
+  for (std::size_t j = 0; j < 72; ++j) g.cell_W[j] += matmul_60[j];
+  for (std::size_t j = 0; j < 192; ++j) g.cell_R[j] += matmul_57[j];
+  for (std::size_t j = 0; j < 24; ++j) g.cell_b[j] += sum_to_59[j];
+  for (std::size_t j = 0; j < 8; ++j) g.head_W[j] += matmul_40[j];
+  g.head_b[0] += sum_to_38[0];
+  loss[0] += sum_to_30[0];
 }
 
 /// Adam (Kingma and Ba, 2015); `rate` and `root` are corrected for the moments' start.
@@ -503,5 +503,5 @@ struct Trainer {
   double first = 1, second = 1;  // powers of the moments' decay
 };
 
-}  // namespace of_d5fba315928cc9e1
+}  // namespace of_cd25d3914234f71a
 }  // namespace controller

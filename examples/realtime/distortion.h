@@ -19,7 +19,7 @@
 namespace distortion {
 
 // By its contents, so that one program may hold several versions of this header, as plug-ins do.
-inline namespace of_8d41fbd4813b4b85 {
+inline namespace of_fe386d82d6425489 {
 
 using Real = float;
 constexpr std::size_t inputs = 1, outputs = 1;
@@ -31,9 +31,9 @@ struct State {
 };
 
 struct Weights {
-  Real cell_W[80];  // (1, 80)
-  Real cell_b[80];  // (80)
-  Real cell_R[1600];  // (20, 80)
+  alignas(64) Real cell_W[80];  // (1, 80)
+  alignas(64) Real cell_b[80];  // (80)
+  alignas(64) Real cell_R[1600];  // (20, 80)
   Real head_W[20];  // (1, 20)
 };
 
@@ -393,40 +393,40 @@ class Model {
 inline void Model::step([[maybe_unused]] const Real* x, [[maybe_unused]] State& state, Real* y) const {
   [[maybe_unused]] const Weights& w = *weights_;
   // readout: matmul (1, 1) x (1, 80)
-  Real add6[88];
+  Real add_6[88];
   for (std::size_t j = 0; j < 80; ++j) {
-    add6[j] = w.cell_b[j];
+    add_6[j] = w.cell_b[j];
   }
-  math::add_product<1, 80>(x, w.cell_W, add6);
-  for (std::size_t j = 80; j < 88; ++j) add6[j] = 0;
+  math::add_product<1, 80>(x, w.cell_W, add_6);
+  for (std::size_t j = 80; j < 88; ++j) add_6[j] = 0;
   // readout: matmul (1, 20) x (20, 80)
-  math::add_product<20, 80>(state.s0, w.cell_R, add6);
+  math::add_product<20, 80>(state.s0, w.cell_R, add_6);
   // readout: tanh, sigmoid, mul, sigmoid, mul, add, tanh, sigmoid, mul (1, 20)
-  Real add19[24];
-  Real mul22[24];
+  Real add_19[24];
+  Real mul_22[24];
   for (std::size_t j = 0; j < 24; ++j) {
-    const Real v14 = math::tanh(add6[40 + j]);
-    const Real v15 = math::sigmoid(add6[j]);
+    const Real v14 = math::tanh(add_6[40 + j]);
+    const Real v15 = math::sigmoid(add_6[j]);
     const Real v16 = v15 * v14;
-    const Real v17 = math::sigmoid(add6[20 + j]);
+    const Real v17 = math::sigmoid(add_6[20 + j]);
     const Real v18 = v17 * state.s1[j];
     const Real v19 = v18 + v16;
-    add19[j] = v19;
+    add_19[j] = v19;
     const Real v20 = math::tanh(v19);
-    const Real v21 = math::sigmoid(add6[60 + j]);
-    mul22[j] = v21 * v20;
+    const Real v21 = math::sigmoid(add_6[60 + j]);
+    mul_22[j] = v21 * v20;
   }
   // readout: matmul (1, 20) x (20, 1)
-  Real add26[1];
+  Real add_26[1];
   {
-    add26[0] = 0.06510644f;
+    add_26[0] = 0.06510644f;
   }
-  math::add_dots<20, 1>(mul22, w.head_W, add26);
+  math::add_dots<20, 1>(mul_22, w.head_W, add_26);
   // Results.
-  std::memcpy(state.s0, mul22, 20 * sizeof(Real));
-  std::memcpy(state.s1, add19, 20 * sizeof(Real));
-  std::memcpy(y, add26, 1 * sizeof(Real));
+  std::memcpy(state.s0, mul_22, 20 * sizeof(Real));
+  std::memcpy(state.s1, add_19, 20 * sizeof(Real));
+  std::memcpy(y, add_26, 1 * sizeof(Real));
 }
 
-}  // namespace of_8d41fbd4813b4b85
+}  // namespace of_fe386d82d6425489
 }  // namespace distortion
