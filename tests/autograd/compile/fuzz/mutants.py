@@ -20,6 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[4]
 PASSES, KERNEL, MEMORY, PLAN = (f"autograd/compile/{name}/" for name in ("passes", "kernel", "memory", "plan"))
 
+# Some that come to mind are no faults, and are not listed: pieces that overlap (computed twice), a column for one row's
+# number (the same fill), a bound of a chunk that is one off (the next overwrites it), a kernel's reads in a lifetime (its
+# writes count from where it begins), one of the two ends of a stretch side by side (the other still overlaps).
 # What is broken, the file, the place, what stands there instead.
 MUTANTS = [
     ("simplify: a slice of a slice", PASSES + "simplify.cpp", "s.start += «out_.op<Slice>(x).start»;", "0"),
