@@ -23,16 +23,16 @@ extern "C" {
 
 /* What DLPack defines, for those who do not include its header (first). */
 #ifndef DLPACK_DLPACK_H_
-typedef struct {
+typedef struct DLDevice {
   int32_t device_type; /* 1: the processor */
   int32_t device_id;
 } DLDevice;
-typedef struct {
+typedef struct DLDataType {
   uint8_t code; /* 0: int, 2: float */
   uint8_t bits;
   uint16_t lanes;
 } DLDataType;
-typedef struct {
+typedef struct DLTensor {
   void* data;
   DLDevice device;
   int32_t ndim;
@@ -43,7 +43,7 @@ typedef struct {
 } DLTensor;
 #endif
 
-typedef enum {
+typedef enum rw_code {
   RW_OK = 0,
   RW_ERROR = 1,        /* anything that went wrong: a file, a shape, a number; see rw_last_error */
   RW_BAD_ARGUMENT = 2, /* a null pointer, a size or type that does not fit */
@@ -55,7 +55,7 @@ typedef enum {
 /* A model of text, as `rewind train` saves it. */
 typedef uint64_t rw_model;
 
-typedef struct {
+typedef struct rw_model_info {
   int64_t vocabulary; /* V: how many different characters it knows */
   int64_t layers, hidden;
   int64_t arrays;     /* of parameters: how many, for rw_parameter_... */
