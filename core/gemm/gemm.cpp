@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <string>
 
 #define EIGEN_DONT_PARALLELIZE  // threads are those of core/threads.h, and of no library
@@ -29,10 +30,9 @@ void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, I
 }
 #endif
 
-// Eigen: f64, and f32 too in a build without oneDNN.
 template <class T>
-void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c,
-                  Index ldc, bool accumulate) {
+void eigen_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c,
+                Index ldc, bool accumulate) {
   using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   using Stride = Eigen::OuterStride<>;
   using In = Eigen::Map<const Matrix, 0, Stride>;
@@ -46,6 +46,14 @@ void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index
   if (!ta && !tb) C.noalias() += A * B;
 }
 
+template <class T>
+void library_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c,
+                  Index ldc, bool accumulate) {
+  eigen_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
+}
+
+std::atomic<bool> portable{false};
+
 // How a large product is cut for threads: a function of the shape alone, and the same with one thread, because the
 // library's bits depend on the shape that it is called with.
 struct Cut {
@@ -55,7 +63,8 @@ struct Cut {
 };
 
 Cut cut(bool tb, Index m, Index n, Index k) {
-  if (m == 1 && !tb && active_isa() != Isa::baseline) {  // kernels of our own: the cut changes no bits
+  if (m == 1 && !tb && active_isa() != Isa::baseline &&
+      !portable_bits()) {  // kernels of our own: the cut changes no bits
     if (n * k < (Index{1} << 19) || detail::runs_serially()) return {false, 1, n};
     const Index blocks = Index{4} * threads(), columns = (n / blocks + 64) / 64 * 64;
     return {false, (n + columns - 1) / columns, columns};
@@ -86,6 +95,7 @@ void any_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda
     const T* ai = a + (ta ? i : i * lda);
     const T* bj = b + (tb ? j * ldb : j);
     T* cij = c + i * ldc + j;
+    if (portable_bits()) return eigen_gemm(ta, tb, rows, cols, k, ai, lda, bj, ldb, cij, ldc, accumulate);
     if (detail::small_gemm(ta, tb, rows, cols, k, ai, lda, bj, ldb, cij, ldc, accumulate)) return;
     library_gemm(ta, tb, rows, cols, k, ai, lda, bj, ldb, cij, ldc, accumulate);
   };
@@ -102,6 +112,14 @@ void any_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda
 }
 
 }  // namespace
+
+void set_portable_bits(bool on) {
+  portable = on;
+  // Eigen cuts the sums along k to fit the caches that it finds.
+  if (on) Eigen::setCpuCacheSizes(Index{1} << 15, Index{1} << 18, Index{1} << 21);
+}
+
+bool portable_bits() { return portable.load(std::memory_order_relaxed); }
 
 void gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb, float* c,
           Index ldc, bool accumulate) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <rewind/core/error.h>
+#include <rewind/core/gemm/gemm.h>
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/gemm/panels.h>
 #include <rewind/core/memory.h>
@@ -210,7 +211,7 @@ bool has_packed_gemm() {
 }
 
 bool suits_packed_gemm(bool tb, Index m, Index n, Index k) {
-  if (!has_packed_gemm() || m < 4 || m > 192 || n < 16 || k < 16) return false;
+  if (!has_packed_gemm() || portable_bits() || m < 4 || m > 192 || n < 16 || k < 16) return false;
   return tb || m * n * k > (Index{1} << 18);  // small ones have kernels that need no packing
 }
 

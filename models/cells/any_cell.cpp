@@ -44,10 +44,12 @@ Options own_options(const AnyCellOptions& from, Options options) {
   options.weights = from.weights;
   options.recurrent = from.recurrent;
   options.biases = from.biases;
+  options.heads = from.heads;
   return options;
 }
 
-constexpr std::string_view lstm_options[] = {"1997", "coupled", "peepholes", "all-peepholes", "projection=", "norm"};
+constexpr std::string_view lstm_options[] = {"1997",        "coupled", "peepholes", "all-peepholes",
+                                             "projection=", "norm",    "heads="};
 
 AnyCell make_lstm(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   LstmOptions o = own_options<LstmOptions>(options, {.forget_gate = !c.has("1997"),
@@ -60,7 +62,7 @@ AnyCell make_lstm(Index in, Index hidden, Rng& rng, const AnyCellOptions& option
   return AnyCell(LstmCell(in, hidden, rng, o));
 }
 
-constexpr std::string_view gru_options[] = {"before", "takes"};
+constexpr std::string_view gru_options[] = {"before", "takes", "heads="};
 
 AnyCell make_gru(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   GruOptions o = own_options<GruOptions>(options, {});
@@ -69,13 +71,15 @@ AnyCell make_gru(Index in, Index hidden, Rng& rng, const AnyCellOptions& options
   return AnyCell(GruCell(in, hidden, rng, o));
 }
 
+constexpr std::string_view gated_options[] = {"heads="};
+
 /// A cell of no options but the common ones.
 template <class C>
 AnyCell make_plain(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
   return AnyCell(C(in, hidden, rng, own_options<CellOptions>(options, {})));
 }
 
-constexpr std::string_view rnn_options[] = {"relu"};
+constexpr std::string_view rnn_options[] = {"relu", "heads="};
 
 AnyCell make_rnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   RnnOptions o = own_options<RnnOptions>(options, {});
@@ -87,10 +91,11 @@ AnyCell make_irnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& option
   RnnOptions o = RnnOptions::irnn();
   o.bias = options.bias;
   o.biases = options.biases;
+  o.heads = options.heads;
   return AnyCell(RnnCell(in, hidden, rng, o));
 }
 
-constexpr std::string_view jordan_options[] = {"tanh", "sigmoid"};
+constexpr std::string_view jordan_options[] = {"tanh", "sigmoid", "heads="};
 
 AnyCell make_jordan(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   JordanOptions o = own_options<JordanOptions>(options, {});
@@ -99,7 +104,7 @@ AnyCell make_jordan(Index in, Index hidden, Rng& rng, const AnyCellOptions& opti
   return AnyCell(JordanCell(in, hidden, hidden, rng, o));
 }
 
-constexpr std::string_view context_options[] = {"decay="};
+constexpr std::string_view context_options[] = {"decay=", "heads="};
 
 AnyCell make_context(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   return AnyCell(
@@ -114,7 +119,7 @@ int repeats(const CellChoices& c, std::string_view option, int otherwise) {
   return static_cast<int>(n);
 }
 
-constexpr std::string_view mogrifier_options[] = {"rounds="};
+constexpr std::string_view mogrifier_options[] = {"rounds=", "heads="};
 
 AnyCell make_mogrifier(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   return AnyCell(MogrifierLstmCell(in, hidden, rng, own_options<CellOptions>(options, {}), repeats(c, "rounds", 5)));
@@ -137,7 +142,7 @@ AnyCell make_clockwork(Index in, Index hidden, Rng& rng, const AnyCellOptions& o
   return AnyCell(ClockworkCell(in, hidden, rng, periods, own_options<CellOptions>(options, {})));
 }
 
-constexpr std::string_view gru_ode_options[] = {"euler", "steps="};
+constexpr std::string_view gru_ode_options[] = {"euler", "steps=", "heads="};
 
 AnyCell make_gru_ode(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   GruOdeOptions o = own_options<GruOdeOptions>(options, {});
@@ -150,19 +155,20 @@ AnyCell make_fast_weights(Index in, Index hidden, Rng& rng, const AnyCellOptions
   FastWeightsOptions o;
   o.bias = options.bias;
   o.biases = options.biases;
+  o.heads = options.heads;
   return AnyCell(FastWeightsCell(in, hidden, rng, o));
 }
 
 constexpr Kind kinds[] = {{"lstm", lstm_options, make_lstm},
                           {"gru", gru_options, make_gru},
                           {"gru-before", Names(gru_options).subspan(1), make_gru},
-                          {"mgu", {}, make_plain<MguCell>},
+                          {"mgu", gated_options, make_plain<MguCell>},
                           {"rnn", rnn_options, make_rnn},
-                          {"rnn-relu", {}, make_rnn},
-                          {"irnn", {}, make_irnn},
+                          {"rnn-relu", gated_options, make_rnn},
+                          {"irnn", gated_options, make_irnn},
                           {"jordan", jordan_options, make_jordan},
                           {"context", context_options, make_context},
-                          {"slstm", {}, make_plain<SlstmCell>},
+                          {"slstm", gated_options, make_plain<SlstmCell>},
                           {"mlstm", {}, make_plain<MlstmCell>},
                           {"min-gru", {}, make_plain<MinGruCell>},
                           {"min-lstm", {}, make_plain<MinLstmCell>},
@@ -170,11 +176,11 @@ constexpr Kind kinds[] = {{"lstm", lstm_options, make_lstm},
                           {"sru", {}, make_plain<SruCell>},
                           {"qrnn", {}, make_plain<QrnnCell>},
                           {"indrnn", {}, make_plain<IndRnnCell>},
-                          {"multiplicative-lstm", {}, make_plain<MultiplicativeLstmCell>},
+                          {"multiplicative-lstm", gated_options, make_plain<MultiplicativeLstmCell>},
                           {"mogrifier", mogrifier_options, make_mogrifier},
                           {"clockwork", clockwork_options, make_clockwork},
                           {"gru-ode", gru_ode_options, make_gru_ode},
-                          {"fast-weights", {}, make_fast_weights}};
+                          {"fast-weights", gated_options, make_fast_weights}};
 
 constexpr std::string_view shared_options[] = {"nobias", "drop-x=", "drop-h=", "zoneout=", "learned", "act="};
 
@@ -227,6 +233,7 @@ AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const
   const Kind& kind = checked_kind(choices);
   AnyCellOptions own = options;
   if (choices.has("nobias")) own.bias = Bias::none;
+  if (!choices.numbers("heads").empty()) own.heads = choices.count("heads");
   if (choices.numbers("act").empty()) return wrapped(kind.make(in, hidden, rng, own, choices), own, choices);
   AnyCell round = kind.make(in + 1, hidden, rng, own, choices);
   const AdaptiveOptions adaptive{.at_most = repeats(choices, "act", 0)};

@@ -168,6 +168,7 @@ struct AnyCellOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  Index heads = 1;
   double forget_bias = 1;
   /// See VariationalDropoutOptions: layers of a model take different ones.
   std::uint32_t key = 0;
@@ -197,6 +198,7 @@ std::string cells_with_options();
 ///     gru-ode      +euler, +steps=K: see GruOdeOptions
 ///     fast-weights                        see FastWeightsCell
 ///
+/// those whose matrices see the state, but for clockwork, +heads=K (CellOptions::heads),
 /// and any of them +nobias, +drop-x=RATE and +drop-h=RATE (VariationalDropout), +zoneout=RATE or, one for each tensor
 /// of the state, +zoneout=RATE/RATE (Zoneout), +learned (LearnedStart), +act=ROUNDS (AdaptiveCell).
 ///

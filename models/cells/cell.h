@@ -238,13 +238,27 @@ struct CellOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  /// Parts of equal width into which what is fed back is cut; each feeds its own part of every gate alone, so that R is
+  /// block-diagonal (the heads of xLSTM; Beck et al., 2024). R is [fed back / heads, gates * hidden]: the columns of a
+  /// part of a gate see that part.
+  Index heads = 1;
 };
 
 /// These fields of a cell's own options, which have them too, so that `{.bias = Bias::two, .forget_bias = 0}` works.
 template <class Options>
 CellOptions common_options(const Options& o) {
-  return {.bias = o.bias, .weights = o.weights, .recurrent = o.recurrent, .biases = o.biases};
+  return {.bias = o.bias, .weights = o.weights, .recurrent = o.recurrent, .biases = o.biases, .heads = o.heads};
 }
+
+namespace detail {
+
+/// h [N, f] times the block-diagonal matrix that R [f / heads, gates * hidden] stands for (CellOptions::heads).
+Tensor times_blocks(Tensor h, Tensor R, Index hidden, Index heads);
+
+/// `heads`, when they divide the hidden size and the width of what is fed back. Throws Error otherwise.
+Index checked_heads(const char* cell, Index heads, Index hidden, Index fed_back);
+
+}  // namespace detail
 
 /// What the library's cells are made of: W [in, gates * hidden], R [fed back, gates * hidden], b and, for two biases,
 /// br, both [gates * hidden]. What is fed back is as wide as the state's h, or the output that stands for it.
@@ -263,19 +277,21 @@ class GatedCell : public Module {
   struct Sizes {
     Index in, hidden, gates, fed_back;
   };
-  /// Throws Error for sizes below 1.
+  /// Throws Error for sizes below 1, and for heads that do not divide them.
   GatedCell(const char* name, const Sizes& sizes, Rng& rng, const CellOptions& options);
 
   /// x W, or rows of W for indices.
   Tensor multiplied(Tensor x) const;
   /// h R + br.
   Tensor recur(Tensor h) const;
+  /// h R, or h times those columns of it that belong to some of the gates.
+  Tensor times_recurrent(Tensor h, Tensor R) const { return detail::times_blocks(h, R, hidden_, heads_); }
   /// x + bias; x without one.
   static Tensor biased(Tensor x, Parameter* bias);
   /// A hidden state of zeros.
   Tensor zeros(Tape& tape, Index batch) const { return tape.constant(0.0, {batch, hidden_}); }
 
-  Index in_, hidden_;
+  Index in_, hidden_, heads_;
   Parameter &W_, &R_;
   Parameter *b_, *br_;
 };

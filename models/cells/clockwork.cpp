@@ -47,7 +47,10 @@ ClockworkCell::ClockworkCell(Index in, Index hidden, Rng& rng, std::vector<Index
       periods_(checked(periods, hidden)),
       options_(options),
       mask_(buffer("mask", connections(hidden, static_cast<Index>(periods.size())))),
-      of_units_(buffer("periods", of_units(periods, hidden))) {}
+      of_units_(buffer("periods", of_units(periods, hidden))) {
+  if (options.heads != 1)
+    throw Error(fmt::format("clockwork: its groups are its blocks; give periods in place of {} heads", options.heads));
+}
 
 ClockworkCell::State ClockworkCell::step_seeing(Tensor xw, const State& s, Tensor seen) const {
   Tape& tape = xw.tape();

@@ -12,6 +12,7 @@ struct ContextOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  Index heads = 1;
   /// How slowly the context bank changes, in [0, 1): its own share in its next value. 0: it is the hidden layer of the
   /// step before.
   double decay = 0;

@@ -11,6 +11,7 @@ struct FastWeightsOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::identity(0.05);
   Init biases = Init::constant(0);
+  Index heads = 1;
   /// How much of the fast weights is left after a step, and how strongly a state is written into them.
   double decay = 0.95, rate = 0.5;
   /// How often a step attends to what was written.

@@ -28,8 +28,8 @@ GruCell::Gates GruCell::reset_before(Tensor xw, Tensor h) const {
   const Index H = hidden_;
   const Tensor R = h.tape().leaf(R_);
   const Tensor xb = br_ != nullptr ? xw + *br_ : xw;
-  const auto [r, z] = split<2>(sigmoid(slice(xb, -1, 0, 2 * H) + matmul(h, slice(R, -1, 0, 2 * H))));
-  return {r, z, tanh(slice(xb, -1, 2 * H, H) + matmul(r * h, slice(R, -1, 2 * H, H)))};
+  const auto [r, z] = split<2>(sigmoid(slice(xb, -1, 0, 2 * H) + times_recurrent(h, slice(R, -1, 0, 2 * H))));
+  return {r, z, tanh(slice(xb, -1, 2 * H, H) + times_recurrent(r * h, slice(R, -1, 2 * H, H)))};
 }
 
 GruCell GruCell::clone() const {

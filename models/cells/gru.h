@@ -12,6 +12,7 @@ struct GruOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  Index heads = 1;
   /// Where the reset gate acts: after the recurrent product (PyTorch, cuDNN; one recurrent product a step), or before
   /// it (Cho et al., 2014; two products).
   enum class Reset { after, before };

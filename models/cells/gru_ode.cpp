@@ -19,8 +19,8 @@ GruOdeCell::GruOdeCell(Index in, Index hidden, Rng& rng, const GruOdeOptions& op
 Tensor GruOdeCell::slope(Tensor xw, Tensor h, Tensor seen) const {
   const Index H = hidden_;
   const Tensor R = h.tape().leaf(R_);
-  const auto [r, z] = split<2>(sigmoid(slice(xw, -1, 0, 2 * H) + matmul(seen, slice(R, -1, 0, 2 * H))));
-  const Tensor n = tanh(slice(xw, -1, 2 * H, H) + matmul(r * seen, slice(R, -1, 2 * H, H)));
+  const auto [r, z] = split<2>(sigmoid(slice(xw, -1, 0, 2 * H) + times_recurrent(seen, slice(R, -1, 0, 2 * H))));
+  const Tensor n = tanh(slice(xw, -1, 2 * H, H) + times_recurrent(r * seen, slice(R, -1, 2 * H, H)));
   return (1 - z) * (n - h);
 }
 

@@ -12,6 +12,7 @@ struct GruOdeOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  Index heads = 1;
   /// The solver, of fixed steps: Euler's, or Runge and Kutta's of fourth order.
   enum class Solver { euler, runge_kutta };
   Solver solver = Solver::runge_kutta;

@@ -12,6 +12,7 @@ struct JordanOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  Index heads = 1;
   /// What y is squashed with.
   enum class Output { identity, tanh, sigmoid };
   Output output = Output::identity;

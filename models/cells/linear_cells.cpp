@@ -1,6 +1,10 @@
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
+#include <fmt/format.h>
+
+#include <rewind/core/error.h>
 #include <rewind/models/cells/linear_cells.h>
 #include <rewind/models/sizes.h>
 #include <rewind/ops/activation.h>
@@ -36,6 +40,8 @@ InputGatedCell::InputGatedCell(const char* name, Index in, Index hidden, Index g
       hidden_(detail::checked_size(name, "hidden", hidden)),
       W_(param("W", options.weights(rng, in, hidden, gates))),
       b_(nullptr) {
+  if (options.heads != 1)
+    throw Error(fmt::format("{}: there is no recurrent matrix to cut into {} heads", name, options.heads));
   if (biased == 0) biased = gates;
   if (options.bias != Bias::none) b_ = &param("b", options.biases(rng, 1, hidden, biased).reshaped({biased * hidden}));
 }
@@ -151,13 +157,52 @@ LruCell::LruCell(Index in, Index hidden, Rng& rng, const CellOptions& options)
       C1_(param("C1", options.weights(rng, hidden, hidden))),
       C2_(param("C2", options.weights(rng, hidden, hidden))) {}
 
+LruCell::Recurrence LruCell::recurrence(Tape& tape) const {
+  const Tensor decay = exp(tape.leaf(nu_)), angle = exp(tape.leaf(theta_));
+  return {exp(-decay), sqrt(-expm1(-2 * decay)), {cos(angle), sin(angle)}};
+}
+
+Tensor LruCell::read(Complex s, Tensor direct) const { return matmul(s.re, C1_) - matmul(s.im, C2_) + direct; }
+
 LruCell::State LruCell::step_projected(Tensor xw, const State& s) const {
-  Tape& tape = xw.tape();
-  const Tensor decay = exp(tape.leaf(nu_)), angle = exp(tape.leaf(theta_)), radius = exp(-decay);
-  const Tensor a = radius * cos(angle), b = radius * sin(angle), gamma = sqrt(-expm1(-2 * decay));
+  const Recurrence r = recurrence(xw.tape());
+  const Tensor a = r.radius * r.turn.re, b = r.radius * r.turn.im;
   const auto [in_re, in_im, direct] = split<3>(xw);
-  const Tensor re = a * s.re - b * s.im + gamma * in_re, im = a * s.im + b * s.re + gamma * in_im;
-  return {matmul(re, C1_) - matmul(im, C2_) + direct, re, im};
+  const Tensor re = a * s.re - b * s.im + r.gamma * in_re, im = a * s.im + b * s.re + r.gamma * in_im;
+  return {read({re, im}, direct), re, im};
+}
+
+/// The powers 0, 1, ... of `turn`, [steps, 1, H]. By doubling, with turns that are kept at length 1: so the error of a
+/// power grows with the logarithm of its exponent, but for what a rounded angle explains, and an angle times t would
+/// lose digits with t.
+LruCell::Complex LruCell::turns(Complex turn, Index steps) {
+  const Shape one{1, 1, turn.re.size(0)};
+  Tensor zr = reshape(turn.re, one), zi = reshape(turn.im, one);
+  Complex all{turn.re.tape().constant(1, one), turn.re.tape().constant(0, one)};
+  for (Index done = 1; done < steps; done *= 2) {
+    const Index more = std::min(done, steps - done);
+    const Tensor re = slice(all.re, 0, 0, more), im = slice(all.im, 0, 0, more);
+    all = {concat({all.re, zr * re - zi * im}, 0), concat({all.im, zr * im + zi * re}, 0)};
+    const Tensor squared_re = zr * zr - zi * zi, squared_im = 2 * zr * zi;
+    const Tensor length = sqrt(squared_re * squared_re + squared_im * squared_im);
+    zr = squared_re / length;
+    zi = squared_im / length;
+  }
+  return all;
+}
+
+Scanned<LruCell::State> LruCell::scan(Tensor x, const State& s) const {
+  const auto [in_re, in_im, direct] = split<3>(project(x));
+  const Recurrence r = recurrence(x.tape());
+  const Complex turn = turns(r.turn, x.size(0));
+  const Tensor radius = broadcast_to(r.radius, in_re.shape());
+  const Tensor re = linear_recurrence_from(r.turn.re * s.re - r.turn.im * s.im, radius,
+                                           r.gamma * (turn.re * in_re + turn.im * in_im));
+  const Tensor im = linear_recurrence_from(r.turn.re * s.im + r.turn.im * s.re, radius,
+                                           r.gamma * (turn.re * in_im - turn.im * in_re));
+  const Complex all{turn.re * re - turn.im * im, turn.re * im + turn.im * re};
+  const Tensor y = read(all, direct);
+  return {y, {select(y, 0, -1), select(all.re, 0, -1), select(all.im, 0, -1)}};
 }
 
 LruCell LruCell::clone() const { return copied(*this); }

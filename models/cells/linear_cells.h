@@ -24,11 +24,12 @@ class InputGatedCell : public Module {
   Index hidden() const { return hidden_; }
   /// x W + b: x [..., in], or indices [...] of i32 -> [..., gates * H].
   Tensor project(Tensor x) const;
-  /// What it was made with. `recurrent` has no effect: there is no such matrix, nor a second bias.
+  /// What it was made with. `recurrent` has no effect: there is no such matrix, nor a second bias, nor are there heads.
   const CellOptions& options() const { return options_; }
 
  protected:
-  /// The first `biased` of the gates have a bias; 0: all of them. Throws Error for sizes below 1.
+  /// The first `biased` of the gates have a bias; 0: all of them. Throws Error for sizes below 1 and for
+  /// heads.
   InputGatedCell(const char* name, Index in, Index hidden, Index gates, Rng& rng, const CellOptions& options,
                  Index biased = 0);
   /// A hidden state of zeros.
@@ -179,9 +180,23 @@ class LruCell : public InputGatedCell {
   Tensor output(const State& s) const { return s.y; }
   State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
   State step_projected(Tensor xw, const State& s) const;
+  /// All steps of x [T, N, in] at once, T at least 1: seen from axes that turn with lambda's angle, the recurrence is
+  /// one of real numbers.
+  Scanned<State> scan(Tensor x, const State& s) const;
   LruCell clone() const;
 
  private:
+  struct Complex {
+    Tensor re, im;
+  };
+  struct Recurrence {
+    Tensor radius, gamma;  // [H]
+    Complex turn;          // exp(i angle), [H]
+  };
+  Recurrence recurrence(Tape& tape) const;
+  static Complex turns(Complex turn, Index steps);
+  Tensor read(Complex s, Tensor direct) const;
+
   Parameter &nu_, &theta_, &C1_, &C2_;
 };
 

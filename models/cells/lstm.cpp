@@ -84,7 +84,8 @@ Tensor LstmCell::project(Tensor x) const {
 }
 
 LstmCell::Step LstmCell::advance(Tensor xw, const State& s, Tensor seen) const {
-  const Tensor hr = norm_h_ == nullptr ? recur(seen) : biased((*norm_h_)(matmul(seen, R_)), br_);
+  const Tensor hr =
+      norm_h_ == nullptr ? recur(seen) : biased((*norm_h_)(times_recurrent(seen, seen.tape().leaf(R_))), br_);
   Gates z = sliced(xw + hr);
   z.g = candidate(peeped(z.g, pg_, s.c));
   z.i = sigmoid(peeped(z.i, pi_, s.c));

@@ -14,6 +14,7 @@ struct LstmOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  Index heads = 1;
   /// Start of the forget gate's bias (Gers, Schmidhuber and Cummins, 2000; 1 as Jozefowicz et al., 2015, advise). With
   /// coupled gates the input gate's bias starts at minus this, which is the same for 1 - i.
   double forget_bias = 1;

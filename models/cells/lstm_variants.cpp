@@ -17,6 +17,7 @@ LstmOptions lstm_options(const CellOptions& o) {
   options.weights = o.weights;
   options.recurrent = o.recurrent;
   options.biases = o.biases;
+  options.heads = o.heads;
   return options;
 }
 
@@ -27,7 +28,7 @@ MultiplicativeLstmCell::MultiplicativeLstmCell(Index in, Index hidden, Rng& rng,
       options_(options),
       lstm_(child("lstm", LstmCell(in, hidden, rng, lstm_options(options)))),
       Wm_(param("Wm", options.weights(rng, in, hidden))),
-      Rm_(param("Rm", options.recurrent(rng, hidden, hidden))),
+      Rm_(param("Rm", options.recurrent(rng, hidden / options.heads, hidden / options.heads, options.heads))),
       bm_(options.bias == Bias::none ? nullptr : &param("bm", options.biases(rng, 1, hidden).reshaped({hidden}))) {}
 
 Tensor MultiplicativeLstmCell::project(Tensor x) const {
@@ -37,7 +38,7 @@ Tensor MultiplicativeLstmCell::project(Tensor x) const {
 
 MultiplicativeLstmCell::State MultiplicativeLstmCell::step_seeing(Tensor xw, const State& s, Tensor seen) const {
   const Index H = lstm_.hidden();
-  const Tensor k = slice(xw, -1, 4 * H, H) * matmul(seen, Rm_);
+  const Tensor k = slice(xw, -1, 4 * H, H) * detail::times_blocks(seen, seen.tape().leaf(Rm_), H, options_.heads);
   return lstm_.advance(slice(xw, -1, 0, 4 * H), s, k).state;
 }
 

@@ -13,7 +13,8 @@ namespace rw {
 ///
 ///     k = (x Wm + bm) * (h(t-1) Rm)
 ///
-/// Parameters lstm.W, lstm.R, lstm.b as in LstmCell, Wm [in, H], Rm [H, H], bm [H]; bm begins at 0.
+/// Parameters lstm.W, lstm.R, lstm.b as in LstmCell, Wm [in, H], Rm [H, H] (with heads [H / heads, H]), bm [H]; bm
+/// begins at 0.
 class MultiplicativeLstmCell : public Module {
  public:
   using State = LstmCell::State;

@@ -12,8 +12,8 @@ MguCell::MguCell(Index in, Index hidden, Rng& rng, const CellOptions& options)
 MguCell::Step MguCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const auto [Rf, Rn] = split<2>(xw.tape().leaf(R_));
   const auto [xf, xn] = split<2>(biased(xw, br_));
-  const Tensor f = sigmoid(xf + matmul(seen, Rf));
-  const Tensor n = tanh(xn + matmul(f * seen, Rn));
+  const Tensor f = sigmoid(xf + times_recurrent(seen, Rf));
+  const Tensor n = tanh(xn + times_recurrent(f * seen, Rn));
   return {{s.h + f * (n - s.h)}, {f, n}};
 }
 

@@ -12,6 +12,7 @@ struct RnnOptions {
   Init weights = Init::glorot();
   Init recurrent = Init::orthogonal();
   Init biases = Init::constant(0);
+  Index heads = 1;
   /// What squashes the sum.
   enum class Activation { tanh, relu };
   Activation activation = Activation::tanh;

@@ -1,5 +1,9 @@
 #include <array>
+#include <numeric>
+#include <string>
 
+#include <rewind/models/cells/cell.h>
+#include <rewind/models/cells/choices.h>
 #include <rewind/models/text/char_model.h>
 
 namespace rw {
@@ -30,16 +34,24 @@ std::u32string characters(Index n) {
   return out;
 }
 
+/// A width that the cell can divide into what it needs. Throws Error for heads that do not divide that of the model.
+Index divisible_width(const CharModelOptions& options) {
+  const detail::CellChoices choices(options.cell);
+  const Index heads = choices.numbers("heads").empty() ? 1 : choices.count("heads");
+  return std::lcm(Index{8}, detail::checked_heads(std::string(choices.name()).c_str(), heads, options.hidden, heads));
+}
+
 }  // namespace
 
 // The count is linear in vocabulary, embedding and layers and quadratic in the width, so that some models of a few
 // numbers say what it is for any size, whatever gates and projections the cell has.
 double parameter_count_of(Index vocabulary, const CharModelOptions& options) {
+  const Index unit = divisible_width(options);
   const auto count = [&](Index v, Index e, Index layers, Index width) {
     CharModelOptions small = options;
     small.embedding = e;
     small.layers = layers;
-    small.hidden = 8 * width;  // a cell may need a width that it can divide
+    small.hidden = unit * width;
     small.init = Init::constant(0);
     Rng unused(0);
     return static_cast<double>(CharModel(Vocabulary(characters(v)), small, unused).parameter_count());
@@ -48,7 +60,7 @@ double parameter_count_of(Index vocabulary, const CharModelOptions& options) {
   return along<2>(of(vocabulary), [&](Index v) {
     return along<2>(options.embedding > 0 ? of(options.embedding) : 1, [&](Index e) {
       return along<2>(of(options.layers), [&](Index layers) {
-        return along<3>(of(options.hidden) / 8,
+        return along<3>(of(options.hidden) / of(unit),
                         [&](Index width) { return count(v, options.embedding > 0 ? e : 0, layers, width); });
       });
     });

@@ -20,5 +20,6 @@ std::vector<Comparison> char_rnn_comparisons();
 std::vector<Comparison> memory_comparisons();
 std::vector<Comparison> cell_comparisons();
 std::vector<Comparison> checkpoint_comparisons();
+std::vector<Comparison> scan_comparisons();
 
 }  // namespace rw::bench

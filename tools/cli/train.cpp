@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <rewind/core/shown.h>
+#include <rewind/core/gemm/gemm.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/parallel/mpi.h>
 #include <rewind/tools/cli/commands.h>
@@ -21,6 +22,7 @@ std::unique_ptr<TrainRun> prepared(TrainCommand& command, Group& group) {
     checkpoint = load_arrays(command.resume);
     complete(command, read_checkpoint(*checkpoint, command.resume));
   }
+  if (command.options.portable_bits) set_portable_bits(true);
   if (command.threads > 0) set_threads(command.threads);
   return std::make_unique<TrainRun>(command, checkpoint, group);
 }

@@ -83,6 +83,8 @@ void add_training_options(CLI::App& app, TrainCommand& c) {
   option(app, c, "Data", "--sequence", &O::sequence, "Steps from one update to the next");
   option(app, c, "Data", "--shards", &O::shards,
          "Parts of the batch that threads, and processes of mpirun, work on at the same time");
+  option(app, c, "Data", "--local-steps", &O::local_steps,
+         "Updates that each shard makes by itself between two meetings (DiLoCo, for slow networks); 0: all together");
   option(app, c, "Data", "--split", &O::held_out, "Part of the text that is held out");
   option(app, c, "Data", "--seed", &O::seed, "Seed of the starting weights and of dropout");
 
@@ -119,6 +121,8 @@ void add_run_options(CLI::App& app, TrainCommand& c) {
          "End after so many epochs without a better held-out loss, and save the best weights; 0: go on");
   option(app, c, "Run", "--eager", &TrainOptions::eager,
          "Run op by op; otherwise a step is traced once, optimised and replayed");
+  option(app, c, "Run", "--portable-bits", &TrainOptions::portable_bits,
+         "Use products that have the same bits on all processors of a kind, which take several times as long");
   app.add_option("--pause-after", c.pause_after, "Stop after so many updates, as Ctrl-C would; go on with --resume")
       ->group("Run");
   app.add_option("--threads", c.threads, "Threads to use; 0: as many as processors")->group("Run");
@@ -151,6 +155,7 @@ void check(const TrainOptions& o) {
   need_count("--batch", o.batch);
   need_count("--sequence", o.sequence);
   need_count("--shards", o.shards);
+  need_count("--local-steps", o.local_steps, 0);
   need(o.held_out >= 0 && o.held_out < 1, "--split", o.held_out, "at least 0 and below 1");
   need_one_of("--optimizer", o.optimizer, {"sgd", "momentum", "rmsprop", "adam", "adamw"});
   need_one_of("--schedule", o.schedule, {"constant", "steps", "exponential", "cosine", "plateau"});

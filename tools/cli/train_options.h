@@ -21,7 +21,9 @@ struct TrainOptions {
   double dropout = 0;
 
   Index batch = 8, sequence = 64, shards = 2;
-  bool eager = false;
+  /// Steps of each shard by itself, on a copy of the model, between two meetings of all; 0: shards share every step.
+  Index local_steps = 0;
+  bool eager = false, portable_bits = false;
   double held_out = 0.05;
 
   std::string optimizer = "adam", schedule = "cosine";

@@ -34,9 +34,11 @@ std::uint64_t hash_of(const Array& array, std::uint64_t h) {
 }
 
 /// Throws Error for a model that this machine has no memory for: the system would let it begin, and kill the process.
-void require_memory(const TrainOptions& o, const CharModelOptions& options, const Vocabulary& vocabulary) {
+void require_memory(const TrainOptions& o, const CharModelOptions& options, const Vocabulary& vocabulary, int ranks) {
   const double moments = o.optimizer == "sgd" ? 0 : o.optimizer.starts_with("adam") ? 2 : 1;
-  const double copies = 2 + moments + (o.average > 0 ? 1 : 0) + (o.early_stop > 0 ? 1 : 0);  // values, gradients, ...
+  const double workers = o.local_steps > 0 ? std::ceil(static_cast<double>(o.shards) / ranks) : 0;
+  const double copies =  // values, gradients, ...
+      (1 + workers) * (2 + moments) + (o.average > 0 ? 1 : 0) + (o.early_stop > 0 ? 1 : 0);
   const double hidden = static_cast<double>(o.hidden), layers = static_cast<double>(o.layers);
   const double state = 8 * hidden * layers * static_cast<double>(o.batch) * static_cast<double>(o.sequence);
   const double bytes = sizeof(float) * (copies * parameter_count_of(vocabulary.size(), options) + state);
@@ -48,11 +50,11 @@ void require_memory(const TrainOptions& o, const CharModelOptions& options, cons
                     o.layers, o.hidden, o.batch, o.sequence, bytes / 1e9, memory / 1e9));
 }
 
-CharModel make_model(const TrainOptions& o, const Vocabulary& vocabulary) {
+CharModel make_model(const TrainOptions& o, const Vocabulary& vocabulary, int ranks) {
   CharModelOptions options{
       .cell = o.cell, .layers = o.layers, .hidden = o.hidden, .embedding = o.embedding, .dropout = o.dropout};
   if (o.init != "default") options.init = Init::named(o.init, o.init_scale);
-  require_memory(o, options, vocabulary);
+  require_memory(o, options, vocabulary, ranks);
   Rng rng(o.seed);
   return CharModel(vocabulary, options, rng);
 }
@@ -82,12 +84,14 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
       mark_(corpus.mark),
       data_(std::move(corpus.symbols),
             {.batch = options.batch, .sequence = options.sequence, .held_out = options.held_out}),
-      model_(make_model(options, corpus.vocabulary)),
+      model_(make_model(options, corpus.vocabulary, group.size())),
       parameters_(model_.parameters()),
       optimizer_(make_optimizer(options.optimizer, parameters_, options.rate)),
       sharded_(parameters_, std::min(options.shards, options.batch), group),
+      workers_(make_workers()),
       shards_(make_shards(true)),
       held_out_shards_(make_shards(false)) {
+  if (options.local_steps > 0) local_.emplace(parameters_, sharded_);
   constexpr double most = 1e15;  // beyond, a double does not tell one step from the next
   if (budget.epochs * static_cast<double>(data_.train_chunks()) > most)
     throw Error(fmt::format("--epochs is {}: that is more than {} steps", budget.epochs, most));
@@ -97,22 +101,42 @@ Trainer::Trainer(const TrainOptions& options, const Budget& budget, Corpus corpu
   if (options.average > 0) average_.emplace(parameters_, WeightAverageOptions{.decay = options.average});
 }
 
-std::unique_ptr<Shard> Trainer::make_shard(Index number, bool learn) const {
+double Trainer::share_of(Index number) const {
+  const Index shards = sharded_.shards();
+  return static_cast<double>(options_.batch * (number + 1) / shards - options_.batch * number / shards) /
+         static_cast<double>(options_.batch);
+}
+
+std::unique_ptr<Shard> Trainer::make_shard(Index number, bool learn, const CharModel& model) const {
   const Index from = options_.batch * number / sharded_.shards(),
               to = options_.batch * (number + 1) / sharded_.shards();
-  return std::make_unique<Shard>(
-      model_, Shard::Options{.first = from,
-                             .count = to - from,
-                             .share = static_cast<double>(to - from) / static_cast<double>(options_.batch),
-                             .seed = options_.seed + static_cast<std::uint64_t>(number),
-                             .learn = learn,
-                             .eager = options_.eager});
+  const bool apart = learn && options_.local_steps > 0;
+  return std::make_unique<Shard>(model, Shard::Options{.first = from,
+                                                       .count = to - from,
+                                                       .share = apart ? 1 : share_of(number),
+                                                       .seed = options_.seed + static_cast<std::uint64_t>(number),
+                                                       .learn = learn,
+                                                       .eager = options_.eager});
 }
 
 Trainer::Shards Trainer::make_shards(bool learn) const {
   Shards shards;
-  for (Index i = sharded_.first(); i < sharded_.last(); ++i) shards.push_back(make_shard(i, learn));
+  for (Index i = sharded_.first(); i < sharded_.last(); ++i)
+    shards.push_back(make_shard(i, learn, learn && !workers_.empty() ? worker(i).model : model_));
   return shards;
+}
+
+std::vector<std::unique_ptr<Trainer::Worker>> Trainer::make_workers() const {
+  std::vector<std::unique_ptr<Worker>> workers;
+  if (options_.local_steps == 0) return workers;
+  for (Index i = sharded_.first(); i < sharded_.last(); ++i) {
+    auto one = std::make_unique<Worker>(
+        Worker{make_model(options_, model_.vocabulary(), sharded_.group().size()), {}, nullptr});  // of the same seed
+    one->parameters = one->model.parameters();
+    one->optimizer = make_optimizer(options_.optimizer, one->parameters, options_.rate);
+    workers.push_back(std::move(one));
+  }
+  return workers;
 }
 
 void Trainer::require_equal_processes() {
@@ -124,13 +148,14 @@ void Trainer::require_equal_processes() {
   std::uint64_t weights = hash_start;
   for (const NamedParameter& p : parameters_) weights = hash_of(p.parameter->value(), weights);
   require_same(group, "model", fmt::format("weights of hash {:016x}", weights));
-  const std::unique_ptr<Shard> probe = make_shard(0, true);
+  const std::unique_ptr<Shard> probe = make_shard(0, true, model_);
   Gradients gradients;
   const double loss = probe->read(data_, 0, steps());
   probe->add_gradients(gradients);
   std::uint64_t bits = hashed(hash_start, std::bit_cast<std::uint64_t>(loss));
   for (const NamedParameter& p : parameters_) bits = hash_of(gradients.sum(p.parameter->data()), bits);
-  require_same(group, "processor or library, which computes other bits from the same numbers",
+  require_same(group,
+               "processor or library, which computes other bits from the same numbers (--portable-bits would not)",
                fmt::format("gradients of hash {:016x}", bits));
 }
 
@@ -138,25 +163,65 @@ double Trainer::step() {
   const Index chunk = steps() % data_.train_chunks();
   if (chunk == 0)
     for (auto& shard : shards_) shard->reset();
+  return local_ ? step_apart(chunk) : step_together(chunk);
+}
+
+namespace {
+
+void require_finite(double loss, Index step, double rate) {
+  if (!std::isfinite(loss))
+    throw Error(
+        fmt::format("the loss is {} at step {}: the rate {} is too high, or --clip too weak", loss, step, rate));
+}
+
+}  // namespace
+
+double Trainer::step_together(Index chunk) {
   const double loss = sharded_.step([&](Index number, Gradients& into) {
     const double part = own(shards_, number).read(data_, chunk, steps());
     own(shards_, number).add_gradients(into);
     return part;
   });
-  if (!std::isfinite(loss)) {
+  if (!std::isfinite(loss))
     for (const NamedParameter& p : parameters_) p.parameter->zero_grad();
-    throw Error(fmt::format("the loss is {} at step {}: the rate {} is too high, or --clip too weak", loss, steps() + 1,
-                            optimizer_->rate()));
-  }
-  clip();
+  require_finite(loss, steps() + 1, optimizer_->rate());
+  clip(parameters_);
   optimizer_->step();
   if (average_) average_->update();
   return loss;
 }
 
-void Trainer::clip() {
-  if (options_.clip_value > 0) clip_grad_value(parameters_, options_.clip_value);
-  if (options_.clip > 0) clip_grad_norm(parameters_, options_.clip);
+double Trainer::step_apart(Index chunk) {
+  const double loss = sharded_.sum([&](Index number) {
+    Worker& mine = worker(number);
+    const double own_loss = own(shards_, number).read(data_, chunk, steps());
+    require_finite(own_loss, steps() + 1, optimizer_->rate());
+    Gradients gradients;
+    own(shards_, number).add_gradients(gradients);
+    gradients.commit();
+    clip(mine.parameters);
+    mine.optimizer->set_rate(optimizer_->rate());
+    mine.optimizer->step();
+    return own_loss * share_of(number);
+  });
+  ++local_done_;
+  if (local_done_ % options_.local_steps == 0) meet();
+  return loss;
+}
+
+void Trainer::meet() {
+  local_->meet([&](Index number) { return worker(number).parameters; });
+  if (average_) average_->update();
+  local_met_ = local_done_;
+}
+
+void Trainer::finish() {
+  if (local_ && local_met_ != local_done_) meet();
+}
+
+void Trainer::clip(std::span<const NamedParameter> parameters) const {
+  if (options_.clip_value > 0) clip_grad_value(parameters, options_.clip_value);
+  if (options_.clip > 0) clip_grad_norm(parameters, options_.clip);
 }
 
 double Trainer::held_out_loss() {

@@ -9,6 +9,7 @@
 #include <rewind/models/optim/optimizer.h>
 #include <rewind/models/optim/schedule.h>
 #include <rewind/models/optim/weight_average.h>
+#include <rewind/models/parallel/local_steps.h>
 #include <rewind/models/parallel/sharded.h>
 #include <rewind/models/text/char_model.h>
 #include <rewind/models/text/data.h>
@@ -41,9 +42,11 @@ class Trainer {
   /// bits from them: products of another instruction set may not.
   void require_equal_processes();
 
-  /// One update with the next chunk; returns its loss before the update. Throws Error when the loss or a gradient is
-  /// not finite any more.
+  /// One update with the next chunk, of each shard's copy of the model with `local_steps`, of which every so many meet;
+  /// returns its loss before the update. Throws Error when the loss or a gradient is not finite any more.
   double step();
+  /// The run is over: copies that have not met since their last step do so.
+  void finish();
   /// Mean loss of the held-out chunks, read from a zero state, without dropout, with averaged weights if there are.
   double held_out_loss();
   /// After an epoch whose held-out loss this is, where options say `looks()`: the rate may fall, the run may be done.
@@ -55,7 +58,7 @@ class Trainer {
   std::optional<double> best_held_out() const;
 
   /// Updates made, also before a checkpoint, and where that is.
-  Index steps() const { return optimizer_->steps(); }
+  Index steps() const { return local_ ? local_done_ : optimizer_->steps(); }
   /// Updates of the whole run; 0 when time sets the end.
   Index all_steps() const;
   double epochs() const { return static_cast<double>(steps()) / static_cast<double>(data_.train_chunks()); }
@@ -83,16 +86,36 @@ class Trainer {
   /// Of this process.
   using Shards = std::vector<std::unique_ptr<Shard>>;
   Shards make_shards(bool learn) const;
-  std::unique_ptr<Shard> make_shard(Index number, bool learn) const;
+  std::unique_ptr<Shard> make_shard(Index number, bool learn, const CharModel& model) const;
+  /// The part of the batch that is this shard's.
+  double share_of(Index number) const;
+  /// With `local_steps`: what trains a shard's copy of the model.
+  struct Worker {
+    CharModel model;
+    std::vector<NamedParameter> parameters;
+    std::unique_ptr<Optimizer> optimizer;
+  };
+  Worker& worker(Index number) const { return *workers_[static_cast<std::size_t>(number - sharded_.first())]; }
+  std::vector<std::unique_ptr<Worker>> make_workers() const;
+  double step_together(Index chunk);
+  double step_apart(Index chunk);
+  void meet();
   Shard& own(const Shards& shards, Index number) const {
     return *shards[static_cast<std::size_t>(number - sharded_.first())];
   }
-  /// What process 0 needs of the other processes to save them: the carried states of all shards, in order.
-  std::vector<SavedState> all_carried() const;
-  void clip();
+  /// What process 0 needs of the other processes to save them, of all shards, in order: their carried states, and with
+  /// `local_steps` their workers' arrays.
+  std::vector<SavedState> all_shard_arrays() const;
+  /// Those of a shard of this process.
+  SavedState shard_arrays(Index number) const;
+  void set_shard_arrays(Index number, const SavedState& arrays);
+  /// The same types and shapes, of any shard.
+  SavedState like_shard_arrays(Index number) const;
+  void clip(std::span<const NamedParameter> parameters) const;
   /// Arrays of those of them that there are.
   std::vector<NamedArray> helper_state() const;
   void set_helper_state(const ArrayFile& file);
+  void set_local_state(const ArrayFile& file);
 
   TrainOptions options_;
   Budget budget_;
@@ -105,7 +128,10 @@ class Trainer {
   std::optional<EarlyStopping> stopping_;
   std::optional<WeightAverage> average_;
   ShardedGradients sharded_;
+  std::vector<std::unique_ptr<Worker>> workers_;
   Shards shards_, held_out_shards_;
+  std::optional<LocalSteps> local_;
+  Index local_done_ = 0, local_met_ = 0;  // steps, and those before the last meeting
 };
 
 /// Writes into a checkpoint which files its run works on.

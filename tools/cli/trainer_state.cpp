@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -10,8 +11,9 @@
 namespace rw::cli {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainOptions, cell, layers, hidden, embedding, dropout, batch, sequence, shards,
-                                   eager, held_out, optimizer, schedule, rate, decay, decay_after, warm_up, patience,
-                                   clip, clip_value, average, early_stop, init, init_scale, seed)
+                                   local_steps, portable_bits, eager, held_out, optimizer, schedule, rate, decay,
+                                   decay_after, warm_up, patience, clip, clip_value, average, early_stop, init,
+                                   init_scale, seed)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Budget, epochs, seconds, steps)
 
 namespace {
@@ -53,6 +55,7 @@ namespace {
 
 constexpr const char* format_name = "rewind training run";
 constexpr const char* format_version = "2";
+constexpr const char* local_steps_name = "local.done_and_met";
 
 std::vector<NamedArray> with_prefix(const ArrayFile& file, const std::string& prefix) {
   std::vector<NamedArray> out;
@@ -103,7 +106,12 @@ ArrayFile Trainer::save(const RunFiles& files) const {
   for (const NamedParameter& p : parameters_) file.arrays.push_back({"model." + p.name, p.parameter->value()});
   for (NamedArray& a : optimizer_->state()) file.arrays.push_back({"optimizer." + a.name, std::move(a.array)});
   for (NamedArray& a : helper_state()) file.arrays.push_back(std::move(a));
-  const std::vector<SavedState> all = all_carried();
+  if (local_) {
+    for (NamedArray& a : local_->state()) file.arrays.push_back({"local." + a.name, std::move(a.array)});
+    file.arrays.push_back(
+        {local_steps_name, Array({static_cast<double>(local_done_), static_cast<double>(local_met_)}, {2})});
+  }
+  const std::vector<SavedState> all = all_shard_arrays();
   for (std::size_t s = 0; s < all.size(); ++s)
     for (std::size_t i = 0; i < all[s].size(); ++i) file.arrays.push_back({carried_name(s, i), all[s][i]});
   file.metadata = {{"format", format_name},
@@ -123,23 +131,51 @@ std::size_t size_in_bytes(const Array& array) {
 
 }  // namespace
 
-// Types and shapes are known to all: they differ between shards in the number of streams only.
-std::vector<SavedState> Trainer::all_carried() const {
+SavedState Trainer::shard_arrays(Index number) const {
+  SavedState all = own(shards_, number).carried();
+  if (!local_) return all;
+  for (const NamedParameter& p : worker(number).parameters) all.push_back(p.parameter->value());
+  for (NamedArray& a : worker(number).optimizer->state()) all.push_back(std::move(a.array));
+  return all;
+}
+
+void Trainer::set_shard_arrays(Index number, const SavedState& arrays) {
+  const auto carried = static_cast<std::ptrdiff_t>(own(shards_, number).carried().size());
+  own(shards_, number).set_carried(SavedState(arrays.begin(), arrays.begin() + carried));
+  if (!local_) return;
+  const Array* next = arrays.data() + carried;
+  std::vector<NamedArray> weights, optimizer = worker(number).optimizer->state();
+  for (const NamedParameter& p : worker(number).parameters) weights.push_back({p.name, *next++});
+  for (NamedArray& a : optimizer) a.array = *next++;
+  set_parameters(worker(number).model, weights, "a shard's copy");
+  worker(number).optimizer->set_state(optimizer);
+}
+
+// They differ between shards in the number of streams only.
+SavedState Trainer::like_shard_arrays(Index number) const {
+  SavedState all = make_shard(number, false, model_)->carried();
+  if (!local_) return all;
+  for (const NamedParameter& p : parameters_) all.push_back(p.parameter->value());
+  for (NamedArray& a : optimizer_->state()) all.push_back(std::move(a.array));
+  return all;
+}
+
+std::vector<SavedState> Trainer::all_shard_arrays() const {
   std::string mine;
-  for (const auto& shard : shards_)
-    for (const Array& array : shard->carried())
+  for (Index s = sharded_.first(); s < sharded_.last(); ++s)
+    for (const Array& array : shard_arrays(s))
       mine.append(static_cast<const char*>(array.view().data), size_in_bytes(array));
   std::string everyone;
   for (const std::string& text : gather(sharded_.group(), mine)) everyone += text;
   std::vector<SavedState> all;
   const char* from = everyone.data();
   for (Index s = 0; s < sharded_.shards(); ++s) {
-    SavedState carried = make_shard(s, false)->carried();
-    for (Array& array : carried) {
+    SavedState arrays = like_shard_arrays(s);
+    for (Array& array : arrays) {
       std::memcpy(array.view().data, from, size_in_bytes(array));
       from += size_in_bytes(array);
     }
-    all.push_back(std::move(carried));
+    all.push_back(std::move(arrays));
   }
   return all;
 }
@@ -152,6 +188,22 @@ void set_files(ArrayFile& checkpoint, const RunFiles& files) {
   checkpoint.metadata["files"] = nlohmann::json(files).dump();
 }
 
+void Trainer::set_local_state(const ArrayFile& file) {
+  std::vector<NamedArray> outer = with_prefix(file, "local.");
+  std::erase_if(outer, [](const NamedArray& a) { return "local." + a.name == local_steps_name; });
+  local_->set_state(outer);
+  const Array& steps = file.at(local_steps_name);
+  if (steps.dtype() != DType::f64 || steps.shape() != Shape{2}) throw Error("its steps are no two numbers");
+  const auto count = [&](Index i) {
+    constexpr double most = 1e15;
+    const double n = steps.at({i});
+    if (!(n >= 0 && n <= most && n == std::floor(n))) throw Error(fmt::format("{} is no number of steps", n));
+    return static_cast<Index>(n);
+  };
+  local_done_ = count(0);
+  local_met_ = count(1);
+}
+
 void Trainer::restore(const ArrayFile& file, const std::string& source) {
   if (file.metadata.at("text") != mark_)
     throw Error(fmt::format("{}: this run read another text ({}; now {}): give the same files in the same order",
@@ -160,12 +212,12 @@ void Trainer::restore(const ArrayFile& file, const std::string& source) {
     set_parameters(model_, with_prefix(file, "model."), source);
     optimizer_->set_state(with_prefix(file, "optimizer."));
     set_helper_state(file);
+    if (local_) set_local_state(file);
     for (Index s = sharded_.first(); s < sharded_.last(); ++s) {
-      Shard& shard = own(shards_, s);
-      SavedState carried;
-      for (std::size_t i = 0; i < shard.carried().size(); ++i)
-        carried.push_back(file.at(carried_name(static_cast<std::size_t>(s), i)));
-      shard.set_carried(std::move(carried));
+      SavedState arrays;
+      for (std::size_t i = 0; i < shard_arrays(s).size(); ++i)
+        arrays.push_back(file.at(carried_name(static_cast<std::size_t>(s), i)));
+      set_shard_arrays(s, arrays);
     }
   } catch (const Error& error) {
     throw Error(fmt::format("{}: a broken checkpoint: {}", source, error.what()));
@@ -186,7 +238,11 @@ TrainCommand read_checkpoint(const ArrayFile& file, const std::string& source) {
       throw Error(fmt::format("version {}; this program reads version {}", shown(text("version")), format_version));
     const auto entry = [&](const char* name) { return nlohmann::json::parse(text(name)); };
     TrainCommand run;
-    run.options = fields<TrainOptions>(entry("options"));
+    nlohmann::json options = entry("options");
+    if (options.is_object())
+      for (const char* later : {"local_steps", "portable_bits"})  // than version 0.2
+        if (!options.contains(later)) options[later] = nlohmann::json(TrainOptions())[later];
+    run.options = fields<TrainOptions>(options);
     run.budget = fields<Budget>(entry("budget"));
     run.files = entry("files").get<RunFiles>();
     check(run.options);

@@ -27,6 +27,18 @@ double norm(ConstView view) {
   return std::sqrt(squares);
 }
 
+/// The largest of the spectral norms of matrices [..., m, n].
+double largest_norm(ConstView matrices) {
+  const Array all = Array(matrices).to(DType::f64);
+  const Index m = matrices.shape[matrices.shape.rank() - 2], n = matrices.shape[matrices.shape.rank() - 1];
+  double largest = 0;
+  for (Index i = 0; i + m * n <= all.size(); i += m * n) {
+    const void* const matrix = all.span<double>().data() + i;
+    largest = std::max(largest, spectral_norm(contiguous_view(matrix, {m, n}, DType::f64)));
+  }
+  return largest;
+}
+
 Index width_of(const State& state) {
   Index width = 0;
   for (const Tensor& t : state) width += t.size() / t.size(0);
@@ -250,9 +262,21 @@ class Flow {
       if (!depends[i]) continue;
       for (NodeId in : n.in()) {
         const Node& p = one_.node(whole(in));
-        if (p.role == Role::parameter && p.shape.rank() == 2) report_.recurrent[label(p)] = spectral_norm(p.value());
+        if (p.role == Role::parameter && p.shape.rank() == 2)
+          report_.recurrent[label(p)] = spectral_norm(p.value());
+        else if (n.info->name == "matmul" && !depends[in])
+          made_matrix(in);
       }
     }
+  }
+
+  /// A matrix that a step makes of a parameter: with a mask, or cut into blocks.
+  void made_matrix(NodeId matrix) {
+    NodeId at = matrix;
+    while (one_.node(at).role == Role::op && !one_.node(at).in().empty()) at = one_.node(at).input[0];
+    const Node& parameter = one_.node(at);
+    if (parameter.role == Role::parameter && parameter.shape.rank() == 2)
+      report_.recurrent[label(parameter)] = largest_norm(one_.node(matrix).value());
   }
 
   const FlowCell& cell_;

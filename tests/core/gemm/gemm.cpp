@@ -128,6 +128,26 @@ TEST_CASE_TEMPLATE("the bits do not depend on the number of threads, nor on the 
   rw::set_threads(threads);
 }
 
+// That bits are the same for all instruction sets takes processes of their own: tools/distributed.
+TEST_CASE_TEMPLATE("products with portable bits are the product, for any number of threads", T, float, double) {
+  rw::set_portable_bits(true);
+  CHECK(rw::portable_bits());
+  for (const Size& s : sizes)
+    if (s.m * s.n * s.k <= 400'000)
+      for (bool ta : {false, true})
+        for (bool tb : {false, true}) check_product<T>(s, ta, tb, ta != tb);
+  const int threads = rw::threads();
+  const Matrix<T> a(70, 300, 1), b(300, 2100, 2);
+  Matrix<T> one(70, 2100, 3), three(70, 2100, 3);
+  rw::set_threads(1);
+  rw::gemm(a, false, b, false, one);
+  rw::set_threads(3);
+  rw::gemm(a, false, b, false, three);
+  CHECK(one.data == three.data);
+  rw::set_threads(threads);
+  rw::set_portable_bits(false);
+}
+
 TEST_CASE_TEMPLATE("in small products, rows do not depend on each other, and accumulating adds the product", T, float,
                    double) {
   if (rw::active_isa() == rw::Isa::baseline) return;  // the libraries do all products

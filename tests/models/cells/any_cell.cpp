@@ -106,13 +106,18 @@ TEST_CASE("names and options that do not exist are refused with those that do") 
   refused("gru+act=1000000", "gru: act is 1000000: it must be at most 1000");
   refused("mogrifier+rounds=1001", "mogrifier: rounds is 1001: it must be at most 1000");
   refused("gru-ode+steps=0", "gru-ode: 0 steps of the solver: it must be 1 or more");
+  refused("lstm+heads=2", "lstm: 2 heads do not divide a hidden size of 5");
+  refused("gru+heads=0", "gru: 0 heads: there must be 1 or more");
+  refused("lstm+projection=2+heads=5", "lstm: 5 heads do not divide what is fed back, 2 wide");
+  refused("lru+heads=5", "cell 'lru+heads=5': there is no option 'heads=5'; of its own lru has none" + common);
   refused("clockwork+periods=1/1.5", "clockwork: a period of 1.5: it must be a whole number from 1 to 1000000");
-  refused("gru+coupled", "cell 'gru+coupled': there is no option 'coupled'; of its own gru has before, takes" + common);
+  refused("gru+coupled",
+          "cell 'gru+coupled': there is no option 'coupled'; of its own gru has before, takes, heads=" + common);
   refused("gru-before+before",
-          "cell 'gru-before+before': there is no option 'before'; of its own gru-before has takes" + common);
-  refused("mgu+", "cell 'mgu+': there is no option ''; of its own mgu has none" + common);
-  refused("mgu+zoneout", "cell 'mgu+zoneout': there is no option 'zoneout'; of its own mgu has none" + common);
-  refused("mgu+nobias=1", "cell 'mgu+nobias=1': there is no option 'nobias=1'; of its own mgu has none" + common);
+          "cell 'gru-before+before': there is no option 'before'; of its own gru-before has takes, heads=" + common);
+  refused("mgu+", "cell 'mgu+': there is no option ''; of its own mgu has heads=" + common);
+  refused("mgu+zoneout", "cell 'mgu+zoneout': there is no option 'zoneout'; of its own mgu has heads=" + common);
+  refused("mgu+nobias=1", "cell 'mgu+nobias=1': there is no option 'nobias=1'; of its own mgu has heads=" + common);
   refused("mgu+zoneout=0.1+zoneout=0.2", "cell 'mgu+zoneout=0.1+zoneout=0.2': 'zoneout=' is there twice");
   refused("mgu+zoneout=much", "cell 'mgu+zoneout=much': 'much' is no number");
   refused("mgu+zoneout=0.1/", "cell 'mgu+zoneout=0.1/': '' is no number");

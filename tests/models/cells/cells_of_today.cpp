@@ -17,6 +17,8 @@
 #include <rewind/models/cells/gru_ode.h>
 #include <rewind/models/cells/linear_cells.h>
 #include <rewind/models/cells/lstm_variants.h>
+#include <rewind/models/cells/mgu.h>
+#include <rewind/models/cells/rnn.h>
 #include <rewind/models/cells/xlstm.h>
 #include <rewind/models/sequence/unroll.h>
 #include <rewind/ops/ops.h>
@@ -238,6 +240,59 @@ TEST_CASE("multiplicative and mogrifier LSTM: an LSTM with something else in the
   CHECK_THROWS_WITH_AS(MogrifierLstmCell(I, H, rng, {}, -1), "mogrifier: -1 rounds: it must be 0 or more", Error);
 }
 
+// The cell with heads, and one of which R is the same matrix written out.
+template <class C, class Options>
+void check_heads(Options options, Index gates, const char* matrix = "R") {
+  Rng rng(5);
+  const C full(I, H, rng, options);
+  options.heads = 2;
+  const C heads(I, H, rng, options);
+  rw::test::randomise(heads);
+  const Array blocks = heads.parameter(matrix).value();
+  REQUIRE(blocks.shape() == Shape{H / 2, gates * H});
+  full.to(DType::f64);
+  for (const NamedParameter& p : full.parameters()) {
+    const Array& value = heads.parameter(p.name).value();
+    if (value.shape() == p.parameter->shape()) {
+      p.parameter->set(value);
+      continue;
+    }
+    Array R({H, p.parameter->shape()[1]}, DType::f64);
+    for (Index i = 0; i < H; ++i)
+      for (Index j = 0; j < R.shape()[1]; ++j)
+        if (i / (H / 2) == j % H / (H / 2)) R.set({i, j}, value.at({i % (H / 2), j}));
+    p.parameter->set(R);
+  }
+  Tape tape(DType::f64);
+  const Tensor x = tape.constant(inputs(T, 3));
+  const auto run = [&](const C& cell) { return outputs(cell, unroll(cell, x, cell.zero_state(tape, 3))).array(); };
+  CHECK(most_apart(run(heads), run(full)) < 1e-14);
+}
+
+TEST_CASE("heads: the recurrent matrix is block-diagonal") {
+  check_heads<LstmCell>(LstmOptions(), 4);
+  check_heads<LstmCell>(LstmOptions{.layer_norm = true}, 4);
+  check_heads<GruCell>(GruOptions(), 3);
+  check_heads<GruCell>(GruOptions{.reset = GruOptions::Reset::before}, 3);
+  check_heads<MguCell>(CellOptions(), 2);
+  check_heads<RnnCell>(RnnOptions{.bias = Bias::two}, 1);
+  check_heads<SlstmCell>(CellOptions(), 4);
+  check_heads<GruOdeCell>(GruOdeOptions(), 3);
+  check_heads<FastWeightsCell>(FastWeightsOptions(), 1);
+  check_heads<MultiplicativeLstmCell>(CellOptions(), 1, "Rm");
+  Rng rng(1);
+  const Array start = LstmCell(I, 6, rng, {.heads = 3}).parameter("R").value();  // each block orthogonal by itself
+  for (Index block = 0; block < 12; ++block) {
+    double dot = 0;
+    for (Index j = 2 * block; j < 2 * block + 2; ++j) dot += start.at({0, j}) * start.at({1, j});
+    CHECK(std::abs(dot) < 1e-6);
+  }
+  CHECK_THROWS_WITH_AS(MinGruCell(I, H, rng, {.heads = 2}), "min-gru: there is no recurrent matrix to cut into 2 heads",
+                       Error);
+  CHECK_THROWS_WITH_AS(ClockworkCell(I, H, rng, {1, 2}, {.heads = 2}),
+                       "clockwork: its groups are its blocks; give periods in place of 2 heads", Error);
+}
+
 TEST_CASE("clockwork: groups move when their time has come, and see the slower ones") {
   Rng rng(4);
   ClockworkCell cell(I, H, rng, {1, 3});
@@ -407,4 +462,23 @@ TEST_CASE("scans over all steps are the loops over them") {
   check_scan<MinGruCell>();
   check_scan<MinLstmCell>();
   check_scan<QrnnCell>();
+  check_scan<LruCell>();
+}
+
+TEST_CASE("LRU's scan keeps its digits over thousands of steps, and takes one") {
+  Rng rng(2);
+  const LruCell cell(I, H, rng);
+  for (const Index steps : {1, 2, 3, 4, 5, 3001}) {
+    const Array x = uniform(rng, {steps, 2, I}, -1, 1);
+    cell.to(DType::f64);
+    Tape exact(DType::f64);
+    const Array by_steps =
+        outputs(cell, unroll(cell, exact.constant(x.to(DType::f64)), cell.zero_state(exact, 2))).array();
+    CHECK(most_apart(cell.scan(exact.constant(x.to(DType::f64)), cell.zero_state(exact, 2)).outputs.array(), by_steps) <
+          1e-12);
+    cell.to(DType::f32);
+    Tape tape;
+    const Array at_once = cell.scan(tape.constant(x), cell.zero_state(tape, 2)).outputs.array();
+    CHECK(most_apart(at_once.to(DType::f64), by_steps) < 2e-6);
+  }
 }

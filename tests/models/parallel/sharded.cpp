@@ -1,4 +1,3 @@
-#include <barrier>
 #include <cmath>
 #include <thread>
 
@@ -8,6 +7,8 @@
 #include <rewind/core/threads.h>
 #include <rewind/models/parallel/sharded.h>
 #include <rewind/ops/ops.h>
+
+#include "threads.h"
 
 using namespace rw;
 
@@ -98,48 +99,15 @@ TEST_CASE("a shard that fails ends the step, and no gradient has changed") {
 
 namespace {
 
-// Processes as threads: what each sends lies where the others look.
-class Threads {
- public:
-  explicit Threads(int size) : sent_(static_cast<std::size_t>(size)), all_(size) {}
-
-  class One final : public Group {
-   public:
-    One(Threads& others, int rank) : others_(others), rank_(rank) {}
-    int rank() const override { return rank_; }
-    int size() const override { return static_cast<int>(others_.sent_.size()); }
-    void exchange(std::span<const std::string_view> out, std::span<const std::span<char>> in) override {
-      others_.sent_[static_cast<std::size_t>(rank_)] = out;
-      others_.all_.arrive_and_wait();
-      bool fits = true;
-      for (std::size_t r = 0; r < in.size(); ++r) {
-        const std::string_view from = others_.sent_[r][static_cast<std::size_t>(rank_)];
-        fits = fits && from.size() == in[r].size();
-        if (fits) std::copy(from.begin(), from.end(), in[r].begin());
-      }
-      others_.all_.arrive_and_wait();
-      if (!fits) throw Error("lengths differ");
-    }
-
-   private:
-    Threads& others_;
-    int rank_;
-  };
-
- private:
-  std::vector<std::span<const std::string_view>> sent_;
-  std::barrier<> all_;
-};
-
 // The loss, and the gradients of all parameters, of each of so many processes.
 using Outcome = std::pair<double, std::vector<Array>>;
 std::vector<Outcome> outcomes(int ranks, Index shards, Index size) {
-  Threads threads(ranks);
+  test::Threads threads(ranks);
   std::vector<Outcome> all(static_cast<std::size_t>(ranks));
   std::vector<std::thread> running;
   for (int rank = 0; rank < ranks; ++rank)
     running.emplace_back([&, rank] {
-      Threads::One group(threads, rank);
+      test::Threads::One group(threads, rank);
       Parameter a("a", Array({size}, DType::f32)), b("b", Array({1}, DType::f64));
       const std::vector<NamedParameter> named{{"a", &a}, {"b", &b}};
       ShardedGradients sharded(named, shards, group);

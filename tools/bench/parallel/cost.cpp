@@ -1,0 +1,109 @@
+// What it costs that sums over processes have one order: a step of ShardedGradients beside the same shards added up in
+// each process and then by MPI_Allreduce, whose order is the library's; in turn, medians. And what the model of time in
+// docs/distributed.md needs: the latency of a message and the bandwidth of a pair.
+//
+//     mpirun -n 2 build/bench/bench/distributed_cost        (as JSON, from process 0)
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <mpi.h>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <rewind/core/threads.h>
+#include <rewind/models/parallel/mpi.h>
+#include <rewind/models/parallel/sharded.h>
+
+using namespace rw;
+
+namespace {
+
+constexpr Index shards = 8;
+
+double seconds_of(const std::function<void()>& f) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  const auto begin = std::chrono::steady_clock::now();
+  f();
+  double mine = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), slowest = 0;
+  MPI_Allreduce(&mine, &slowest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+  return slowest;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Costs {
+  double ordered, unordered;
+};
+
+Costs costs(Group& group, Index size, int rounds) {
+  Parameter p("p", Array({size}, DType::f32));
+  const std::vector<NamedParameter> named{{"p", &p}};
+  ShardedGradients sharded(named, shards, group);
+  const auto count = static_cast<std::size_t>(size);
+  std::vector<std::vector<float>> mine(static_cast<std::size_t>(sharded.last() - sharded.first()),
+                                       std::vector<float>(count, 1));
+  std::vector<float> sum(count);
+  const auto ordered = [&] {
+    sharded.step([&](Index shard, Gradients& into) {  // moves them to where they are added up, as a real step does
+      into.sum(p.data()) = Array(mine[static_cast<std::size_t>(shard - sharded.first())]);
+      return 0.0;
+    });
+  };
+  const auto unordered = [&] {
+    std::fill(sum.begin(), sum.end(), 0.0F);
+    for (const std::vector<float>& shard : mine)
+      for (std::size_t i = 0; i < count; ++i) sum[i] += shard[i];
+    MPI_Allreduce(MPI_IN_PLACE, sum.data(), static_cast<int>(size), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+    float* const to = p.grad().span<float>().data();
+    for (std::size_t i = 0; i < count; ++i) to[i] += sum[i];
+  };
+  std::vector<double> a, b;
+  for (int round = 0; round < rounds + 2; ++round) {  // the first two make room and open connections
+    const double first = seconds_of(ordered), second = seconds_of(unordered);
+    if (round < 2) continue;
+    a.push_back(first);
+    b.push_back(second);
+  }
+  return {median(a), median(b)};
+}
+
+/// Seconds for `bytes` there and back, halved.
+double one_way(int rank, std::size_t bytes, int rounds) {
+  std::vector<char> data(bytes);
+  std::vector<double> times;
+  for (int round = 0; round < rounds; ++round) {
+    times.push_back(seconds_of([&] {
+      const int n = static_cast<int>(bytes);
+      if (rank == 0) MPI_Send(data.data(), n, MPI_CHAR, 1, 0, MPI_COMM_WORLD);
+      if (rank < 2) MPI_Recv(data.data(), n, MPI_CHAR, 1 - rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+      if (rank == 1) MPI_Send(data.data(), n, MPI_CHAR, 0, 0, MPI_COMM_WORLD);
+    }));
+  }
+  return median(times) / 2;
+}
+
+}  // namespace
+
+int main() {
+  const auto group = open_group();
+  if (group->size() < 2) {
+    fmt::print(stderr, "distributed_cost: start it by mpirun, with 2 processes or more\n");
+    return 2;
+  }
+  set_threads(1);
+  std::vector<std::string> rows;
+  for (const Index size : {239'297, 1'000'000, 10'000'000}) {
+    const Costs c = costs(*group, size, size > 2'000'000 ? 15 : 51);
+    rows.push_back(fmt::format(R"({{"parameters": {}, "ordered_ms": {:.4g}, "unordered_ms": {:.4g}}})", size,
+                               1e3 * c.ordered, 1e3 * c.unordered));
+  }
+  const double latency = one_way(group->rank(), 1, 201), large = one_way(group->rank(), 8'000'000, 31);
+  if (group->rank() == 0)
+    fmt::print("{{\"processes\": {}, \"latency_us\": {:.4g}, \"bandwidth_GBs\": {:.4g}, \"sums\": [{}]}}\n",
+               group->size(), 1e6 * latency, 8e-3 / (large - latency), fmt::join(rows, ", "));
+}
