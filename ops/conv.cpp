@@ -24,6 +24,7 @@ constexpr Index most = std::numeric_limits<std::int32_t>::max();  // of a stride
 
 /// How a kernel goes over pictures.
 struct Way {
+  static constexpr std::array<std::string_view, 5> attribute_names{"stride", "dilation", "before", "after", "groups"};
   Pair stride{1, 1}, dilation{1, 1}, before{}, after{};
   Index groups = 1;
 };
@@ -89,7 +90,6 @@ Tensor many_convolutions(Vmap& v, const Op& op, bool first_is_picture, bool seco
 struct Conv {
   static constexpr std::string_view name = "conv";
   static constexpr int arity = 2;
-  static constexpr std::array<std::string_view, 1> attribute_names{"way"};
   Way way;
   Shape infer(std::span<const Shape> in) const {
     check_way(way, in[0], in[1]);
