@@ -35,6 +35,8 @@
 #include <rewind/models/classic/windows.h>
 #include <rewind/models/init.h>
 #include <rewind/models/layers/attention.h>
+#include <rewind/models/layers/batch_norm.h>
+#include <rewind/models/layers/conv.h>
 #include <rewind/models/layers/embedding.h>
 #include <rewind/models/layers/layer_norm.h>
 #include <rewind/models/layers/linear.h>
@@ -58,6 +60,7 @@
 #include <rewind/models/text/bigram.h>
 #include <rewind/models/text/char_model.h>
 #include <rewind/models/text/char_writer.h>
+#include <rewind/models/text/ctc.h>
 #include <rewind/models/text/data.h>
 #include <rewind/models/text/sampler.h>
 #include <rewind/models/text/text.h>

@@ -235,6 +235,25 @@ inline void add_linear_algebra(std::vector<OpCase>& out) {
   unary("solve_triangular", [](Tensor x) { return solve_triangular(near_identity(x), x); });
 }
 
+inline void add_convolutions(std::vector<OpCase>& out) {
+  out.push_back({"conv1d", [](Pool& p, Rng& r) {
+                   const Tensor x = p.ranked(r, 3, 3), w = p.same(r, x);
+                   return conv1d(x, w, {.stride = 1 + r.below(2), .padding = 1}) * 0.5;
+                 }});
+  out.push_back({"conv2d", [](Pool& p, Rng& r) {
+                   const Tensor x = p.ranked(r, 3, 3), w = p.ranked(r, 2, 2);
+                   const Tensor kernel = reshape(slice(slice(w, 0, 0, 2), 1, 0, 1), {2, 1, 1, 1});
+                   return conv2d(reshape(x, {1, 2, 2, 3}), kernel * tanh(kernel), {.padding = 1, .groups = 2});
+                 }});
+  const auto pool = [&](std::string name, std::function<Tensor(Tensor)> f) {
+    out.push_back({std::move(name), [f = std::move(f)](Pool& p, Rng& r) { return f(p.ranked(r, 2)); }});
+  };
+  pool("max_pool1d", [](Tensor x) { return max_pool1d(x, 2, {.stride = 1, .padding = 1}); });
+  pool("max_pool2d", [](Tensor x) { return max_pool2d(x, {2, 1}); });
+  pool("avg_pool1d", [](Tensor x) { return avg_pool1d(x, 2, {.stride = 1, .padding = 1}); });
+  pool("avg_pool2d", [](Tensor x) { return avg_pool2d(x, {2, 1}, {.stride = 1}); });
+}
+
 inline void add_indexing(std::vector<OpCase>& out) {
   out.push_back({"lookup", [](Pool& p, Rng& r) {
                    const Tensor table = p.ranked(r, 2, 2);
@@ -275,6 +294,10 @@ inline void add_losses(std::vector<OpCase>& out) {
                      return f(x, classes, {.reduction = reduction(r)});
                    }});
   };
+  out.push_back({"ctc_loss", [reduction](Pool& p, Rng& r) {
+                   const Tensor x = p.ranked(r, 3, 3), y = p.indices(r, {1, x.size(1)}, x.size(2) - 1);
+                   return ctc_loss(log_softmax(x), y, {.blank = x.size(2) - 1, .reduction = reduction(r)});
+                 }});
   loss("mse", [](Tensor x, Tensor y, const LossOptions& o) { return mse(x, y, o); });
   loss("l1", [](Tensor x, Tensor y, const LossOptions& o) { return l1(x, y + 0.07, o); });
   loss("huber", [](Tensor x, Tensor y, const LossOptions& o) { return huber(x, y, 0.5, o); });
@@ -296,6 +319,7 @@ inline const std::vector<OpCase>& op_cases() {
     detail::add_views(out);
     detail::add_products(out);
     detail::add_linear_algebra(out);
+    detail::add_convolutions(out);
     detail::add_indexing(out);
     detail::add_losses(out);
     return out;

@@ -1,0 +1,77 @@
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include <rewind/core/error.h>
+#include <rewind/models/layers/batch_norm.h>
+#include <rewind/models/sizes.h>
+#include <rewind/ops/arithmetic.h>
+#include <rewind/ops/reduce.h>
+#include <rewind/ops/view.h>
+
+namespace rw {
+namespace {
+
+const BatchNormOptions& checked(const BatchNormOptions& options) {
+  if (!(options.momentum >= 0 && options.momentum <= 1))
+    throw Error(fmt::format("batch_norm: the momentum must be from 0 to 1, not {}", options.momentum));
+  if (!(options.epsilon > 0 && std::isfinite(options.epsilon)))
+    throw Error(fmt::format("batch_norm: epsilon must be a positive number, not {}", options.epsilon));
+  return options;
+}
+
+/// p moved towards `to` by a part of the way.
+void move(Parameter& p, const Array& to, double part) {
+  Array value = p.value().to(DType::f64);
+  const std::vector<double> target = to.to_vector<double>();
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    double& x = value.span<double>()[i];
+    x += part * (target[i] - x);
+  }
+  p.set(value.to(p.dtype()));
+}
+
+}  // namespace
+
+BatchNorm::BatchNorm(Index width, const BatchNormOptions& options)
+    : Module("batch_norm"),
+      width_(detail::checked_size("batch_norm", "feature", width)),
+      options_(checked(options)),
+      gain_(param("gain", full({width}, 1))),
+      shift_(param("shift", zeros(width))),
+      mean_(buffer("mean", zeros(width))),
+      variance_(buffer("variance", full({width}, 1))) {}
+
+Tensor BatchNorm::operator()(Tensor x) const {
+  const Shape shape = x.shape();
+  const int axis = checked_axis("batch_norm", x, options_.axis);
+  if (shape[axis] != width_)
+    throw x.tape().error(name(), fmt::format("axis {} of {} must have {} features", axis, shape.str(), width_));
+  Index before = 1;
+  for (int i = 0; i < axis; ++i) before *= shape[i];
+  const Index count = shape.size() / width_;
+  const Tensor all = reshape(x, {before, width_, before == 0 ? 0 : count / before});
+  const auto row = [&](const Parameter& p) { return reshape(x.tape().leaf(p), {width_, 1}); };
+  if (!training()) {
+    const Tensor scale = row(gain_) / sqrt(row(variance_) + options_.epsilon);
+    return reshape((all - row(mean_)) * scale + row(shift_), shape);
+  }
+  if (count < 2)
+    throw x.tape().error(name(),
+                         fmt::format("{} has {} number of a feature: training needs two or more", shape.str(), count));
+  const Tensor mean = rw::mean(all, {0, 2}, true), apart = all - mean;  // [1, width, 1]
+  const Tensor variance = rw::mean(square(apart), {0, 2}, true);
+  observe(mean, variance, count);
+  return reshape(apart * (row(gain_) / sqrt(variance + options_.epsilon)) + row(shift_), shape);
+}
+
+void BatchNorm::observe(Tensor mean, Tensor variance, Index count) const {
+  if (mean.tape().tracing()) return;
+  move(mean_, mean.array(), options_.momentum);
+  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+  move(variance_, (variance * unbiased).array(), options_.momentum);
+}
+
+BatchNorm BatchNorm::clone() const { return cloned(BatchNorm(width_, options_), *this); }
+
+}  // namespace rw

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <rewind/models/module.h>
+#include <rewind/ops/axes.h>
+
+namespace rw {
+
+struct BatchNormOptions {
+  /// The axis that has the features: 1 of pictures [N, C, H, W], -1 of sequences [T, N, C].
+  Axis axis = 1;
+  /// How much a new batch counts for the running statistics.
+  double momentum = 0.1;
+  /// Added to the variance.
+  double epsilon = 1e-5;
+};
+
+/// Batch normalisation (Ioffe and Szegedy, 2015), of each feature:
+///
+///     y = (x - mean) / sqrt(variance + epsilon) * gain + shift
+///
+/// While training, mean and variance are those of the batch, over all other axes; they have gradients. In evaluation
+/// they are the running ones, which are buffers: saved, cloned, and not trained. Each eager call while training moves
+/// these towards the batch's (by `momentum`; the variance divided by n - 1), as PyTorch does. A plan
+/// changes nothing but gradients (only the first call of a compiled function, which checks the plan, is eager too), so
+/// after training by one, show the model some batches eagerly, in training mode:
+///
+///     for (const Array& x : batches) { Tape tape; const NoGrad off(tape); model(tape.constant(x)); }
+///     model.eval();
+///
+/// Parameters gain [width], of ones, and shift [width], of zeros; buffers mean and variance.
+class BatchNorm : public Module {
+ public:
+  /// Throws Error for a width below 1, a momentum outside [0, 1], and an epsilon that is not positive.
+  explicit BatchNorm(Index width, const BatchNormOptions& options = {});
+
+  /// Of x's own shape. Throws Error when the axis has another length, and, while training, for fewer than two numbers
+  /// of a feature.
+  Tensor operator()(Tensor x) const;
+
+  /// Length of the axis.
+  Index width() const { return width_; }
+  BatchNorm clone() const;
+
+ private:
+  void observe(Tensor mean, Tensor variance, Index count) const;
+
+  Index width_;
+  BatchNormOptions options_;
+  Parameter &gain_, &shift_, &mean_, &variance_;
+};
+
+}  // namespace rw
