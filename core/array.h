@@ -63,24 +63,30 @@ class Array {
   Index size() const { return shape_.size(); }
 
   /// A view of all of it, to read.
-  ConstView view() const { return contiguous_view(static_cast<const void*>(data_.get()), shape_, dtype_); }
+  ConstView view() const& { return contiguous_view(static_cast<const void*>(data_.get()), shape_, dtype_); }
   /// A view of all of it, to write.
-  View view() { return contiguous_view(static_cast<void*>(data_.get()), shape_, dtype_); }
+  View view() & { return contiguous_view(static_cast<void*>(data_.get()), shape_, dtype_); }
   /// Arrays go wherever views do.
   operator ConstView() const { return view(); }
+  /// Not of an array that ends with the statement, and would leave the view behind: `for (float x : f().span<float>())`
+  /// reads freed memory. Give it a name first.
+  void view() const&& = delete;
 
   /// The elements, row-major. Throws Error when T is not the dtype's type.
   template <Element T>
-  std::span<const T> span() const {
+  std::span<const T> span() const& {
     require(dtype_of<T>);
     return {reinterpret_cast<const T*>(data_.get()), static_cast<std::size_t>(size())};
   }
   /// The same, to be changed.
   template <Element T>
-  std::span<T> span() {
+  std::span<T> span() & {
     require(dtype_of<T>);
     return {reinterpret_cast<T*>(data_.get()), static_cast<std::size_t>(size())};
   }
+  /// See view().
+  template <Element T>
+  void span() const&& = delete;
 
   /// The elements converted to T, row-major.
   template <Element T>

@@ -25,6 +25,7 @@ add_test(NAME install
 
 rewind_must_not_compile(view_of_text tests/must_not_compile/view_of_text.cpp "constraint")
 rewind_must_not_compile(copied_module tests/must_not_compile/copied_module.cpp "deleted")
+rewind_must_not_compile(view_of_a_temporary tests/must_not_compile/view_of_a_temporary.cpp "deleted")
 rewind_must_not_compile(op_with_a_wrong_rule tests/must_not_compile/op_with_a_wrong_rule.cpp "vjp must be")
 rewind_must_not_compile(checkpoints_of_both_directions tests/must_not_compile/checkpoints_of_both_directions.cpp
                         "both ends of the sequence")

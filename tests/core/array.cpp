@@ -157,8 +157,9 @@ TEST_CASE("copy converts, and takes rows that are apart") {
   std::vector<double> target(12, -1.0);
   rw::copy(part, View{target.data() + 2, Shape{3, 2}, 4, DType::f64});
   CHECK(target == std::vector<double>{-1, -1, 1, 2, -1, -1, 5, 6, -1, -1, 9, 10});
-  CHECK_THROWS_WITH_AS(rw::copy(part, Array(Shape{4}).view()), "copy: sizes differ: (3, 2) to (4)", rw::Error);
-  CHECK_THROWS_WITH_AS(rw::copy(part, Array(Shape{2, 3}).view()), "copy: rows differ: (3, 2) to (2, 3)", rw::Error);
+  Array four(Shape{4}), turned(Shape{2, 3});
+  CHECK_THROWS_WITH_AS(rw::copy(part, four.view()), "copy: sizes differ: (3, 2) to (4)", rw::Error);
+  CHECK_THROWS_WITH_AS(rw::copy(part, turned.view()), "copy: rows differ: (3, 2) to (2, 3)", rw::Error);
   CHECK(to_string(part) == "[[1, 2],\n [5, 6],\n [9, 10]]");
 }
 
@@ -167,5 +168,6 @@ TEST_CASE("a view is contiguous when nothing lies between its rows") {
   CHECK(a.view().contiguous());
   CHECK_FALSE(ConstView{a.view().data, Shape{3, 2}, 4, DType::f32}.contiguous());
   CHECK(ConstView{a.view().data, Shape{1, 2}, 4, DType::f32}.contiguous());
-  CHECK(rw::zeros(Shape{}).view().contiguous());
+  const Array scalar = rw::zeros(Shape{});
+  CHECK(scalar.view().contiguous());
 }

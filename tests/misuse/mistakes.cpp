@@ -60,8 +60,16 @@ const std::vector<Mistake> mistakes = {
     {"an axis that is not there", [] { Shape{2, 3}.axis(2); }},
     {"a negative axis that is not there", [] { Shape{2, 3}.axis(-3); }},
     {"numbers that do not fill a shape", [] { Array({1.f, 2.f}, Shape{3}); }},
-    {"span of the wrong type", [] { zeros(3).span<double>(); }},
-    {"span of an array of indices as reals", [] { arange(3).span<float>(); }},
+    {"span of the wrong type",
+     [] {
+       const Array three = zeros(3);
+       three.span<double>();
+     }},
+    {"span of an array of indices as reals",
+     [] {
+       const Array three = arange(3);
+       three.span<float>();
+     }},
     {"item of many", [] { zeros(3).item(); }},
     {"item of none", [] { zeros(0).item(); }},
     {"at outside", [] { zeros(3).at({3}); }},

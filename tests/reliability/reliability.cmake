@@ -8,6 +8,9 @@ if(TARGET rewind_cli AND Python3_FOUND)
   add_test(NAME reliability/distributed COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/distributed --quick
                                                 --build ${PROJECT_BINARY_DIR})
   set_tests_properties(reliability/distributed PROPERTIES TIMEOUT 900 SKIP_REGULAR_EXPRESSION "^skipped: ")
+  add_test(NAME reliability/bits COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/same-bits --quick
+                                         ${PROJECT_BINARY_DIR})
+  set_tests_properties(reliability/bits PROPERTIES TIMEOUT 300)
   if(NOT CMAKE_BUILD_TYPE STREQUAL "None")  # its library stands before all others, where a sanitizer has to
     add_test(NAME reliability/torture COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/torture --quick
                                               --build ${PROJECT_BINARY_DIR})
