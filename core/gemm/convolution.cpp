@@ -226,12 +226,14 @@ void run_library(Sum sum, const ConvolutionSizes& s, const float* a, const float
 }
 
 // Preferred to the templates above.
-void run(const ConvolutionSizes& s, const float* x, const float* w, float* y) { run_library(Sum::value, s, x, w, y); }
+void run(const ConvolutionSizes& s, const float* x, const float* w, float* y) {
+  portable_bits() ? run<float>(s, x, w, y) : run_library(Sum::value, s, x, w, y);
+}
 void run_data(const ConvolutionSizes& s, const float* dy, const float* w, float* dx) {
-  run_library(Sum::data, s, dy, w, dx);
+  portable_bits() ? run_data<float>(s, dy, w, dx) : run_library(Sum::data, s, dy, w, dx);
 }
 void run_weights(const ConvolutionSizes& s, const float* x, const float* dy, float* dw) {
-  run_library(Sum::weights, s, x, dy, dw);
+  portable_bits() ? run_weights<float>(s, x, dy, dw) : run_library(Sum::weights, s, x, dy, dw);
 }
 
 #endif
