@@ -7,7 +7,9 @@ namespace rw {
 /// A number for rows and one for columns: `{2, 1}`, or one for both.
 struct PerAxis {
   Index rows, cols;
+  /// The same for both.
   constexpr PerAxis(Index both) : rows(both), cols(both) {}
+  /// One for each.
   constexpr PerAxis(Index r, Index c) : rows(r), cols(c) {}
 };
 

@@ -21,7 +21,9 @@ struct ConvolutionSizes {
     const Index room = size[axis] + before[axis] + after[axis] - reach(axis);
     return room < 0 ? 0 : room / stride[axis] + 1;
   }
+  /// In all.
   Index places() const { return places(0) * places(1); }
+  /// Numbers in a picture's channel.
   Index area() const { return size[0] * size[1]; }
   /// Numbers in one group's kernels for one output.
   Index taps() const { return in * kernel[0] * kernel[1]; }

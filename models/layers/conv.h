@@ -22,9 +22,11 @@ class Conv1d : public Module {
   /// x [T, N, in] -> [T', N, out], T' as conv1d has it. Throws Error for another shape, and as conv1d does.
   Tensor operator()(Tensor x) const;
 
-  /// Features in and out, and the kernel's length.
+  /// Features in.
   Index in() const { return in_; }
+  /// Features out.
   Index out() const { return out_; }
+  /// Its length.
   Index kernel() const { return kernel_; }
   Conv1d clone() const;
 
@@ -46,9 +48,11 @@ class Conv2d : public Module {
   /// x [N, in, H, W] -> [N, out, H', W']. Throws Error for another shape, and as conv2d does.
   Tensor operator()(Tensor x) const;
 
-  /// Channels in and out, and the kernel's size.
+  /// Channels in.
   Index in() const { return in_; }
+  /// Channels out.
   Index out() const { return out_; }
+  /// Its size.
   PerAxis kernel() const { return kernel_; }
   Conv2d clone() const;
 

@@ -2,8 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include <rewind/core/shown.h>
 #include <rewind/core/gemm/gemm.h>
+#include <rewind/core/shown.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/parallel/mpi.h>
 #include <rewind/tools/cli/commands.h>
