@@ -161,7 +161,6 @@ class Primitive {
   }
 
   void run(const float* a, const float* b, float* to) {
-    const OneThread one;
     set(parts_[0], a);
     set(parts_[1], b);
     set(parts_[2], to);
@@ -178,7 +177,6 @@ class Primitive {
   using Forward = dnnl::convolution_forward;
   using Data = dnnl::convolution_backward_data;
   using Weights = dnnl::convolution_backward_weights;
-  using OneThread = detail::OneOpenMpThread;
 
   struct Part {
     int argument = 0;
@@ -214,6 +212,7 @@ void run_library(Sum sum, const ConvolutionSizes& s, const float* a, const float
   using Key = std::pair<Sum, ConvolutionSizes>;
   constexpr std::size_t most = 64;  // of other sizes, once so many were met
   thread_local std::map<Key, std::unique_ptr<Primitive>> known;
+  const detail::OneOpenMpThread one;  // how many it runs with is settled when a primitive is made
   try {
     if (known.size() >= most && !known.contains(Key{sum, s})) known.clear();
     std::unique_ptr<Primitive>& primitive = known[{sum, s}];
