@@ -79,12 +79,13 @@ TEST_CASE("a backward in two pieces: parameters that are reshaped, added, subtra
                                                {"turned", [](Tensor w, Tensor v) {
                                                   return transpose(v) + slice(reshape(w, {2, 2}), 0, 0, 1);
                                                 }}};
-  for (const auto& [name, seen] : ways) {
-    CAPTURE(name);
+  for (const auto& way : ways) {
+    const Seen& seen = way.second;
+    CAPTURE(way.first);
     Parameter w("w", numbers({0.3f, -0.7f, 0.2f, 0.9f}, {4})), v("v", numbers({0.1f, 0.8f, -0.4f, 0.6f}, {2, 2}));
     const Array x = numbers({1, 2, -3, 0.5f, 0.1f, 4}, {3, 2});
-    const auto half = [&, &see = seen](Tensor h) {
-      for (int i = 0; i < 2; ++i) h = tanh(matmul(h, see(h.tape().leaf(w), h.tape().leaf(v))));
+    const auto half = [&](Tensor h) {
+      for (int i = 0; i < 2; ++i) h = tanh(matmul(h, seen(h.tape().leaf(w), h.tape().leaf(v))));
       return h;
     };
     Tape whole;
