@@ -8,15 +8,15 @@ namespace {
 
 using Word = std::int64_t;
 
-/// Records that the longer listing has more than the shorter one: `more` of them before `long_at`, which are steps of a
-/// stretch that ends before `short_at`.
+/// Where the longer listing goes on with so many further steps of a stretch that ends in the shorter one.
 struct Gap {
-  std::size_t short_at = 0, long_at = 0, more = 0;
+  std::size_t short_at = 0, long_at = 0, steps = 0;
 };
 
 /// A stretch that repeats: `period` records at a time, from the same record on in both listings.
 struct Stretch {
   std::size_t begin = 0, end = 0, long_end = 0, period = 0;  // `begin` and `end` in the shorter one
+  std::size_t more = 0;                                      // records that the longer one has
 };
 
 constexpr std::size_t least_steps = 2, most_peeled = 3;
@@ -29,22 +29,37 @@ class PatternFinder {
   PatternFinder(const Pattern::Sample& a, const Pattern::Sample& b, Pattern::Reals reals)
       : a_(a), b_(b), short_(a.listing), long_(b.listing), reals_(reals) {}
 
+  // All stretches have as many steps more, the most that can be: a step of one may be a few of another.
   std::optional<Pattern> run() {
-    std::size_t from = 0, ahead = 0;
-    std::vector<Stretch> stretches;
-    for (const Gap& gap : gaps()) {
-      const std::optional<Stretch> stretch = stretch_of(gap, from, ahead);
-      if (!stretch.has_value() || !add_singles(from, stretch->begin, ahead) || !add_stretch(*stretch, ahead)) return {};
-      from = stretch->end;
-      ahead += gap.more;
+    const std::size_t more = long_.records.size() - short_.records.size();
+    for (std::size_t steps = std::max<std::size_t>(more, 1); steps > 0; --steps) {
+      if (more % steps != 0) continue;
+      out_ = {};
+      if (!align(steps)) continue;
+      divide();
+      if (out_.fits(a_) && out_.fits(b_)) return std::move(out_);
     }
-    if (failed_ || !add_singles(from, short_.records.size(), ahead)) return {};
-    divide();
-    if (!out_.fits(a_) || !out_.fits(b_)) return {};
-    return std::move(out_);
+    return {};
   }
 
  private:
+  bool align(std::size_t steps) {
+    const std::size_t n = short_.records.size(), m = long_.records.size();
+    std::size_t from = 0;  // what the pattern has so far
+    for (std::size_t i = 0, j = 0;;) {
+      const std::size_t run = run_from(i, j), ahead = j - i;
+      i += run;
+      j += run;
+      if (i == n && j == m) return add_singles(from, n, ahead);
+      if (m - j <= n - i) return false;
+      const std::optional<Stretch> stretch = next_stretch({i, j, steps}, from, ahead);
+      if (!stretch.has_value() || !add_singles(from, stretch->begin, ahead) || !add_stretch(*stretch, ahead))
+        return false;
+      from = stretch->end;
+      j += stretch->more;
+    }
+  }
+
   bool same(std::size_t i, std::size_t j) const { return short_.records[i].key == long_.records[j].key; }
 
   // How many records from here on are of the same kinds.
@@ -54,27 +69,16 @@ class PatternFinder {
     return n;
   }
 
-  std::vector<Gap> gaps() {
-    std::vector<Gap> out;
-    const std::size_t n = short_.records.size(), m = long_.records.size();
-    std::size_t work = 64 * (m + 64);  // enough for what repeats; more is not worth it
-    for (std::size_t i = 0, j = 0;;) {
-      const std::size_t run = run_from(i, j);
-      i += run;
-      j += run;
-      if (i == n && j == m) return out;
-      if (m - j <= n - i) break;
-      std::size_t more = i == n ? m - j : 0, longest = 0;
-      for (std::size_t d = 1; i < n && d <= (m - j) - (n - i) && work > 0; ++d) {
-        const std::size_t further = run_from(i, j + d);
-        work -= std::min(work, further + 1);
-        if (further > longest) longest = further, more = d;
-      }
-      if (more == 0 || work == 0) break;
-      out.push_back({i, j, more});
-      j += more;
+  // The records are of other kinds from here on: the longer listing has further steps of a stretch first.
+  std::optional<Stretch> next_stretch(Gap gap, std::size_t from, std::size_t ahead) const {
+    const std::size_t left = short_.records.size() - gap.short_at, most = long_.records.size() - gap.long_at - left;
+    int tries = 64;  // enough for what repeats; more is not worth it
+    for (std::size_t period = 1; gap.steps * period <= most && tries > 0; ++period) {
+      const std::size_t more = gap.steps * period;
+      if (left == 0 ? more != most : !same(gap.short_at, gap.long_at + more)) continue;
+      if (const auto stretch = stretch_of(gap, period, from, ahead); stretch.has_value()) return stretch;
+      --tries;
     }
-    failed_ = true;
     return {};
   }
 
@@ -99,18 +103,16 @@ class PatternFinder {
     return begin;
   }
 
-  std::optional<Stretch> stretch_of(const Gap& gap, std::size_t from, std::size_t ahead) const {
-    for (std::size_t period = 1; period <= gap.more; ++period) {
-      if (gap.more % period != 0) continue;
-      for (std::size_t peeled = 0; peeled <= most_peeled; ++peeled) {
-        if (gap.short_at < from + peeled * period) break;
-        const std::size_t end = gap.short_at - peeled * period, long_end = gap.long_at + gap.more - peeled * period;
-        std::size_t begin = begin_of(short_, from, end, period);
-        begin = std::max(begin, begin_of(long_, from + ahead, long_end, period) - ahead);
-        if (begin >= end) continue;
-        begin += (end - begin) % period;
-        if ((end - begin) / period >= least_steps) return Stretch{begin, end, long_end, period};
-      }
+  std::optional<Stretch> stretch_of(const Gap& gap, std::size_t period, std::size_t from, std::size_t ahead) const {
+    const std::size_t more = gap.steps * period;
+    for (std::size_t peeled = 0; peeled <= most_peeled; ++peeled) {
+      if (gap.short_at < from + peeled * period) break;
+      const std::size_t end = gap.short_at - peeled * period, long_end = gap.long_at + more - peeled * period;
+      std::size_t begin = begin_of(short_, from, end, period);
+      begin = std::max(begin, begin_of(long_, from + ahead, long_end, period) - ahead);
+      if (begin >= end) continue;
+      begin += (end - begin) % period;
+      if ((end - begin) / period >= least_steps) return Stretch{begin, end, long_end, period, more};
     }
     return {};
   }
@@ -187,7 +189,6 @@ class PatternFinder {
   const Listing &short_, &long_;
   Pattern::Reals reals_;
   Pattern out_;
-  bool failed_ = false;
 };
 
 std::optional<Pattern> Pattern::find(const Sample& a, const Sample& b, Reals reals) {
