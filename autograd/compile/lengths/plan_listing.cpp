@@ -14,7 +14,7 @@ namespace {
 using Word = std::int64_t;
 
 /// What a record of a plan is: its first word.
-enum class About : std::uint8_t { buffer, product, pack, kernel, generic, copy, result, gradient };
+enum class About : std::uint8_t { buffer, product, pack, kernel, generic, operand, copy, result, gradient };
 
 // Lowering asks this of lengths that lie between two bounds: the answer must be the same at all lengths of a pattern.
 template <class Product>
@@ -159,11 +159,17 @@ class PlanWriter {
     for (const double c : program.constants) to_.real(c);
   }
 
+  // Operands are records of their own: a stack has as many as there are steps.
   void generic(const Plan::Generic& g, std::uint32_t at) {
+    for (std::uint32_t k = 0; k < g.inputs; ++k) {
+      begin(About::operand);
+      view(p_.views_[g.first + k]), pointer(at + k);
+      to_.end();
+    }
     begin(About::generic);
     to_.fixed(std::bit_cast<Word>(g.info));
-    to_.fixed(g.inputs);
-    for (std::uint32_t k = 0; k <= g.inputs; ++k) view(p_.views_[g.first + k]), pointer(at + k);
+    to_.number(g.inputs);
+    view(p_.views_[g.first + g.inputs]), pointer(at + g.inputs);
     if (g.info == &op_info<Fill>()) return to_.real(static_cast<const Fill*>(g.op)->value);
     for (std::size_t byte = 0; byte < g.info->attribute_size; byte += sizeof(Word)) {
       Word word = 0;
@@ -199,6 +205,7 @@ class PlanReader {
       case About::product: product(); break;
       case About::pack: pack(); break;
       case About::kernel: kernel(); break;
+      case About::operand: view(), pointer(); break;
       case About::generic: generic(); break;
       case About::copy: copy(); break;
       case About::result: p_.results_.push_back(value()); break;
@@ -385,10 +392,11 @@ class PlanReader {
   void generic() {
     Plan::Generic g{};
     g.info = std::bit_cast<const OpInfo*>(fixed());
-    g.inputs = static_cast<std::uint32_t>(fixed());
-    g.first = static_cast<std::uint32_t>(p_.views_.size());
+    g.inputs = static_cast<std::uint32_t>(number());
+    g.first = static_cast<std::uint32_t>(p_.views_.size()) - g.inputs;
     step(Plan::Kind::generic, p_.generics_.size());
-    for (std::uint32_t k = 0; k <= g.inputs; ++k) view(), pointer();
+    p_.steps_.back().pointer -= g.inputs;
+    view(), pointer();
     static constexpr char none = 0;
     g.op = &none;
     if (g.info->attribute_size > 0) {
