@@ -39,6 +39,7 @@ Lengths::Found Lengths::find(const Recorded& recorded) {
       store_->parameters = words_.parameters();
       for (std::size_t i = store_->constants.size(); i < words_.constants().size(); ++i)
         store_->constants.push_back(words_.constants()[i]);
+      memory_->reserve(range.bytes);  // at once
       found.plan = plan_of(range.plan, found.length, slots, words_, store_, family->real, reuse_, memory_);
       if (found.plan != nullptr) return found;
     }
@@ -57,8 +58,9 @@ void Lengths::learn(const Recorded& recorded, Found& found, Plan& plan) {
   if (!refused.empty()) found.why = refused;
   if (listing.records.empty()) return;
   if (found.family != nullptr)
-    return add(*found.family, {found.length, slots_of(*found.family, found.length, found.own), std::move(listing)});
-  Lone lone{list(recorded, words_), std::move(listing), recorded.length(), recorded.tape.dtype()};
+    return add(*found.family,
+               {found.length, slots_of(*found.family, found.length, found.own), std::move(listing), plan.memory()});
+  Lone lone{list(recorded, words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.memory()};
   found.family = new_family(recorded, lone);
   if (found.family != nullptr) return;
   lone_.push_back(std::move(lone));
@@ -78,7 +80,7 @@ std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, L
     family->number = ++made_;
     for (Lone* one : {&*other, &lone}) {
       const auto own = family->trace.slots_of({one->trace, one->length});
-      add(*family, {one->length, slots_of(*family, one->length, own.value()), std::move(one->plan)});
+      add(*family, {one->length, slots_of(*family, one->length, own.value()), std::move(one->plan), one->bytes});
     }
     lone_.erase(std::next(other).base());
     families_.push_back(family);
@@ -99,6 +101,7 @@ void Lengths::add(Family& family, Family::Sample sample) {
     if (others || !range.plan.fits(sample.view())) continue;
     range.low = low;
     range.high = high;
+    range.bytes = std::max(range.bytes, sample.bytes);
     return;
   }
   family.samples.push_back(std::move(sample));
@@ -117,7 +120,7 @@ void Lengths::find_range(Family& family) {
     std::size_t end = first + 2;
     while (end < all.size() && pattern->fits(all[end].view())) ++end;
     if (end - first < least_samples) continue;
-    family.ranges.push_back({std::move(*pattern), all[first].length, all[end - 1].length});
+    family.ranges.push_back({std::move(*pattern), all[first].length, all[end - 1].length, all[end - 1].bytes});
     all.erase(all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(end));
     return;
   }

@@ -32,12 +32,14 @@ class Lengths {
       std::int64_t length = 0;
       Slots slots;
       Listing plan;
+      std::size_t bytes = 0;  // of its values
       Pattern::Sample view() const { return {plan, length, slots}; }
     };
     std::vector<Sample> samples;  // that no pattern fits so far
     struct Range {
       Pattern plan;
       std::int64_t low = 0, high = 0;  // lengths
+      std::size_t bytes = 0;           // of the values at the longest
     };
     std::vector<Range> ranges;
   };
@@ -66,6 +68,7 @@ class Lengths {
     Listing trace, plan;
     std::int64_t length = 0;
     DType real = DType::f32;
+    std::size_t bytes = 0;
   };
 
   Slots slots_of(const Family& family, std::int64_t length, const Slots& own) const {
