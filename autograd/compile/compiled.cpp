@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <cstdio>
+#include <functional>
+#include <tuple>
 #include <unordered_set>
 
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/check/check.h>
 #include <rewind/autograd/compile/compile.h>
+#include <rewind/autograd/compile/lengths/lengths.h>
 #include <rewind/autograd/compile/passes/passes.h>
 #include <rewind/autograd/compile/plan/plan.h>
 #include <rewind/autograd/compile/plan/report.h>
@@ -19,7 +22,7 @@ namespace rw {
 namespace detail {
 namespace {
 
-constexpr std::size_t most_plans = 16;
+constexpr std::size_t most_plans = 16, most_followed = 512;
 
 struct Leaf {
   Shape shape;
@@ -29,9 +32,13 @@ struct Leaf {
 struct Entry {
   std::vector<Leaf> leaves;
   std::vector<std::uint64_t> numbers;
+  std::uint64_t hash = 0;  // of both
   TraceReads reads;
   std::unique_ptr<ir::Plan> plan;
   ir::Notes notes;
+  ir::Lengths::Found found;                 // what is known of its length
+  bool follows = false;                     // the plan is that of a pattern: no pass ran
+  std::unique_ptr<ir::Plan> whole;          // then the same one with a graph, made when somebody asks for it
   std::shared_ptr<const ir::Graph> traced;  // as it was recorded, while checks may need it
   std::string checked = "not checked yet: the first call is";
   std::vector<std::string> held;  // see ir::held_arrays
@@ -46,6 +53,13 @@ struct Entry {
     return true;
   }
 };
+
+std::uint64_t hash_of(const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) {
+  std::uint64_t h = mix(views.size(), numbers.size());
+  for (const ConstView& v : views) h = mix(hash_attributes(v.shape, h), static_cast<std::uint64_t>(v.dtype));
+  for (const std::uint64_t n : numbers) h = mix(h, n);
+  return h;
+}
 
 /// True for the lifetime of this.
 class Flag {
@@ -64,6 +78,8 @@ class Flag {
 struct CompiledCore::State {
   CompileOptions options;
   std::vector<std::unique_ptr<Entry>> plans;
+  std::unique_ptr<ir::Lengths> lengths;
+  std::unordered_set<std::uint64_t> ids;  // of plans
   Entry* current = nullptr;
   const Entry* shown = nullptr;  // whose results may be looked at
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0;
@@ -76,6 +92,15 @@ struct CompiledCore::State {
     if (current == nullptr) throw Error("compile: nothing is compiled yet");
     return *current->plan;
   }
+  /// The current plan with its graph.
+  ir::Plan& whole() const {
+    plan();
+    if (!current->follows) return *current->plan;
+    if (current->whole == nullptr)
+      current->whole =
+          std::make_unique<ir::Plan>(ir::optimise(lengths->traced(current->found), options, current->notes), options);
+    return *current->whole;
+  }
   bool fits(const Entry& entry, const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) const {
     return entry.fits(views, numbers) && entry.reads.hold(seed, step);
   }
@@ -85,8 +110,17 @@ struct CompiledCore::State {
       if (is_real(v.dtype)) return v.dtype;
     return DType::f32;
   }
-  ir::Graph trace(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads);
-  void await_check(Entry& entry, const ir::Graph& traced) const;
+  /// A trace, as it was recorded.
+  struct Recording {
+    Tape tape;
+    std::vector<Tensor> inputs, results;
+    ir::Recorded view() const { return {tape, inputs, results}; }
+    ir::Graph graph() const { return ir::from_tape(tape, results, inputs); }
+  };
+  void record(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads, Recording& to);
+  bool follow(const Recording& recording, Entry& entry);
+  void compile(const Recording& recording, Entry& entry);
+  void await_check(Entry& entry, const std::function<ir::Graph()>& traced) const;
   /// What a check says, and the gradients that the plan found.
   struct Checked {
     std::string verdict;
@@ -104,13 +138,14 @@ struct CompiledCore::State {
       throw;
     }
   }
-  void make_room();
+  void make_room(bool for_followed);
   void show_results();
 };
 
 CompiledCore::CompiledCore(const CompileOptions& options) : state_(std::make_unique<State>()) {
   state_->options = options;
   state_->seed = options.seed;
+  if (options.passes.has(Pass::loops)) state_->lengths = std::make_unique<ir::Lengths>(options);
 }
 CompiledCore::~CompiledCore() = default;
 CompiledCore::CompiledCore(CompiledCore&&) noexcept = default;
@@ -126,8 +161,10 @@ void CompiledCore::begin() {
 bool CompiledCore::known() {
   State& s = *state_;
   if (s.current == nullptr || !s.fits(*s.current, views_, numbers_)) {
-    const auto found = std::find_if(s.plans.begin(), s.plans.end(),
-                                    [&](const auto& entry) { return s.fits(*entry, views_, numbers_); });
+    const std::uint64_t hash = hash_of(views_, numbers_);
+    const auto found = std::find_if(s.plans.begin(), s.plans.end(), [&](const auto& entry) {
+      return entry->hash == hash && s.fits(*entry, views_, numbers_);
+    });
     if (found == s.plans.end()) return false;
     s.current = found->get();
   }
@@ -135,36 +172,64 @@ bool CompiledCore::known() {
   return true;
 }
 
-void CompiledCore::State::make_room() {
-  if (plans.size() < most_plans) return;
-  if (!warned)
+// Plans that were compiled as a whole have memory of their own, and those that follow from them are small.
+void CompiledCore::State::make_room(bool for_followed) {
+  const auto counts = [&](const std::unique_ptr<Entry>& e) { return e->follows == for_followed; };
+  if (std::count_if(plans.begin(), plans.end(), counts) <
+      static_cast<std::ptrdiff_t>(for_followed ? most_followed : most_plans))
+    return;
+  if (!warned && !for_followed)
     std::fputs(
         "rewind: compile: more than 16 plans were made, so they are made again and again: pad shapes to rw::bucket "
         "lengths with rw::padded; and explain() says what else a plan depends on\n",
         stderr);
-  warned = true;
-  const auto age = [&](const std::unique_ptr<Entry>& e) { return std::pair(e.get() == shown, e->used); };
+  warned = warned || !for_followed;
+  const auto age = [&](const std::unique_ptr<Entry>& e) { return std::tuple(!counts(e), e.get() == shown, e->used); };
   const auto oldest =
       std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) { return age(a) < age(b); });
   if (oldest->get() == current) current = nullptr;
+  ids.erase((*oldest)->id);
   plans.erase(oldest);
 }
 
-ir::Graph CompiledCore::State::trace(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads) {
-  const DType real = real_of(views);
-  Tape tape(TapeOptions{.dtype = real, .seed = seed, .trace = true});
-  tape.set_step(step);
-  std::vector<Tensor> inputs, results;
-  for (const ConstView& v : views) inputs.push_back(tape.input(v.shape, is_real(v.dtype) ? real : v.dtype));
+void CompiledCore::State::record(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads,
+                                 Recording& to) {
+  to.tape.set_step(step);
+  for (const ConstView& v : views)
+    to.inputs.push_back(to.tape.input(v.shape, is_real(v.dtype) ? to.tape.dtype() : v.dtype));
   reads = TraceReads(seed, step);
-  {
-    const ActiveTrace active(reads);
-    const Flag now(tracing);
-    trace(tape, inputs, results);
+  const ActiveTrace active(reads);
+  const Flag now(tracing);
+  trace(to.tape, to.inputs, to.results);
+  for (const TapeData::Leaf& leaf : to.tape.data().leaves) reads.parameter(leaf.parameter);
+  for (const auto& [parameter, value] : to.tape.data().effects) reads.parameter(parameter);
+}
+
+// Whether the plan of what was recorded follows from those of other lengths.
+bool CompiledCore::State::follow(const Recording& recording, Entry& entry) {
+  if (lengths == nullptr) {
+    entry.found.why = "Pass::loops is off";
+    return false;
   }
-  ir::Graph graph = ir::from_tape(tape, results, inputs);
-  for (const auto& parameter : graph.store->parameters) reads.parameter(parameter);
-  return graph;
+  entry.found = lengths->find(recording.view());
+  if (entry.found.plan == nullptr) return false;
+  entry.plan = std::move(entry.found.plan);
+  entry.follows = true;
+  entry.kind = mix(0x10095, entry.found.family->number);
+  await_check(entry, [&] { return recording.graph(); });
+  return true;
+}
+
+void CompiledCore::State::compile(const Recording& recording, Entry& entry) {
+  ir::Graph graph = recording.graph();
+  if (options.check == SelfCheck::first) entry.kind = ir::kind_of(graph);
+  await_check(entry, [&] { return graph; });
+  entry.held = ir::held_arrays(graph);
+  entry.plan = std::make_unique<ir::Plan>(ir::optimise(std::move(graph), options, entry.notes), options);
+  if (lengths != nullptr)
+    lengths->learn(recording.view(), entry.found, *entry.plan);
+  else
+    entry.plan->forget_places();
 }
 
 void CompiledCore::compile(const Trace& trace) {
@@ -174,31 +239,27 @@ void CompiledCore::compile(const Trace& trace) {
   auto entry = std::make_unique<Entry>();
   for (const ConstView& v : views_) entry->leaves.push_back({v.shape, v.dtype});
   entry->numbers = numbers_;
-  ir::Graph graph = s.trace(trace, views_, entry->reads);
-  s.await_check(*entry, graph);
-  entry->held = ir::held_arrays(graph);
-  entry->plan = std::make_unique<ir::Plan>(ir::optimise(std::move(graph), s.options, entry->notes), s.options);
+  entry->hash = hash_of(views_, numbers_);
+  State::Recording recording{Tape(TapeOptions{.dtype = real, .seed = s.seed, .trace = true}), {}, {}};
+  s.record(trace, views_, entry->reads, recording);
+  if (!s.follow(recording, *entry)) s.compile(recording, *entry);
   entry->id = ++s.made;
   entry->used = ++s.clock;
-  s.make_room();
+  s.make_room(entry->follows);
+  s.ids.insert(entry->id);
   s.plans.push_back(std::move(entry));
   s.current = s.plans.back().get();
 }
 
 // Keeps what a check will need, unless none is due.
-void CompiledCore::State::await_check(Entry& entry, const ir::Graph& traced) const {
+void CompiledCore::State::await_check(Entry& entry, const std::function<ir::Graph()>& traced) const {
   entry.settled = options.check == SelfCheck::off;
   if (entry.settled) entry.checked = "not checked: CompileOptions::check is off";
-  if (options.check != SelfCheck::first) {
-    if (!entry.settled) entry.traced = std::make_shared<ir::Graph>(traced);
-    return;
-  }
-  entry.kind = ir::kind_of(traced);
-  entry.settled = believed.contains(entry.kind);
-  if (entry.settled)
+  if (options.check == SelfCheck::first && believed.contains(entry.kind)) {
+    entry.settled = true;
     entry.checked = "not checked itself: the same program was, at other lengths";
-  else
-    entry.traced = std::make_shared<ir::Graph>(traced);
+  }
+  if (!entry.settled) entry.traced = std::make_shared<ir::Graph>(traced());
 }
 
 void CompiledCore::State::settle(Entry& entry, std::string verdict) {
@@ -248,7 +309,9 @@ CompiledCore::State::Checked CompiledCore::State::check(Entry& entry, const Trac
   const ir::Check check{
       .traced = graph, .plan = *entry.plan, .options = options, .call = {copies, seed, step}, .trace_again = [&] {
         TraceReads unused;
-        ir::Graph again = trace(function, views, unused);
+        Recording recording{Tape(TapeOptions{.dtype = real, .seed = seed, .trace = true}), {}, {}};
+        record(function, views, unused, recording);
+        const ir::Graph again = recording.graph();
         return rounded ? ir::round_products(ir::sorted(again)) : again;
       }};
   ir::Outcome expected;
@@ -281,7 +344,7 @@ void CompiledCore::replay() {
 void CompiledCore::State::show_results() {
   const ir::Plan& p = *current->plan;
   shown = current;
-  if (results == nullptr || results->dtype() != p.graph().real) results = std::make_unique<Tape>(p.graph().real);
+  if (results == nullptr || results->dtype() != p.real()) results = std::make_unique<Tape>(p.real());
   results->clear();
   TapeData& d = results->data();
   for (std::size_t i = 0; i < p.outputs(); ++i) {
@@ -312,36 +375,36 @@ void CompiledCore::end_eager() {
   if (s.eager_next != nullptr) s.eager_next->clear();
 }
 std::uint64_t CompiledCore::current() const { return state_->current == nullptr ? 0 : state_->current->id; }
-bool CompiledCore::holds(std::uint64_t plan) const {
-  return std::any_of(state_->plans.begin(), state_->plans.end(), [&](const auto& e) { return e->id == plan; });
-}
+bool CompiledCore::holds(std::uint64_t plan) const { return state_->ids.contains(plan); }
 const CompileOptions& CompiledCore::options() const { return state_->options; }
 void CompiledCore::set_seed(std::uint64_t seed) { state_->seed = seed; }
 std::uint64_t CompiledCore::next_step() const { return state_->step; }
 void CompiledCore::set_step(std::uint64_t step) { state_->step = step; }
 std::size_t CompiledCore::plans() const { return state_->plans.size(); }
 std::size_t CompiledCore::memory() const {
-  std::size_t bytes = 0;
+  std::size_t bytes = state_->lengths == nullptr ? 0 : state_->lengths->memory();
   for (const auto& entry : state_->plans) bytes += entry->plan->memory();
   return bytes;
 }
-Tape CompiledCore::graph() const { return ir::to_tape(state_->plan().graph()); }
+Tape CompiledCore::graph() const { return ir::to_tape(state_->whole().graph()); }
 std::size_t CompiledCore::kernels() const {
   const auto& steps = state_->plan().steps();
   return static_cast<std::size_t>(std::count_if(
       steps.begin(), steps.end(), [](const ir::Plan::Step& s) { return s.kind == ir::Plan::Kind::kernel; }));
 }
 std::string CompiledCore::explain() const {
-  const ir::Plan& plan = state_->plan();
+  const ir::Plan& plan = state_->whole();
   const Entry& entry = *state_->current;
-  return ir::explain(plan, entry.notes, {entry.checked, entry.reads.lines(), entry.held});
+  const std::string lengths = entry.follows ? "this plan follows from those of other lengths, and no pass ran for it"
+                                            : "this plan was compiled as a whole: " + entry.found.why;
+  return ir::explain(plan, entry.notes, {entry.checked, lengths, entry.reads.lines(), entry.held});
 }
 std::string CompiledCore::profile(int replays) {
   if (!known())
     throw Error(
         "compile: profile: what the plan depends on has changed since the last call: a parameter's type, a mode, ...: "
         "call the function again first");
-  ir::Plan& plan = *state_->current->plan;
+  ir::Plan& plan = state_->whole();
   return ir::profile(plan, plan.measure(views_, state_->seed, state_->step, std::max(replays, 1)));
 }
 

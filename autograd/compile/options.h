@@ -19,7 +19,8 @@ enum class Pass : std::uint32_t {
   pack = 64,        // matrices of many products are packed once a replay
   accumulate = 32,  // products add into the gradients of parameters
   branch = 128,     // kernels that do not depend on each other run on a thread each
-  chunk = 256       // products of many steps are cut, so that layers of a stack overlap
+  chunk = 256,      // products of many steps are cut, so that layers of a stack overlap
+  loops = 512       // the plan of a length that was not seen follows from those of others
 };
 
 /// A switch by name, and whether results have the same bits with it on and off.
@@ -28,15 +29,16 @@ struct PassSwitch {
   std::string_view name;
   bool keeps_bits;
 };
-inline constexpr std::array<PassSwitch, 9> pass_switches{{{Pass::simplify, "simplify", true},
-                                                          {Pass::batch, "batch", false},
-                                                          {Pass::fuse, "fuse", true},
-                                                          {Pass::place, "place", true},
-                                                          {Pass::reuse, "reuse", true},
-                                                          {Pass::pack, "pack", false},
-                                                          {Pass::accumulate, "accumulate", false},
-                                                          {Pass::branch, "branch", true},
-                                                          {Pass::chunk, "chunk", false}}};
+inline constexpr std::array<PassSwitch, 10> pass_switches{{{Pass::simplify, "simplify", true},
+                                                           {Pass::batch, "batch", false},
+                                                           {Pass::fuse, "fuse", true},
+                                                           {Pass::place, "place", true},
+                                                           {Pass::reuse, "reuse", true},
+                                                           {Pass::pack, "pack", false},
+                                                           {Pass::accumulate, "accumulate", false},
+                                                           {Pass::branch, "branch", true},
+                                                           {Pass::chunk, "chunk", false},
+                                                           {Pass::loops, "loops", true}}};
 
 /// A set of passes.
 class Passes {

@@ -46,6 +46,7 @@ std::uint32_t Lowering::pointer(const Place& place, DType dtype) {
   const std::size_t offset = static_cast<std::size_t>(place.offset) * size_of(dtype);
   p_.pointers_.push_back(p_.address(place, dtype));
   p_.strides_.push_back(place.stride);
+  p_.pointer_places_.push_back({place.base, place.id, static_cast<Index>(offset), place.stride});
   if (place.base == Base::input)
     (place.id == random_key_leaf ? p_.key_ : p_.inputs_[place.id]).patches.push_back({at, offset});
   if (place.base == Base::parameter) p_.parameters_[place.id].patches.push_back({at, offset});

@@ -39,14 +39,33 @@ double clock_cost() {
 }  // namespace
 
 void Plan::Free::operator()(std::byte* p) const { std::free(p); }
+void PlanMemory::Free::operator()(std::byte* p) const { std::free(p); }
 
-Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layout_(layout(graph_, options.passes)) {
+std::byte* PlanMemory::reserve(std::size_t bytes) {
   // At least one byte: values without elements have an address too.
-  arena_.reset(static_cast<std::byte*>(detail::allocate_vectors(layout_.arena / 64 * 64 + 64)));
-  if (arena_ == nullptr)
-    throw Error("compile: no memory for the plan, which takes " + std::to_string(layout_.arena) + " bytes");
+  std::size_t all = bytes / 64 * 64 + 64;
+  if (all <= bytes_) return now_.get();
+  all = std::max(all, bytes_ / 128 * 192);  // so that it seldom grows
+  grown_out_of_.reserve(grown_out_of_.size() + 1);
+  Block block(static_cast<std::byte*>(detail::allocate_vectors(all)));
+  if (block == nullptr) throw Error("compile: no memory for the plan, which takes " + std::to_string(bytes) + " bytes");
   // What fills up a last vector is computed too, and numbers that nobody wrote may be slow ones.
-  std::memset(arena_.get(), 0, layout_.arena / 64 * 64 + 64);
+  std::memset(block.get(), 0, all);
+  if (now_ != nullptr) grown_out_of_.push_back(std::move(now_));
+  now_ = std::move(block);
+  bytes_ = all;
+  return now_.get();
+}
+
+Plan::Plan(std::shared_ptr<Store> store, DType real, std::shared_ptr<PlanMemory> memory)
+    : memory_(std::move(memory)), shares_memory_(true) {
+  graph_.store = std::move(store);
+  graph_.real = real;
+}
+
+Plan::Plan(Graph g, const CompileOptions& options)
+    : graph_(std::move(g)), layout_(layout(graph_, options.passes)), memory_(std::make_shared<PlanMemory>()) {
+  arena_ = memory_->reserve(layout_.arena);
   std::size_t inputs = 0;
   for (const Node& n : graph_.nodes)
     if (n.role == Role::input && n.leaf != random_key_leaf) inputs = std::max<std::size_t>(inputs, n.leaf + 1);
@@ -57,9 +76,11 @@ Plan::Plan(Graph g, const CompileOptions& options) : graph_(std::move(g)), layou
   for (const Effect& e : graph_.effects)
     if (std::find(trained_.begin(), trained_.end(), e.parameter) == trained_.end()) trained_.push_back(e.parameter);
   Lowering(*this, options).run();
+  for (NodeId o : graph_.outputs) results_.push_back(held(o));
+  for (const Effect& e : graph_.effects) added_.push_back(held(e.value));
   bind(key_, key_words_);
   list_written();
-  if (options.watch_memory) guard_ = std::make_unique<MemoryGuard>(graph_, layout_, arena_.get());
+  if (options.watch_memory) guard_ = std::make_unique<MemoryGuard>(graph_, layout_, arena_);
 }
 
 Plan::~Plan() = default;
@@ -67,7 +88,7 @@ Plan::~Plan() = default;
 void* Plan::address(const Place& place, DType dtype) const {
   const std::size_t offset = static_cast<std::size_t>(place.offset) * size_of(dtype);
   switch (place.base) {
-    case Base::buffer: return arena_.get() + layout_.buffers[place.id].address + offset;
+    case Base::buffer: return arena_ + layout_.buffers[place.id].address + offset;
     case Base::constant: {
       const void* data = graph_.store->constants[place.id].view().data;
       return const_cast<char*>(static_cast<const char*>(data)) + offset;
@@ -114,7 +135,7 @@ void Plan::list_written() {
     const auto begin = reinterpret_cast<std::uintptr_t>(data);
     if (data != nullptr && bytes > 0) written_.push_back({begin, begin + bytes});
   };
-  add(arena_.get(), layout_.arena);
+  add(arena_, layout_.arena);
   for (std::uint32_t i : trained_) {
     const Array& grad = gradient(i);
     add(gradients_[i].data, static_cast<std::size_t>(grad.size()) * size_of(grad.dtype()));
@@ -153,7 +174,17 @@ void Plan::bind_parameter(std::size_t i) {
   bind(bound, bound.staging.view().data);
 }
 
+// Shared memory may have grown since.
+void Plan::follow_memory() {
+  memory_->begin_replay();
+  if (arena_ == memory_->data()) return;
+  const std::byte* const before = std::exchange(arena_, memory_->data());
+  for (const std::uint32_t i : in_memory_) pointers_[i] = arena_ + (static_cast<std::byte*>(pointers_[i]) - before);
+  list_written();
+}
+
 void Plan::begin_replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step) {
+  if (shares_memory_) follow_memory();
   bind_gradients();
   for (std::size_t i = 0; i < inputs_.size(); ++i) bind_input(i, inputs[i]);
   for (std::size_t i = 0; i < parameters_.size(); ++i) bind_parameter(i);
@@ -319,7 +350,7 @@ void Plan::commit() {
     if (direct_[i]) continue;
     const Effect& e = graph_.effects[i];
     Array& sum = gradient(e.parameter);
-    const ConstView value = value_of(e.value);
+    const ConstView value = view_of(added_[i]);
     if (sum.dtype() == value.dtype)
       add_into(value, sum.view());
     else
@@ -327,16 +358,15 @@ void Plan::commit() {
   }
 }
 
-ConstView Plan::value_of(NodeId id) const {
-  const Place& p = layout_.places[id];
-  const Node& n = graph_.nodes[id];
-  const void* at = address(p, n.dtype);
-  const Index bytes = p.offset * static_cast<Index>(size_of(n.dtype));
+ConstView Plan::value_of(NodeId id) const { return view_of(held(id)); }
+
+ConstView Plan::view_of(const Held& held) const {
+  const Place& p = held.place;
+  const void* at = address(p, held.dtype);
+  const Index bytes = p.offset * static_cast<Index>(size_of(held.dtype));
   if (p.base == Base::input) at = static_cast<const char*>(inputs_[p.id].data) + bytes;
   if (p.base == Base::parameter) at = static_cast<const char*>(parameters_[p.id].data) + bytes;
-  return {at, n.shape, p.stride, n.dtype};
+  return {at, held.shape, p.stride, held.dtype};
 }
-
-ConstView Plan::output(std::size_t i) const { return value_of(graph_.outputs[i]); }
 
 }  // namespace rw::ir

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <rewind/autograd/compile/kernel/kernel.h>
@@ -13,11 +14,34 @@
 
 namespace rw::ir {
 
+/// Memory for the values of a plan, or of several that run one after another. It may grow between replays: what stood
+/// in it then stays until the replay after the next begins, since results may be the next call's arguments.
+class PlanMemory {
+ public:
+  /// At least so many bytes, of 0 when they are new. Throws Error when there are none.
+  std::byte* reserve(std::size_t bytes);
+  std::byte* data() const { return now_.get(); }
+  std::size_t bytes() const { return bytes_; }
+  /// A replay begins.
+  void begin_replay() { before_ = std::exchange(grown_out_of_, {}); }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  using Block = std::unique_ptr<std::byte[], Free>;
+  Block now_;
+  std::size_t bytes_ = 0;
+  std::vector<Block> grown_out_of_, before_;
+};
+
 /// A graph ready to run: steps whose pointers are resolved, and one arena. A replay takes nothing from the heap.
 class Plan {
  public:
   /// `g` is sorted; its store is shared.
   Plan(Graph g, const CompileOptions& options);
+  /// Not yet anything: for who reads one from a listing. Its values stand in `memory`.
+  Plan(std::shared_ptr<Store> store, DType real, std::shared_ptr<PlanMemory> memory);
   ~Plan();
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -44,12 +68,15 @@ class Plan {
   /// Throws Error for a parameter's gradient that was replaced by another shape or type.
   void check_gradients() const;
   /// The results; they stand in the plan's memory until the next replay.
-  std::size_t outputs() const { return graph_.outputs.size(); }
-  ConstView output(std::size_t i) const;
+  std::size_t outputs() const { return results_.size(); }
+  ConstView output(std::size_t i) const { return view_of(results_[i]); }
+  DType real() const { return graph_.real; }
 
   const Graph& graph() const { return graph_; }
-  /// Bytes of the arena and of packed matrices.
-  std::size_t memory() const { return layout_.arena + packed_bytes_; }
+  /// Bytes of the arena, unless it is shared, and of packed matrices.
+  std::size_t memory() const { return (shares_memory_ ? 0 : layout_.arena) + packed_bytes_; }
+  /// Where pointers come from is known until then: see `list`.
+  void forget_places() { pointer_places_ = {}; }
 
   const std::vector<Step>& steps() const { return steps_; }
   /// A value, after the step that computes it and before another one takes its memory.
@@ -96,8 +123,19 @@ class Plan {
     Array staging;  // a copy, when the caller's numbers cannot be used where they are
     std::uint64_t version = 0;
   };
+  /// A value that is looked at after a replay.
+  struct Held {
+    Place place;
+    Shape shape;
+    DType dtype = DType::f32;
+  };
   friend class Lowering;
+  friend class PlanWriter;
+  friend class PlanReader;
 
+  ConstView view_of(const Held& held) const;
+  Held held(NodeId id) const { return {layout_.places[id], graph_.nodes[id].shape, graph_.nodes[id].dtype}; }
+  void follow_memory();
   void* address(const Place& place, DType dtype) const;
   void bind(Bound& bound, const void* data);
   void bind_input(std::size_t i, ConstView value);
@@ -119,7 +157,12 @@ class Plan {
   struct Free {
     void operator()(std::byte* p) const;
   };
-  std::unique_ptr<std::byte[], Free> arena_;
+  std::shared_ptr<PlanMemory> memory_;
+  std::byte* arena_ = nullptr;  // of `memory_`, where pointers look
+  bool shares_memory_ = false;
+  std::vector<std::uint32_t> in_memory_;  // the pointers into shared memory
+  std::vector<Held> results_, added_;     // `added_` by effect
+  Arena attributes_;                      // of a plan that was read from a listing
   std::vector<Step> steps_;
   /// Steps [begin, end), in lanes or, without any, one by one.
   struct Run {
@@ -129,6 +172,7 @@ class Plan {
   std::vector<Run> runs_;
   std::vector<void*> pointers_;
   std::vector<Index> strides_;  // by pointer
+  std::vector<Place> pointer_places_;
   std::vector<Generic> generics_;
   std::vector<ConstView> views_;
   std::vector<Product> products_;

@@ -155,6 +155,7 @@ std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
       plan.steps().size(), products, kernels, plan.programs(), copies, others,
       static_cast<double>(plan.memory()) / 1e6);
   out += "check: " + said.checked + "\n";
+  out += "lengths: " + said.lengths + "\n";
   out += reads.str("depends on: ");
   if (!said.held.empty())
     out +=

@@ -8,9 +8,11 @@
 
 namespace rw::ir {
 
-/// What a plan cannot tell of itself: whether it was checked, what it depends on, which arrays became constants.
+/// What a plan cannot tell of itself: whether it was checked, where it comes from, what it depends on, which arrays
+/// became constants.
 struct Said {
   std::string checked;
+  std::string lengths;  // where it comes from
   std::vector<std::string> reads, held;
 };
 

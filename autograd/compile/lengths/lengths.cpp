@@ -1,0 +1,133 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <rewind/autograd/compile/lengths/lengths.h>
+#include <rewind/autograd/compile/lengths/plan_listing.h>
+#include <rewind/autograd/detail/tape_data.h>
+
+namespace rw::ir {
+namespace {
+
+constexpr std::size_t most_families = 16, most_lone = 4, most_samples = 6, least_samples = 3;
+constexpr std::int64_t longest = 1 << 20;  // nodes of a trace that is kept as a list
+
+// Keeps the newest.
+template <class T>
+void keep(std::vector<T>& all, std::size_t most) {
+  if (all.size() > most) all.erase(all.begin());
+}
+
+std::shared_ptr<const Store> names_of(const Tape& tape) {
+  auto names = std::make_shared<Store>();
+  names->scopes = tape.data().scopes;
+  names->scope_names = tape.data().scope_names;
+  return names;
+}
+
+}  // namespace
+
+Lengths::Found Lengths::find(const Recorded& recorded) {
+  Found found;
+  found.length = recorded.length();
+  for (const auto& family : families_) {
+    if (family->real != recorded.tape.dtype() || !matches(family->trace, recorded, words_, found.own)) continue;
+    found.family = family;
+    const Slots slots = slots_of(*family, found.length, found.own);
+    for (const Family::Range& range : family->ranges) {
+      if (found.length < range.low || found.length > range.high || !range.plan.has(found.length)) continue;
+      store_->parameters = words_.parameters();
+      for (std::size_t i = store_->constants.size(); i < words_.constants().size(); ++i)
+        store_->constants.push_back(words_.constants()[i]);
+      memory_->reserve(range.bytes);  // at once
+      found.plan = plan_of(range.plan, found.length, slots, words_, store_, family->real, reuse_, memory_);
+      if (found.plan != nullptr) return found;
+    }
+    found.why = "of this program too few plans are known that have the same form, one shorter and one longer";
+    return found;
+  }
+  found.why = "no other length of what was recorded is known, or it is no other length: steps do not follow one rule";
+  return found;
+}
+
+void Lengths::learn(const Recorded& recorded, Found& found, Plan& plan) {
+  std::string refused;
+  Listing listing;
+  if (!words_.full() && recorded.length() < longest) listing = list(plan, words_, refused);
+  plan.forget_places();
+  if (!refused.empty()) found.why = refused;
+  if (listing.records.empty()) return;
+  if (found.family != nullptr)
+    return add(*found.family,
+               {found.length, slots_of(*found.family, found.length, found.own), std::move(listing), plan.memory()});
+  Lone lone{list(recorded, words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.memory()};
+  found.family = new_family(recorded, lone);
+  if (found.family != nullptr) return;
+  lone_.push_back(std::move(lone));
+  keep(lone_, most_lone);
+}
+
+// Of this trace and one that was no length of another so far.
+std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, Lone& lone) {
+  for (auto other = lone_.rbegin(); other != lone_.rend(); ++other) {
+    if (other->real != lone.real || other->length == lone.length) continue;
+    auto pattern = Pattern::find({lone.trace, lone.length}, {other->trace, other->length}, Pattern::Reals::are_slots);
+    if (!pattern.has_value()) continue;
+    auto family = std::make_shared<Family>();
+    family->trace = std::move(*pattern);
+    family->names = names_of(recorded.tape);
+    family->real = lone.real;
+    family->number = ++made_;
+    for (Lone* one : {&*other, &lone}) {
+      const auto own = family->trace.slots_of({one->trace, one->length});
+      add(*family, {one->length, slots_of(*family, one->length, own.value()), std::move(one->plan), one->bytes});
+    }
+    lone_.erase(std::next(other).base());
+    families_.push_back(family);
+    keep(families_, most_families);
+    return family;
+  }
+  return nullptr;
+}
+
+void Lengths::add(Family& family, Family::Sample sample) {
+  const auto between = [](std::int64_t at, std::int64_t low, std::int64_t high) { return at > low && at < high; };
+  for (Family::Range& range : family.ranges) {
+    const std::int64_t low = std::min(range.low, sample.length), high = std::max(range.high, sample.length);
+    bool others = false;  // between, of another form
+    for (const Family::Sample& s : family.samples) others = others || between(s.length, low, high);
+    for (const Family::Range& r : family.ranges)
+      others = others || (&r != &range && (between(r.low, low, high) || between(r.high, low, high)));
+    if (others || !range.plan.fits(sample.view())) continue;
+    range.low = low;
+    range.high = high;
+    range.bytes = std::max(range.bytes, sample.bytes);
+    return;
+  }
+  family.samples.push_back(std::move(sample));
+  find_range(family);
+  keep(family.samples, most_samples);
+}
+
+// Two plans that give a pattern, and a third one that fits it, with none between them that does not.
+void Lengths::find_range(Family& family) {
+  auto& all = family.samples;
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.length < b.length; });
+  for (std::size_t first = 0; first + least_samples <= all.size(); ++first) {
+    if (all[first].length == all[first + 1].length) continue;
+    auto pattern = Pattern::find(all[first].view(), all[first + 1].view(), Pattern::Reals::from_slots);
+    if (!pattern.has_value()) continue;
+    std::size_t end = first + 2;
+    while (end < all.size() && pattern->fits(all[end].view())) ++end;
+    if (end - first < least_samples) continue;
+    family.ranges.push_back({std::move(*pattern), all[first].length, all[end - 1].length, all[end - 1].bytes});
+    all.erase(all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(end));
+    return;
+  }
+}
+
+Graph Lengths::traced(const Found& found) const {
+  return unfold(found.family->trace, found.length, found.own, words_, found.family->real, *found.family->names);
+}
+
+}  // namespace rw::ir

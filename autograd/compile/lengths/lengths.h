@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rewind/autograd/compile/lengths/dictionary.h>
+#include <rewind/autograd/compile/lengths/pattern.h>
+#include <rewind/autograd/compile/lengths/trace_listing.h>
+#include <rewind/autograd/compile/options.h>
+#include <rewind/autograd/compile/plan/plan.h>
+
+namespace rw::ir {
+
+/// Plans of lengths that were not seen, from those of other lengths of the same program.
+///
+/// Traces of one program at two lengths give a pattern, and so do plans. A trace is compared with the pattern node by
+/// node; where it is an instance, its plan is that of the plans' pattern, and no pass runs. Passes choose by size, so
+/// that a pattern of plans holds between two lengths that were compiled as a whole, and at no other: a choice that
+/// changes on the way would show at its ends. Three plans at least make one.
+class Lengths {
+ public:
+  /// One program: what it records at any length.
+  struct Family {
+    Pattern trace;
+    std::shared_ptr<const Store> names;  // of scopes
+    DType real = DType::f32;
+    std::uint64_t number = 0;
+    /// A plan of the program, as it was compiled.
+    struct Sample {
+      std::int64_t length = 0;
+      Slots slots;
+      Listing plan;
+      std::size_t bytes = 0;  // of its values
+      Pattern::Sample view() const { return {plan, length, slots}; }
+    };
+    std::vector<Sample> samples;  // that no pattern fits so far
+    struct Range {
+      Pattern plan;
+      std::int64_t low = 0, high = 0;  // lengths
+      std::size_t bytes = 0;           // of the values at the longest
+    };
+    std::vector<Range> ranges;
+  };
+  /// What is known about a trace.
+  struct Found {
+    std::shared_ptr<Family> family;
+    std::int64_t length = 0;
+    Slots own;                   // of the family's trace
+    std::unique_ptr<Plan> plan;  // where a pattern gives it
+    std::string why;             // where none does
+  };
+
+  explicit Lengths(const CompileOptions& options) : reuse_(options.passes.has(Pass::reuse)) {}
+
+  Found find(const Recorded& recorded);
+  /// Takes up a plan that was compiled as a whole; forgets where its pointers came from.
+  void learn(const Recorded& recorded, Found& found, Plan& plan);
+  /// What was recorded at a length that was found.
+  Graph traced(const Found& found) const;
+  /// Bytes that all plans of it share.
+  std::size_t memory() const { return memory_->bytes(); }
+
+ private:
+  /// A trace and its plan, of which no other length is known.
+  struct Lone {
+    Listing trace, plan;
+    std::int64_t length = 0;
+    DType real = DType::f32;
+    std::size_t bytes = 0;
+  };
+
+  Slots slots_of(const Family& family, std::int64_t length, const Slots& own) const {
+    return constants_of(family.trace, length, own);
+  }
+  std::shared_ptr<Family> new_family(const Recorded& recorded, Lone& lone);
+  void add(Family& family, Family::Sample sample);
+  void find_range(Family& family);
+
+  bool reuse_;
+  Dictionary words_;
+  std::vector<std::shared_ptr<Family>> families_;
+  std::vector<Lone> lone_;
+  std::uint64_t made_ = 0;
+  std::shared_ptr<Store> store_ = std::make_shared<Store>();  // of all plans
+  std::shared_ptr<PlanMemory> memory_ = std::make_shared<PlanMemory>();
+};
+
+}  // namespace rw::ir

@@ -1,0 +1,453 @@
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <unordered_map>
+
+#include <rewind/autograd/compile/lengths/plan_listing.h>
+#include <rewind/core/error.h>
+#include <rewind/core/gemm/packed.h>
+#include <rewind/core/memory.h>
+
+namespace rw::ir {
+namespace {
+
+using Word = std::int64_t;
+
+/// What a record of a plan is: its first word.
+enum class About : std::uint8_t { buffer, product, pack, kernel, generic, operand, copy, result, gradient };
+
+// Lowering asks this of lengths that lie between two bounds: the answer must be the same at all lengths of a pattern.
+template <class Product>
+bool may_be_packed(const Product& p) {
+  return p.dtype == DType::f32 && detail::suits_packed_gemm(p.tb, p.m, p.n, p.k);
+}
+
+/// Base of a pointer that is bound to the gradient of a parameter: its number is that of the parameter.
+constexpr Word gradient_base = 16;
+
+}  // namespace
+
+/// Writes records of a plan.
+class PlanWriter {
+ public:
+  PlanWriter(const Plan& plan, Dictionary& words) : p_(plan), words_(words), gradient_(plan.pointers_.size(), -1) {
+    for (std::size_t i = 0; i < p_.gradients_.size(); ++i)
+      for (const Plan::Patch& patch : p_.gradients_[i].patches)
+        gradient_[patch.pointer] = words_.parameter(p_.graph_.store->parameters[i]);
+    for (std::size_t i = 0; i < p_.packs_.size(); ++i) pack_at_[p_.packs_[i].to] = static_cast<Word>(i);
+  }
+
+  Listing run(std::string& why) {
+    why = refused();
+    if (!why.empty()) return {};
+    for (const Layout::Buffer& b : p_.layout_.buffers) {
+      begin(About::buffer);
+      to_.fixed(b.lane);
+      to_.fixed(op_at(b.first));  // which tells one buffer of a step from another
+      to_.fixed(op_at(b.last));
+      to_.number(static_cast<Word>(b.bytes));
+      to_.number(b.first);
+      to_.number(b.last);
+      to_.end();
+    }
+    for (const Plan::Step& s : p_.steps_) step(s);
+    for (const Plan::Held& held : p_.results_) {
+      begin(About::result);
+      value(held);
+      to_.end();
+    }
+    for (std::size_t i = 0; i < p_.added_.size(); ++i) {
+      begin(About::gradient);
+      to_.fixed(words_.parameter(p_.graph_.store->parameters[p_.graph_.effects[i].parameter]));
+      to_.fixed(p_.direct_[i] ? 1 : 0);
+      value(p_.added_[i]);
+      to_.end();
+    }
+    return std::move(to_);
+  }
+
+ private:
+  std::string refused() const {
+    for (const Plan::Run& run : p_.runs_)
+      if (run.lanes != nullptr) return "kernels run side by side";
+    if (!p_.bf16_products_.empty()) return "products are in bf16";
+    if (p_.guard_ != nullptr) return "its memory is watched";
+    return {};
+  }
+
+  Word op_at(NodeId i) const { return i < p_.graph_.size() ? std::bit_cast<Word>(p_.graph_.nodes[i].info) : 0; }
+
+  void begin(About about) {
+    to_.begin();
+    to_.fixed(static_cast<Word>(about));
+  }
+
+  void place(const Place& place) {
+    Word number = place.id;
+    if (place.base == Base::parameter) number = words_.parameter(p_.graph_.store->parameters[place.id]);
+    if (place.base == Base::constant) number = words_.constant(p_.graph_.store->constants[place.id]);
+    to_.fixed(static_cast<Word>(place.base));
+    to_.number(place.base == Base::none ? 0 : number);
+    to_.number(place.offset);
+    to_.number(place.stride);
+  }
+
+  void pointer(std::uint32_t i) {
+    Place from = p_.pointer_places_[i];
+    if (gradient_[i] < 0) return place(from);
+    to_.fixed(gradient_base);
+    to_.number(gradient_[i]);
+    to_.number(from.offset);
+    to_.number(from.stride);
+  }
+
+  void dims(const Shape& shape, DType dtype) {
+    to_.fixed(shape.rank() + 16 * static_cast<Word>(dtype));
+    for (const std::int32_t d : shape) to_.number(d);
+  }
+
+  void value(const Plan::Held& held) {
+    dims(held.shape, held.dtype);
+    place(held.place);
+  }
+
+  void view(const ConstView& v) {
+    dims(v.shape, v.dtype);
+    to_.number(v.stride);
+  }
+
+  void step(const Plan::Step& s) {
+    switch (s.kind) {
+      case Plan::Kind::product: product(p_.products_[s.index], s.pointer); break;
+      case Plan::Kind::pack: pack(p_.packs_[s.index], s.pointer); break;
+      case Plan::Kind::kernel: kernel(p_.programs_[p_.calls_[s.index]], s.pointer); break;
+      case Plan::Kind::generic: generic(p_.generics_[s.index], s.pointer); break;
+      case Plan::Kind::copy:
+        begin(About::copy);
+        for (std::uint32_t k = 0; k < 2; ++k) view(p_.views_[s.index + k]), pointer(s.pointer + k);
+        break;
+    }
+    to_.end();
+  }
+
+  void product(const Plan::Product& p, std::uint32_t at) {
+    begin(About::product);
+    to_.fixed(p.ta + 2 * p.tb + 4 * p.add + 8 * static_cast<Word>(p.dtype));
+    to_.fixed(p.packed == nullptr ? -1 : pack_at_.at(p.packed));
+    to_.fixed(may_be_packed(p));
+    for (const Index n : {p.m, p.n, p.k, p.lda, p.ldb, p.ldc}) to_.number(n);
+    for (std::uint32_t k = 0; k < 3; ++k) pointer(at + k);
+  }
+
+  void pack(const Plan::Pack& p, std::uint32_t at) {
+    Word parameter = -1;
+    for (const auto& data : p_.graph_.store->parameters)
+      if (data.get() == p.parameter) parameter = words_.parameter(data);
+    begin(About::pack);
+    to_.fixed(p.tb);
+    to_.fixed(parameter);
+    for (const Index n : {p.k, p.n, p.ldb}) to_.number(n);
+    pointer(at);
+  }
+
+  void kernel(const KernelProgram& program, std::uint32_t at) {
+    begin(About::kernel);
+    to_.fixed(words_.program(program, p_.graph_.store));
+    to_.number(program.rows);
+    to_.number(program.cols);
+    for (std::uint32_t k = 0; k < program.operands.size(); ++k) pointer(at + k);
+    for (const double c : program.constants) to_.real(c);
+  }
+
+  // Operands are records of their own: a stack has as many as there are steps.
+  void generic(const Plan::Generic& g, std::uint32_t at) {
+    for (std::uint32_t k = 0; k < g.inputs; ++k) {
+      begin(About::operand);
+      view(p_.views_[g.first + k]), pointer(at + k);
+      to_.end();
+    }
+    begin(About::generic);
+    to_.fixed(std::bit_cast<Word>(g.info));
+    to_.number(g.inputs);
+    view(p_.views_[g.first + g.inputs]), pointer(at + g.inputs);
+    if (g.info == &op_info<Fill>()) return to_.real(static_cast<const Fill*>(g.op)->value);
+    for (std::size_t byte = 0; byte < g.info->attribute_size; byte += sizeof(Word)) {
+      Word word = 0;
+      std::memcpy(&word, static_cast<const char*>(g.op) + byte, std::min(sizeof word, g.info->attribute_size - byte));
+      to_.number(word);
+    }
+  }
+
+  const Plan& p_;
+  Dictionary& words_;
+  std::vector<Word> gradient_;  // by pointer: the parameter
+  std::unordered_map<const float*, Word> pack_at_;
+  Listing to_;
+};
+
+/// Makes a plan of records.
+class PlanReader {
+ public:
+  PlanReader(Plan& plan, const Dictionary& words, bool reuse) : p_(plan), words_(words), reuse_(reuse) {
+    p_.parameters_.resize(words.parameters().size());
+    p_.gradients_.resize(words.parameters().size());
+  }
+
+  /// Whether the plan is still what lowering would make.
+  bool read(const Pattern::Line& line) {
+    line_ = &line;
+    fixed_ = 1;
+    number_ = 0;
+    const auto about = static_cast<About>(line.fixed[0]);
+    if (about != About::buffer && !laid_out_) lay_out();
+    switch (about) {
+      case About::buffer: buffer(); break;
+      case About::product: product(); break;
+      case About::pack: pack(); break;
+      case About::kernel: kernel(); break;
+      case About::operand: view(), pointer(); break;
+      case About::generic: generic(); break;
+      case About::copy: copy(); break;
+      case About::result: p_.results_.push_back(value()); break;
+      case About::gradient: gradient(); break;
+    }
+    return fits_;
+  }
+
+  void end() {
+    if (!laid_out_) lay_out();
+    if (!p_.steps_.empty()) p_.runs_.push_back({0, static_cast<std::uint32_t>(p_.steps_.size()), nullptr});
+    p_.bind(p_.key_, p_.key_words_);
+    p_.list_written();
+  }
+
+ private:
+  Word fixed() { return line_->fixed[fixed_++]; }
+  Word number() { return line_->numbers[number_++]; }
+
+  void buffer() {
+    Layout::Buffer b;
+    b.lane = static_cast<std::uint32_t>(fixed());
+    b.bytes = static_cast<std::size_t>(number());
+    b.first = static_cast<NodeId>(number());
+    b.last = static_cast<NodeId>(number());
+    p_.layout_.buffers.push_back(b);
+  }
+
+  // By the same sweep as of any plan, so that addresses are those that it gives.
+  void lay_out() {
+    assign_addresses(p_.layout_, reuse_);
+    p_.arena_ = p_.memory_->reserve(p_.layout_.arena);
+    laid_out_ = true;
+  }
+
+  Place place(Word base) {
+    Place out{static_cast<Base>(base), static_cast<std::uint32_t>(number()), 0, 0};
+    out.offset = number();
+    out.stride = number();
+    return out;
+  }
+
+  std::uint32_t pointer() {
+    const auto at = static_cast<std::uint32_t>(p_.pointers_.size());
+    const Word base = fixed();
+    const Place from = place(base == gradient_base ? static_cast<Word>(Base::none) : base);
+    const auto offset = static_cast<std::size_t>(from.offset);
+    void* data = nullptr;
+    if (base == gradient_base) {
+      p_.gradients_[from.id].patches.push_back({at, 0});
+    } else if (from.base == Base::buffer) {
+      data = p_.arena_ + p_.layout_.buffers[from.id].address + offset;
+      p_.in_memory_.push_back(at);
+    } else if (from.base == Base::constant) {
+      data = const_cast<char*>(static_cast<const char*>(p_.graph_.store->constants[from.id].view().data)) + offset;
+    } else if (from.base == Base::parameter) {
+      p_.parameters_[from.id].patches.push_back({at, offset});
+    } else if (from.base == Base::input && from.id == random_key_leaf) {
+      p_.key_.patches.push_back({at, offset});
+    } else if (from.base == Base::input) {
+      if (p_.inputs_.size() <= from.id) p_.inputs_.resize(from.id + 1);
+      p_.inputs_[from.id].patches.push_back({at, offset});
+    }
+    p_.pointers_.push_back(data);
+    p_.strides_.push_back(from.stride);
+    last_ = from;
+    if (base == gradient_base) last_.base = Base::none;
+    return at;
+  }
+
+  Shape shape(DType& dtype) {
+    const Word what = fixed();
+    dtype = static_cast<DType>(what / 16);
+    std::array<Index, max_rank> dims{};
+    const auto rank = static_cast<std::size_t>(what % 16);
+    for (std::size_t k = 0; k < rank; ++k) dims[k] = number();
+    return Shape(std::span<const Index>(dims.data(), rank));
+  }
+
+  Plan::Held value() {
+    Plan::Held held;
+    held.shape = shape(held.dtype);
+    held.place = place(fixed());
+    return held;
+  }
+
+  void view() {
+    DType dtype{};
+    const Shape s = shape(dtype);
+    p_.views_.push_back({nullptr, s, number(), dtype});
+  }
+
+  void step(Plan::Kind kind, std::size_t index) {
+    p_.steps_.push_back({kind, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(p_.pointers_.size())});
+  }
+
+  void product() {
+    const Word flags = fixed(), packed = fixed();
+    const bool suits = fixed() != 0;
+    Plan::Product p;
+    p.ta = (flags & 1) != 0, p.tb = (flags & 2) != 0, p.add = (flags & 4) != 0;
+    p.dtype = static_cast<DType>(flags / 8);
+    for (Index* n : {&p.m, &p.n, &p.k, &p.lda, &p.ldb, &p.ldc}) *n = number();
+    fits_ = fits_ && suits == may_be_packed(p);
+    p.packed = packed < 0 ? nullptr : p_.packs_[static_cast<std::size_t>(packed)].to;
+    step(Plan::Kind::product, p_.products_.size());
+    p_.products_.push_back(p);
+    for (int k = 0; k < 3; ++k) pointer();
+  }
+
+  void pack() {
+    Plan::Pack p;
+    p.tb = fixed() != 0;
+    const Word parameter = fixed();
+    if (parameter >= 0) p.parameter = words_.parameters()[static_cast<std::size_t>(parameter)].get();
+    for (Index* n : {&p.k, &p.n, &p.ldb}) *n = number();
+    const std::size_t bytes = static_cast<std::size_t>(detail::packed_size(p.k, p.n)) * sizeof(float);
+    auto* to = static_cast<std::byte*>(detail::allocate_vectors(bytes));
+    if (to == nullptr) throw Error("compile: no memory for packed matrices");
+    p_.packed_.emplace_back(to);
+    p_.packed_bytes_ += bytes;
+    p.to = reinterpret_cast<float*>(to);
+    step(Plan::Kind::pack, p_.packs_.size());
+    p_.packs_.push_back(p);
+    pointer();
+  }
+
+  void kernel() {
+    const Word what = fixed();
+    const Index rows = number(), cols = number();
+    step(Plan::Kind::kernel, p_.calls_.size());
+    const KernelProgram& like = words_.program(what);
+    if (last_call_.size() <= line_->number) last_call_.resize(line_->number + 1);
+    LastCall& last = last_call_[line_->number];
+    if (last.rows == rows && last.cols == cols) {  // as at the step before
+      for (std::size_t k = 0; k < like.operands.size(); ++k) pointer();
+      p_.calls_.push_back(last.program);
+      return;
+    }
+    KernelProgram program = with_lengths(like, rows, cols);
+    for (std::size_t k = 0; k < program.constants.size(); ++k)
+      program.constants[k] = std::bit_cast<double>(line_->reals[k]);
+    const bool fills = program.fills_vectors();
+    for (std::size_t k = 0; k < program.operands.size(); ++k) {
+      pointer();
+      if (fills) program.room[k] = has_room(program, program.operands[k]);
+    }
+    const std::uint32_t number = share(what, std::move(program));
+    if (!fills) last = {rows, cols, number};  // who has room may change with the step
+    p_.calls_.push_back(number);
+  }
+
+  // As lowering has it: whether a value's last vector may be read and written whole.
+  bool has_room(const KernelProgram& program, OperandKind kind) const {
+    const auto size = static_cast<Index>(size_of(program.dtype));
+    Index elements = 1;
+    if (kind == OperandKind::full || kind == OperandKind::output) elements = program.rows * program.cols;
+    if (kind == OperandKind::row) elements = program.cols;
+    if (kind == OperandKind::column || kind == OperandKind::output_column) elements = program.rows;
+    Index all = 0;
+    if (last_.base == Base::buffer) all = static_cast<Index>(p_.layout_.buffers[last_.id].bytes);
+    if (last_.base == Base::parameter) all = words_.parameters()[last_.id]->value.size() * size;
+    if (last_.base == Base::constant) all = p_.graph_.store->constants[last_.id].size() * size;
+    const Index end = last_.offset + elements * size, whole = (end - last_.offset + 63) / 64 * 64;
+    if (last_.base == Base::buffer && end != all) return false;
+    return last_.offset + whole <= (all + 63) / 64 * 64;
+  }
+
+  std::uint32_t share(Word what, KernelProgram program) {
+    const auto [begin, end] = known_.equal_range(what);
+    for (auto at = begin; at != end; ++at) {
+      const KernelProgram& p = p_.programs_[at->second];
+      if (p.rows == program.rows && p.cols == program.cols && p.room == program.room &&
+          std::memcmp(p.constants.data(), program.constants.data(), p.constants.size() * sizeof(double)) == 0)
+        return at->second;
+    }
+    program.finish();
+    p_.programs_.push_back(std::move(program));
+    const auto number = static_cast<std::uint32_t>(p_.programs_.size() - 1);
+    known_.emplace(what, number);
+    return number;
+  }
+
+  void generic() {
+    Plan::Generic g{};
+    g.info = std::bit_cast<const OpInfo*>(fixed());
+    g.inputs = static_cast<std::uint32_t>(number());
+    g.first = static_cast<std::uint32_t>(p_.views_.size()) - g.inputs;
+    step(Plan::Kind::generic, p_.generics_.size());
+    p_.steps_.back().pointer -= g.inputs;
+    view(), pointer();
+    static constexpr char none = 0;
+    g.op = &none;
+    if (g.info->attribute_size > 0) {
+      void* copy = p_.attributes_.allocate(g.info->attribute_size);
+      const Fill fill{p_.views_.back().shape, line_->reals.empty() ? 0 : std::bit_cast<double>(line_->reals[0])};
+      std::memcpy(copy, g.info == &op_info<Fill>() ? static_cast<const void*>(&fill) : line_->numbers.data() + number_,
+                  g.info->attribute_size);
+      g.op = copy;
+    }
+    p_.generics_.push_back(g);
+  }
+
+  void copy() {
+    step(Plan::Kind::copy, p_.views_.size());
+    for (int k = 0; k < 2; ++k) view(), pointer();
+  }
+
+  void gradient() {
+    const auto parameter = static_cast<std::uint32_t>(fixed());
+    p_.direct_.push_back(fixed() != 0);
+    p_.added_.push_back(value());
+    p_.graph_.effects.push_back({parameter, no_node});
+    if (std::find(p_.trained_.begin(), p_.trained_.end(), parameter) == p_.trained_.end())
+      p_.trained_.push_back(parameter);
+  }
+
+  Plan& p_;
+  const Dictionary& words_;
+  bool reuse_, laid_out_ = false, fits_ = true;
+  const Pattern::Line* line_ = nullptr;
+  std::size_t fixed_ = 0, number_ = 0;
+  Place last_;  // of the last pointer, its offset in bytes
+  std::unordered_multimap<Word, std::uint32_t> known_;
+  /// The program of a line's last kernel.
+  struct LastCall {
+    Index rows = -1, cols = -1;
+    std::uint32_t program = 0;
+  };
+  std::vector<LastCall> last_call_;
+};
+
+Listing list(const Plan& plan, Dictionary& words, std::string& why) { return PlanWriter(plan, words).run(why); }
+
+std::unique_ptr<Plan> plan_of(const Pattern& pattern, std::int64_t length, const Slots& slots, const Dictionary& words,
+                              const std::shared_ptr<Store>& store, DType real, bool reuse,
+                              const std::shared_ptr<PlanMemory>& memory) {
+  auto plan = std::make_unique<Plan>(store, real, memory);
+  PlanReader reader(*plan, words, reuse);
+  if (!pattern.each(length, slots, [&](const Pattern::Line& line) { return reader.read(line); })) return nullptr;
+  reader.end();
+  return plan;
+}
+
+}  // namespace rw::ir

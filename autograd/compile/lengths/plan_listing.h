@@ -1,0 +1,22 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <rewind/autograd/compile/lengths/dictionary.h>
+#include <rewind/autograd/compile/lengths/pattern.h>
+#include <rewind/autograd/compile/plan/plan.h>
+
+namespace rw::ir {
+
+/// All that a plan runs, with the places of its pointers in place of addresses. Empty, and `why` says why, for a plan
+/// that has something a listing does not hold. Before `Plan::forget_places`.
+Listing list(const Plan& plan, Dictionary& words, std::string& why);
+
+/// The plan of a pattern at some length. It runs in `memory`, has no graph, and its parameters and constants are those
+/// of `store`, by their numbers in the dictionary. Null for a length at which lowering would choose otherwise.
+std::unique_ptr<Plan> plan_of(const Pattern& pattern, std::int64_t length, const Slots& slots, const Dictionary& words,
+                              const std::shared_ptr<Store>& store, DType real, bool reuse,
+                              const std::shared_ptr<PlanMemory>& memory);
+
+}  // namespace rw::ir

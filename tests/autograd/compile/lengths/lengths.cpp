@@ -1,0 +1,272 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/compile/lengths/lengths.h>
+#include <rewind/autograd/compile/lengths/plan_listing.h>
+#include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/core/threads.h>
+#include <rewind/models/cells/gru.h>
+#include <rewind/models/cells/lstm.h>
+#include <rewind/models/cells/rnn.h>
+#include <rewind/models/sequence/unroll.h>
+#include <rewind/ops/ops.h>
+
+#include "../agree.h"
+#include "../hand_lstm.h"
+
+namespace rw {
+namespace {
+
+using namespace rw::test;
+
+constexpr Index N = 2, I = 3, H = 4;
+const Passes without_loops = Passes::all() - Pass::loops;
+
+template <class C>
+bool follows(const C& compiled) {
+  return compiled.explain().find("no pass ran for it") != std::string::npos;
+}
+
+Array sequence(Index T) { return random_array(Shape{T, N, I}, static_cast<std::uint64_t>(T) + 3); }
+
+/// Step t of a sequence.
+Tensor at(Tensor x, Index t) { return reshape(slice(x, 0, t, 1), {x.size(1), x.size(2)}); }
+
+/// What a function of a sequence gives, and what it adds to gradients.
+template <class C>
+std::vector<Array> run(C& compiled, const Array& x, const std::vector<Parameter*>& parameters) {
+  for (Parameter* p : parameters) p->zero_grad();
+  std::vector<Array> out{compiled(x).array()};
+  for (Parameter* p : parameters) out.push_back(p->grad());
+  return out;
+}
+
+/// Compiles `f` at some lengths, and others between them: gives how many of them followed. All have the bits of a
+/// function that is compiled anew for each.
+template <class F>
+int followers(const F& f, const std::vector<Parameter*>& parameters,
+              const std::vector<Index>& lengths = {9, 40, 65, 12, 20, 39, 63, 64}) {
+  auto with = compile(f, {.check = SelfCheck::off}, sequence(lengths[0]));
+  auto without = compile(f, {.passes = without_loops, .check = SelfCheck::off}, sequence(lengths[0]));
+  int count = 0;
+  for (const Index T : lengths) {
+    CAPTURE(T);
+    const Array x = sequence(T);
+    with.set_step(0);
+    without.set_step(0);
+    CHECK(run(with, x, parameters) == run(without, x, parameters));
+    count += follows(with) ? 1 : 0;
+    CHECK(!follows(without));
+  }
+  return count;
+}
+
+std::vector<Parameter*> parameters_of(const Module& m) {
+  std::vector<Parameter*> out;
+  for (const NamedParameter& p : m.parameters()) out.push_back(p.parameter);
+  return out;
+}
+
+/// A training step whose loss is the mean over all steps, and that of the last.
+template <class Cell>
+auto training(const Cell& cell) {
+  return [&cell](Tape& tape, Tensor x) {
+    const auto states = unroll(cell, x, cell.zero_state(tape, x.size(1)));
+    std::vector<Tensor> h;
+    for (const auto& s : states) h.push_back(s.h);
+    const Tensor loss = mean(square(concat(h, 0))) + mean(tanh(states.back().h));
+    backward(loss);
+    return loss;
+  };
+}
+
+TEST_CASE("plans of lengths between others follow from them, with the same bits: cells") {
+  Rng rng(1);
+  const LstmCell lstm(I, H, rng);
+  CHECK(followers(training(lstm), parameters_of(lstm)) == 5);
+  const GruCell gru(I, H, rng);
+  CHECK(followers(training(gru), parameters_of(gru)) == 5);
+  const RnnCell rnn(I, H, rng);
+  CHECK(followers(training(rnn), parameters_of(rnn)) == 5);
+}
+
+TEST_CASE("plans of lengths follow: both directions, layers, inference, dropout") {
+  HandLstm a(I, H, 1), b(I, H, 7), upper(H, H, 9);
+  const std::vector<Parameter*> both{&a.W, &a.R, &a.b, &b.W, &b.R, &b.b};
+  const auto zero = [](Tape& tape) { return LstmState{tape.constant(0, Shape{N, H}), tape.constant(0, Shape{N, H})}; };
+  const auto two_ways = [&](Tape& tape, Tensor x) {
+    const auto forward = a.unroll(x, zero(tape));
+    std::vector<Tensor> back;
+    LstmState s = zero(tape);
+    for (Index t = x.size(0); t-- > 0;) back.push_back((s = b.step(at(x, t), s)).h);
+    const Tensor loss = sum_of_h(forward) + total(tanh(stack(back)));
+    backward(loss);
+    return loss;
+  };
+  const int threads_before = threads();
+  set_threads(1);  // several run kernels side by side, which is not a matter of steps
+  CHECK(followers(two_ways, both) == 5);
+  const auto two_layers = [&](Tape& tape, Tensor x) {
+    std::vector<Tensor> h;
+    for (const LstmState& s : a.unroll(x, zero(tape))) h.push_back(s.h);
+    const Tensor loss = sum_of_h(upper.unroll(stack(h), zero(tape)));
+    backward(loss);
+    return loss;
+  };
+  CHECK(followers(two_layers, {&a.W, &a.R, &a.b, &upper.W, &upper.R, &upper.b}) == 5);
+  set_threads(threads_before);
+  CHECK(followers([&](Tape& tape, Tensor x) { return a.unroll(x, zero(tape)).back().h; }, {}) == 5);
+  const auto with_dropout = [&](Tape& tape, Tensor x) {
+    LstmState s = zero(tape);
+    for (Index t = 0; t < x.size(0); ++t) s = a.step(dropout(at(x, t), 0.5), s);
+    backward(total(s.h));
+    return s.h;
+  };
+  CHECK(followers(with_dropout, {&a.W, &a.R, &a.b}) == 5);
+}
+
+TEST_CASE("a batch of another size follows") {
+  Parameter w("w", random_array(Shape{I, H}, 3));
+  auto f = compile([&](Tape&, Tensor x) { return mean(square(matmul(x, w))); }, {.check = SelfCheck::off},
+                   random_array(Shape{8, I}, 1));
+  auto whole = compile([&](Tape&, Tensor x) { return mean(square(matmul(x, w))); },
+                       {.passes = without_loops, .check = SelfCheck::off}, random_array(Shape{8, I}, 1));
+  int count = 0;
+  for (const Index n : {8, 40, 100, 17, 64, 99}) {
+    const Array x = random_array(Shape{n, I}, 4);
+    CHECK(f(x).array() == whole(x).array());
+    count += follows(f) ? 1 : 0;
+  }
+  CHECK(count == 3);
+}
+
+TEST_CASE("a function that does something else at one length is seen to do so") {
+  HandLstm lstm(I, H);
+  const auto f = [&](Tape& tape, Tensor x) {
+    LstmState s{tape.constant(0, Shape{N, H}), tape.constant(0, Shape{N, H})};
+    for (Index t = 0; t < x.size(0); ++t) {
+      s = lstm.step(at(x, t), s);
+      if (x.size(0) == 30 && t == 17) s.h = s.h * 0.5;
+      if (x.size(0) == 31 && t == 17) s.h = s.c;
+    }
+    const Tensor loss = total(s.h) / static_cast<double>(x.size(0) == 32 ? 7 : x.size(0));
+    backward(loss);
+    return loss;
+  };
+  CHECK(followers(f, {&lstm.W, &lstm.R, &lstm.b}, {9, 40, 65, 29, 30, 31, 32, 33}) == 3);
+}
+
+TEST_CASE("numbers that follow no rule from step to step: compiled as a whole, and explain says so") {
+  HandLstm lstm(I, H);
+  const auto f = [&](Tape& tape, Tensor x) {
+    LstmState s{tape.constant(0, Shape{N, H}), tape.constant(0, Shape{N, H})};
+    Tensor loss = tape.constant(0, Shape{});
+    for (Index t = 0; t < x.size(0); ++t) {
+      s = lstm.step(at(x, t), s);
+      loss = loss + total(s.h) * std::pow(0.9, static_cast<double>(t));
+    }
+    backward(loss);
+    return loss;
+  };
+  CHECK(followers(f, {&lstm.W, &lstm.R, &lstm.b}) == 0);
+  auto compiled = compile(f, {.check = SelfCheck::off}, sequence(20));
+  CHECK(compiled.explain().find("compiled as a whole: no other length") != std::string::npos);
+}
+
+TEST_CASE("results of one length are the arguments of the next, while memory grows") {
+  HandLstm lstm(I, H);
+  const auto f = [&](Tape&, Tensor x, Tensor h, Tensor c) {
+    const auto states = lstm.unroll(x, {h, c});
+    return std::pair(states.back().h, states.back().c);
+  };
+  const Array zero(Shape{N, H});
+  auto with = compile(f, {.check = SelfCheck::off}, sequence(10), zero, zero);
+  auto without = compile(f, {.passes = without_loops, .check = SelfCheck::off}, sequence(10), zero, zero);
+  for (const Index T : {20, 120}) with.prepare(sequence(T), zero, zero);
+  auto [h, c] = with(sequence(11), zero, zero);
+  auto [p, q] = without(sequence(11), zero, zero);
+  for (const Index T : {13, 40, 119, 12, 118}) {
+    with.prepare(sequence(T), zero, zero);  // takes no memory away
+    CHECK(h.array() == p.array());
+    std::tie(h, c) = with(sequence(T), h, c);
+    std::tie(p, q) = without(sequence(T), p, q);
+    CHECK(follows(with));
+    CHECK(h.array() == p.array());
+    CHECK(c.array() == q.array());
+  }
+}
+
+TEST_CASE("the first plan that follows is checked against a tape; reports have its graph") {
+  HandLstm lstm(I, H);
+  const auto f = [&](Tape& tape, Tensor x) {
+    const Tensor zero = tape.constant(0, Shape{N, H});
+    const Tensor loss = sum_of_h(lstm.unroll(x, {zero, zero}));
+    backward(loss);
+    return loss;
+  };
+  auto step = compile(f, sequence(10));
+  for (const Index T : {10, 20, 40}) step(sequence(T));
+  step.prepare(sequence(30));
+  CHECK(follows(step));
+  CHECK(step.explain().find("check: not checked yet") != std::string::npos);
+  step(sequence(30));
+  CHECK(step.explain().find("check: checked: results and gradients are those of a tape") != std::string::npos);
+  step(sequence(31));
+  CHECK(follows(step));
+  CHECK(step.explain().find("not checked itself") != std::string::npos);
+  CHECK(products_of(step) == products_of(compile(f, {.passes = without_loops}, sequence(31))));
+  CHECK(step.profile(1).find("%") != std::string::npos);
+  CHECK(step.kernels() > 0);
+}
+
+TEST_CASE("a plan that follows is, word for word, what compiling makes") {
+  HandLstm lstm(I, H);
+  const CompileOptions options;
+  ir::Lengths lengths(options);
+  ir::Dictionary words;
+  int followed = 0;
+  for (const Index T : {9, 100, 41, 10, 40, 42, 63, 64, 65, 99}) {
+    CAPTURE(T);
+    Tape tape(TapeOptions{.trace = true});
+    const std::vector<Tensor> inputs{tape.input(Shape{T, N, I}, DType::f32)};
+    const Tensor zero = tape.constant(0, Shape{N, H});
+    const Tensor loss =
+        mean(square(stack({total(lstm.unroll(inputs[0], {zero, zero}).back().h)}))) / static_cast<double>(T);
+    backward(loss);
+    const std::vector<Tensor> results{loss};
+    const ir::Recorded recorded{tape, inputs, results};
+    ir::Lengths::Found found = lengths.find(recorded);
+    ir::Notes notes;
+    const ir::Graph traced = ir::from_tape(tape, results, inputs);
+    ir::Plan whole(ir::optimise(traced, options, notes), options);
+    if (found.plan == nullptr) {
+      lengths.learn(recorded, found, whole);
+      continue;
+    }
+    ++followed;
+    std::string why;
+    const ir::Listing listing = ir::list(whole, words, why);
+    CHECK(why.empty());
+    const ir::Slots slots = ir::constants_of(found.family->trace, found.length, found.own);
+    CHECK(found.family->ranges.at(0).plan.fits({listing, found.length, slots}));
+    CHECK(found.plan->steps().size() == whole.steps().size());
+    CHECK(found.plan->programs() == whole.programs());
+    CHECK(lengths.memory() >= whole.memory());
+    const ir::Graph again = lengths.traced(found);
+    REQUIRE(again.size() == traced.size());
+    for (NodeId where = 0; where < again.size(); ++where) {
+      CHECK(again.nodes[where].info == traced.nodes[where].info);
+      CHECK(std::ranges::equal(again.in(where), traced.in(where)));
+      CHECK(again.nodes[where].shape == traced.nodes[where].shape);
+    }
+  }
+  CHECK(followed == 7);
+}
+
+}  // namespace
+}  // namespace rw
