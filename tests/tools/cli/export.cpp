@@ -119,6 +119,11 @@ TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   const auto run = [&](const std::string& arguments) { return run_rewind(in, "export " + arguments); };
   CHECK(run("").refused("MODEL is required"));
   CHECK(run("m").refused("--header is required"));
+  CHECK(run("m --onnx a.onnx --header a.h").refused("--header"));
+  CHECK(run("m --onnx a.onnx --int8").refused("--header"));
+  CHECK(run("m --onnx m").refused("which is also MODEL"));
+  CHECK(run("m --onnx nowhere/a.onnx").refused("nowhere"));
+  CHECK(!in.has("a.onnx"));
   CHECK(run("none --header a.h").refused("none"));
   CHECK(run("m --header 2a.h").refused("the name must be one of C++"));
   CHECK(run("m --header a.h --name 'a b'").refused("the name must be one of C++"));
@@ -130,6 +135,7 @@ TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   in.write("mine.h", "int x;\n");
   CHECK(run("m --header mine.h --name a").refused("is no header of rewind export"));
   CHECK(in.read("mine.h") == "int x;\n");
+  CHECK(run("m --onnx mine.h").refused("is no ONNX file of rewind export"));
   in.write("broken", in.read("m").substr(0, 200));
   CHECK(run("broken --header a.h").refused("broken"));
   CHECK(!in.has("a.h"));
