@@ -65,7 +65,9 @@ void ProgramWriter::loop(std::size_t at) {
       throw Error("write_onnx: a loop over the steps within another one has no form in ONNX");
     around_.push_back({.item = at, .kept = true});
     const auto r = recognizer_(at, [&](std::uint32_t op, std::uint32_t input, bool at_first) {
-      ReadOf read = read_now(op, input);
+      const auto operand = program_.operand(op, input);
+      if (!operand) return SizedSource{};
+      ReadOf read = read_now(*operand);
       if (at_first) read.at_first.push_back(0);
       return program_.source(read, steps_now(op));
     });
@@ -277,10 +279,9 @@ ir::PerLoop ProgramWriter::steps_now(std::uint32_t i) const {
 }
 
 /// What an op reads here: something else at the first steps of loops that are written out.
-ReadOf ProgramWriter::read_now(std::uint32_t i, std::uint32_t input) const {
-  ReadOf out{.op = i, .input = input};
-  const ir::PerLoop at = steps_now(i);
-  for (auto l = static_cast<std::uint32_t>(program_.loops_around(i).size()); l-- > 0;) {
+ReadOf ProgramWriter::read_now(ReadOf out) const {
+  const ir::PerLoop at = steps_now(out.op);
+  for (auto l = static_cast<std::uint32_t>(program_.loops_around(out.op).size()); l-- > 0;) {
     if (at[l] != 0 || program_.read(out).start[l] == ir::no_entry) continue;
     out.at_first.push_back(l);
   }
@@ -288,16 +289,18 @@ ReadOf ProgramWriter::read_now(std::uint32_t i, std::uint32_t input) const {
 }
 
 Operand ProgramWriter::one(std::uint32_t i, std::uint32_t input, Index further) {
-  const ReadOf reader = read_now(i, input);
-  const SizedSource s = program_.source(reader, steps_now(i), further);
+  const ReadOf reader = read_now({.op = i, .input = input, .further = further});
+  const SizedSource s = program_.source(reader, steps_now(i));
   return {value(s, &reader), program_.shape_of(s)};
 }
 
 /// The values of all steps of a loop: end to end, or added.
 Operand ProgramWriter::many(std::uint32_t i, std::uint32_t input, const Length& count) {
   const ir::Node& node = program_.program().ops[i].node;
-  const ReadOf reader = read_now(i, input);
-  const SizedSource first = program_.source(reader, steps_now(i)), second = program_.source(reader, steps_now(i), 1);
+  ReadOf reader = read_now({.op = i, .input = input});
+  const SizedSource first = program_.source(reader, steps_now(i));
+  reader.further = 1;
+  const SizedSource second = program_.source(reader, steps_now(i));
   const auto no_rule = [&]() -> Error {
     return Error("write_onnx: " + program_.describe(i) + " reads many values in an order that has no form in ONNX");
   };

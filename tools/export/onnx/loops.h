@@ -75,7 +75,7 @@ class ProgramWriter {
   bool element_of_slice(std::uint32_t i);
   Key key_of(std::uint32_t op) const;
   ir::PerLoop steps_now(std::uint32_t i) const;
-  ReadOf read_now(std::uint32_t i, std::uint32_t input) const;
+  ReadOf read_now(ReadOf out) const;
 
   std::vector<Operand> operands(std::uint32_t i);
   Operand many(std::uint32_t i, std::uint32_t input, const Length& count);

@@ -65,6 +65,12 @@ class Match {
     const auto loops = p_.loops_around(s.op);
     return !loops.empty() && loops.back() == item_;
   }
+  /// Whether it is known when the loop begins: a leaf, or of the loops around it.
+  bool is_beside(const SizedSource& s) const {
+    if (s.op == ir::no_entry) return s.leaf >= 0;
+    const auto loops = p_.loops_around(s.op), around = p_.loops_around(r_.h);
+    return loops.size() + 1 == around.size() && std::equal(loops.begin(), loops.end(), around.begin());
+  }
   static bool is_step(const SizedSource& s, Index more) {
     return s.steps.back().per[0] == 1 && s.steps.back().first == Length{.factor = more};
   }
@@ -79,8 +85,8 @@ class Match {
     return in_loop(s) && s.op == of && is_step(s, -1);
   }
   bool is_last_axis(std::uint32_t op) const {
-    const auto& s = *static_cast<const Slice*>(node(op).op);
-    return node(op).info == &op_info<Slice>() && s.axis + 1 == node(op).shape.rank() && !p_.attributes(op).change();
+    return node(op).info == &op_info<Slice>() &&
+           static_cast<const Slice*>(node(op).op)->axis + 1 == node(op).shape.rank() && !p_.attributes(op).change();
   }
 
   // ---- The three operators
@@ -199,7 +205,7 @@ class Match {
       if (!left) return false;
       if (named(*left, "mul")) {
         t.kind = Term::Kind::reset;
-        if (!resets(*left, false)) return false;
+        if (!resets(*left)) return false;
       } else {
         t.kind = Term::Kind::input;
         const auto cut = named(*left, "reshape") ? mine(*left, 0) : std::nullopt;
@@ -218,8 +224,9 @@ class Match {
     return has_h_ = true;
   }
   bool same_x(const SizedSource& x) {
+    if (!is_beside(x)) return false;
     const Lengths shape = p_.shape_of(x);
-    if (in_loop(x) || shape.size() != 3 || (has_x_ && (x.op != r_.x.op || x.leaf != r_.x.leaf))) return false;
+    if (shape.size() != 3 || (has_x_ && (x.op != r_.x.op || x.leaf != r_.x.leaf))) return false;
     r_.x = x;
     return has_x_ = true;
   }
@@ -235,7 +242,7 @@ class Match {
     return false;
   }
   /// Whether a product is r h.
-  bool resets(std::uint32_t op, bool) {
+  bool resets(std::uint32_t op) {
     for (const std::uint32_t k : {0u, 1u}) {
       const auto r = mine(op, k);
       if (r && before(op, 1 - k, r_.h) && squashes(*r, "sigmoid")) {
@@ -273,7 +280,7 @@ class Match {
   bool of_sequence(const SizedSource& s, Index first, int depth, std::vector<Term>& to) {
     if (depth > 32) return false;
     if (s.op == ir::no_entry) return bias(s, first, false, to);
-    if (in_loop(s) || p_.loops_around(s.op).size() + 1 != p_.loops_around(r_.h).size()) return false;
+    if (!is_beside(s)) return false;
     if (named(s.op, "add"))
       return of_sequence(look_(s.op, 0, false), first, depth + 1, to) &&
              of_sequence(look_(s.op, 1, false), first, depth + 1, to);

@@ -66,7 +66,7 @@ std::string SizedProgram::describe(std::uint32_t op) const {
 }
 
 Length SizedProgram::length_of(std::array<Index, 3> values, std::uint32_t op) const {
-  const auto [first, longer, wider] = values;
+  const Index first = values[0], longer = values[1], wider = values[2];
   constexpr auto size = RecordedSequence::sizes;
   Length l;
   l.steps = longer != first;
@@ -142,7 +142,18 @@ const ir::Read& SizedProgram::read(std::size_t size, const ReadOf& r) const {
   return *out;
 }
 
-SizedSource SizedProgram::source(const ReadOf& of, const ir::PerLoop& at, Index further) const {
+std::optional<ReadOf> SizedProgram::operand(std::uint32_t op, std::uint32_t number) const {
+  for (std::uint32_t input = 0; input < inputs(op); ++input) {
+    const Length many = count(op, input);
+    if (!many.is_number()) return std::nullopt;
+    const auto values = static_cast<std::uint32_t>(many.factor + many.more);
+    if (number < values) return ReadOf{.op = op, .input = input, .further = number};
+    number -= values;
+  }
+  return std::nullopt;
+}
+
+SizedSource SizedProgram::source(const ReadOf& of, const ir::PerLoop& at) const {
   return sized(of.op, [&](std::size_t k) {
     ir::Read r = read(k, of);
     for (std::size_t l = 0; l < at.size(); ++l) {
@@ -150,7 +161,7 @@ SizedSource SizedProgram::source(const ReadOf& of, const ir::PerLoop& at, Index 
       r.first += r.per[l] * at[l];
       r.per[l] = 0;
     }
-    const auto s = places_[k].of(of.op, r, static_cast<std::int32_t>(further) * r.stride);
+    const auto s = places_[k].of(of.op, r, static_cast<std::int32_t>(of.further) * r.stride);
     if (!s) throw Error("write_onnx: " + describe(of.op) + " reads values without a rule that a file could say");
     return *s;
   });

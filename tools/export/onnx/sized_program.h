@@ -37,10 +37,11 @@ struct SizedSource {
   std::vector<SizedStep> steps = {};
 };
 
-/// An input of an op, or what stands for it at the first steps of loops: of the first one here, and so on; the
-/// innermost loop is 0.
+/// A value that an op reads: one of a read's, or of what stands for that at the first steps of loops (of the first one
+/// here, and so on; the innermost loop is 0).
 struct ReadOf {
   std::uint32_t op = 0, input = 0;
+  Index further = 0;
   std::vector<std::uint32_t> at_first = {};
 };
 
@@ -62,13 +63,15 @@ class SizedProgram {
   Lengths shape_of(const SizedSource& s) const { return s.leaf >= 0 ? leaf_shape(s.leaf) : shape_of(s.op); }
   DType dtype_of(const SizedSource& s) const;
 
-  /// The number of inputs of an op, each of one value or of many.
+  /// The number of reads of an op, each of one value or of many.
   std::uint32_t inputs(std::uint32_t op) const { return program().ops[op].node.inputs; }
   Length count(std::uint32_t op, std::uint32_t input) const;
   const ir::Read& read(const ReadOf& r) const { return read(0, r); }
-  /// What is read, or the value `further` places on, by a reader at the steps `at` of the loops around it, the
-  /// innermost first; at any step of a loop where that is -1. Throws Error for a read without a rule.
-  SizedSource source(const ReadOf& r, const ir::PerLoop& at, Index further = 0) const;
+  /// The read that has this operand. Nothing where the number of operands is not known.
+  std::optional<ReadOf> operand(std::uint32_t op, std::uint32_t number) const;
+  /// What is read by a reader at the steps `at` of the loops around it, the innermost first; at any step of a loop
+  /// where that is -1. Throws Error for a read without a rule.
+  SizedSource source(const ReadOf& r, const ir::PerLoop& at) const;
   SizedSource output(std::size_t k) const;
   /// The loops around an op, as numbers of items, the outermost first.
   std::span<const std::uint32_t> loops_around(std::uint32_t op) const { return places_[0].loops_around(op); }
