@@ -228,6 +228,7 @@ TEST_CASE("loops that are a recurrent operator of ONNX become one, in layers and
   files.layer("two biases", GruCell(in, 5, rng, {.bias = Bias::two}));
   CHECK(!has(files.bytes(), "Scan"));
   files.layer("lstm, f64", LstmCell(in, 5, rng), 9, 4, DType::f64);
+  CHECK(has(files.bytes(), "Scan"));
   files.layer("both", Bidirectional(LstmCell(in, 5, rng), GruCell(in, 4, rng)));
   CHECK(has(files.bytes(), "reverse"));
   CHECK(!has(files.bytes(), "Scan"));

@@ -48,6 +48,13 @@ std::string normal_cdf(const Form& f) {
   return f.add("Mul", f.c(0.5), f.add("Add", f.c(1), erf));
 }
 
+/// log(1 + exp(x)). Runtimes have that of floats alone.
+std::string softplus(const Form& f, const std::string& x) {
+  if (f.nodes.real() == DType::f32) return f.add("Softplus", x);
+  const std::string rest = f.add("Exp", f.add("Neg", f.add("Abs", x)));
+  return f.add("Add", f.add("Relu", x), f.add("Log", f.add("Add", f.c(1), rest)));
+}
+
 /// exp(x) - 1, which near 0 is 2 t / (1 - t) with t = tanh(x / 2): no digits are lost.
 std::string expm1(const Form& f) {
   const std::string t = f.add("Tanh", f.add("Mul", f.x(), f.c(0.5)));
@@ -172,13 +179,13 @@ const std::map<std::string_view, Writer>& forms() {
       {"clamp", [](F f) { return f.add("Min", f.add("Max", f.x(), f.c(f.numbers.at(0))), f.c(f.numbers.at(1))); }},
       {"tanh", [](F f) { return f.add("Tanh", f.x()); }},
       {"sigmoid", [](F f) { return f.add("Sigmoid", f.x()); }},
-      {"log_sigmoid", [](F f) { return f.add("Neg", f.add("Softplus", f.add("Neg", f.x()))); }},
+      {"log_sigmoid", [](F f) { return f.add("Neg", softplus(f, f.add("Neg", f.x()))); }},
       {"relu", [](F f) { return f.add("Relu", f.x()); }},
       {"leaky_relu",
        [](F f) {
          return f.nodes.add("LeakyRelu", {f.x()}, {{"alpha", static_cast<float>(f.numbers.at(0))}});
        }},
-      {"softplus", [](F f) { return f.add("Softplus", f.x()); }},
+      {"softplus", [](F f) { return softplus(f, f.x()); }},
       {"erf", [](F f) { return f.add("Erf", f.x()); }},
       {"normal_pdf",
        [](F f) {

@@ -63,16 +63,7 @@ void ProgramWriter::loop(std::size_t at) {
   if (!trips.is_number()) {
     if (scan_ != nullptr || !trips.is_steps())
       throw Error("write_onnx: a loop over the steps within another one has no form in ONNX");
-    around_.push_back({.item = at, .kept = true});
-    const auto r = recognizer_(at, [&](std::uint32_t op, std::uint32_t input, bool at_first) {
-      const auto operand = program_.operand(op, input);
-      if (!operand) return SizedSource{};
-      ReadOf read = read_now(*operand);
-      if (at_first) read.at_first.push_back(0);
-      return program_.source(read, steps_now(op));
-    });
-    around_.pop_back();
-    if (r)
+    if (const auto r = recognized(at))
       recurrent(at, *r);
     else
       scan(at, trips);
@@ -84,6 +75,22 @@ void ProgramWriter::loop(std::size_t at) {
     items(at + 1, at + 1 + program_.program().items[at].size);
   }
   around_.pop_back();
+}
+
+/// The operator that the loop is. Runtimes have those of floats alone.
+std::optional<Recurrent> ProgramWriter::recognized(std::size_t at) {
+  if (nodes_.real() != DType::f32) return std::nullopt;
+  around_.push_back({.item = at, .kept = true});
+  const auto look = [&](std::uint32_t op, std::uint32_t input, bool at_first) {
+    const auto operand = program_.operand(op, input);
+    if (!operand) return SizedSource{};
+    ReadOf read = read_now(*operand);
+    if (at_first) read.at_first.push_back(0);
+    return program_.source(read, steps_now(op));
+  };
+  auto found = recognizer_(at, look);
+  around_.pop_back();
+  return found;
 }
 
 void ProgramWriter::scan(std::size_t at, const Length& trips) {

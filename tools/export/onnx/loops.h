@@ -68,6 +68,7 @@ class ProgramWriter {
   };
   void items(std::size_t at, std::size_t end);
   void loop(std::size_t at);
+  std::optional<Recurrent> recognized(std::size_t at);
   void scan(std::size_t at, const Length& trips);
   void recurrent(std::size_t at, const Recurrent& r);
   void finish(std::size_t at, Scan& s);
