@@ -84,6 +84,20 @@ TEST_CASE("rewind export in int8 says how far it is off on a text") {
   CHECK(!command.scratch.has("a.h"));
 }
 
+TEST_CASE("rewind export --onnx writes a file, or says that it cannot") {
+  Command command{"export"};
+  save_model(command.scratch, true);
+  if (command("m --onnx a.onnx") == 0) {
+    CHECK(command.err.find("bytes of ONNX") != std::string::npos);
+    CHECK(command.scratch.read("a.onnx").find("LSTM") != std::string::npos);
+    CHECK(command("m --onnx a.onnx --name voice") == 0);  // in place of its own
+    CHECK(command.scratch.read("a.onnx").find("voice") != std::string::npos);
+  } else {
+    CHECK(command.err.find("built without ONNX") != std::string::npos);
+    CHECK(!command.scratch.has("a.onnx"));
+  }
+}
+
 TEST_CASE("rewind export --train writes a header that learns a text") {
   Command command{"export"};
   save_model(command.scratch);

@@ -349,6 +349,15 @@ TEST_CASE("what an ONNX file cannot say is named") {
   CHECK(has(with([](Tensor y) { return sort(y, -1); }), "[sort]"));
   CHECK(has(with([](Tensor y) { return slice(y, 0, 0, y.size(0) / 2); }), "depends on the length"));
   CHECK(has(with([](Tensor y) { return y.size(0) > 7 ? y * 2 : y; }), "depends on the length"));
+  CHECK(has(with([](Tensor y) { return y * (1.0 / static_cast<double>(y.size(0))); }), "depends on the length"));
+  CHECK(has(with([](Tensor y) { return clamp(y, -0.1, 0.1 * static_cast<double>(y.size(0))); }),
+            "depends on the length"));
+  CHECK(has(with([](Tensor y) { return y * y.tape().constant(full({4}, static_cast<double>(y.size(1)))); }),
+            "depend on the length"));
+  CHECK(has(with([](Tensor y) {
+              return y * y.tape().constant(arange(y.size(0) * 4).to(DType::f32).reshaped({y.size(0), 1, 4}));
+            }),
+            "for each sequence or step"));
   CHECK_THROWS_AS(record_sequence(
                       {{in}}, DType::f32, [&](Tape& tape, Index batch) { return cell.zero_state(tape, batch); },
                       [&](Tensor x, LstmCell::State&) { return x * mean(x).item(); }),

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <string_view>
@@ -157,6 +159,8 @@ std::string filled(const Form& f) {
   }
   std::string number = f.c(fills[0]);
   if (fills[0] != fills[1] || fills[0] != fills[2]) {  // as in a mean over the steps
+    if (!std::equal(fills.begin(), fills.end(), values.begin()))
+      throw Error("write_onnx: " + f.program.describe(f.op) + " has a number that depends on the length or the batch");
     const std::string length = f.nodes.length(f.program.length_of(values, f.op));
     number = f.real(f.add("Squeeze", length));
   }
@@ -255,16 +259,25 @@ const std::map<std::string_view, Writer>& forms() {
   return all;
 }
 
-/// The attributes of an op whose steps are all alike.
+/// The numbers among the attributes of an op, which are the same at every step and size. (Slice and Fill have their own
+/// way with those that are not.)
 std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op) {
   const ir::Node& node = program.program().ops[op].node;
-  if (node.info->attribute_size == 0 || node.info->write == nullptr || node.info == &op_info<Slice>()) return {};
-  ir::Graph one;
-  one.store = program.program().store;
-  ir::Node copy = node;
-  copy.first = copy.inputs = 0;
-  one.nodes.push_back(copy);
-  return attributes(one, 0);
+  const bool own_way = node.info == &op_info<Slice>() || node.info == &op_info<Fill>();
+  if (node.info->attribute_size == 0 || node.info->write == nullptr || own_way) return {};
+  const SizedProgram::Attributes words = program.attributes(op);
+  std::array<std::vector<double>, 3> numbers;
+  for (std::size_t k = 0; k < 3; ++k) {
+    ir::Graph one;
+    ir::Node copy = node;
+    copy.op = words.first[k].data();
+    copy.first = copy.inputs = copy.scope = 0;
+    one.nodes.push_back(copy);
+    numbers[k] = attributes(one, 0);
+  }
+  if (numbers[0] != numbers[1] || numbers[0] != numbers[2])
+    throw Error("write_onnx: " + program.describe(op) + " has a number that depends on the length or the batch");
+  return numbers[0];
 }
 
 }  // namespace

@@ -451,6 +451,7 @@ ProgramWriter::Written& ProgramWriter::written(std::size_t item, const Key& key,
 std::string ProgramWriter::stacked(Written& w, const Key& key) {
   std::string& name = w.stacked[key];
   if (!name.empty()) return name;
+  if (w.body == nullptr) throw Error("write_onnx: an operator does not tell " + program_.describe(key.op));
   const SizedSource source{.op = key.op};
   name = nodes_.fresh("steps");
   onnx::GraphProto* here = nodes_.into(w.body);
@@ -468,6 +469,9 @@ std::string ProgramWriter::leaf(std::int32_t i) {
   if (node.role == Role::input) return name = inputs_[node.leaf];
   const Lengths shape = program_.leaf_shape(i);
   const Array value = leaf_value(program_, i);
+  if (!program_.is_same_constant(i))
+    throw Error("write_onnx: a constant " + value.shape().str() +
+                " has numbers that depend on the length or the batch");
   if (std::all_of(shape.begin(), shape.end(), [](const Length& l) { return l.is_number(); }))
     return name = nodes_.weights(value, leaf_name(program_, i, names_));
   const std::vector<double> numbers = value.to_vector<double>();

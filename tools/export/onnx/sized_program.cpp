@@ -114,6 +114,19 @@ DType SizedProgram::dtype_of(const SizedSource& s) const {
   return s.leaf >= 0 ? program().leaves[static_cast<std::size_t>(s.leaf)].node.dtype : program().ops[s.op].node.dtype;
 }
 
+bool SizedProgram::is_same_constant(std::int32_t leaf) const {
+  std::array<std::vector<double>, sizes> numbers;
+  for (std::size_t k = 0; k < sizes; ++k) {
+    const ir::Node& node = programs_[k].leaves[static_cast<std::size_t>(leaf)].node;
+    if (node.role != Role::constant) return true;
+    numbers[k] = programs_[k].store->constants[node.leaf].to_vector<double>();
+  }
+  const auto fits = [&](const std::vector<double>& more) {
+    return std::mismatch(numbers[0].begin(), numbers[0].end(), more.begin(), more.end()).first == numbers[0].end();
+  };
+  return fits(numbers[1]) && fits(numbers[2]);
+}
+
 Length SizedProgram::count(std::uint32_t op, std::uint32_t input) const {
   std::array<Index, 3> all{};
   for (std::size_t k = 0; k < sizes; ++k) all[k] = programs_[k].reads[programs_[k].ops[op].node.first + input].count;

@@ -62,6 +62,8 @@ class SizedProgram {
   Lengths leaf_shape(std::int32_t leaf) const;
   Lengths shape_of(const SizedSource& s) const { return s.leaf >= 0 ? leaf_shape(s.leaf) : shape_of(s.op); }
   DType dtype_of(const SizedSource& s) const;
+  /// Whether a constant begins with the same numbers at every size: all that the smallest has.
+  bool is_same_constant(std::int32_t leaf) const;
 
   /// The number of reads of an op, each of one value or of many.
   std::uint32_t inputs(std::uint32_t op) const { return program().ops[op].node.inputs; }
