@@ -13,12 +13,13 @@
 #include <rewind/tools/cli/messages.h>
 #include <rewind/tools/cli/places.h>
 #include <rewind/tools/export/header.h>
+#include <rewind/tools/export/onnx.h>
 
 namespace rw::cli {
 namespace {
 
 struct ExportCommand {
-  std::string model, header, weights, name, data;
+  std::string model, header, onnx, weights, name, data;
   Index pad = 8;
   bool f64 = false, int8 = false, train = false;
   TrainerOptions trainer;
@@ -58,25 +59,51 @@ void write_header_files(const ExportCommand& c) {
           error);
 }
 
+void write_onnx_file(const ExportCommand& c) {
+  check_places({{"MODEL", c.model}}, {{"--onnx", c.onnx, FileKind::onnx}});
+  CharModel model = CharModel::load(c.model);
+  model.eval();
+  const std::string name = c.name.empty() ? std::filesystem::path(c.onnx).stem().string() : c.name;
+  const std::string file = make_onnx(record_sequence(model, c.f64 ? DType::f64 : DType::f32), {.name = name});
+  write_file(c.onnx, file);
+  message(fmt::format("{} characters, {} weights: {} bytes of ONNX\n", model.vocabulary().size(),
+                      model.parameter_count(), file.size()));
+}
+
+void export_model(const ExportCommand& c) {
+  if (c.header.empty() && c.onnx.empty()) throw Error("--header is required, or --onnx");
+  if (c.onnx.empty())
+    write_header_files(c);
+  else
+    write_onnx_file(c);
+}
+
 }  // namespace
 
 void add_export(CLI::App& rewind) {
-  CLI::App* app = rewind.add_subcommand("export", "Write a saved model as one header of plain C++17");
+  CLI::App* app =
+      rewind.add_subcommand("export", "Write a saved model as one header of plain C++17, or as an ONNX file");
   const auto c = std::make_shared<ExportCommand>();
   app->add_option("MODEL", c->model, "What rewind train made")->required();
-  app->add_option("--header", c->header, "The header")->required();
-  app->add_option("--name", c->name, "Its namespace; otherwise the file's name");
-  app->add_option("--weights", c->weights, "A file for the weights, which the program gives to the header");
-  app->add_option("--pad", c->pad, "Lengths of loops are rounded up to a multiple of this")->capture_default_str();
+  CLI::Option* header = app->add_option("--header", c->header, "The header");
+  app->add_option("--onnx", c->onnx, "An ONNX file, for sequences of any length and batch")->excludes(header);
+  app->add_option("--name", c->name, "Its namespace, or the graph's name; otherwise the file's name");
+  app->add_option("--weights", c->weights, "A file for the weights, which the program gives to the header")
+      ->needs(header);
+  app->add_option("--pad", c->pad, "Lengths of loops are rounded up to a multiple of this")
+      ->needs(header)
+      ->capture_default_str();
   app->add_flag("--f64", c->f64, "Compute with doubles");
-  CLI::Option* int8 = app->add_flag("--int8", c->int8, "Matrices of whole numbers of 8 bits, with a scale a row");
+  CLI::Option* int8 =
+      app->add_flag("--int8", c->int8, "Matrices of whole numbers of 8 bits, with a scale a row")->needs(header);
   app->add_option("--data", c->data, "A text on which to say how far int8 is off")->needs(int8);
-  CLI::Option* train = app->add_flag("--train", c->train, "With what trains it where it runs, by Adam")->excludes(int8);
+  CLI::Option* train =
+      app->add_flag("--train", c->train, "With what trains it where it runs, by Adam")->needs(header)->excludes(int8);
   app->add_option("--window", c->trainer.window, "Steps after which weights move, and gradients end")
       ->needs(train)
       ->capture_default_str();
   app->add_option("--rate", c->trainer.rate, "The first learning rate")->needs(train)->capture_default_str();
-  app->callback([c] { write_header_files(*c); });
+  app->callback([c] { export_model(*c); });
 }
 
 }  // namespace rw::cli

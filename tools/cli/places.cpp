@@ -40,6 +40,8 @@ Kind kind_of(FileKind kind) {
       return {"header of rewind export", [](const std::string& head) { return has(head, "written by Rewind"); }};
     case FileKind::weights:
       return {"file of weights of rewind export", [](const std::string& head) { return head.starts_with("RWWEIGHT"); }};
+    case FileKind::onnx:  // the version of its form comes first, then who made it
+      return {"ONNX file of rewind export", [](const std::string& head) { return has(head, "rewind"); }};
   }
   return {};
 }

@@ -6,7 +6,7 @@
 namespace rw::cli {
 
 /// What a command writes, by how such a file begins.
-enum class FileKind { safetensors, svg, png, html, dot, csv, header, weights };
+enum class FileKind { safetensors, svg, png, html, dot, csv, header, weights, onnx };
 
 /// A file that the command line names. `option` is how it is called there.
 struct Input {

@@ -84,6 +84,20 @@ TEST_CASE("rewind export in int8 says how far it is off on a text") {
   CHECK(!command.scratch.has("a.h"));
 }
 
+TEST_CASE("rewind export --onnx writes a file, or says that it cannot") {
+  Command command{"export"};
+  save_model(command.scratch, true);
+  if (command("m --onnx a.onnx") == 0) {
+    CHECK(command.err.find("bytes of ONNX") != std::string::npos);
+    CHECK(command.scratch.read("a.onnx").find("LSTM") != std::string::npos);
+    CHECK(command("m --onnx a.onnx --name voice") == 0);  // in place of its own
+    CHECK(command.scratch.read("a.onnx").find("voice") != std::string::npos);
+  } else {
+    CHECK(command.err.find("built without ONNX") != std::string::npos);
+    CHECK(!command.scratch.has("a.onnx"));
+  }
+}
+
 TEST_CASE("rewind export --train writes a header that learns a text") {
   Command command{"export"};
   save_model(command.scratch);
@@ -119,6 +133,11 @@ TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   const auto run = [&](const std::string& arguments) { return run_rewind(in, "export " + arguments); };
   CHECK(run("").refused("MODEL is required"));
   CHECK(run("m").refused("--header is required"));
+  CHECK(run("m --onnx a.onnx --header a.h").refused("--header"));
+  CHECK(run("m --onnx a.onnx --int8").refused("--header"));
+  CHECK(run("m --onnx m").refused("which is also MODEL"));
+  CHECK(run("m --onnx nowhere/a.onnx").refused("nowhere"));
+  CHECK(!in.has("a.onnx"));
   CHECK(run("none --header a.h").refused("none"));
   CHECK(run("m --header 2a.h").refused("the name must be one of C++"));
   CHECK(run("m --header a.h --name 'a b'").refused("the name must be one of C++"));
@@ -130,6 +149,7 @@ TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   in.write("mine.h", "int x;\n");
   CHECK(run("m --header mine.h --name a").refused("is no header of rewind export"));
   CHECK(in.read("mine.h") == "int x;\n");
+  CHECK(run("m --onnx mine.h").refused("is no ONNX file of rewind export"));
   in.write("broken", in.read("m").substr(0, 200));
   CHECK(run("broken --header a.h").refused("broken"));
   CHECK(!in.has("a.h"));

@@ -1,0 +1,368 @@
+// Models as ONNX files, checked and run by others: Debian's checker, and onnxruntime.
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <rewind/models/models.h>
+#include <rewind/models/weights/file.h>
+#include <rewind/ops/ops.h>
+#include <rewind/tools/export/onnx.h>
+#include <rewind/tools/process.h>
+
+#include "../../paths.h"
+
+namespace rw {
+namespace {
+
+constexpr Index in = 3;
+
+/// Whether the library was built with it.
+bool has_onnx() {
+  Rng rng(1);
+  try {
+    make_onnx(record_sequence(RnnCell(in, 2, rng), in));
+    return true;
+  } catch (const Error& e) {
+    if (std::string(e.what()).find("built without ONNX") == std::string::npos) throw;
+    std::cout << "skipped: built without libprotobuf-dev and libonnx-dev\n";
+    return false;
+  }
+}
+
+/// Numbers that leave no term out.
+template <class M>
+void randomise(const M& module) {
+  Rng rng(3);
+  for (const NamedParameter& p : module.parameters()) p.parameter->set(uniform(rng, p.parameter->shape(), -0.4, 0.4));
+}
+
+std::string line(const std::string& name, const Array& a) {
+  std::string out = fmt::format("{} {} {}", name,
+                                a.dtype() == DType::i32   ? "int32"
+                                : a.dtype() == DType::f64 ? "float64"
+                                                          : "float32",
+                                a.shape().rank());
+  for (const Index d : a.shape()) out += fmt::format(" {}", d);
+  for (const double x : a.to_vector<double>()) out += fmt::format(" {:.17g}", x);
+  return out + "\n";
+}
+
+/// Files of models, each with inputs at other sizes than those recorded, and what the tape makes of them.
+class Files {
+ public:
+  template <Layer L>
+  void layer(const std::string& name, const L& layer, Index steps = 9, Index batch = 4, DType real = DType::f32) {
+    randomise(layer);
+    add(
+        name, record_sequence(layer, in, real), {steps, batch, in}, real,
+        [&](Tape& tape) { return layer.zero_state(tape, batch); },
+        [&](Tensor x, typename L::State& s) {
+          const auto states = unroll(layer, x, s);
+          s = last_state(layer, states);
+          return outputs(layer, states);
+        });
+  }
+  template <class ZeroState, class Run>
+  void add(const std::string& name, const RecordedSequence& sequence, const Shape& x_shape, DType real,
+           const ZeroState& zero_state, const Run& run, Index indices = 0) {
+    const std::string stem = folder_.path() + "/" + std::to_string(count_++);
+    names_.push_back(name);
+    bytes_.push_back(make_onnx(sequence));
+    write_file(stem + ".onnx", bytes_.back());
+    Rng rng(7);
+    Array x = uniform(rng, x_shape, -1, 1).to(real);
+    if (indices > 0) {
+      x = Array(x_shape, DType::i32);
+      for (std::int32_t& i : x.span<std::int32_t>()) i = static_cast<std::int32_t>(rng.below(indices));
+    }
+    Tape tape(real);
+    auto state = zero_state(tape);
+    std::string text = line("x", x);
+    std::size_t i = 0;
+    for_each_tensor(state, [&](Tensor& t) {
+      Array start(t.value());
+      for (Index k = 0; k < start.size(); ++k) move(start, k, rng.uniform(0, 0.3));
+      t = tape.constant(start);
+      text += line(fmt::format("state{}", i++), start);
+    });
+    text += line("y", run(tape.constant(x), state).array());
+    i = 0;
+    for_each_tensor(state, [&](const Tensor& t) { text += line(fmt::format("last{}", i++), t.array()); });
+    write_file(stem + ".txt", text);
+  }
+  const std::string& bytes() const { return bytes_.back(); }
+
+  /// By Debian's checker and by onnxruntime, where they are installed.
+  void check() {
+    const std::string scripts = source_dir() + "/tests/tools/export/";
+    const int code = run("/usr/bin/python3 " + scripts + "onnx_check.py " + folder_.path());
+    if (code == 77)
+      MESSAGE("skipped: python3-onnx is not installed (tools/setup ci)");
+    else
+      CHECK(said() == "");
+    const std::string module = onnxruntime();
+    if (module.empty()) {
+      MESSAGE("skipped: onnxruntime is not installed (tools/setup ci)");
+      return;
+    }
+    REQUIRE(run("node " + scripts + "onnx_run.js " + module + " " + folder_.path()) == 0);
+    std::istringstream lines(said());
+    std::size_t seen = 0;
+    for (std::string file, error; lines >> file && std::getline(lines, error); ++seen) {
+      CAPTURE(names_.at(std::stoul(file)));
+      CAPTURE(error);
+      REQUIRE(error.find("failed") == std::string::npos);
+      CHECK(std::stod(error) <= 1e-5);
+    }
+    CHECK(seen == names_.size());
+  }
+
+ private:
+  static void move(Array& a, Index k, double by) {
+    visit_real(a.dtype(), [&]<class T>() { a.span<T>()[static_cast<std::size_t>(k)] += static_cast<T>(by); });
+  }
+  static std::string onnxruntime() {
+    if (std::system("command -v node >/dev/null 2>&1") != 0) return "";
+    const char* said = std::getenv("REWIND_ONNXRUNTIME");
+    const char* cache = std::getenv("XDG_CACHE_HOME");
+    const char* home = std::getenv("HOME");
+    const std::string folder = said != nullptr    ? said
+                               : cache != nullptr ? std::string(cache) + "/rewind/onnxruntime"
+                               : home != nullptr  ? std::string(home) + "/.cache/rewind/onnxruntime"
+                                                  : "";
+    const std::string module = folder + "/node_modules/onnxruntime-node";
+    return std::filesystem::exists(module) ? module : "";
+  }
+  int run(const std::string& command) const {
+    return std::system((command + " >" + folder_.path() + "/said 2>" + folder_.path() + "/errors").c_str()) / 256;
+  }
+  std::string said() const { return read_file(folder_.path() + "/said"); }
+
+  detail::ScratchFolder folder_;
+  std::size_t count_ = 0;
+  std::vector<std::string> names_, bytes_;
+};
+
+bool has(const std::string& bytes, const std::string& op) { return bytes.find(op) != std::string::npos; }
+
+TEST_CASE("every cell and option as an ONNX file gives what the tape gives") {
+  if (!has_onnx()) return;
+  Files files;
+  Rng rng(5);
+  for (const char* name : {"lstm+1997",
+                           "lstm+coupled",
+                           "lstm+peepholes",
+                           "lstm+all-peepholes",
+                           "lstm+projection=5",
+                           "lstm+norm",
+                           "lstm+coupled+peepholes+norm+learned",
+                           "gru+takes",
+                           "gru-before+takes",
+                           "mgu",
+                           "jordan",
+                           "jordan+tanh",
+                           "jordan+sigmoid",
+                           "context",
+                           "context+decay=0.9",
+                           "slstm",
+                           "mlstm",
+                           "min-gru",
+                           "min-lstm",
+                           "lru",
+                           "sru",
+                           "qrnn",
+                           "indrnn",
+                           "multiplicative-lstm",
+                           "mogrifier",
+                           "mogrifier+rounds=2",
+                           "clockwork",
+                           "gru-ode",
+                           "gru-ode+euler+steps=4",
+                           "fast-weights",
+                           "gru+act=3",
+                           "lstm+zoneout=0.1/0.2",
+                           "rnn+learned+zoneout=0.1"}) {
+    CAPTURE(name);
+    AnyCell cell = make_cell(name, in, 8, rng);
+    cell.eval();
+    files.layer(name, cell);
+    CHECK(has(files.bytes(), "Scan"));
+  }
+  for (const char* name : {"mlstm", "clockwork"}) {
+    files.layer(fmt::format("{}, one step", name), make_cell(name, in, 8, rng), 1, 1);
+    files.layer(fmt::format("{}, f64", name), make_cell(name, in, 8, rng), 5, 3, DType::f64);
+  }
+  files.check();
+}
+
+TEST_CASE("loops that are a recurrent operator of ONNX become one, in layers and in both directions") {
+  if (!has_onnx()) return;
+  Files files;
+  Rng rng(5);
+  struct Operator {
+    const char *cell, *op;
+  };
+  for (const Operator& o : {Operator{"lstm", "LSTM"},
+                            {"lstm+nobias", "LSTM"},
+                            {"lstm+learned", "LSTM"},
+                            {"gru", "GRU"},
+                            {"gru+before", "GRU"},
+                            {"gru+nobias", "GRU"},
+                            {"rnn", "RNN"},
+                            {"rnn+relu", "RNN"},
+                            {"irnn", "RNN"}}) {
+    CAPTURE(o.cell);
+    for (const auto& [steps, batch] : {std::pair{9, 4}, {1, 1}, {23, 1}}) {
+      files.layer(o.cell, make_cell(o.cell, in, 8, rng), steps, batch);
+      CHECK(has(files.bytes(), o.op));
+      CHECK(!has(files.bytes(), "Scan"));
+    }
+  }
+  files.layer("two biases", GruCell(in, 5, rng, {.bias = Bias::two}));
+  CHECK(!has(files.bytes(), "Scan"));
+  files.layer("lstm, f64", LstmCell(in, 5, rng), 9, 4, DType::f64);
+  CHECK(has(files.bytes(), "Scan"));
+  files.layer("both", Bidirectional(LstmCell(in, 5, rng), GruCell(in, 4, rng)));
+  CHECK(has(files.bytes(), "reverse"));
+  CHECK(!has(files.bytes(), "Scan"));
+  files.layer("both, scans", Bidirectional(MguCell(in, 5, rng), MguCell(in, 4, rng)));
+  files.layer("two layers", Stack({LstmCell(in, 5, rng), LstmCell(5, 5, rng)}));
+  files.layer("five layers", Stack({GruCell(in, 5, rng), GruCell(5, 5, rng), GruCell(5, 5, rng), GruCell(5, 5, rng),
+                                    GruCell(5, 5, rng)}));
+  CHECK(!has(files.bytes(), "Scan"));
+  files.check();
+}
+
+/// An LSTM written by somebody else: gates in another order, sums the other way round, one product for both.
+struct OwnLstm : Module {
+  struct State {
+    Tensor h, c;
+  };
+  explicit OwnLstm(Rng& rng)
+      : Module("own"),
+        V(param("V", glorot(rng, in, 16))),
+        U(param("U", glorot(rng, 4, 16))),
+        d(param("d", zeros(16))) {}
+  State zero_state(Tape& tape, Index batch) const {
+    return {tape.constant(0, {batch, 4}), tape.constant(0, {batch, 4})};
+  }
+  State step(Tensor x, State s) const {
+    const auto [o, g, i, f] = split<4>(d + (matmul(s.h, U) + matmul(x, V)));
+    const Tensor c = tanh(g) * sigmoid(i) + s.c * sigmoid(f);
+    return {tanh(c) * sigmoid(o), c};
+  }
+  Parameter &V, &U, &d;
+};
+
+TEST_CASE("a cell of one's own that computes an LSTM is an LSTM; one whose gates are asked for is a Scan") {
+  if (!has_onnx()) return;
+  Files files;
+  Rng rng(2);
+  const OwnLstm cell(rng);
+  files.layer("own", cell);
+  CHECK(has(files.bytes(), "LSTM"));
+  CHECK(!has(files.bytes(), "Scan"));
+  // Its names are in the file.
+  CHECK(has(files.bytes(), "\x01V"));
+  const auto run = [&](Tensor x, OwnLstm::State& s) {
+    const auto states = unroll(cell, x, s);
+    std::vector<Tensor> cs;
+    for (const auto& state : states) cs.push_back(state.c);
+    s = states.back();
+    return stack_steps(cs);
+  };
+  const auto zero = [&](Tape& tape, Index batch) { return cell.zero_state(tape, batch); };
+  files.add(
+      "own, c", record_sequence({{in}}, DType::f32, zero, run), {7, 5, in}, DType::f32,
+      [&](Tape& tape) { return zero(tape, 5); }, run);
+  CHECK(has(files.bytes(), "Scan"));
+  files.check();
+}
+
+TEST_CASE("character models, readouts and means over the steps") {
+  if (!has_onnx()) return;
+  Files files;
+  Rng rng(3);
+  for (const Index embedding : {0, 4}) {
+    CharModel model(Vocabulary(U"abcdefg"), {.layers = 2, .hidden = 6, .embedding = embedding}, rng);
+    randomise(model);
+    files.add(
+        "text", record_sequence(model), {11, 3}, DType::f32, [&](Tape& tape) { return model.zero_state(tape, 3); },
+        [&](Tensor x, CharModel::State& s) { return model.logits(x, s); }, 7);
+  }
+  const Readout<LstmCell> network{LstmCell(in, 6, rng), Linear(6, 2, rng)};
+  using State = LstmCell::State;
+  files.add(
+      "readout", record_sequence(network, in), {11, 3, in}, DType::f32,
+      [&](Tape& tape) { return network.cell().zero_state(tape, 3); },
+      [&](Tensor x, State& s) {
+        const auto states = unroll(network.cell(), x, s);
+        s = states.back();
+        return network.head()(outputs(network.cell(), states));
+      });
+  CHECK(has(files.bytes(), "head.W"));
+  const auto averaged = [&](Tensor x, State& s) {
+    const auto states = unroll(network.cell(), x, s);
+    s = states.back();
+    return softmax(network.head()(mean(outputs(network.cell(), states), 0)));
+  };
+  const auto zero = [&](Tape& tape, Index batch) { return network.cell().zero_state(tape, batch); };
+  files.add(
+      "mean", record_sequence({{in}}, DType::f32, zero, averaged), {11, 5, in}, DType::f32,
+      [&](Tape& tape) { return zero(tape, 5); }, averaged);
+  files.check();
+}
+
+std::string refused(const RecordedSequence& sequence) {
+  try {
+    make_onnx(sequence);
+  } catch (const Error& e) {
+    const std::string what = e.what();
+    CHECK(what.find('\n') == std::string::npos);
+    return what;
+  }
+  return "";
+}
+
+TEST_CASE("what an ONNX file cannot say is named") {
+  if (!has_onnx()) return;
+  Rng rng(1);
+  const AnyCell training = make_cell("lstm+zoneout=0.1", in, 4, rng);
+  CHECK(has(refused(record_sequence(training, in)), "call eval()"));
+  const LstmCell cell(in, 4, rng);
+  const auto with = [&](auto f) {
+    return refused(record_sequence(
+        {{in}}, DType::f32, [&](Tape& tape, Index batch) { return cell.zero_state(tape, batch); },
+        [&](Tensor x, LstmCell::State& s) {
+          const auto states = unroll(cell, x, s);
+          s = states.back();
+          return f(outputs(cell, states));
+        }));
+  };
+  CHECK(has(with([](Tensor y) { return sort(y, -1); }), "[sort]"));
+  CHECK(has(with([](Tensor y) { return slice(y, 0, 0, y.size(0) / 2); }), "depends on the length"));
+  CHECK(has(with([](Tensor y) { return y.size(0) > 7 ? y * 2 : y; }), "depends on the length"));
+  CHECK(has(with([](Tensor y) { return y * (1.0 / static_cast<double>(y.size(0))); }), "depends on the length"));
+  CHECK(has(with([](Tensor y) { return clamp(y, -0.1, 0.1 * static_cast<double>(y.size(0))); }),
+            "depends on the length"));
+  CHECK(has(with([](Tensor y) { return y * y.tape().constant(full({4}, static_cast<double>(y.size(1)))); }),
+            "depend on the length"));
+  CHECK(has(with([](Tensor y) {
+              return y * y.tape().constant(arange(y.size(0) * 4).to(DType::f32).reshaped({y.size(0), 1, 4}));
+            }),
+            "for each sequence or step"));
+  CHECK_THROWS_AS(record_sequence(
+                      {{in}}, DType::f32, [&](Tape& tape, Index batch) { return cell.zero_state(tape, batch); },
+                      [&](Tensor x, LstmCell::State&) { return x * mean(x).item(); }),
+                  Error);
+}
+
+}  // namespace
+}  // namespace rw
