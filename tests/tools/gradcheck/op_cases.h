@@ -231,7 +231,7 @@ inline void add_linear_algebra(std::vector<OpCase>& out) {
   };
   unary("tril", [](Tensor x) { return tril(x); });
   unary("cholesky", [](Tensor x) { return cholesky(near_identity(x)); });
-  unary("lower_factor", [](Tensor x) { return lower_factor(x); });
+  unary("lower_factor", [](Tensor x) { return lower_factor(concat({near_identity(x), x}, 1)); });
   unary("solve_triangular", [](Tensor x) { return solve_triangular(near_identity(x), x); });
 }
 
