@@ -317,6 +317,16 @@ TEST_CASE("character models, readouts and means over the steps") {
   files.add(
       "mean", record_sequence({{in}}, DType::f32, zero, averaged), {11, 5, in}, DType::f32,
       [&](Tape& tape) { return zero(tape, 5); }, averaged);
+  const auto attended = [&](Tensor x, State& s) {  // the last state looks back at all
+    const auto states = unroll(network.cell(), x, s);
+    s = states.back();
+    const Tensor all = outputs(network.cell(), states);
+    const Tensor scores = transpose(sum(all * reshape(s.h, {1, x.size(1), 6}), {-1}));
+    return sum(all * reshape(transpose(softmax(scores)), {x.size(0), x.size(1), 1}), {0});
+  };
+  files.add(
+      "attention", record_sequence({{in}}, DType::f32, zero, attended), {11, 5, in}, DType::f32,
+      [&](Tape& tape) { return zero(tape, 5); }, attended);
   files.check();
 }
 

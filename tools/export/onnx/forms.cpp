@@ -4,6 +4,7 @@
 #include <map>
 #include <string_view>
 
+#include <rewind/autograd/permute.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/tools/export/expressions.h>
@@ -167,6 +168,12 @@ std::string filled(const Form& f) {
   return f.shape().empty() ? number : f.add("Expand", number, f.nodes.lengths(f.shape()));
 }
 
+std::string permuted(const Form& f) {
+  const auto& op = *static_cast<const Permute*>(f.node().op);
+  const std::vector<std::int64_t> axes(op.axes.begin(), op.axes.begin() + op.rank);
+  return f.nodes.add("Transpose", {f.x()}, {{"perm", axes}});
+}
+
 const std::map<std::string_view, Writer>& forms() {
   using F = const Form&;
   static const std::map<std::string_view, Writer> all{
@@ -234,6 +241,7 @@ const std::map<std::string_view, Writer>& forms() {
       {"concat", concat},
       {"slice", slice},
       {"fill", filled},
+      {"permute", permuted},
       {"reshape", [](F f) { return f.add("Reshape", f.x(), f.nodes.shape(f.shape())); }},
       {"broadcast_to", [](F f) { return f.add("Expand", f.x(), f.nodes.lengths(f.shape())); }},
       {"sum_to", [](F f) { return reduced(f, "ReduceSum"); }},
@@ -263,7 +271,8 @@ const std::map<std::string_view, Writer>& forms() {
 /// way with those that are not.)
 std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op) {
   const ir::Node& node = program.program().ops[op].node;
-  const bool own_way = node.info == &op_info<Slice>() || node.info == &op_info<Fill>();
+  const bool own_way =
+      node.info == &op_info<Slice>() || node.info == &op_info<Fill>() || node.info == &op_info<Permute>();
   if (node.info->attribute_size == 0 || node.info->write == nullptr || own_way) return {};
   const SizedProgram::Attributes words = program.attributes(op);
   std::array<std::vector<double>, 3> numbers;
