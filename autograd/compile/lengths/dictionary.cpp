@@ -15,8 +15,8 @@ std::int64_t Dictionary::parameter(const std::shared_ptr<Parameter::Data>& data)
 std::int64_t Dictionary::known_constant(ConstView value) const {
   const auto equal = [&](const Array& known) {
     return known.dtype() == value.dtype && known.shape() == value.shape &&
-           std::memcmp(known.view().data, value.data,
-                       static_cast<std::size_t>(known.size()) * size_of(known.dtype())) == 0;
+           (known.size() == 0 || std::memcmp(known.view().data, value.data,
+                                             static_cast<std::size_t>(known.size()) * size_of(known.dtype())) == 0);
   };
   const auto known = std::find_if(constants_.begin(), constants_.end(), equal);
   return known == constants_.end() ? -1 : known - constants_.begin();

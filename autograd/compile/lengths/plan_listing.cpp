@@ -379,7 +379,8 @@ class PlanReader {
     for (auto at = begin; at != end; ++at) {
       const KernelProgram& p = p_.programs_[at->second];
       if (p.rows == program.rows && p.cols == program.cols && p.room == program.room &&
-          std::memcmp(p.constants.data(), program.constants.data(), p.constants.size() * sizeof(double)) == 0)
+          (p.constants.empty() ||
+           std::memcmp(p.constants.data(), program.constants.data(), p.constants.size() * sizeof(double)) == 0))
         return at->second;
     }
     program.finish();
