@@ -291,6 +291,23 @@ void CompiledCore::replay_checked(const Trace& function) {
   ++s.step;
 }
 
+namespace {
+
+/// Gradients by number of a trace's parameters, of those by number of a plan's: one that follows from plans of other
+/// lengths counts the parameters of all of them.
+std::vector<Array> renumbered(const std::vector<Array>& gradients, const ir::Store& plan, const ir::Store& trace) {
+  std::vector<Array> out;
+  for (const auto& parameter : trace.parameters) {
+    const auto known = std::find(plan.parameters.begin(), plan.parameters.end(), parameter);
+    out.push_back(known == plan.parameters.end()
+                      ? Array(Shape{0})
+                      : gradients[static_cast<std::size_t>(known - plan.parameters.begin())]);
+  }
+  return out;
+}
+
+}  // namespace
+
 // Runs the function on a tape and the plan, apart from the parameters' gradients; throws when they differ.
 CompiledCore::State::Checked CompiledCore::State::check(Entry& entry, const Trace& function,
                                                         const std::vector<ConstView>& views) {
@@ -327,8 +344,9 @@ CompiledCore::State::Checked CompiledCore::State::check(Entry& entry, const Trac
       expected.gradients[e.parameter] = gradients.sum(graph.store->parameters[e.parameter]);
   }
   ir::Outcome found = ir::replay_apart(*entry.plan, check.call);
-  std::string verdict = check.judge(expected, found);
-  return {std::move(verdict), std::move(found.gradients)};
+  std::vector<Array> gradients = found.gradients;
+  if (entry.follows) found.gradients = renumbered(gradients, *entry.plan->graph().store, *graph.store);
+  return {check.judge(expected, found), std::move(gradients)};
 }
 
 void CompiledCore::replay() {
