@@ -45,7 +45,7 @@ std::size_t PlainSweep::takeover_input(NodeId id) const {
   if (passes == 0 || keeps_gradient(id)) return n.inputs;
   for (std::size_t i = 0; i < n.inputs; ++i) {
     const NodeId to = n.input[i];
-    if ((passes >> i & 1u) == 0 || !tape_.nodes[to].needs_grad || tape_.gradients[to] != nullptr) continue;
+    if ((passes >> i & 1u) == 0 || !tape_.nodes[to].needs_grad || !may_be_given(to)) continue;
     if (std::count(n.input, n.input + n.inputs, to) == 1) return i;
   }
   return n.inputs;
@@ -139,7 +139,7 @@ void PlainSweep::reshape_rule(NodeId id) {
   const Node& n = tape_.nodes[id];
   const NodeId to = n.input[0];
   if (!wants(to)) return;
-  if (tape_.gradients[to] == nullptr && !keeps_gradient(id))
+  if (may_be_given(to) && !keeps_gradient(id))
     move_gradient(id, to);
   else
     add_to(to, contiguous_view(tape_.gradients[id], tape_.nodes[to].shape, n.dtype));

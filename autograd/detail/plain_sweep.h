@@ -57,6 +57,9 @@ class PlainSweep final : public Sweep {
   View gradient(NodeId id) {
     return contiguous_view(tape_.gradients[id], tape_.nodes[id].shape, tape_.nodes[id].dtype);
   }
+  // Whether a whole gradient may become this node's as it stands: none has begun, and its place is the tape's. One that
+  // goes on from tape to tape has a place of its own, in which nobody would look for it otherwise.
+  bool may_be_given(NodeId id) const { return tape_.gradients[id] == nullptr && !sums_apart(id); }
   // Makes room for the gradient of a node unless it has some; returns whether it did.
   bool make_gradient(NodeId id) {
     if (tape_.gradients[id] != nullptr) return false;

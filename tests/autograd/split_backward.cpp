@@ -1,3 +1,6 @@
+#include <functional>
+#include <utility>
+
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
@@ -7,6 +10,7 @@
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/matmul.h>
 #include <rewind/ops/reduce.h>
+#include <rewind/ops/view.h>
 
 #include "support.h"
 
@@ -51,6 +55,53 @@ TEST_CASE("a backward in two pieces adds the same bits as one") {
   CHECK(Array(first.grad(start)) == x);
   pieces.commit();  // nothing is left
   CHECK(c.w.grad() == w);
+}
+
+// The rule gives its gradient away as it stands, which must not become that of a parameter whose sum lies elsewhere.
+TEST_CASE("a backward in two pieces: parameters that are reshaped, added, subtracted, cut and turned first") {
+  using Seen = std::function<Tensor(Tensor, Tensor)>;
+  const std::pair<const char*, Seen> ways[] = {{"reshaped",
+                                                [](Tensor w, Tensor v) {
+                                                  return matmul(reshape(w, {2, 2}), reshape(reshape(v, {4}), {2, 2}));
+                                                }},
+                                               {"added",
+                                                [](Tensor w, Tensor v) {
+                                                  return reshape(w, {2, 2}) + v;
+                                                }},
+                                               {"both",
+                                                [](Tensor w, Tensor v) {
+                                                  return v + v * reshape(w, {2, 2});
+                                                }},
+                                               {"subtracted",
+                                                [](Tensor w, Tensor v) {
+                                                  return v - reshape(w, {2, 2});
+                                                }},
+                                               {"turned", [](Tensor w, Tensor v) {
+                                                  return transpose(v) + slice(reshape(w, {2, 2}), 0, 0, 1);
+                                                }}};
+  for (const auto& way : ways) {
+    const Seen& seen = way.second;
+    CAPTURE(way.first);
+    Parameter w("w", numbers({0.3f, -0.7f, 0.2f, 0.9f}, {4})), v("v", numbers({0.1f, 0.8f, -0.4f, 0.6f}, {2, 2}));
+    const Array x = numbers({1, 2, -3, 0.5f, 0.1f, 4}, {3, 2});
+    const auto half = [&](Tensor h) {
+      for (int i = 0; i < 2; ++i) h = tanh(matmul(h, seen(h.tape().leaf(w), h.tape().leaf(v))));
+      return h;
+    };
+    Tape whole;
+    backward(sum(square(half(half(whole.constant(x))))));
+    const Array expected_w = w.grad(), expected_v = v.grad();
+    w.zero_grad();
+    v.zero_grad();
+    Tape first, second;
+    const Tensor middle = half(first.constant(x)), copied = second.variable(middle.value());
+    SplitBackward pieces(DType::f32);
+    pieces.run({{sum(square(half(copied)))}});
+    pieces.run({{middle, second.grad(copied)}});
+    pieces.commit();
+    CHECK(w.grad() == expected_w);
+    CHECK(v.grad() == expected_v);
+  }
 }
 
 TEST_CASE("several roots are one backward from their sum; roots without a gradient are passed over") {
