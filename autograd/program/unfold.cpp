@@ -32,7 +32,8 @@ class Unfolder {
         op(p_.ops[item.op]);
         continue;
       }
-      for (t_[depth] = 0; t_[depth] < item.steps; ++t_[depth]) steps(at + 1, at + 1 + item.size, depth + 1);
+      auto& t = t_.at(depth);
+      for (t = 0; t < item.steps; ++t) steps(at + 1, at + 1 + item.size, depth + 1);
       at += item.size;
     }
   }
