@@ -36,7 +36,8 @@ struct HmmPosterior {
   Tensor transitions;     // [N, S, S], expected counts, from row to column
 };
 
-/// By the forward-backward algorithm. A sequence that is impossible has no posterior: nan. Throws Error as hmm_log_likelihood does.
+/// By the forward-backward algorithm. A sequence that is impossible has no posterior: nan. Throws Error as
+/// hmm_log_likelihood does.
 HmmPosterior hmm_posterior(const HmmScores& scores, std::optional<Tensor> lengths = std::nullopt);
 
 struct ViterbiPath {
