@@ -58,6 +58,7 @@
 #include <rewind/models/text/bigram.h>
 #include <rewind/models/text/char_model.h>
 #include <rewind/models/text/char_writer.h>
+#include <rewind/models/text/ctc.h>
 #include <rewind/models/text/data.h>
 #include <rewind/models/text/sampler.h>
 #include <rewind/models/text/text.h>

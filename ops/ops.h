@@ -6,6 +6,7 @@
 #include <rewind/ops/clip_gradient.h>
 #include <rewind/ops/compare.h>
 #include <rewind/ops/control_flow.h>
+#include <rewind/ops/ctc.h>
 #include <rewind/ops/dropout.h>
 #include <rewind/ops/einsum.h>
 #include <rewind/ops/functions.h>
