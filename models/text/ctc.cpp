@@ -50,6 +50,7 @@ class PrefixSearch {
   void step(std::span<const double> row) {
     Prefixes next;
     for (const auto& [tokens, prefix] : prefixes_) extend(tokens, prefix, row, next);
+    std::erase_if(next, [](const auto& entry) { return entry.second.total() == impossible; });
     prefixes_ = std::move(next);
     const std::vector<CtcHypothesis> best = hypotheses();
     for (std::size_t i = at(options_.width); i < best.size(); ++i) prefixes_.erase(best[i].tokens);
@@ -61,7 +62,7 @@ class PrefixSearch {
     for (const auto& [tokens, prefix] : prefixes_) {
       const double sound = prefix.total();
       const double score = sound + prefix.language + options_.insertion * static_cast<double>(tokens.size());
-      if (sound > impossible) out.push_back({tokens, sound, score});
+      out.push_back({tokens, sound, score});
     }
     std::stable_sort(out.begin(), out.end(),
                      [](const CtcHypothesis& a, const CtcHypothesis& b) { return a.score > b.score; });

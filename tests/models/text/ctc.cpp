@@ -94,6 +94,20 @@ TEST_CASE("a text of many alignments beats the best path, and a language model t
   CHECK(ctc_beam(heard, {.language_model = never})[0].tokens.empty());
 }
 
+TEST_CASE("classes that are impossible are not followed, and what is impossible altogether has no text") {
+  Array x = logs(4, 3, 5);
+  for (Index t = 0; t < 4; ++t) x.set({t, 1}, -INFINITY);
+  const std::vector<CtcHypothesis> all = ctc_beam(x, {.width = 1000});
+  CHECK(all.size() == 3);  // nothing, 2 and 2 2, in four steps
+  for (const CtcHypothesis& h : all) {
+    CHECK(std::isfinite(h.log_probability));
+    CHECK(h.log_probability == doctest::Approx(-loss(x, h.tokens, 0)).epsilon(1e-12));
+    for (const std::int32_t symbol : h.tokens) CHECK(symbol == 2);
+  }
+  for (Index c = 0; c < 3; ++c) x.set({2, c}, -INFINITY);
+  CHECK(ctc_beam(x).empty());
+}
+
 TEST_CASE("what decoding refuses") {
   const Array x = logs(3, 4, 1);
   CHECK_THROWS_WITH_AS(ctc_beam(x, {.width = 0}), "ctc_beam: the width must be 1 or more, not 0", Error);
