@@ -17,9 +17,7 @@ class Folder {
   explicit Folder(const Graph& g) : g_(g), words_(*g.store) { begin(); }
 
   Program run() {
-    for (bool more = true; more;) {
-      more = pass(false);
-      if (partly_) more = pass(true) || more;
+    while (pass(false) || (partly_ && pass(true))) {
     }
     follow();
     return finish();

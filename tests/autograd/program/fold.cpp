@@ -124,6 +124,27 @@ TEST_CASE("loops within loops: substeps of a step, and layers of equal shape") {
   CHECK(comes_back(in_turn));
 }
 
+TEST_CASE("equal ops that are no loop within the substeps do not part the first step from the others") {
+  const Graph g = traced(
+      [](Tape& t, Tensor x) {
+        Tensor h = t.constant(Array(Shape{2, 4}, DType::f32));
+        for (Index i = 0; i < x.size(0); ++i) {
+          const Tensor now = select(x, 0, i);
+          for (int k = 0; k < 4; ++k) {
+            const Tensor gates = sigmoid(slice(now, -1, 0, 8) + concat({h, h}, -1));
+            const Tensor a = slice(gates, -1, 0, 4), b = slice(gates, -1, 4, 4), c = slice(now, -1, 8, 4);
+            h = h + 0.25 * a * tanh(b * h + c);
+          }
+        }
+        return h;
+      },
+      {5, 2, 12});
+  const Program p = ir::fold(g);
+  CAPTURE(ir::dump(p));
+  CHECK(loops(p).substr(0, 4) == "5(4)");
+  CHECK(comes_back(g));
+}
+
 TEST_CASE("two layers that take turns, whose weights differ, are one loop") {
   Rng rng(1);
   const LstmCell a(H, H, rng), b(H, H, rng);
