@@ -7,6 +7,7 @@
 
 #include <rewind/autograd/text_reader.h>
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 
 namespace rw {
 namespace {
@@ -147,10 +148,8 @@ Shape TextReader::shape() {
 
 void TextReader::fail(std::string_view what) {
   skip_blanks();
-  constexpr std::size_t shown = 30;
-  const std::string next(rest_.substr(0, shown));
   throw Error(rest_.empty() ? fmt::format("expected {} at the end of the line", what)
-                            : fmt::format("expected {} at '{}{}'", what, next, rest_.size() > shown ? "..." : ""));
+                            : fmt::format("expected {} at '{}'", what, shown(rest_, 33)));
 }
 
 void write_number(std::string& out, float x) { write_real(out, x); }

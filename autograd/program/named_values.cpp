@@ -2,6 +2,7 @@
 
 #include <rewind/autograd/program/named_values.h>
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 
 namespace rw::ir {
 namespace {
@@ -51,7 +52,7 @@ const TextLoop* NamedValues::loop_of(std::string_view letter) const {
 }
 const TextLoop& NamedValues::known_loop(const std::string& letter) const {
   const TextLoop* loop = loop_of(letter);
-  if (loop == nullptr) throw Error("no loop around counts '" + letter + "'");
+  if (loop == nullptr) throw Error("no loop around counts '" + shown(letter) + "'");
   return *loop;
 }
 
@@ -120,7 +121,7 @@ void NamedValues::check_new(const std::string& name) const {
     next = next * loops_[k].steps + loops_[k].t;
   }
   if (!same || next != static_cast<std::int64_t>(named.nodes.size()))
-    throw Error("two nodes are called '" + name + "'");
+    throw Error("two nodes are called '" + shown(name) + "'");
 }
 
 void NamedValues::add(const std::string& name, NodeId id) {
@@ -199,10 +200,10 @@ void NamedValues::named_values(TextReader& in, std::vector<NodeId>& to, std::str
   const Named& named = at == names_.end() ? nothing : at->second;
   const Steps asked = steps(in, named);
   if (at == names_.end())
-    error = "no node above is called '" + name + "'";
+    error = "no node above is called '" + shown(name) + "'";
   else if (asked.size() != named.loops.size())
-    throw Error(fmt::format("'{}' stands within {} loop{}: say at which step, as in {}[-1]", name, named.loops.size(),
-                            named.loops.size() == 1 ? "" : "s", name));
+    throw Error(fmt::format("'{}' stands within {} loop{}: say at which step, as in {}[-1]", shown(name),
+                            named.loops.size(), named.loops.size() == 1 ? "" : "s", shown(name)));
   else
     append(name, named, asked, 0, 0, to, error);
 }
@@ -229,7 +230,7 @@ void NamedValues::append(const std::string& name, const Named& named, const Step
   if (k == steps.size()) {
     if (++reads_ > most_reads) throw Error(fmt::format("a program that reads more than {} values", most_reads));
     if (at >= static_cast<std::int64_t>(named.nodes.size()))
-      error = fmt::format("'{}' has not come to that step yet", name);
+      error = fmt::format("'{}' has not come to that step yet", shown(name));
     else
       to.push_back(named.nodes[static_cast<std::size_t>(at)]);
     return;
@@ -237,7 +238,7 @@ void NamedValues::append(const std::string& name, const Named& named, const Step
   const std::int64_t count = named.loops[k].steps, last = steps[k].second;
   for (std::int64_t t = steps[k].first;; t += t <= last ? 1 : -1) {
     if (t < 0 || t >= count)
-      error = fmt::format("'{}' has {} steps, and none is {}", name, count, t);
+      error = fmt::format("'{}' has {} steps, and none is {}", shown(name), count, t);
     else
       append(name, named, steps, k + 1, at * count + t, to, error);
     if (t == last || !error.empty()) return;

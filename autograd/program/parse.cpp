@@ -10,13 +10,12 @@
 #include <rewind/autograd/program/text.h>
 #include <rewind/autograd/text_reader.h>
 #include <rewind/core/error.h>
+#include <rewind/core/shown.h>
 
 namespace rw::ir {
 namespace {
 
-constexpr Index most_elements = Index{1} << 27;  // of all constants and parameters
 constexpr std::uint64_t most_leaves = 1 << 20;
-constexpr std::int64_t most_lines = 1 << 24;  // of all steps of all loops
 
 /// What a line says of a node beside its op and inputs.
 struct Type {
@@ -26,6 +25,8 @@ struct Type {
 
 class Parser {
  public:
+  explicit Parser(const ParseLimits& limits) : limits_(limits) {}
+
   Graph run(std::string_view text) {
     std::vector<std::string_view> lines;
     while (!text.empty()) {
@@ -80,7 +81,8 @@ class Parser {
   }
 
   void count_line() {
-    if (++read_ > most_lines) throw Error(fmt::format("a program of more than {} lines, loops counted", most_lines));
+    if (++read_ > limits_.lines)
+      throw Error(fmt::format("a program of more than {} lines, loops counted", limits_.lines));
   }
 
   // "loop t 50", where a node may be called loop as well.
@@ -95,7 +97,7 @@ class Parser {
     made.line = at;
     in_line(at, [&] {
       made.letter = std::string(in.name("a letter that counts the steps"));
-      made.steps = static_cast<std::int64_t>(in.natural(most_lines));
+      made.steps = static_cast<std::int64_t>(in.natural(static_cast<std::uint64_t>(limits_.lines)));
       if (!in.done()) in.fail("the end of the line");
       names_.open(made);
     });
@@ -157,8 +159,8 @@ class Parser {
 
   void count_elements(const Shape& shape) {
     elements_ += shape.size();
-    if (elements_ > most_elements)
-      throw Error(fmt::format("constants and parameters of more than {} numbers", most_elements));
+    if (elements_ > limits_.numbers)
+      throw Error(fmt::format("constants and parameters of more than {} numbers", limits_.numbers));
   }
 
   void parameter(TextReader& in) {
@@ -274,7 +276,7 @@ class Parser {
 
   NodeId computed(const std::string& op, TextReader& in) {
     const std::vector<const OpInfo*> candidates = ops_named(op);
-    if (candidates.empty()) throw Error("no op of this program is called '" + op + "'");
+    if (candidates.empty()) throw Error("no op of this program is called '" + shown(op) + "'");
     // Ops of one name differ in attributes or types: the first that fits.
     for (std::size_t i = 0; i + 1 < candidates.size(); ++i) {
       TextReader ahead = in;
@@ -395,6 +397,7 @@ class Parser {
   bool begun_ = false, returned_ = false;
   Index elements_ = 0;
   NamedValues names_;
+  ParseLimits limits_;
   std::vector<std::size_t> ends_;  // by line that begins a loop: the line that ends it, or 0
   std::int64_t read_ = 0;          // lines
   std::map<std::uint32_t, std::pair<Shape, DType>> inputs_;
@@ -404,6 +407,6 @@ class Parser {
 
 }  // namespace
 
-Graph parse(std::string_view text) { return Parser().run(text); }
+Graph parse(std::string_view text, const ParseLimits& limits) { return Parser(limits).run(text); }
 
 }  // namespace rw::ir

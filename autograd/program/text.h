@@ -50,10 +50,18 @@ std::string dump(const Graph& g, const DumpOptions& options = {});
 /// h[-1], h[-1-1*t], or, many at once, h[0..-1]. `a|t=0:b` is b at the first step, `{a b c}[t]` one after the other.
 std::string dump(const Program& p, const DumpOptions& options = {});
 
+/// How much a text may ask for: a few words can mean a great deal of memory. Raise them for a large program.
+struct ParseLimits {
+  /// Of all constants and parameters.
+  Index numbers = Index{1} << 22;
+  /// Lines, those of loops counted at each step.
+  std::int64_t lines = std::int64_t{1} << 17;
+};
+
 /// The program that a text describes. Nodes may have any names, shapes of ops may be left out (they follow from the
 /// inputs), and parameters are new ones of zeros. Throws Error with the number of the line and what was expected there:
 /// for what is no program, ops that are not in this program, attributes, inputs and shapes that do not fit, and for
-/// more than 2^27 numbers of constants and parameters.
-Graph parse(std::string_view text);
+/// what is over the limits.
+Graph parse(std::string_view text, const ParseLimits& limits = {});
 
 }  // namespace rw::ir

@@ -35,7 +35,8 @@ if(TARGET rewind_cli_parts)
   add_test(NAME reliability/corpus COMMAND fuzz_replay ${reliability}/fuzz/corpus)
   if(REWIND_FUZZ)  # the readers themselves are compiled for coverage, the rest of the library as it is
     set(readers core/shown.cpp models/weights/serialize.cpp models/weights/file.cpp models/weights/match_arrays.cpp
-        models/text/char_model.cpp models/text/text.cpp tools/cli/trainer_state.cpp tools/cli/train_options.cpp
+        models/text/char_model.cpp models/text/text.cpp autograd/program/parse.cpp autograd/program/dump.cpp
+        autograd/text_reader.cpp tools/cli/trainer_state.cpp tools/cli/train_options.cpp
         tools/cli/numbers.cpp)
     list(TRANSFORM readers PREPEND ${PROJECT_SOURCE_DIR}/)
     add_executable(fuzz_readers ${reliability}/fuzz/readers.cpp ${readers})

@@ -1,6 +1,8 @@
 // Every reader of bytes from outside. The first byte says which; the rest is what it reads. A reader throws Error for
 // what it refuses: anything else is a fault. Linked with libFuzzer, or with replay.cpp, which runs files of the corpus.
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -10,6 +12,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <rewind/autograd/program/text.h>
 #include <rewind/core/error.h>
 #include <rewind/core/shown.h>
 #include <rewind/models/text/char_model.h>
@@ -18,9 +21,39 @@
 #include <rewind/tools/cli/train_options.h>
 #include <rewind/tools/cli/trainer.h>
 
+// AddressSanitizer's, where it is there.
+extern "C" {
+__attribute__((weak)) int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, std::size_t),
+                                                                    void (*)(const volatile void*));
+__attribute__((weak)) std::size_t __sanitizer_get_allocated_size(const volatile void*);
+}
+
 namespace {
 
 using namespace rw;
+
+/// The bytes of this thread's heap, and the most that they were.
+thread_local std::int64_t heap_now = 0, heap_most = 0;
+
+void count_heap() {
+  if (__sanitizer_install_malloc_and_free_hooks == nullptr) return;
+  __sanitizer_install_malloc_and_free_hooks(
+      [](const volatile void*, std::size_t bytes) {
+        heap_now += static_cast<std::int64_t>(bytes);
+        heap_most = std::max(heap_most, heap_now);
+      },
+      [](const volatile void* p) {
+        if (p != nullptr) heap_now -= static_cast<std::int64_t>(__sanitizer_get_allocated_size(p));
+      });
+}
+
+/// A reader takes at most 64 MB and four times what it reads.
+void check_heap(std::int64_t before, std::size_t size) {
+  const std::int64_t taken = heap_most - before;
+  if (taken <= (std::int64_t{64} << 20) + 4 * static_cast<std::int64_t>(size)) return;
+  std::fprintf(stderr, "%lld bytes of memory for an input of %zu bytes\n", static_cast<long long>(taken), size);
+  std::abort();
+}
 
 /// A file in memory with these bytes.
 class MemoryFile {
@@ -58,8 +91,17 @@ void read_options(std::string_view bytes) {
   cli::complete(command);
 }
 
+/// What `dump` writes of a text is read again, and is the same program.
+void read_program(std::string_view text) {
+  const ir::DumpOptions whole{.most_numbers = std::size_t{1} << 22};
+  const std::string once = ir::dump(ir::parse(text), whole);
+  if (ir::dump(ir::parse(once), whole) != once) std::abort();
+}
+
+constexpr unsigned readers = 7;
+
 void read(unsigned which, std::string_view bytes) {
-  switch (which % 6) {
+  switch (which % readers) {
     case 0: load_arrays(MemoryFile(bytes).path()); break;
     case 1: CharModel::load(MemoryFile(bytes).path()); break;
     case 2: cli::read_checkpoint(load_arrays(MemoryFile(bytes).path()), "checkpoint"); break;
@@ -73,6 +115,7 @@ void read(unsigned which, std::string_view bytes) {
     case 5:
       if (!is_utf8(shown(bytes)) || shown(bytes).size() > 90) std::abort();
       break;
+    case 6: read_program(bytes); break;
   }
 }
 
@@ -87,11 +130,14 @@ void check(const std::string& message) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
+  [[maybe_unused]] static const bool counted = (count_heap(), true);
+  const std::int64_t before = heap_most = heap_now;
   try {
     read(data[0], {reinterpret_cast<const char*>(data) + 1, size - 1});
   } catch (const rw::Error& error) {
-    const bool options = data[0] % 6 == 4;  // theirs are shown by the command
+    const bool options = data[0] % readers == 4;  // theirs are shown by the command
     check(options ? rw::shown(error.what(), 12000) : error.what());
   }
+  check_heap(before, size);
   return 0;
 }

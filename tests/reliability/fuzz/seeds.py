@@ -24,3 +24,18 @@ write('checkpoint', 2, (golden / 'run.checkpoint').read_bytes())
 write('text', 3, 'aé文😀'.encode())
 write('options', 4, b'text.txt\n--hidden\n8\n--cell\nlstm+zoneout=0.1\n--rate\n1e-3\n--schedule\nsteps')
 write('shown', 5, b'name\x1b[31m\xe9')
+write('program', 6, b"""program f32
+parameter 0 "W" : (3, 2)
+n_W = parameter 0 : (3, 2)
+x = input 0 : (4, 2, 3)
+h0 = fill(shape=(2, 2)) : (2, 2)
+loop t 4
+  a = slice(start=0+1*t, length=1) x : (1, 2, 3)
+  b = reshape(shape=(2, 3)) a : (2, 3)
+  c = matmul b n_W : (2, 2)
+  h = add c h[t-1]|t=0:h0 : (2, 2)
+end
+half = constant : () = 0.5
+y = mul h[-1] half : (2, 2)
+return y
+""")
