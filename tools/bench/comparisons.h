@@ -21,5 +21,6 @@ std::vector<Comparison> memory_comparisons();
 std::vector<Comparison> cell_comparisons();
 std::vector<Comparison> checkpoint_comparisons();
 std::vector<Comparison> scan_comparisons();
+std::vector<Comparison> lengths_comparisons();
 
 }  // namespace rw::bench

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <rewind/core/dtype.h>
 
@@ -17,6 +18,8 @@ void torch_set_threads(int n);
 
 /// nn::LSTM, nn::GRU, nn::RNN.
 std::unique_ptr<Network> torch_layer(const Problem&, const Inputs&);
+/// nn::LSTM on the first so many steps, one length after the other.
+std::unique_ptr<Network> torch_lengths(const Problem&, const Inputs&, const std::vector<Index>& lengths);
 /// The same cell composed of ops by hand; and with the product of the inputs taken out of the loop.
 std::unique_ptr<Network> torch_composed(const Problem&, const Inputs&);
 std::unique_ptr<Network> torch_hoisted(const Problem&, const Inputs&);

@@ -8,6 +8,7 @@ namespace rw::bench {
 std::string torch_version() { return {}; }
 void torch_set_threads(int) {}
 std::unique_ptr<Network> torch_layer(const Problem&, const Inputs&) { return nullptr; }
+std::unique_ptr<Network> torch_lengths(const Problem&, const Inputs&, const std::vector<Index>&) { return nullptr; }
 std::unique_ptr<Network> torch_composed(const Problem&, const Inputs&) { return nullptr; }
 std::unique_ptr<Network> torch_hoisted(const Problem&, const Inputs&) { return nullptr; }
 std::unique_ptr<Network> torch_chain(Index, bool) { return nullptr; }

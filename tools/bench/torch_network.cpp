@@ -103,6 +103,22 @@ class LayerNetwork : public TorchNetwork {
   bool started_ = false;
 };
 
+class LengthsNetwork : public LayerNetwork<torch::nn::LSTM, torch::nn::LSTMOptions> {
+ public:
+  LengthsNetwork(const Problem& p, const Inputs& inputs, std::vector<Index> lengths)
+      : LayerNetwork(p, inputs), all_(x_), lengths_(std::move(lengths)) {}
+  void run() override {
+    for (const Index t : lengths_) {
+      x_ = all_.narrow(0, 0, t);
+      LayerNetwork::run();
+    }
+  }
+
+ private:
+  torch::Tensor all_;
+  std::vector<Index> lengths_;
+};
+
 struct Ops {
   template <std::size_t n>
   static std::array<torch::Tensor, n> split(const torch::Tensor& x) {
@@ -211,6 +227,9 @@ std::unique_ptr<Network> torch_layer(const Problem& p, const Inputs& inputs) {
     case Cell::rnn: return std::make_unique<LayerNetwork<torch::nn::RNN, torch::nn::RNNOptions>>(p, inputs);
     default: return nullptr;
   }
+}
+std::unique_ptr<Network> torch_lengths(const Problem& p, const Inputs& inputs, const std::vector<Index>& lengths) {
+  return std::make_unique<LengthsNetwork>(p, inputs, lengths);
 }
 std::unique_ptr<Network> torch_composed(const Problem& p, const Inputs& inputs) { return composed(p, inputs, false); }
 std::unique_ptr<Network> torch_hoisted(const Problem& p, const Inputs& inputs) { return composed(p, inputs, true); }
