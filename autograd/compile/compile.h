@@ -168,9 +168,9 @@ class Compiled {
   /// what was not and why; with several threads, which stretches run side by side in lanes, and the estimated times of
   /// that and of sharing each kernel among the threads.
   std::string explain() const { return core_.explain(); }
-  /// A table by kernel over some replays with the arguments of the last call, which must still be valid: time, share,
-  /// how often, FLOP/s, bytes, and the scope. Steps run one after the other and are timed one by one; the times are
-  /// then scaled to those of replays that nobody interrupts. Gradients are left alone.
+  /// A table by kernel over some replays with arguments of the last call's shapes (numbers from 0 to 1, indices 0):
+  /// time, share, how often, FLOP/s, bytes, and the scope. Steps run one after the other and are timed one by one; the
+  /// times are then scaled to those of replays that nobody interrupts. Gradients are left alone.
   std::string profile(int replays = 10) { return core_.profile(replays); }
 
  private:

@@ -17,6 +17,7 @@
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/bf16.h>
 #include <rewind/core/memory.h>
+#include <rewind/core/random.h>
 
 namespace rw {
 namespace detail {
@@ -418,12 +419,18 @@ std::string CompiledCore::explain() const {
   return ir::explain(plan, entry.notes, {entry.checked, lengths, entry.reads.lines(), entry.held});
 }
 std::string CompiledCore::profile(int replays) {
+  // The arguments of the last call may be gone: others of their shapes; 0 is an index into every table.
+  std::vector<Array> arguments;
+  Rng rng(1);
+  for (const ConstView& x : views_)
+    arguments.push_back(is_real(x.dtype) ? uniform(rng, x.shape, 0, 1).to(x.dtype) : Array(x.shape, x.dtype));
+  const std::vector<ConstView> views(arguments.begin(), arguments.end());
   if (!known())
     throw Error(
         "compile: profile: what the plan depends on has changed since the last call: a parameter's type, a mode, ...: "
         "call the function again first");
   ir::Plan& plan = state_->whole();
-  return ir::profile(plan, plan.measure(views_, state_->seed, state_->step, std::max(replays, 1)));
+  return ir::profile(plan, plan.measure(views, state_->seed, state_->step, std::max(replays, 1)));
 }
 
 }  // namespace detail
