@@ -17,6 +17,7 @@
 #include <rewind/tools/cli/numbers.h>
 #include <rewind/tools/cli/train_options.h>
 #include <rewind/tools/cli/trainer.h>
+#include <rewind/tools/export/onnx_model.h>
 
 namespace {
 
@@ -59,7 +60,7 @@ void read_options(std::string_view bytes) {
 }
 
 void read(unsigned which, std::string_view bytes) {
-  switch (which % 6) {
+  switch (which % 7) {
     case 0: load_arrays(MemoryFile(bytes).path()); break;
     case 1: CharModel::load(MemoryFile(bytes).path()); break;
     case 2: cli::read_checkpoint(load_arrays(MemoryFile(bytes).path()), "checkpoint"); break;
@@ -73,6 +74,7 @@ void read(unsigned which, std::string_view bytes) {
     case 5:
       if (!is_utf8(shown(bytes)) || shown(bytes).size() > 90) std::abort();
       break;
+    case 6: load_onnx(MemoryFile(bytes).path()); break;
   }
 }
 
@@ -90,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     read(data[0], {reinterpret_cast<const char*>(data) + 1, size - 1});
   } catch (const rw::Error& error) {
-    const bool options = data[0] % 6 == 4;  // theirs are shown by the command
+    const bool options = data[0] % 7 == 4;  // theirs are shown by the command
     check(options ? rw::shown(error.what(), 12000) : error.what());
   }
   return 0;
