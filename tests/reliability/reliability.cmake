@@ -38,9 +38,13 @@ if(TARGET rewind_cli_parts)
         models/text/char_model.cpp models/text/text.cpp autograd/program/parse.cpp autograd/program/dump.cpp
         autograd/text_reader.cpp tools/cli/trainer_state.cpp tools/cli/train_options.cpp
         tools/cli/numbers.cpp)
+    if(REWIND_HAS_ONNX)
+      list(APPEND readers tools/export/onnx/load/parse.cpp tools/export/onnx/load/tensor.cpp)
+    endif()
     list(TRANSFORM readers PREPEND ${PROJECT_SOURCE_DIR}/)
     add_executable(fuzz_readers ${reliability}/fuzz/readers.cpp ${readers})
     target_link_libraries(fuzz_readers PRIVATE rewind_cli_parts)
+    target_compile_definitions(fuzz_readers PRIVATE ONNX_NAMESPACE=onnx ONNX_ML=1)
     target_compile_options(fuzz_readers PRIVATE -O1 -g1 -fsanitize=fuzzer,address)
     target_link_options(fuzz_readers PRIVATE -fsanitize=fuzzer,address)
   endif()

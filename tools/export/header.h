@@ -45,10 +45,11 @@ struct HeaderFile {
 
 /// The header of a recorded step. In its namespace:
 ///
-///     State state;                              // all that a stream carries from step to step
-///     Model model;                              // the weights: looked at, never changed, shared by any number of
-///     states model.reset(state);                       // as before the first step model.step(x, state, y); // x
-///     [inputs] -> y [outputs] model.run(x, T, state, y);                // T steps: x [T, inputs] -> y [T, outputs]
+///     Model model;              // the weights: looked at, never changed, shared by any number of streams
+///     State state;              // all that one stream carries from step to step
+///     model.reset(state);       // as before the first step
+///     model.step(x, state, y);  // one step: x [inputs] -> y [outputs]
+///     model.run(x, T, state, y);  // T steps: x [T, inputs] -> y [T, outputs]
 ///
 /// With weights beside it, `Model model(*weights_in(bytes, size))`, where weights_in is null for other bytes than those
 /// that were written with this header. An index that is outside of its range makes y nan.

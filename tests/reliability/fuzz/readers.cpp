@@ -20,6 +20,7 @@
 #include <rewind/tools/cli/numbers.h>
 #include <rewind/tools/cli/train_options.h>
 #include <rewind/tools/cli/trainer.h>
+#include <rewind/tools/export/onnx_model.h>
 
 // AddressSanitizer's, where it is there.
 extern "C" {
@@ -98,7 +99,7 @@ void read_program(std::string_view text) {
   if (ir::dump(ir::parse(once), whole) != once) std::abort();
 }
 
-constexpr unsigned readers = 7;
+constexpr unsigned readers = 8;
 
 void read(unsigned which, std::string_view bytes) {
   switch (which % readers) {
@@ -115,7 +116,8 @@ void read(unsigned which, std::string_view bytes) {
     case 5:
       if (!is_utf8(shown(bytes)) || shown(bytes).size() > 90) std::abort();
       break;
-    case 6: read_program(bytes); break;
+    case 6: load_onnx(MemoryFile(bytes).path()); break;
+    case 7: read_program(bytes); break;
   }
 }
 

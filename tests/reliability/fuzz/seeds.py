@@ -23,8 +23,10 @@ write('model', 1, (golden / 'model.safetensors').read_bytes())
 write('checkpoint', 2, (golden / 'run.checkpoint').read_bytes())
 write('text', 3, 'aé文😀'.encode())
 write('options', 4, b'text.txt\n--hidden\n8\n--cell\nlstm+zoneout=0.1\n--rate\n1e-3\n--schedule\nsteps')
+write('onnx', 6, (root / 'tests/golden/onnx/rnn_relu.onnx').read_bytes())
+write('onnx_text', 6, (root / 'tests/golden/onnx/text.onnx').read_bytes())
 write('shown', 5, b'name\x1b[31m\xe9')
-write('program', 6, b"""program f32
+write('program', 7, b"""program f32
 parameter 0 "W" : (3, 2)
 n_W = parameter 0 : (3, 2)
 x = input 0 : (4, 2, 3)

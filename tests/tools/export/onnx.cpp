@@ -1,5 +1,7 @@
-// Models as ONNX files, checked and run by others: Debian's checker, and onnxruntime.
+// Models as ONNX files, read back, and checked and run by others: Debian's checker, and onnxruntime.
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -12,8 +14,10 @@
 
 #include <rewind/models/models.h>
 #include <rewind/models/weights/file.h>
+#include <rewind/models/weights/serialize.h>
 #include <rewind/ops/ops.h>
 #include <rewind/tools/export/onnx.h>
+#include <rewind/tools/export/onnx_model.h>
 #include <rewind/tools/process.h>
 
 #include "../../paths.h"
@@ -72,10 +76,7 @@ class Files {
   template <class ZeroState, class Run>
   void add(const std::string& name, const RecordedSequence& sequence, const Shape& x_shape, DType real,
            const ZeroState& zero_state, const Run& run, Index indices = 0) {
-    const std::string stem = folder_.path() + "/" + std::to_string(count_++);
-    names_.push_back(name);
-    bytes_.push_back(make_onnx(sequence));
-    write_file(stem + ".onnx", bytes_.back());
+    File file{.name = name, .bytes = make_onnx(sequence), .real = real};
     Rng rng(7);
     Array x = uniform(rng, x_shape, -1, 1).to(real);
     if (indices > 0) {
@@ -84,23 +85,25 @@ class Files {
     }
     Tape tape(real);
     auto state = zero_state(tape);
-    std::string text = line("x", x);
+    file.inputs.push_back({"x", x});
     std::size_t i = 0;
     for_each_tensor(state, [&](Tensor& t) {
       Array start(t.value());
       for (Index k = 0; k < start.size(); ++k) move(start, k, rng.uniform(0, 0.3));
       t = tape.constant(start);
-      text += line(fmt::format("state{}", i++), start);
+      file.inputs.push_back({fmt::format("state{}", i++), start});
     });
-    text += line("y", run(tape.constant(x), state).array());
+    file.outputs.push_back({"y", run(tape.constant(x), state).array()});
     i = 0;
-    for_each_tensor(state, [&](const Tensor& t) { text += line(fmt::format("last{}", i++), t.array()); });
-    write_file(stem + ".txt", text);
+    for_each_tensor(state, [&](const Tensor& t) { file.outputs.push_back({fmt::format("last{}", i++), t.array()}); });
+    write(file);
+    files_.push_back(std::move(file));
   }
-  const std::string& bytes() const { return bytes_.back(); }
+  const std::string& bytes() const { return files_.back().bytes; }
 
-  /// By Debian's checker and by onnxruntime, where they are installed.
+  /// By reading them back; by Debian's checker and by onnxruntime, where they are installed.
   void check() {
+    for (const File& f : files_) check_read_back(f);
     const std::string scripts = source_dir() + "/tests/tools/export/";
     const int code = run("/usr/bin/python3 " + scripts + "onnx_check.py " + folder_.path());
     if (code == 77)
@@ -116,15 +119,48 @@ class Files {
     std::istringstream lines(said());
     std::size_t seen = 0;
     for (std::string file, error; lines >> file && std::getline(lines, error); ++seen) {
-      CAPTURE(names_.at(std::stoul(file)));
+      CAPTURE(files_.at(std::stoul(file)).name);
       CAPTURE(error);
       REQUIRE(error.find("failed") == std::string::npos);
       CHECK(std::stod(error) <= 1e-5);
     }
-    CHECK(seen == names_.size());
+    CHECK(seen == files_.size());
   }
 
  private:
+  struct File {
+    std::string name, bytes;
+    DType real = DType::f32;
+    std::vector<NamedArray> inputs = {}, outputs = {};
+  };
+  void write(const File& file) const {
+    const std::string stem = folder_.path() + "/" + std::to_string(files_.size());
+    write_file(stem + ".onnx", file.bytes);
+    std::string text;
+    for (const auto* arrays : {&file.inputs, &file.outputs})
+      for (const NamedArray& a : *arrays) text += line(a.name, a.array);
+    write_file(stem + ".txt", text);
+  }
+  static void check_read_back(const File& file) {
+    CAPTURE(file.name);
+    std::istringstream in(file.bytes);
+    const OnnxModel model = load_onnx(in);
+    Tape tape(file.real);
+    OnnxModel::Values values;
+    for (const OnnxModel::Port& p : model.inputs()) {
+      const auto a =
+          std::find_if(file.inputs.begin(), file.inputs.end(), [&](const auto& i) { return i.name == p.name; });
+      values[p.name] = tape.constant(a->array);
+    }
+    values = model(values);
+    REQUIRE(values.size() == file.outputs.size());
+    for (const NamedArray& expected : file.outputs) {
+      const Array found = values.at(expected.name).array();
+      REQUIRE(found.shape() == expected.array.shape());
+      const auto a = found.to_vector<double>(), b = expected.array.to_vector<double>();
+      for (std::size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i] - b[i]) <= 1e-5 * std::max(1.0, std::abs(b[i])));
+    }
+  }
   static void move(Array& a, Index k, double by) {
     visit_real(a.dtype(), [&]<class T>() { a.span<T>()[static_cast<std::size_t>(k)] += static_cast<T>(by); });
   }
@@ -146,8 +182,7 @@ class Files {
   std::string said() const { return read_file(folder_.path() + "/said"); }
 
   detail::ScratchFolder folder_;
-  std::size_t count_ = 0;
-  std::vector<std::string> names_, bytes_;
+  std::vector<File> files_;
 };
 
 bool has(const std::string& bytes, const std::string& op) { return bytes.find(op) != std::string::npos; }

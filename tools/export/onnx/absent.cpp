@@ -2,6 +2,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/tools/export/onnx.h>
+#include <rewind/tools/export/onnx_model.h>
 
 namespace rw {
 namespace {
@@ -14,5 +15,15 @@ namespace {
 
 std::string make_onnx(const RecordedSequence&, const OnnxOptions&) { throw_absent(); }
 void write_onnx(std::ostream&, const RecordedSequence&, const OnnxOptions&) { throw_absent(); }
+
+OnnxModel load_onnx(const std::string&) { throw_absent(); }
+OnnxModel load_onnx(std::istream&) { throw_absent(); }
+// Nobody has one: these are for the linker.
+OnnxModel::OnnxModel(std::shared_ptr<const detail::load::File>, std::vector<Array>) { throw_absent(); }
+const std::vector<OnnxModel::Port>& OnnxModel::inputs() const { throw_absent(); }
+const std::vector<OnnxModel::Port>& OnnxModel::outputs() const { throw_absent(); }
+OnnxModel::Values OnnxModel::operator()(const Values&) const { throw_absent(); }
+Tensor OnnxModel::operator()(Tensor) const { throw_absent(); }
+OnnxModel OnnxModel::clone() const { throw_absent(); }
 
 }  // namespace rw
