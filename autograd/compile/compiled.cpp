@@ -422,8 +422,13 @@ std::string CompiledCore::profile(int replays) {
   // The arguments of the last call may be gone: others of their shapes; 0 is an index into every table.
   std::vector<Array> arguments;
   Rng rng(1);
-  for (const ConstView& x : views_)
-    arguments.push_back(is_real(x.dtype) ? uniform(rng, x.shape, 0, 1).to(x.dtype) : Array(x.shape, x.dtype));
+  for (const ConstView& x : views_) {
+    Array& a = arguments.emplace_back(x.shape, x.dtype);
+    if (!is_real(a.dtype())) continue;
+    visit_real(a.dtype(), [&]<class T>() {
+      for (T& e : a.span<T>()) e = static_cast<T>(rng.uniform());
+    });
+  }
   const std::vector<ConstView> views(arguments.begin(), arguments.end());
   if (!known())
     throw Error(
