@@ -203,7 +203,7 @@ TEST_CASE("what is no program is an error with its line and what was expected") 
         "parse: line 4: numbers of the constant were left out when this was written");
   CHECK(error_in("y = constant : i32 (1) = 3000000000") ==
         "parse: line 4: expected a number of 32 bits at '3000000000'");
-  CHECK(error_in("y = constant : (100000, 100000) = 1").find("more than 134217728 numbers") != std::string::npos);
+  CHECK(error_in("y = constant : (100000, 100000) = 1").find("more than 4194304 numbers") != std::string::npos);
   CHECK(error_in("parameter 7 \"V\" : (2)") == "parse: line 4: the next parameter has the number 1, not 7");
   CHECK(error_in("parameter 1 \"V : (2)") == "parse: line 4: expected the closing double quote of at '\"V : (2)'");
   CHECK(error_in("gradient 0 += x") == "parse: line 4: the gradient of parameter 0 is (4, 2), not (3, 4)");

@@ -46,7 +46,7 @@ int followers(const Module& module, const F& f, const Sizes& s, DType dtype) {
   auto anew = compile(f, without, sequence(9));
   Rng lengths(static_cast<std::uint64_t>(s.hidden));
   int count = 0;
-  for (int i = 0; i < (all_of_them() ? 15 : test::sanitized ? 5 : 9); ++i) {
+  for (int i = 0; i < (all_of_them() ? 15 : test::sanitized ? 5 : 6); ++i) {
     const Index T = i == 0 ? 9 : i == 1 ? 33 : i == 2 ? 65 : 9 + lengths.below(57);
     CAPTURE(T);
     const Array x = sequence(T);
