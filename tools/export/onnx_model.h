@@ -35,8 +35,9 @@ class OnnxModel : public Module {
   };
   using Values = std::map<std::string, Tensor>;
 
-  /// What it takes and gives, in the file's order.
+  /// What it takes, in the file's order.
   const std::vector<Port>& inputs() const;
+  /// What it gives, in the file's order.
   const std::vector<Port>& outputs() const;
 
   /// Records the network on the inputs' tape and gives all outputs. Reals are of the tape's type, whatever the file's
