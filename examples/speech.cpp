@@ -4,8 +4,8 @@
 // et al., 2006) learns from transcripts that do not say when what was said. Sequences are spoken anew for every update;
 // the test has voices that were never heard. Two kinds of text are tested: any sequence, read by best path and by
 // prefix beam search; and codes, in which each symbol is followed by one of three, which only a language model of
-// counted pairs knows. At least 95% of any sequences must be exact (80% in --quick). The spectrogram of one is drawn with what was found
-// under it: speech.svg.
+// counted pairs knows. At least 95% of any sequences must be exact (80% in --quick). The spectrogram of one is drawn
+// with what was found under it: speech.svg.
 //
 // All digits and letters, and more of them, which takes far longer:
 // speech --symbols 36 --longest 5 --time 90 --hidden 96 --noise 10 --steps 2000
