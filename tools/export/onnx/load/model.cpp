@@ -121,7 +121,8 @@ const std::vector<OnnxModel::Port>& OnnxModel::outputs() const { return file_->o
 
 OnnxModel::Values OnnxModel::operator()(const Values& inputs) const {
   for (const auto& [name, value] : inputs)
-    if (std::none_of(file_->inputs.begin(), file_->inputs.end(), [&](const Port& p) { return p.name == name; }))
+    if (std::none_of(file_->inputs.begin(), file_->inputs.end(),
+                     [&, &name = name](const Port& p) { return p.name == name; }))
       throw Error(fmt::format("the network has no input '{}': it has {}", shown(name), listed(file_->inputs)));
   for (const Port& p : file_->inputs) {
     const auto given = inputs.find(p.name);
