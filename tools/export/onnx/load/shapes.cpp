@@ -27,7 +27,7 @@ Values constant_of_shape(const Call& c) {
   if (const auto* real = std::get_if<Array>(&value)) return {c.tape().constant(real->item(), to)};
   const Whole& whole = std::get<Whole>(value);
   if (whole.values.size() != 1) throw c.error("its value is not one number");
-  return {stretched(c, {.shape = {}, .values = whole.values}, to)};
+  return {stretched(c, {.shape = {}, .values = {whole.values[0]}}, to)};
 }
 
 Values range(const Call& c) {
