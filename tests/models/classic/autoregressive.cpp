@@ -49,7 +49,7 @@ TEST_CASE("least squares give the weights of the normal equations, and so does t
   AutoregressiveModel model(2);
   model.to(DType::f64);
   model.fit(series);
-  const auto& expected = golden("autoregression");
+  const auto expected = golden("autoregression");
   CHECK(distance(model.parameter("W").value(), std::span(expected).first(2)) < 1e-12);
   CHECK(distance(model.parameter("b").value(), std::span(expected).last(1)) < 1e-12);
 
