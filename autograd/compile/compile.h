@@ -76,7 +76,7 @@ class CompiledCore {
 
 /// A function that `compile` traced: call it with arguments of the same structure as the examples. Arguments may be
 /// Tensors of any tape, Arrays or views, and aggregates (a cell's State), ranges, pairs and tuples of them. The first
-/// call with new shapes, element types or numbers traces again; the 16 plans used last are kept.
+/// call with new shapes, element types or numbers traces again; 16 plans, and 512 that follow from them, are kept.
 ///
 /// The function runs twice for new shapes: once traced, and, for a program that is new, at its first call, once on a
 /// tape beside its plan, which must give the same (see CompileOptions::check). So it should compute, and do nothing

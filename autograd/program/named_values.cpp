@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::size_t most_nested_loops = 16;
 constexpr int most_parentheses = 64;
-constexpr std::int64_t most_reads = 1 << 26;  // of all lines at all steps
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || is_digit(c); }
@@ -228,7 +227,7 @@ NamedValues::Steps NamedValues::steps(TextReader& in, const Named& named) {
 void NamedValues::append(const std::string& name, const Named& named, const Steps& steps, std::size_t k,
                          std::int64_t at, std::vector<NodeId>& to, std::string& error) {
   if (k == steps.size()) {
-    if (++reads_ > most_reads) throw Error(fmt::format("a program that reads more than {} values", most_reads));
+    if (++reads_ > most_reads_) throw Error(fmt::format("a program that reads more than {} values", most_reads_));
     if (at >= static_cast<std::int64_t>(named.nodes.size()))
       error = fmt::format("'{}' has not come to that step yet", shown(name));
     else

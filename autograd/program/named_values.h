@@ -22,6 +22,9 @@ struct TextLoop {
 /// The nodes of a text by their names, which lines read: a, a[t-1], a[0..-1], {a b}[t], (...), and a|t=0:b.
 class NamedValues {
  public:
+  /// Of so many reads, those of lines in loops counted at each step.
+  explicit NamedValues(std::int64_t most_reads) : most_reads_(most_reads) {}
+
   /// The lines from here on are those of one more loop. Throws Error when a loop around has its letter.
   void open(const TextLoop& loop);
   void set_step(std::int64_t t) { loops_.back().t = t; }
@@ -62,7 +65,7 @@ class NamedValues {
   std::unordered_map<std::string, Named> names_;
   std::vector<TextLoop> loops_;  // around the line, the outermost first
   int nested_ = 0;               // parentheses
-  std::int64_t reads_ = 0;
+  std::int64_t most_reads_, reads_ = 0;
   std::string line_;
 };
 

@@ -25,7 +25,7 @@ struct Type {
 
 class Parser {
  public:
-  explicit Parser(const ParseLimits& limits) : limits_(limits) {}
+  explicit Parser(const ParseLimits& limits) : names_(limits.reads), limits_(limits) {}
 
   Graph run(std::string_view text) {
     std::vector<std::string_view> lines;

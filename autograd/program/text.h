@@ -56,6 +56,8 @@ struct ParseLimits {
   Index numbers = Index{1} << 22;
   /// Lines, those of loops counted at each step.
   std::int64_t lines = std::int64_t{1} << 17;
+  /// Values that these lines read.
+  std::int64_t reads = std::int64_t{1} << 22;
 };
 
 /// The program that a text describes. Nodes may have any names, shapes of ops may be left out (they follow from the

@@ -209,6 +209,8 @@ TEST_CASE("what is no loop says so, with its line") {
   CHECK(error("loop t 3\ny = tanh x\nend\ny = tanh x\n") == "parse: line 6: two nodes are called 'y'");
   CHECK(error("loop t 100000\nloop u 100000\nend\nend\n").find("a program of more than 131072 lines") !=
         std::string::npos);
+  CHECK(error("loop t 3000\ny = tanh x\nend\nloop t 3000\nz = add_n y[0..-1]\nend\n") ==
+        "parse: line 7: a program that reads more than 4194304 values");
   CHECK(error("y = tanh {" + std::string(100, '(') + "x\n") == "parse: line 3: parentheses nested too deep");
   CHECK(ir::parse("program f32\nloop = input 0 : (2)\nend = tanh loop\nreturn end\n").size() == 2);
   CHECK(ir::parse("program f32\nloop t 0\ny = tanh nothing\nend\n").size() == 0);

@@ -192,9 +192,7 @@ class Bounds {
 };
 
 bool keeps_bits(const Trial& trial) {
-  const bool exact = !trial.passes.has(Pass::batch) && !trial.passes.has(Pass::accumulate) &&
-                     !trial.passes.has(Pass::pack) && !trial.passes.has(Pass::chunk);
-  return exact && trial.program.gradient != Gradient::plain;
+  return Passes::exact().has(trial.passes) && trial.program.gradient != Gradient::plain;
 }
 
 // Which pass it is, or which step: a wrong result does not say so by itself.

@@ -288,13 +288,9 @@ class Shrinker {
 };
 
 std::string passes_text(Passes passes) {
-  const std::pair<Pass, const char*> names[] = {
-      {Pass::simplify, "simplify"},     {Pass::batch, "batch"},   {Pass::fuse, "fuse"},
-      {Pass::place, "place"},           {Pass::reuse, "reuse"},   {Pass::pack, "pack"},
-      {Pass::accumulate, "accumulate"}, {Pass::branch, "branch"}, {Pass::chunk, "chunk"}};
   std::string text = "Passes::none()";
-  for (const auto& [pass, name] : names)
-    if (passes.has(pass)) text += fmt::format(" | Pass::{}", name);
+  for (const PassSwitch& s : pass_switches)
+    if (passes.has(s.pass)) text += fmt::format(" | Pass::{}", s.name);
   return text;
 }
 
