@@ -9,7 +9,7 @@
 namespace rw::ir {
 namespace {
 
-constexpr std::size_t most_families = 16, most_lone = 4, most_samples = 6, least_samples = 3;
+constexpr std::size_t most_families = 16, most_lone = 4, most_samples = 6, most_ranges = 16, least_samples = 3;
 constexpr std::int64_t longest = 1 << 20;  // nodes of a trace that is kept as a list
 
 // Keeps the newest.
@@ -35,7 +35,9 @@ Lengths::Found Lengths::find(const Recorded& recorded) {
     found.family = family;
     const Slots slots = slots_of(*family, found.length, found.own);
     for (const Family::Range& range : family->ranges) {
-      if (found.length < range.low || found.length > range.high || !range.plan.has(found.length)) continue;
+      if (found.length < range.low || found.length > range.high || !range.plan.has(found.length) ||
+          !range.form.has(slots))
+        continue;
       store_->parameters = words_.parameters();
       for (std::size_t i = store_->constants.size(); i < words_.constants().size(); ++i)
         store_->constants.push_back(words_.constants()[i]);
@@ -98,7 +100,7 @@ void Lengths::add(Family& family, Family::Sample sample) {
     for (const Family::Sample& s : family.samples) others = others || between(s.length, low, high);
     for (const Family::Range& r : family.ranges)
       others = others || (&r != &range && (between(r.low, low, high) || between(r.high, low, high)));
-    if (others || !range.plan.fits(sample.view())) continue;
+    if (others || !range.form.has(sample.slots) || !range.plan.fits(sample.view())) continue;
     range.low = low;
     range.high = high;
     range.bytes = std::max(range.bytes, sample.bytes);
@@ -111,17 +113,23 @@ void Lengths::add(Family& family, Family::Sample sample) {
 
 // Two plans that give a pattern, and a third one that fits it, with none between them that does not.
 void Lengths::find_range(Family& family) {
-  auto& all = family.samples;
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.length < b.length; });
+  std::vector<const Family::Sample*> all;
+  for (const Family::Sample& s : family.samples) all.push_back(&s);
+  std::sort(all.begin(), all.end(), [](const auto* a, const auto* b) { return a->length < b->length; });
   for (std::size_t first = 0; first + least_samples <= all.size(); ++first) {
-    if (all[first].length == all[first + 1].length) continue;
-    auto pattern = Pattern::find(all[first].view(), all[first + 1].view(), Pattern::Reals::from_slots);
+    const Family::Sample &a = *all[first], &b = *all[first + 1];
+    const auto form = ConstantsForm::of(a.slots, b.slots);
+    if (a.length == b.length || !form.has_value()) continue;
+    auto pattern = Pattern::find(a.view(), b.view(), Pattern::Reals::from_slots);
     if (!pattern.has_value()) continue;
     std::size_t end = first + 2;
-    while (end < all.size() && pattern->fits(all[end].view())) ++end;
+    while (end < all.size() && form->has(all[end]->slots) && pattern->fits(all[end]->view())) ++end;
     if (end - first < least_samples) continue;
-    family.ranges.push_back({std::move(*pattern), all[first].length, all[end - 1].length, all[end - 1].bytes});
-    all.erase(all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(end));
+    const Family::Sample& last = *all[end - 1];
+    const std::int64_t low = a.length, high = last.length;
+    family.ranges.push_back({std::move(*pattern), *form, low, high, last.bytes});
+    keep(family.ranges, most_ranges);
+    std::erase_if(family.samples, [&](const auto& s) { return s.length >= low && s.length <= high; });
     return;
   }
 }

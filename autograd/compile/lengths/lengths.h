@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <rewind/autograd/compile/lengths/constants_form.h>
 #include <rewind/autograd/compile/lengths/dictionary.h>
 #include <rewind/autograd/compile/lengths/pattern.h>
 #include <rewind/autograd/compile/lengths/trace_listing.h>
@@ -38,6 +39,7 @@ class Lengths {
     std::vector<Sample> samples;  // that no pattern fits so far
     struct Range {
       Pattern plan;
+      ConstantsForm form;
       std::int64_t low = 0, high = 0;  // lengths
       std::size_t bytes = 0;           // of the values at the longest
     };
