@@ -23,6 +23,7 @@
 #include <rewind/tools/gradcheck/gradcheck.h>
 #include <rewind/tools/process.h>
 
+#include "../../effort.h"
 #include "../../paths.h"
 
 namespace rw {
@@ -316,6 +317,55 @@ TEST_CASE("graphs that cannot be run are refused") {
   CHECK(has(refused(x_to_y(deep)), "nested more than 8 deep"));
   for (int i = 0; i < 200; ++i) deep = node("Scan", {"x"}, {"y"}, graph_attribute("body", deep));
   CHECK(has(refused(x_to_y(deep)), "no ONNX file, or truncated"));
+}
+
+TEST_CASE("what runs into nonsense when a graph is run is an error that names the node") {
+  if (!has_onnx()) return;
+  const auto words = [](std::vector<std::int64_t> v) {
+    return std::string(static_cast<const char*>(static_cast<const void*>(v.data())), v.size() * sizeof v[0]);
+  };
+  const auto whole = [&](const std::string& name, const std::vector<std::int64_t>& v) {
+    return part(5, tensor(name, {static_cast<std::int64_t>(v.size())}, words(v), int64_type));
+  };
+  const auto run = [&](const std::string& inside) {
+    const OnnxModel m = loaded(x_to_y(inside));
+    Tape tape;
+    return said([&] { m(tape.constant(1, {2, 3})); });
+  };
+  CHECK(has(refused(model(value(11, "x") + value(11, "x") + node("Tanh", {"x"}, {"y"}) + value(12, "y"))),
+            "two values are named 'x'"));
+  const std::string twice = whole("two", {2, 2}) + whole("three", {3, 3}) + whole("axes", {0, 0});
+  CHECK(has(run(twice + node("Slice", {"x", "two", "three", "axes"}, {"y"})), "[Slice] axis 0 is named twice"));
+  CHECK(has(run(twice + node("Shape", {"x"}, {"s"}) + node("Slice", {"s", "two", "three", "axes"}, {"y"})),
+            "[Slice] axis 0 is named twice"));
+  CHECK(has(run(node("Shape", {"x"}, {"s"}) + node("Mean", {"s"}, {"y"})), "[Mean] input 0 is not real"));
+  const std::string large = whole("large", {1 << 30, 1 << 20});
+  if (!test::sanitized)  // which ends the program
+    CHECK(has(run(large + node("ConstantOfShape", {"large"}, {"y"})), "[ConstantOfShape] no memory for"));
+  const std::string axes =
+      whole("count", {1 << 20}) +
+      node("ConstantOfShape", {"count"}, {"axes"},
+           part(5, part(1, "value") + part(5, tensor("", {1}, words({1}), int64_type)) + number(20, 4)));
+  CHECK(has(run(axes + node("Reshape", {"x", "axes"}, {"y"})), "a shape of 1048576 axes: at most 6 are read"));
+  CHECK(has(run(node("Transpose", {"x"}, {"y"}, part(5, part(1, "perm") + number(8, 0) + number(20, 7)))),
+            "perm has 1 axes, and the input is (2, 3)"));
+  CHECK(has(run(whole("none", {0}) + node("Shape", {"x"}, {"s"}) + node("Div", {"s", "none"}, {"y"})),
+            "[Div] a whole number is divided by 0"));
+  std::string copies = axes;
+  for (int i = 0; i < 20; ++i) copies += node("Identity", {"axes"}, {fmt::format("copy{}", i)});
+  CHECK(has(run(copies + node("Tanh", {"x"}, {"y"})), "[Identity] more than 16777216 whole numbers are computed"));
+}
+
+TEST_CASE("Dropout with the mode that later opsets have") {
+  if (!has_onnx()) return;
+  Tape tape;
+  const auto dropout = [&](char training) {
+    return loaded(x_to_y(part(5, tensor("ratio", {}, std::string(4, '\0'))) +
+                         part(5, tensor("mode", {}, std::string(1, training), 9)) +
+                         node("Dropout", {"x", "ratio", "mode"}, {"y", "mask"})));
+  };
+  CHECK(dropout(0)(tape.constant(0.5)).item() == 0.5);
+  CHECK(has(said([&] { dropout(1)(tape.constant(0.5)); }), "[Dropout] it is of a network in training"));
 }
 
 TEST_CASE("names of weights become names of a module's parts, whatever they are") {

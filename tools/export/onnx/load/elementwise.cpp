@@ -18,7 +18,7 @@ Int add_whole(Int a, Int b) { return static_cast<Int>(static_cast<std::uint64_t>
 Int sub_whole(Int a, Int b) { return static_cast<Int>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b)); }
 Int mul_whole(Int a, Int b) { return static_cast<Int>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b)); }
 Int div_whole(Int a, Int b) {
-  if (b == 0) throw Error("[Div] a whole number is divided by 0");
+  if (b == 0) throw Error("a whole number is divided by 0");
   return b == -1 ? sub_whole(0, a) : a / b;
 }
 
@@ -61,14 +61,20 @@ Values many(const Call& c) {
   return {out};
 }
 
-Values mean(const Call& c) { return {std::get<Tensor>(many<add, add_whole>(c)[0]) / static_cast<double>(c.inputs())}; }
+Values mean(const Call& c) {
+  Tensor sum = c.real(0);
+  for (std::size_t i = 1; i < c.inputs(); ++i) sum = sum + c.real(i);
+  return {sum / static_cast<double>(c.inputs())};
+}
 
-/// Indices [..., 1] beside 0, 1, ..., n - 1 are one-hot.
+/// Indices [..., 1] beside 0, 1, ..., n - 1 are one-hot. Beside 0 alone they ask another question.
 bool is_one_hot(const Call& c) {
   if (!c.is_whole(1) || c.is_whole(0)) return false;
   const Tensor x = c.tensor(0);
   const Whole& classes = c.whole(1);
-  if (x.dtype() != DType::i32 || classes.shape.rank() != 1 || x.shape().rank() == 0 || x.size(-1) != 1) return false;
+  if (x.dtype() != DType::i32 || classes.shape.rank() != 1 || classes.values.size() < 2 || x.shape().rank() == 0 ||
+      x.size(-1) != 1)
+    return false;
   for (std::size_t i = 0; i < classes.values.size(); ++i)
     if (classes.values[i] != static_cast<Int>(i)) return false;
   return true;

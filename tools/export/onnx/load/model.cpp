@@ -1,6 +1,6 @@
 #include <algorithm>
+#include <array>
 #include <istream>
-#include <iterator>
 #include <set>
 
 #include <fmt/format.h>
@@ -19,6 +19,7 @@ namespace {
 using namespace detail::load;
 
 constexpr std::size_t most_parts = 32;  // of a dotted name
+constexpr std::size_t most_bytes = 0x7fffffff;
 
 /// A group of weights: "encoder" of "encoder.weight".
 class Part : public Module {
@@ -33,12 +34,26 @@ class Part : public Module {
     names_.insert(name);
     return param(name, std::move(value));
   }
-  bool has_part(const std::string& name) const { return parts_.contains(name); }
-  bool has_weight(const std::string& name) const { return names_.contains(name); }
+  /// The name, or that with "_", "_2", "_3", ..., that no weight has.
+  std::string name_for_part(const std::string& name) {
+    return free_name(name, [&](const std::string& n) { return names_.contains(n); });
+  }
+  /// And no part.
+  std::string name_for_weight(const std::string& name) {
+    return free_name(name, [&](const std::string& n) { return names_.contains(n) || parts_.contains(n); });
+  }
 
  private:
+  template <class Taken>
+  std::string free_name(const std::string& name, const Taken& taken) {
+    if (!taken(name)) return name;
+    for (int& n = numbers_[name];;)
+      if (std::string next = name + (++n == 1 ? "_" : "_" + std::to_string(n)); !taken(next)) return next;
+  }
+
   std::map<std::string, Part*> parts_;
   std::set<std::string> names_;
+  std::map<std::string, int> numbers_;  // by name: the last one that was tried
 };
 
 /// What is between the dots, as it may stand in messages. One part where a dot begins, ends or follows another.
@@ -57,16 +72,14 @@ std::vector<std::string> parts_of(const std::string& name) {
   return {text};
 }
 
-/// Makes the parameter of this dotted name; a name that something else has gets "_" at its end.
+/// Makes the parameter of this dotted name; a name that something else has gets "_" at its end, or "_2", ....
 Parameter& weight(Part& root, const std::string& name, Array value) {
   std::vector<std::string> parts = parts_of(name);
   Part* at = &root;
   for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
-    while (at->has_weight(parts[i])) parts[i] += '_';
-    at = &at->part(parts[i]);
+    at = &at->part(at->name_for_part(parts[i]));
   }
-  while (at->has_weight(parts.back()) || at->has_part(parts.back())) parts.back() += '_';
-  return at->weight(parts.back(), std::move(value));
+  return at->weight(at->name_for_weight(parts.back()), std::move(value));
 }
 
 std::string listed(const std::vector<OnnxModel::Port>& ports) {
@@ -92,9 +105,13 @@ void check_input(const OnnxModel::Port& port, const Tensor& x) {
                           name_of(x.dtype()), shape.str()));
 }
 
-Tensor tensor_of(Tape& tape, const Value& value) {
-  if (const auto* whole = std::get_if<Whole>(&value)) return tape.constant(to_i32(*whole));
-  return std::get<Tensor>(value);
+Tensor tensor_of(Tape& tape, const Value& value, const std::string& output) {
+  if (const auto* tensor = std::get_if<Tensor>(&value)) return *tensor;
+  try {
+    return tape.constant(to_i32(std::get<Whole>(value)));
+  } catch (const Error& e) {
+    throw Error(fmt::format("output '{}': {}", shown(output), e.what()));
+  }
 }
 
 OnnxModel load(const std::string& bytes, const std::string& source) {
@@ -141,7 +158,7 @@ OnnxModel::Values OnnxModel::operator()(const Values& inputs) const {
     const Value& value = run.at(file_->graph.outputs[k]);
     if (std::holds_alternative<std::monostate>(value))
       throw Error(fmt::format("output '{}' was left out", shown(file_->outputs[k].name)));
-    out[file_->outputs[k].name] = tensor_of(tape, value);
+    out[file_->outputs[k].name] = tensor_of(tape, value, file_->outputs[k].name);
   }
   return out;
 }
@@ -159,8 +176,16 @@ OnnxModel OnnxModel::clone() const {
   return cloned(OnnxModel(file_, std::move(values)), *this);
 }
 
-OnnxModel load_onnx(const std::string& path) { return load(read_file(path, 0x7fffffff), path); }
+OnnxModel load_onnx(const std::string& path) { return load(read_file(path, most_bytes), path); }
 
-OnnxModel load_onnx(std::istream& in) { return load(std::string(std::istreambuf_iterator<char>(in), {}), "ONNX file"); }
+OnnxModel load_onnx(std::istream& in) {
+  std::string bytes;
+  std::array<char, 1 << 16> block;
+  while (in.read(block.data(), block.size()) || in.gcount() > 0) {
+    bytes.append(block.data(), static_cast<std::size_t>(in.gcount()));
+    if (bytes.size() > most_bytes) throw Error("ONNX file: it is larger than 2 GB");
+  }
+  return load(bytes, "ONNX file");
+}
 
 }  // namespace rw

@@ -9,6 +9,8 @@
 namespace rw::detail::load {
 namespace {
 
+constexpr std::size_t most_nodes = 1 << 24, most_numbers = 1 << 24;  // in a run
+
 std::map<std::string_view, Operator> all_operators() {
   std::map<std::string_view, Operator> all;
   for (const auto& group : {elementwise_operators(), sum_operators(), view_operators(), shape_operators(),
@@ -60,10 +62,21 @@ Values Run::run(const Node& node) {
   }
 }
 
+// A few bytes can say a great deal of work: loops within loops, and numbers that are stretched again and again.
+void Run::count(const Node& node, const Values& results) {
+  ++nodes_;
+  for (const Value& v : results)
+    if (const auto* whole = std::get_if<Whole>(&v)) numbers_ += whole->values.size();
+  if (nodes_ > most_nodes) throw tape_.error(node.type, fmt::format("more than {} operators are run", most_nodes));
+  if (numbers_ > most_numbers)
+    throw tape_.error(node.type, fmt::format("more than {} whole numbers are computed", most_numbers));
+}
+
 void Run::graph(const Graph& graph) {
   for (const Node& node : graph.nodes) {
     const Scope scope(tape_, node.name);
     Values results = run(node);
+    count(node, results);
     results.resize(node.outputs.size());
     for (std::size_t k = 0; k < results.size(); ++k)
       if (node.outputs[k] != no_slot) at(node.outputs[k]) = std::move(results[k]);

@@ -33,10 +33,12 @@ class Run {
 
  private:
   Values run(const Node& node);
+  void count(const Node& node, const Values& results);
 
   Tape& tape_;
   const File& file_;
   Values values_;
+  std::size_t nodes_ = 0, numbers_ = 0;  // that were run, and whole numbers that they gave
 };
 
 /// A node that runs. Inputs are counted from 0.

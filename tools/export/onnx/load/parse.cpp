@@ -97,10 +97,6 @@ class Parser {
     if (m.functions_size() > 0) throw Error("it has functions of its own, which are not read");
     check_operators(m.graph());
     to_.file.graph = graph(m.graph(), nullptr);
-    std::set<std::string> weights;
-    for (const onnx::TensorProto& t : m.graph().initializer()) weights.insert(t.name());
-    for (const onnx::ValueInfoProto& i : m.graph().input())
-      if (!weights.contains(i.name())) to_.file.inputs.push_back(port_of(i));
     for (const onnx::ValueInfoProto& o : m.graph().output()) to_.file.outputs.push_back(port_of(o));
     if (to_.file.inputs.empty()) throw Error("it has no inputs");
     if (to_.file.outputs.empty()) throw Error("it has no outputs");
@@ -130,9 +126,12 @@ class Parser {
     Names names{.around = around};
     if (g.sparse_initializer_size() > 0) throw Error("it has sparse tensors, which are not read");
     for (const onnx::TensorProto& t : g.initializer()) number(made(t.name(), names), t, around == nullptr);
+    const std::map<std::string, Slot> weights = names.own;
     for (const onnx::ValueInfoProto& i : g.input()) {
       if (i.name().empty()) throw Error("an input has no name");
-      if (around != nullptr || !names.own.contains(i.name())) out.inputs.push_back(made(i.name(), names));
+      if (around == nullptr && weights.contains(i.name())) continue;  // files before 2019 list them as inputs too
+      out.inputs.push_back(made(i.name(), names));
+      if (around == nullptr) to_.file.inputs.push_back(port_of(i));
     }
     for (const onnx::NodeProto& n : g.node()) {
       if (n.op_type() == "Constant")

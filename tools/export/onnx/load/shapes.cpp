@@ -21,7 +21,7 @@ Values shape(const Call& c) {
 Values size(const Call& c) { return {Whole{{}, {c.shape(0).size()}}}; }
 
 Values constant_of_shape(const Call& c) {
-  const Shape to(std::span<const Index>(c.whole(0).values));
+  const Shape to = shape_from(c.whole(0).values);
   const Constant* given = c.node().find<Constant>("value");
   const Constant value = given == nullptr ? full({}, 0) : *given;
   if (const auto* real = std::get_if<Array>(&value)) return {c.tape().constant(real->item(), to)};

@@ -12,16 +12,22 @@
 namespace rw::detail::load {
 namespace {
 
-Shape shape_from(const std::vector<std::int64_t>& lengths) { return Shape(std::span<const Index>(lengths)); }
-
 std::vector<std::int64_t> lengths_of(const Shape& s) { return {s.begin(), s.end()}; }
 
 Values same(const Call& c) { return {c.value(0)}; }
+
+/// Of a network that is used: the value again, and no mask.
+Values dropped(const Call& c) {
+  if (c.has(2) && c.number(2) != 0) throw c.error("it is of a network in training: export it after eval()");
+  return {c.value(0)};
+}
 
 Values transposed(const Call& c) {
   const Shape shape = c.shape(0);
   std::vector<int> axes;
   if (const auto* perm = c.node().find<std::vector<std::int64_t>>("perm")) {
+    if (perm->size() != static_cast<std::size_t>(shape.rank()))
+      throw c.error(fmt::format("perm has {} axes, and the input is {}", perm->size(), shape.str()));
     for (const std::int64_t a : *perm) axes.push_back(c.axis(a, shape.rank()));
   } else {
     for (int a = shape.rank(); a-- > 0;) axes.push_back(a);
@@ -142,8 +148,11 @@ Values slice_(const Call& c) {
     throw c.error("its starts, ends, axes and steps are not as many");
   Value x = c.value(0);
   const Shape shape = c.shape(0);
+  std::vector<bool> cut(static_cast<std::size_t>(shape.rank()), false);
   for (std::size_t i = 0; i < count; ++i) {
     const int axis = c.axis((*axes)[i], shape.rank());
+    if (cut[static_cast<std::size_t>(axis)]) throw c.error(fmt::format("axis {} is named twice", axis));
+    cut[static_cast<std::size_t>(axis)] = true;
     const std::int64_t step = steps ? (*steps)[i] : 1;
     if (step == 0) throw c.error("a step is 0");
     x = taken(c, x, axis, sliced_positions((*starts)[i], (*ends)[i], step, shape[axis]));
@@ -240,7 +249,7 @@ Values expanded(const Call& c) {
 std::vector<Operator> view_operators() {
   return {
       {.type = "Identity", .run = same},
-      {.type = "Dropout", .most = 2, .run = same},  // of a network that is used
+      {.type = "Dropout", .most = 3, .outputs = 2, .run = dropped},
       {.type = "Transpose", .run = transposed},
       {.type = "Reshape", .least = 2, .most = 2, .run = reshape_},
       {.type = "Squeeze", .most = 2, .run = squeezed},

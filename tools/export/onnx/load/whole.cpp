@@ -63,6 +63,12 @@ Tensor taken(Tensor x, int axis, const std::vector<Index>& positions) {
 
 }  // namespace
 
+Shape shape_from(const std::vector<std::int64_t>& lengths) {
+  if (lengths.size() > max_rank)
+    throw Error(fmt::format("a shape of {} axes: at most {} are read", lengths.size(), max_rank));
+  return Shape(std::span<const Index>(lengths));
+}
+
 Array to_i32(const Whole& x) {
   Array out(x.shape, DType::i32);
   const auto to = out.span<std::int32_t>();
@@ -111,7 +117,7 @@ Value reshaped(const Value& x, const Shape& shape) {
   const auto* w = std::get_if<Whole>(&x);
   if (w == nullptr) return reshape(std::get<Tensor>(x), shape);
   if (shape.size() != w->shape.size())
-    throw Error(fmt::format("[reshape] {} has another number of elements than {}", w->shape.str(), shape.str()));
+    throw Error(fmt::format("{} has another number of elements than {}", w->shape.str(), shape.str()));
   return Whole{shape, w->values};
 }
 

@@ -12,6 +12,8 @@ namespace rw::detail::load {
 
 /// As an array of i32. Throws Error for a number that does not fit.
 Array to_i32(const Whole& x);
+/// Throws Error for too many lengths, and for those that no shape has.
+Shape shape_from(const std::vector<std::int64_t>& lengths);
 /// As an array of reals.
 Array to_f64(const Whole& x);
 
