@@ -48,11 +48,14 @@ Shape result_of(const Way& way, const Shape& x, const Shape& w) {
   return {x[0], w[0], s.places(0), s.places(1)};
 }
 
+bool are_from(Index least, const Pair& p) { return std::min(p[0], p[1]) >= least && std::max(p[0], p[1]) <= most; }
+
 /// What the functions below say better; a graph may also be read from a text.
 void check_way(const Way& way, const Shape& x, const Shape& w) {
-  const bool sound = x.rank() == 4 && w.rank() == 4 && way.groups >= 1 && x[1] == w[1] * way.groups &&
-                     w[0] % way.groups == 0 && std::min(way.stride[0], way.stride[1]) >= 1 &&
-                     std::min(way.dilation[0], way.dilation[1]) >= 1;
+  const bool sound = x.rank() == 4 && w.rank() == 4 && way.groups >= 1 && way.groups <= most &&
+                     x[1] == w[1] * way.groups && w[0] % way.groups == 0 && are_from(1, {w[2], w[3]}) &&
+                     are_from(1, way.stride) && are_from(1, way.dilation) && are_from(0, way.before) &&
+                     are_from(0, way.after);
   if (!sound) throw Error(fmt::format("pictures {} and kernels {} do not fit", x.str(), w.str()));
 }
 
@@ -77,10 +80,11 @@ Tensor parted(Tensor x, Index size, bool beside) {
 
 /// Many convolutions at once: of one set of kernels, with more pictures; else with more groups. A number that stands
 /// for pictures (`is_picture`: x or y) gets more channels then, kernels get more outputs.
-template <class Op>
-Tensor many_convolutions(Vmap& v, const Op& op, bool first_is_picture, bool second_is_picture, bool gives_picture) {
-  if (!second_is_picture && !v.batched(1))
-    return parted(record(op.more_pictures(v.size()), {joined(v.x(0), false), v.x(1)}), v.size(), false);
+template <bool first_is_picture, bool second_is_picture, bool gives_picture, class Op>
+Tensor many_convolutions(Vmap& v, const Op& op) {
+  if constexpr (!second_is_picture)
+    if (!v.batched(1))
+      return parted(record(op.more_pictures(v.size()), {joined(v.x(0), false), v.x(1)}), v.size(), false);
   return parted(
       record(op.more_groups(v.size()), {joined(v.all(0), first_is_picture), joined(v.all(1), second_is_picture)}),
       v.size(), gives_picture);
@@ -110,7 +114,7 @@ struct Conv {
     more.way.groups *= times;
     return more;
   }
-  Tensor vmap(Vmap& v) const { return many_convolutions(v, *this, true, false, true); }
+  Tensor vmap(Vmap& v) const { return many_convolutions<true, false, true>(v, *this); }
   std::string describe() const { return fmt::format("{} groups", way.groups); }
 };
 
@@ -143,7 +147,7 @@ struct ConvData {
     more.way.groups *= times;
     return more;
   }
-  Tensor vmap(Vmap& v) const { return many_convolutions(v, *this, true, false, true); }
+  Tensor vmap(Vmap& v) const { return many_convolutions<true, false, true>(v, *this); }
 };
 
 /// (x, dy) to dw, of the shape w.
@@ -169,13 +173,12 @@ struct ConvWeights {
     if (g.needs(0)) g.add(0, conv_data(way, g.x(0).shape(), g.x(1), g.dy()));
     if (g.needs(1)) g.add(1, record(Conv{way}, {g.x(0), g.dy()}));
   }
-  ConvWeights more_pictures(Index) const { return *this; }
   ConvWeights more_groups(Index times) const {
     ConvWeights more{way, w.with(0, w[0] * times)};
     more.way.groups *= times;
     return more;
   }
-  Tensor vmap(Vmap& v) const { return many_convolutions(v, *this, true, true, false); }
+  Tensor vmap(Vmap& v) const { return many_convolutions<true, true, false>(v, *this); }
 };
 
 Tensor conv_data(const Way& way, const Shape& x, Tensor dy, Tensor w) { return record(ConvData{way, x}, {dy, w}); }
@@ -276,9 +279,11 @@ struct FromWindows {
 
 Shape Windows::infer(std::span<const Shape> in) const {
   const Shape& x = in[0];
-  if (x.rank() < 2 || std::min(stride[0], stride[1]) < 1)
-    throw Error(fmt::format("needs pictures [..., H, W] and strides of 1 or more, not {} and {}, {}", x.str(),
-                            stride[0], stride[1]));
+  if (x.rank() < 2 || !are_from(1, stride) || !are_from(1, window) || !are_from(0, padding))
+    throw Error(
+        fmt::format("needs pictures [..., H, W], windows ({}, {}) and strides ({}, {}) of 1 or more, and padding "
+                    "({}, {}) of 0 or more, all below 2^31, not {}",
+                    window[0], window[1], stride[0], stride[1], padding[0], padding[1], x.str()));
   const ConvolutionSizes s = sizes(x);
   return x.with(x.rank() - 2, s.places(0)).with(x.rank() - 1, s.places(1)).inserted(x.rank(), s.taps());
 }
@@ -317,6 +322,7 @@ Windows checked_windows(const char* op, const Tensor& x, PerAxis window, const P
       refuse(fmt::format("padding {} must be from 0 to half the window", w.padding[axis]));
     if (w.window[axis] > shape[shape.rank() - 2 + i] + 2 * w.padding[axis])
       refuse("the window is larger than the input, padding included");
+    if (shape[shape.rank() - 2 + i] < 1) refuse("there is nothing to pool");
   }
   return w;
 }

@@ -49,9 +49,10 @@ struct PoolOptions {
 };
 
 // Pooling over windows of the last axis (1d) or the last two (2d), whatever is before them. Throws Error for a window
-// that is larger than the padded input or below 1, a negative stride, and padding of more than half a window.
+// that is larger than the padded input or below 1, an axis without elements, a negative stride, and padding of more
+// than half a window.
 
-/// The largest of each window: nan when there is one. Equal ones share the gradient.
+/// The largest of each window: nan when there is one. Equal ones share the gradient, padding too where all is -inf.
 Tensor max_pool1d(Operand x, Index window, const PoolOptions& options = {});
 Tensor max_pool2d(Operand x, PerAxis window, const PoolOptions& options = {});
 /// The mean of each window.

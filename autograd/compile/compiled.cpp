@@ -97,9 +97,11 @@ struct CompiledCore::State {
   ir::Plan& whole() const {
     plan();
     if (!current->follows) return *current->plan;
-    if (current->whole == nullptr)
-      current->whole =
-          std::make_unique<ir::Plan>(ir::optimise(lengths->traced(current->found), options, current->notes), options);
+    if (current->whole == nullptr) {
+      ir::Graph traced = lengths->traced(current->found);
+      current->held = ir::held_arrays(traced);
+      current->whole = std::make_unique<ir::Plan>(ir::optimise(std::move(traced), options, current->notes), options);
+    }
     return *current->whole;
   }
   bool fits(const Entry& entry, const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) const {

@@ -32,8 +32,8 @@ struct ConvolutionSizes {
 };
 
 // The three sums of products, each of which is linear in its two inputs; the value is set, not added to. f32 goes to
-// oneDNN, f64 (and f32 in a build without oneDNN) to products of matrices that are gathered from the pictures. 0 times
-// what is not finite is nan or 0, as it comes. The bits depend on sizes and numbers alone, not on the number of
+// oneDNN, f64 (and f32 without oneDNN or with `set_portable_bits`) to products of matrices gathered from the pictures.
+// 0 times what is not finite is nan or 0, as it comes. The bits depend on sizes and numbers alone, not on the number of
 // threads. Unchecked: sizes are those of the arrays.
 
 /// y[p, o, q] = sum over c, k of x[p, c, q stride + k dilation - before] w[o, c, k], with 0 outside x.

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <mutex>
 
 #include <fmt/format.h>
 
@@ -67,6 +68,8 @@ Tensor BatchNorm::operator()(Tensor x) const {
 
 void BatchNorm::observe(Tensor mean, Tensor variance, Index count) const {
   if (mean.tape().tracing()) return;
+  static std::mutex one_at_a_time;  // shards share a model, each on a thread of its own
+  const std::lock_guard lock(one_at_a_time);
   move(mean_, mean.array(), options_.momentum);
   const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
   move(variance_, (variance * unbiased).array(), options_.momentum);

@@ -20,9 +20,10 @@ struct BatchNormOptions {
 ///
 /// While training, mean and variance are those of the batch, over all other axes; they have gradients. In evaluation
 /// they are the running ones, which are buffers: saved, cloned, and not trained. Each eager call while training moves
-/// these towards the batch's (by `momentum`; the variance divided by n - 1), as PyTorch does. A plan
-/// changes nothing but gradients (only the first call of a compiled function, which checks the plan, is eager too), so
-/// after training by one, show the model some batches eagerly, in training mode:
+/// these towards the batch's (by `momentum`; the variance divided by n - 1), as PyTorch does: twice where a checkpoint
+/// runs it again, and in the threads' order where shards are on threads, each process by its own shards. A plan changes
+/// nothing but gradients (calls that check one are eager too). So after training by plans or shards, show the model
+/// some batches eagerly, in training mode:
 ///
 ///     for (const Array& x : batches) { Tape tape; const NoGrad off(tape); model(tape.constant(x)); }
 ///     model.eval();

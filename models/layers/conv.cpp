@@ -9,15 +9,22 @@
 namespace rw {
 namespace {
 
-/// Kernels [out, in / groups, window...], each drawn for as many inputs as it sees.
+/// Kernels [out, in / groups, window...], each drawn for as many inputs as it sees: column o of a matrix is output o's.
 Array kernels(const char* module, Index in, Index out, const Shape& window, Index groups, const Init& init, Rng& rng) {
   detail::checked_size(module, "input", in);
   detail::checked_size(module, "output", out);
-  for (const Index length : window) detail::checked_size(module, "kernel", length);
   if (groups < 1 || in % groups != 0 || out % groups != 0)
     throw Error(fmt::format("{}: {} groups do not divide {} channels in and {} out", module, groups, in, out));
-  const Array drawn = init(rng, in / groups * window.size(), out);
-  return drawn.reshaped(window.inserted(0, in / groups).inserted(0, out));
+  const Index seen = in / groups * window.size();
+  const Array drawn = init(rng, seen, out);
+  Array turned({out, seen}, drawn.dtype());
+  visit_real(drawn.dtype(), [&]<class T>() {
+    for (Index i = 0; i < seen; ++i)
+      for (Index o = 0; o < out; ++o)
+        turned.span<T>()[static_cast<std::size_t>(o * seen + i)] =
+            drawn.span<T>()[static_cast<std::size_t>(i * out + o)];
+  });
+  return turned.reshaped(window.inserted(0, in / groups).inserted(0, out));
 }
 
 void check_input(const Module& module, const Tensor& x, int rank, int axis, Index in, const char* expected) {

@@ -37,7 +37,7 @@ class LocalSteps {
 
   /// `copy` gives the parameters of a shard's copy, in the order of the model's; it is asked for the shards of this
   /// process. For all processes to call together. Gradients of the model's parameters are forgotten. Throws Error, in
-  /// all processes, and nothing is changed, for a copy whose parameters are not the model's.
+  /// all processes, and nothing else is changed, for a copy whose parameters are not the model's.
   void meet(const std::function<std::vector<NamedParameter>(Index shard)>& copy);
 
   /// All that is needed to go on to the same bits: the outer step's momentum.

@@ -9,6 +9,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
+#include <rewind/autograd/program/text.h>
 #include <rewind/core/error.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/init.h>
@@ -262,7 +263,7 @@ TEST_CASE("convolutions and pooling are PyTorch's, and their gradients of both o
 
 TEST_CASE("large convolutions: f32 beside f64, and the same bits for any number of threads") {
   Rng rng(4);
-  const Array x = uniform(rng, {9, 8, 14, 15}, -1, 1), w = uniform(rng, {16, 8, 3, 3}, -1, 1);
+  const Array x = uniform(rng, {9, 32, 14, 15}, -1, 1), w = uniform(rng, {64, 32, 3, 3}, -1, 1);
   const auto run = [&](DType dtype) {
     Tape tape(dtype);
     const Tensor a = tape.variable(x), b = tape.variable(w);
@@ -348,4 +349,28 @@ TEST_CASE("what convolutions and pooling refuse") {
       "[avg_pool2d] a window must be 1 or more: input (2, 4, 5, 6), window (2, 0), in eye");
   refuses([&] { return avg_pool1d(x, 2, {.stride = -1}); },
           "[avg_pool1d] stride -1 is negative: input (2, 4, 5, 6), window (1, 2), in eye");
+  refuses(
+      [&] {
+        return max_pool1d(tape.constant(0, Shape{2, 0}), 2, {.padding = 1});
+      },
+      "[max_pool1d] there is nothing to pool: input (2, 0), window (1, 2), in eye");
+  // What only a text can ask for.
+  const auto text = [](const std::string& op) {
+    return ir::parse("program f32\nx = input 0 : (1, 2, 5, 6)\nw = input 1 : (3, 2, 2, 2)\ny = " + op + "\nreturn y\n");
+  };
+  const std::string most = "4611686018427387904";
+  for (const std::string& op :
+       {"conv(before=[" + most + ", 0], after=[" + most + ", 0]) x w", "conv(dilation=[" + most + ", 1]) x w",
+        std::string("conv(before=[-1, 0]) x w"), "windows(window=[1, " + most + "], padding=[0, " + most + "]) x",
+        std::string("windows(window=[0, 1]) x")}) {
+    CAPTURE(op);
+    std::string said;
+    try {
+      text(op);
+    } catch (const Error& e) {
+      said = e.what();
+    }
+    CHECK((said.find("do not fit") != std::string::npos || said.find("needs pictures") != std::string::npos));
+  }
+  CHECK(text("conv x w").size() == 3);
 }

@@ -49,8 +49,8 @@ class Lengths {
   }
   /// One function, compiled anew, that meets every length for the first time.
   void run() {
-    const auto step = compiled();
-    for (const Index t : lengths_) call(*step, t);
+    step_ = compiled();
+    for (const Index t : lengths_) call(*step_, t);
   }
   void run_eagerly() {
     for (const Index t : lengths_) {
@@ -90,6 +90,7 @@ class Lengths {
   std::vector<Index> lengths_;
   std::vector<Array> x_;                      // by length
   std::vector<std::unique_ptr<Step>> steps_;  // by length, from the shortest
+  std::unique_ptr<Step> step_;
   Tape tape_;
   Tensor last_;
 };

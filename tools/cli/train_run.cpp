@@ -331,7 +331,7 @@ void TrainRun::save_model() {
 }
 
 int TrainRun::finish() {
-  trainer_.finish();
+  if (trainer_.finish()) validated_step_ = -1;  // the weights are others
   validate();
   if (trainer_.stopped())
     progress_.say(fmt::format("stopped: {} epochs without a better held-out loss", trainer_.options().early_stop));

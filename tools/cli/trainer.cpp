@@ -215,8 +215,10 @@ void Trainer::meet() {
   local_met_ = local_done_;
 }
 
-void Trainer::finish() {
-  if (local_ && local_met_ != local_done_) meet();
+bool Trainer::finish() {
+  if (!local_ || local_met_ == local_done_) return false;
+  meet();
+  return true;
 }
 
 void Trainer::clip(std::span<const NamedParameter> parameters) const {
@@ -237,6 +239,7 @@ double Trainer::held_out_loss() {
 }
 
 void Trainer::observe(double held_out) {
+  if (local_ && local_met_ <= local_done_ - data_.train_chunks()) return;  // the same weights as an epoch ago
   if (plateau_) plateau_->observe(held_out);
   if (!stopping_) return;
   std::optional<Averaged> averaged;  // the weights whose loss this is

@@ -45,8 +45,8 @@ class Trainer {
   /// One update with the next chunk, of each shard's copy of the model with `local_steps`, of which every so many meet;
   /// returns its loss before the update. Throws Error when the loss or a gradient is not finite any more.
   double step();
-  /// The run is over: copies that have not met since their last step do so.
-  void finish();
+  /// The run is over: copies that have not met since their last step do so; gives whether there were any.
+  bool finish();
   /// Mean loss of the held-out chunks, read from a zero state, without dropout, with averaged weights if there are.
   double held_out_loss();
   /// After an epoch whose held-out loss this is, where options say `looks()`: the rate may fall, the run may be done.

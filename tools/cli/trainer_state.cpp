@@ -215,8 +215,8 @@ void Trainer::restore(const ArrayFile& file, const std::string& source) {
     if (local_) set_local_state(file);
     for (Index s = sharded_.first(); s < sharded_.last(); ++s) {
       SavedState arrays;
-      for (std::size_t i = 0; i < shard_arrays(s).size(); ++i)
-        arrays.push_back(file.at(carried_name(static_cast<std::size_t>(s), i)));
+      const std::size_t count = shard_arrays(s).size();
+      for (std::size_t i = 0; i < count; ++i) arrays.push_back(file.at(carried_name(static_cast<std::size_t>(s), i)));
       set_shard_arrays(s, arrays);
     }
   } catch (const Error& error) {

@@ -276,7 +276,13 @@ class Flow {
     while (one_.node(at).role == Role::op && !one_.node(at).in().empty()) at = one_.node(at).input[0];
     const Node& parameter = one_.node(at);
     if (parameter.role == Role::parameter && parameter.shape.rank() == 2)
-      report_.recurrent[label(parameter)] = largest_norm(one_.node(matrix).value());
+      keep_largest(label(parameter), largest_norm(one_.node(matrix).value()));
+  }
+
+  // Of several pieces, which a step multiplies with one by one.
+  void keep_largest(const std::string& name, double norm) {
+    double& known = report_.recurrent[name];
+    known = std::max(known, norm);
   }
 
   const FlowCell& cell_;

@@ -38,6 +38,18 @@ Tensor weighed(Tensor y) { return sum(square(y) * y.tape().constant(numbers(y.sh
 
 }  // namespace
 
+TEST_CASE("a kernel of one element is a matrix: the identity gives what it takes, an orthogonal one keeps lengths") {
+  Rng rng(1);
+  Tape tape(DType::f64);
+  const Tensor x = tape.constant(numbers({5, 2, 3}, 1));
+  const Conv1d same(3, 4, 1, rng, {}, {.weights = Init::identity()});
+  const Tensor y = same(x);
+  CHECK(slice(y, -1, 0, 3).array() == x.array());
+  CHECK(slice(y, -1, 3, 1).array() == Array(zeros({5, 2, 1})).to(DType::f64));
+  const Conv1d turned(3, 7, 1, rng, {}, {.weights = Init::orthogonal()});
+  CHECK(most_apart(sum(square(turned(x)), -1).array(), sum(square(x), -1).array().to_vector<double>()) < 1e-6);
+}
+
 TEST_CASE("layers of convolution: shapes, biases, clones, and gradients of both orders") {
   Rng rng(1);
   const Conv1d causal(3, 4, 3, rng, {.dilation = 2, .causal = true});
