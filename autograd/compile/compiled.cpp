@@ -24,6 +24,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t most_plans = 16, most_followed = 512;
+constexpr std::size_t most_followed_bytes = std::size_t{1} << 28;  // of matrices that they have packed
 
 struct Leaf {
   Shape shape;
@@ -39,7 +40,6 @@ struct Entry {
   ir::Notes notes;
   ir::Lengths::Found found;                 // what is known of its length
   bool follows = false;                     // the plan is that of a pattern: no pass ran
-  std::unique_ptr<ir::Plan> whole;          // then the same one with a graph, made when somebody asks for it
   std::shared_ptr<const ir::Graph> traced;  // as it was recorded, while checks may need it
   std::string checked = "not checked yet: the first call is";
   std::vector<std::string> held;  // see ir::held_arrays
@@ -82,7 +82,9 @@ struct CompiledCore::State {
   std::unique_ptr<ir::Lengths> lengths;
   std::unordered_set<std::uint64_t> ids;  // of plans
   Entry* current = nullptr;
-  const Entry* shown = nullptr;  // whose results may be looked at
+  std::unique_ptr<ir::Plan> with_graph;  // of a plan that follows, made when somebody asks for it
+  std::uint64_t with_graph_of = 0;       // its id
+  const Entry* shown = nullptr;          // whose results may be looked at
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0;
   std::unordered_set<std::uint64_t> believed;  // kinds of programs that were checked
   bool warned = false, tracing = false;
@@ -94,15 +96,17 @@ struct CompiledCore::State {
     return *current->plan;
   }
   /// The current plan with its graph.
-  ir::Plan& whole() const {
+  ir::Plan& whole() {
     plan();
     if (!current->follows) return *current->plan;
-    if (current->whole == nullptr) {
+    if (with_graph == nullptr || with_graph_of != current->id) {
+      with_graph = nullptr;  // before there is another one
       ir::Graph traced = lengths->traced(current->found);
       current->held = ir::held_arrays(traced);
-      current->whole = std::make_unique<ir::Plan>(ir::optimise(std::move(traced), options, current->notes), options);
+      with_graph = std::make_unique<ir::Plan>(ir::optimise(std::move(traced), options, current->notes), options);
+      with_graph_of = current->id;
     }
-    return *current->whole;
+    return *with_graph;
   }
   bool fits(const Entry& entry, const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) const {
     return entry.fits(views, numbers) && entry.reads.hold(seed, step);
@@ -141,7 +145,8 @@ struct CompiledCore::State {
       throw;
     }
   }
-  void make_room(bool for_followed);
+  bool crowded(const Entry& coming) const;
+  void make_room(const Entry& coming);
   void show_results();
 };
 
@@ -175,24 +180,35 @@ bool CompiledCore::known() {
   return true;
 }
 
-// Plans that were compiled as a whole have memory of their own, and those that follow from them are small.
-void CompiledCore::State::make_room(bool for_followed) {
-  const auto counts = [&](const std::unique_ptr<Entry>& e) { return e->follows == for_followed; };
-  if (std::count_if(plans.begin(), plans.end(), counts) <
-      static_cast<std::ptrdiff_t>(for_followed ? most_followed : most_plans))
-    return;
-  if (!warned && !for_followed)
-    std::fputs(
-        "rewind: compile: more than 16 plans were made, so they are made again and again: pad shapes to rw::bucket "
-        "lengths with rw::padded; and explain() says what else a plan depends on\n",
-        stderr);
-  warned = warned || !for_followed;
-  const auto age = [&](const std::unique_ptr<Entry>& e) { return std::tuple(!counts(e), e.get() == shown, e->used); };
-  const auto oldest =
-      std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) { return age(a) < age(b); });
-  if (oldest->get() == current) current = nullptr;
-  ids.erase((*oldest)->id);
-  plans.erase(oldest);
+// Plans that were compiled as a whole have memory of their own; those that follow from them only what they pack.
+bool CompiledCore::State::crowded(const Entry& coming) const {
+  std::size_t count = 0, bytes = coming.plan->memory();
+  for (const auto& entry : plans) {
+    if (entry->follows != coming.follows) continue;
+    ++count;
+    bytes += entry->plan->memory();
+  }
+  if (!coming.follows) return count >= most_plans;
+  return count >= most_followed || (count > 0 && bytes > most_followed_bytes);
+}
+
+void CompiledCore::State::make_room(const Entry& coming) {
+  while (crowded(coming)) {
+    if (!warned && !coming.follows)
+      std::fputs(
+          "rewind: compile: more than 16 plans were made, so they are made again and again: pad shapes to rw::bucket "
+          "lengths with rw::padded; and explain() says what else a plan depends on\n",
+          stderr);
+    warned = warned || !coming.follows;
+    const auto age = [&](const std::unique_ptr<Entry>& e) {
+      return std::tuple(e->follows != coming.follows, e.get() == shown, e->used);
+    };
+    const auto oldest =
+        std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) { return age(a) < age(b); });
+    if (oldest->get() == current) current = nullptr;
+    ids.erase((*oldest)->id);
+    plans.erase(oldest);
+  }
 }
 
 void CompiledCore::State::record(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads,
@@ -248,7 +264,7 @@ void CompiledCore::compile(const Trace& trace) {
   if (!s.follow(recording, *entry)) s.compile(recording, *entry);
   entry->id = ++s.made;
   entry->used = ++s.clock;
-  s.make_room(entry->follows);
+  s.make_room(*entry);
   s.ids.insert(entry->id);
   s.plans.push_back(std::move(entry));
   s.current = s.plans.back().get();
@@ -405,7 +421,7 @@ std::size_t CompiledCore::plans() const { return state_->plans.size(); }
 std::size_t CompiledCore::memory() const {
   std::size_t bytes = state_->lengths == nullptr ? 0 : state_->lengths->memory();
   for (const auto& entry : state_->plans) bytes += entry->plan->memory();
-  return bytes;
+  return bytes + (state_->with_graph == nullptr ? 0 : state_->with_graph->memory());
 }
 Tape CompiledCore::graph() const { return ir::to_tape(state_->whole().graph()); }
 std::size_t CompiledCore::kernels() const {

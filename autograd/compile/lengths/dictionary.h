@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -10,7 +11,8 @@
 
 namespace rw::ir {
 
-/// Numbers for what listings cannot hold as words, the same whichever trace or plan it is a part of. Only grows.
+/// Numbers for what listings cannot hold as words, the same whichever trace or plan it is a part of. Only
+/// grows, and keeps what it has numbers for alive.
 class Dictionary {
  public:
   std::int64_t parameter(const std::shared_ptr<Parameter::Data>& data);
@@ -24,8 +26,12 @@ class Dictionary {
   const std::vector<std::shared_ptr<Parameter::Data>>& parameters() const { return parameters_; }
   const std::vector<Array>& constants() const { return constants_; }
   const KernelProgram& program(std::int64_t number) const { return programs_[static_cast<std::size_t>(number)]; }
-  /// Whether it has as many or as large constants as are worth keeping.
-  bool full() const { return constants_.size() > 256 || bytes_ > (std::size_t{1} << 24); }
+  /// Whether it has as many words, or as large ones, as are worth keeping, of a program with so many parameters: those
+  /// of 16 models, as there are plans.
+  bool full(std::size_t parameters) const {
+    return constants_.size() > 256 || bytes_ > (std::size_t{1} << 24) || programs_.size() > 4096 ||
+           parameters_.size() > std::max<std::size_t>(16 * parameters, 64);
+  }
 
  private:
   std::vector<std::shared_ptr<Parameter::Data>> parameters_;

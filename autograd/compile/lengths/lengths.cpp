@@ -31,18 +31,18 @@ Lengths::Found Lengths::find(const Recorded& recorded) {
   Found found;
   found.length = recorded.length();
   for (const auto& family : families_) {
-    if (family->real != recorded.tape.dtype() || !matches(family->trace, recorded, words_, found.own)) continue;
+    if (family->real != recorded.tape.dtype() || !matches(family->trace, recorded, *words_, found.own)) continue;
     found.family = family;
     const Slots slots = slots_of(*family, found.length, found.own);
     for (const Family::Range& range : family->ranges) {
       if (found.length < range.low || found.length > range.high || !range.plan.has(found.length) ||
           !range.form.has(slots))
         continue;
-      store_->parameters = words_.parameters();
-      for (std::size_t i = store_->constants.size(); i < words_.constants().size(); ++i)
-        store_->constants.push_back(words_.constants()[i]);
+      store_->parameters = words_->parameters();
+      for (std::size_t i = store_->constants.size(); i < words_->constants().size(); ++i)
+        store_->constants.push_back(words_->constants()[i]);
       memory_->reserve(range.bytes);  // at once
-      found.plan = plan_of(range.plan, found.length, slots, words_, store_, family->real, reuse_, memory_);
+      found.plan = plan_of(range.plan, found.length, slots, *words_, store_, family->real, reuse_, memory_);
       if (found.plan != nullptr) return found;
     }
     found.why = "of this program too few plans are known that have the same form, one shorter and one longer";
@@ -52,17 +52,29 @@ Lengths::Found Lengths::find(const Recorded& recorded) {
   return found;
 }
 
+// Models that are gone, constants of one call: what is in use is learned again. Plans keep what they have.
+void Lengths::forget_all() {
+  families_.clear();
+  lone_.clear();
+  words_ = std::make_shared<Dictionary>();
+  store_ = std::make_shared<Store>();
+}
+
 void Lengths::learn(const Recorded& recorded, Found& found, Plan& plan) {
   std::string refused;
   Listing listing;
-  if (!words_.full() && recorded.length() < longest) listing = list(plan, words_, refused);
+  if (words_->full(recorded.tape.data().leaves.size())) {
+    forget_all();
+    found.family = nullptr;
+  }
+  if (recorded.length() < longest) listing = list(plan, *words_, refused);
   plan.forget_places();
   if (!refused.empty()) found.why = refused;
   if (listing.records.empty()) return;
   if (found.family != nullptr)
     return add(*found.family,
                {found.length, slots_of(*found.family, found.length, found.own), std::move(listing), plan.memory()});
-  Lone lone{list(recorded, words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.memory()};
+  Lone lone{list(recorded, *words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.memory()};
   found.family = new_family(recorded, lone);
   if (found.family != nullptr) return;
   lone_.push_back(std::move(lone));
@@ -77,6 +89,7 @@ std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, L
     if (!pattern.has_value()) continue;
     auto family = std::make_shared<Family>();
     family->trace = std::move(*pattern);
+    family->words = words_;
     family->names = names_of(recorded.tape);
     family->real = lone.real;
     family->number = ++made_;
@@ -135,7 +148,8 @@ void Lengths::find_range(Family& family) {
 }
 
 Graph Lengths::traced(const Found& found) const {
-  return unfold(found.family->trace, found.length, found.own, words_, found.family->real, *found.family->names);
+  return unfold(found.family->trace, found.length, found.own, *found.family->words, found.family->real,
+                *found.family->names);
 }
 
 }  // namespace rw::ir

@@ -25,6 +25,7 @@ class Lengths {
   /// One program: what it records at any length.
   struct Family {
     Pattern trace;
+    std::shared_ptr<const Dictionary> words;
     std::shared_ptr<const Store> names;  // of scopes
     DType real = DType::f32;
     std::uint64_t number = 0;
@@ -78,10 +79,11 @@ class Lengths {
   }
   std::shared_ptr<Family> new_family(const Recorded& recorded, Lone& lone);
   void add(Family& family, Family::Sample sample);
+  void forget_all();
   void find_range(Family& family);
 
   bool reuse_;
-  Dictionary words_;
+  std::shared_ptr<Dictionary> words_ = std::make_shared<Dictionary>();
   std::vector<std::shared_ptr<Family>> families_;
   std::vector<Lone> lone_;
   std::uint64_t made_ = 0;

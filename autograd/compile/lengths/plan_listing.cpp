@@ -351,27 +351,20 @@ class PlanReader {
     const bool fills = program.fills_vectors();
     for (std::size_t k = 0; k < program.operands.size(); ++k) {
       pointer();
-      if (fills) program.room[k] = has_room(program, program.operands[k]);
+      if (fills) program.room[k] = last_has_room(program, program.operands[k]);
     }
     const std::uint32_t number = share(what, std::move(program));
     if (!fills) last = {rows, cols, number};  // who has room may change with the step
     p_.calls_.push_back(number);
   }
 
-  // As lowering has it: whether a value's last vector may be read and written whole.
-  bool has_room(const KernelProgram& program, OperandKind kind) const {
+  bool last_has_room(const KernelProgram& program, OperandKind kind) const {
     const auto size = static_cast<Index>(size_of(program.dtype));
     Index elements = 1;
     if (kind == OperandKind::full || kind == OperandKind::output) elements = program.rows * program.cols;
     if (kind == OperandKind::row) elements = program.cols;
     if (kind == OperandKind::column || kind == OperandKind::output_column) elements = program.rows;
-    Index all = 0;
-    if (last_.base == Base::buffer) all = static_cast<Index>(p_.layout_.buffers[last_.id].bytes);
-    if (last_.base == Base::parameter) all = words_.parameters()[last_.id]->value.size() * size;
-    if (last_.base == Base::constant) all = p_.graph_.store->constants[last_.id].size() * size;
-    const Index end = last_.offset + elements * size, whole = (end - last_.offset + 63) / 64 * 64;
-    if (last_.base == Base::buffer && end != all) return false;
-    return last_.offset + whole <= (all + 63) / 64 * 64;
+    return has_room(p_.layout_, *p_.graph_.store, last_, last_.offset, elements * size);
   }
 
   std::uint32_t share(Word what, KernelProgram program) {

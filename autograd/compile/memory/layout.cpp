@@ -298,4 +298,15 @@ ConstView Layout::view(const Graph& g, NodeId id, const void* base) const {
 
 Layout layout(const Graph& g, Passes passes) { return Placer(g, passes).run(); }
 
+bool has_room(const Layout& layout, const Store& store, const Place& at, Index begin, Index bytes) {
+  const auto whole_vectors = [](Index n) { return (n + 63) / 64 * 64; };
+  const auto bytes_of = [](const Array& a) { return a.size() * static_cast<Index>(size_of(a.dtype())); };
+  Index all = 0;
+  if (at.base == Base::buffer) all = static_cast<Index>(layout.buffers[at.id].bytes);
+  if (at.base == Base::parameter) all = bytes_of(store.parameters[at.id]->value);
+  if (at.base == Base::constant) all = bytes_of(store.constants[at.id]);
+  if (at.base == Base::buffer && begin + bytes != all) return false;
+  return begin + whole_vectors(bytes) <= whole_vectors(all);
+}
+
 }  // namespace rw::ir

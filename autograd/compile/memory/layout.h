@@ -50,6 +50,10 @@ struct Layout {
 /// buffers share addresses when they are not alive together (`Pass::reuse`).
 Layout layout(const Graph& g, Passes passes);
 
+/// Whether the last vector of a value may be read and written whole: nothing stands behind it in its buffer. An array's
+/// memory, too, is whole vectors, which may be read. The value's `begin` and size are in bytes; `at` says which memory.
+bool has_room(const Layout& layout, const Store& store, const Place& at, Index begin, Index bytes);
+
 /// Finds when, and by which branch alone, each buffer is used.
 void find_lifetimes(const Graph& g, Layout& layout);
 

@@ -62,31 +62,18 @@ NodeId Lowering::lower_kernel(NodeId begin) {
   KernelProgram program = make_program(g_, p_.layout_.places, begin, end, used_outside_, operands_);
   program.room.resize(operands_.size());
   if (program.fills_vectors())
-    for (std::size_t i = 0; i < operands_.size(); ++i) program.room[i] = has_room(operands_[i]);
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+      const Node& n = g_.nodes[operands_[i]];
+      const Place& place = p_.layout_.places[operands_[i]];
+      const auto size = static_cast<Index>(size_of(n.dtype));
+      program.room[i] = has_room(p_.layout_, *g_.store, place, place.offset * size, n.shape.size() * size);
+    }
   p_.calls_.push_back(share(std::move(program)));
   Plan::Step step{Plan::Kind::kernel, static_cast<std::uint32_t>(p_.calls_.size() - 1),
                   static_cast<std::uint32_t>(p_.pointers_.size()), first};
   for (NodeId value : operands_) pointer(value);
   p_.steps_.push_back(step);
   return end;
-}
-
-// Whether a value's last vector may be read and written whole: nothing stands behind it in its buffer. An array's
-// memory, too, is whole vectors, which may be read.
-bool Lowering::has_room(NodeId value) const {
-  const Node& n = g_.nodes[value];
-  const Place& place = p_.layout_.places[value];
-  const auto size = static_cast<Index>(size_of(n.dtype)), begin = place.offset * size;
-  const Index end = begin + n.shape.size() * size, whole = (end - begin + 63) / 64 * 64;
-  Index all = 0;
-  if (place.base == Base::buffer)
-    all = static_cast<Index>(p_.layout_.buffers[place.id].bytes);
-  else if (place.base == Base::parameter)
-    all = g_.store->parameters[place.id]->value.size() * size;
-  else if (place.base == Base::constant)
-    all = g_.store->constants[place.id].size() * size;
-  if (place.base == Base::buffer && end != all) return false;
-  return begin + whole <= (all + 63) / 64 * 64;
 }
 
 std::uint32_t Lowering::share(KernelProgram program) {

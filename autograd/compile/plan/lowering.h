@@ -35,7 +35,6 @@ class Lowering {
   void lower_copy(NodeId value, const Place& to, NodeId node);
   std::uint32_t pointer(const Place& place, DType dtype);
   std::uint32_t pointer(NodeId value) { return pointer(p_.layout_.places[value], g_.nodes[value].dtype); }
-  bool has_room(NodeId value) const;
   void find_uses();
   std::uint32_t share(KernelProgram program);
   void find_direct_gradients();

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -16,6 +17,7 @@
 #include <rewind/models/sequence/unroll.h>
 #include <rewind/ops/ops.h>
 
+#include "../../../effort.h"
 #include "../agree.h"
 #include "../hand_lstm.h"
 
@@ -267,6 +269,46 @@ TEST_CASE("numbers that a function is given are no constants of plans that follo
   // Any others follow.
   CHECK(followers_with_numbers(
             {{10, 2, 3}, {20, 4, 3.5}, {30, 5, 7}, {40, 6, 9}, {25, 7, 2.5}, {26, 5, 6}, {33, 3, 4}}) >= 3);
+}
+
+TEST_CASE("many models in turn: the next ones follow as the first did") {
+  Rng rng(1);
+  auto cell = std::make_unique<RnnCell>(I, H, rng);
+  const auto f = [&](Tape& tape, Tensor x) { return training(*cell)(tape, x); };
+  const auto batch = [](Index T, Index n) { return random_array(Shape{T, n, I}, static_cast<std::uint64_t>(T)); };
+  auto with = compile(f, {.check = SelfCheck::off}, batch(9, 1));
+  auto without = compile(f, {.passes = without_loops, .check = SelfCheck::off}, batch(9, 1));
+  int followed = 0;
+  for (Index n = 2; n < 42; ++n) {  // another batch, which is compiled anew
+    CAPTURE(n);
+    cell = std::make_unique<RnnCell>(I, H, rng);
+    for (const Index T : {9, 40, 65, 12}) {
+      const Array x = batch(T, n);
+      CHECK(run(with, x, parameters_of(*cell)) == run(without, x, parameters_of(*cell)));
+      followed += follows(with) ? 1 : 0;
+    }
+  }
+  CHECK(followed >= 36);
+}
+
+TEST_CASE("matrices that plans of many lengths have packed are no more than a quarter of a gigabyte") {
+  constexpr Index wide = 1280, rows = 4;
+  const Array W = random_array(Shape{wide, wide}, 5, 0.02);
+  const auto f = [&](Tape& tape, Tensor x) {
+    const Tensor matrix = tape.constant(W);
+    Tensor h = slice(x, 0, 0, rows);
+    for (Index t = rows; t < x.size(0); t += rows) h = tanh(slice(x, 0, t, rows) + matmul(h, matrix));
+    return sum(h);
+  };
+  const auto of_steps = [](Index n) { return random_array(Shape{n * rows, wide}, 7); };
+  auto step = compile(f, {.check = SelfCheck::off}, of_steps(6));
+  std::size_t most = 0;
+  for (const Index n : {60, 14}) step(of_steps(n));
+  for (Index n = 7; n < 60; n += rw::test::sanitized ? 26 : 1) {
+    step(of_steps(n));
+    most = std::max(most, step.memory());
+  }
+  CHECK(most < (std::size_t{300} << 20));
 }
 
 TEST_CASE("a plan that follows is, word for word, what compiling makes") {
