@@ -7,6 +7,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #endif
 
+#include <rewind/core/array.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/convolution.h>
 #include <rewind/core/gemm/gemm.h>
@@ -103,8 +104,8 @@ void run_weights(const ConvolutionSizes& s, const T* x, const T* dy, T* dw) {
 
 enum class Sum { value, data, weights };
 
-/// One of the three sums for one set of sizes: a primitive with its memory, in whose own layouts our arrays are
-/// brought.
+/// One of the three sums for one set of sizes: a primitive, in whose own layouts our arrays are brought, in room that
+/// all primitives of a thread share.
 class Primitive {
  public:
   Primitive(Sum sum, const ConvolutionSizes& s) {
@@ -156,6 +157,7 @@ class Primitive {
                 part(DNNL_ARG_DIFF_WEIGHTS, plain_w, pd.diff_weights_desc())};
     }
     for (const Part& p : parts_) arguments_[p.argument] = p.own;
+    for (const Part& p : parts_) room_ += room_of(p);
     to_own_ = {reorder(parts_[0], true), reorder(parts_[1], true)};
     from_own_ = reorder(parts_[2], false);
   }
@@ -164,6 +166,11 @@ class Primitive {
     set(parts_[0], a);
     set(parts_[1], b);
     set(parts_[2], to);
+    float* room = shared_room(room_);
+    for (Part& p : parts_) {
+      if (!p.same) p.own.set_data_handle(room);
+      room += room_of(p);
+    }
     for (std::size_t i : {0, 1})
       if (!parts_[i].same) to_own_[i].execute(stream_, parts_[i].plain, parts_[i].own);
     run_.execute(stream_, arguments_);
@@ -191,8 +198,17 @@ class Primitive {
   static Desc desc(const dnnl::memory::dims& dims, Tag tag) { return {dims, dnnl::memory::data_type::f32, tag}; }
   static Part part(int argument, const Desc& plain, const Desc& own) {
     Part p{argument, plain == own, dnnl::memory(plain, engine(), DNNL_MEMORY_NONE), {}};
-    p.own = p.same ? p.plain : dnnl::memory(own, engine());
+    p.own = p.same ? p.plain : dnnl::memory(own, engine(), DNNL_MEMORY_NONE);
     return p;
+  }
+  /// How many numbers, in whole vectors.
+  static Index room_of(const Part& p) {
+    return p.same ? 0 : static_cast<Index>((p.own.get_desc().get_size() + 63) / 64 * 64 / sizeof(float));
+  }
+  static float* shared_room(Index size) {
+    thread_local Array room(Shape{0});
+    if (room.size() < size) room = Array(Shape{size});
+    return room.span<float>().data();
   }
   static dnnl::reorder reorder(const Part& p, bool to_own) {
     if (p.same) return {};
@@ -206,6 +222,7 @@ class Primitive {
   std::array<dnnl::reorder, 2> to_own_;
   dnnl::reorder from_own_;
   std::unordered_map<int, dnnl::memory> arguments_;
+  Index room_ = 0;  // numbers of parts that are not the same
 };
 
 void run_library(Sum sum, const ConvolutionSizes& s, const float* a, const float* b, float* to) {
