@@ -6,7 +6,8 @@ add_test(NAME layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${
 add_test(NAME layers/can_fail COMMAND ${CMAKE_COMMAND} -DDIR=${scratch}/layers
                                       -P ${CMAKE_CURRENT_LIST_DIR}/layers/check_the_check.cmake)
 
-# Each public header by itself; built by the target `headers`, which is not part of all.
+# Each public header by itself, and the examples where they are not built: read, by the target `headers`, which is not part
+# of all.
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} core/*.h autograd/*.h ops/*.h models/*.h tools/*.h)
 list(FILTER headers EXCLUDE REGEX "^tools/(cli|bench|export/onnx)/")
 foreach(header ${headers})
@@ -14,8 +15,12 @@ foreach(header ${headers})
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/headers/${name}.cpp CONTENT "#include <rewind/${header}>\n")
   list(APPEND header_sources ${PROJECT_BINARY_DIR}/headers/${name}.cpp)
 endforeach()
-add_library(headers OBJECT EXCLUDE_FROM_ALL ${header_sources})
-target_link_libraries(headers PRIVATE rewind::rewind rewind_flags)
+file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp)
+if(REWIND_EXAMPLES)
+  set(example_sources "")
+endif()
+add_library(headers OBJECT EXCLUDE_FROM_ALL ${header_sources} ${example_sources})
+target_link_libraries(headers PRIVATE rewind::rewind rewind::mpi rewind_flags)
 target_compile_options(headers PRIVATE -fsyntax-only)
 
 add_test(NAME install

@@ -9,10 +9,11 @@
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/matmul.h>
 
+#include "../sanitized.h"
 #include "support.h"
 
 // Sanitizers have operators new and delete of their own: there the steps run, and nothing is counted.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef REWIND_SANITIZED
 #define REWIND_COUNTS_ALLOCATIONS
 #endif
 

@@ -15,13 +15,7 @@
 #include <rewind/ops/loss.h>
 #include <rewind/ops/view.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define REWIND_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define REWIND_SANITIZED 1
-#endif
-#endif
+#include "../sanitized.h"
 
 #if defined(__GLIBC__) && !defined(REWIND_SANITIZED)  // sanitizers have a malloc of their own
 

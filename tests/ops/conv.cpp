@@ -108,9 +108,10 @@ using Golden = std::map<std::string, std::vector<double>>;
 
 void check_numbers(const Array& a, const std::vector<double>& b, double tolerance) {
   REQUIRE(at(a.size()) == b.size());
+  const std::vector<double> numbers = a.to_vector<double>();
   double most = 0, size = 1;
   for (std::size_t i = 0; i < b.size(); ++i) {
-    most = std::max(most, std::abs(a.to_vector<double>()[i] - b[i]));
+    most = std::max(most, std::abs(numbers[i] - b[i]));
     size = std::max(size, std::abs(b[i]));
   }
   CHECK(most <= tolerance * size);

@@ -55,8 +55,9 @@ Array indices(const std::vector<double>& numbers, const Shape& shape) { return A
 
 double most_apart(const Array& a, const std::vector<double>& b) {
   REQUIRE(at(a.size()) == b.size());
+  const std::vector<double> numbers = a.to_vector<double>();
   double most = 0;
-  for (std::size_t i = 0; i < b.size(); ++i) most = std::max(most, std::abs(a.to_vector<double>()[i] - b[i]));
+  for (std::size_t i = 0; i < b.size(); ++i) most = std::max(most, std::abs(numbers[i] - b[i]));
   return most;
 }
 

@@ -86,7 +86,7 @@ void check_random_graphs(Index N, Index H, DType dtype, double tolerance, std::u
   Parameter A("A", random_array(Shape{H, H}, 1, 1.4 / std::sqrt(H), dtype)),
       B("B", random_array(Shape{H, H}, 2, 1.4 / std::sqrt(H), dtype)), v("v", random_array(Shape{H}, 3, 1, dtype));
   const std::vector<Array> inputs{random_array(Shape{N, H}, 4, 1, dtype), random_array(Shape{N, H}, 6, 1, dtype)};
-  for (std::uint64_t seed = 0; seed < ::test::effort(graphs); ++seed) {
+  for (std::uint64_t seed = 0; seed < rw::test::effort(graphs); ++seed) {
     CAPTURE(seed);
     RandomFunction f{seed, {&A, &B, &v}, N, H};
     CHECK(disagreement(f, inputs, f.parameters) < tolerance);
@@ -188,8 +188,8 @@ int count_of(const std::string& text, const std::string& word) {
   return std::stoi(text.substr(text.rfind(' ', end - 1) + 1));
 }
 
-TEST_CASE("200 random cells run their products and one kernel for each dependent stage") {
-  for (std::uint64_t seed = 0; seed < ::test::effort(200); ++seed) {
+TEST_CASE("random cells run their products and one kernel for each dependent stage") {
+  for (std::uint64_t seed = 0; seed < rw::test::effort(rw::test::full() ? 200 : 80); ++seed) {
     CAPTURE(seed);
     const int stages = 1 + static_cast<int>(seed % 3);
     RandomCell cell(seed * 100, stages, seed % 2 == 0);

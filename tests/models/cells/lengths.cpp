@@ -1,6 +1,5 @@
 // Plans of lengths that follow from those of others, beside plans that are compiled anew: the same bits, for every
 // cell.
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -23,12 +22,7 @@ using namespace rw;
 
 namespace {
 
-bool all_of_them() {
-  const char* full = std::getenv("REWIND_FULL");
-  return full != nullptr && *full != '\0';
-}
-
-int lengths_tried() { return all_of_them() ? 15 : test::sanitized ? 5 : 6; }
+int lengths_tried() { return test::full() ? 15 : test::sanitized ? 5 : 6; }
 
 struct Sizes {
   Index batch, in, hidden;
@@ -96,7 +90,7 @@ TEST_CASE("lengths that follow have the bits of plans of their own: every cell")
       const std::string text(name);
       CAPTURE(text);
       for (const Sizes& s : sizes) {
-        if (!all_of_them() && ++which % sizes.size() != (n == 1 ? 0U : 1U)) continue;
+        if (!test::full() && ++which % sizes.size() != (n == 1 ? 0U : 1U)) continue;
         if (text == "clockwork" && s.hidden == 33) continue;  // 33 units have groups of other periods
         const Sizes used = text == "mlstm" || text == "fast-weights" ? Sizes{2, 3, 5} : s;
         CAPTURE(used.hidden);
@@ -112,7 +106,7 @@ TEST_CASE("lengths that follow have the bits of plans of their own: every cell")
 TEST_CASE("lengths that follow: options, wrappers, stacks and both directions") {
   Rng rng(1);
   for (const Sizes& s : sizes) {
-    if (!all_of_them() && s.hidden != 4 && s.hidden != 64) continue;
+    if (!test::full() && s.hidden != 4 && s.hidden != 64) continue;
     CAPTURE(s.hidden);
     for (const char* name : {"lstm+peepholes+norm", "lstm+heads=2+coupled", "gru+before+learned", "gru+act=2",
                              "rnn+zoneout=0.1", "lstm+drop-x=0.2+drop-h=0.1"}) {
@@ -177,6 +171,6 @@ TEST_CASE("most lengths of a plain cell follow") {
   set_threads(1);
   const AnyCell lstm = make_cell("lstm", 3, 4, rng);
   CHECK(followers_of(lstm, {2, 3, 4}, DType::f32) >=
-        (all_of_them() ? 9 : lengths_tried() - 3));  // the first three are compiled
+        (test::full() ? 9 : lengths_tried() - 3));  // the first three are compiled
   set_threads(before);
 }

@@ -64,7 +64,7 @@ class Trials {
       return on_tape(tape, tape.constant(x)).array();
     };
     Trial t{.name = name, .f32 = exports_.add(record(DType::f32)), .f64 = std::nullopt, .x = x};
-    if (full() || all_.size() % 3 == 0) t.f64 = exports_.add(record(DType::f64));
+    if (rw::test::full() || all_.size() % 3 == 0) t.f64 = exports_.add(record(DType::f64));
     t.tape32 = values(DType::f32);
     t.tape64 = values(DType::f64);
     all_.push_back(std::move(t));

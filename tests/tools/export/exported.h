@@ -20,15 +20,14 @@
 #include <rewind/tools/export/header.h>
 #include <rewind/tools/process.h>
 
+#include "../../effort.h"
+
 namespace rw::test {
 
 /// What a header must compile with, without a word.
 inline std::string strict_flags(const std::string& standard = "c++17") {
   return "-std=" + standard + " -Wall -Wextra -Wconversion -Werror -fno-exceptions -fno-rtti ";
 }
-
-/// Whether the long form of the tests is asked for.
-inline bool full() { return std::getenv("REWIND_FULL") != nullptr; }
 
 inline bool has_command(const std::string& name) {
   return std::system(("command -v " + name + " >/dev/null 2>&1").c_str()) == 0;

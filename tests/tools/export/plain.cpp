@@ -210,7 +210,7 @@ TEST_CASE("compiled, a header takes its weights and at most 20 kB") {
     CAPTURE(name);
     CHECK(text > 1000);
     CHECK(text + data + bss <= cell.parameter_count() * 4 + 20000);
-    if (!full()) break;
+    if (!rw::test::full()) break;
   }
 }
 

@@ -80,7 +80,7 @@ std::string refusal(const Random& random) {
 }
 
 TEST_CASE("random programs as headers give what the tape gives") {
-  const std::size_t count = full() ? 200 : 15;
+  const std::size_t count = rw::test::full() ? 60 : 15;
   Exports exports;
   std::vector<Random> all;
   for (std::uint64_t seed = 0; all.size() < count; ++seed) {

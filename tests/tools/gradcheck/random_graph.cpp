@@ -1,11 +1,12 @@
 #include "random_graph.h"
 
-#include <cstdlib>
 #include <set>
 
 #include <doctest/doctest.h>
 
 #include <rewind/tools/gradcheck/gradcheck.h>
+
+#include "../../effort.h"
 
 using namespace rw;
 
@@ -17,17 +18,8 @@ TEST_CASE("a random graph does the same on every tape") {
   CHECK(a.size() == b.size());
 }
 
-namespace {
-
-bool all_of_them() {
-  const char* full = std::getenv("REWIND_FULL");
-  return full != nullptr && *full != '\0';
-}
-
-}  // namespace
-
 TEST_CASE("random correct graphs raise no false alarm") {
-  const std::uint64_t graphs = all_of_them() ? 2000 : 200;
+  const std::uint64_t graphs = rw::test::full() ? 2000 : 200;
   std::array<Index, verdicts> counts{};
   std::set<std::string> cases;
   for (std::uint64_t seed = 1; seed <= graphs; ++seed) {
@@ -54,7 +46,7 @@ TEST_CASE("random correct graphs raise no false alarm") {
 TEST_CASE("second derivatives of random graphs raise no false alarm") {
   Index right = 0, others = 0;
   // Enough of them that one graph whose second derivatives are all zero is no fiftieth of all.
-  for (std::uint64_t seed = 1; seed <= (all_of_them() ? 200 : 40); ++seed) {
+  for (std::uint64_t seed = 1; seed <= (rw::test::full() ? 200 : 40); ++seed) {
     const test::RandomGraph graph(seed, 6);
     const GradReport report = gradcheck([&](Tape& t) { return graph(t); }, graph.parameters(), {.order = 2});
     INFO(graph.str() << "\n" << report);

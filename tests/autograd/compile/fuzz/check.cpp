@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <optional>
 
 #include <doctest/doctest.h>
@@ -271,10 +270,9 @@ std::optional<std::string> failure(const Trial& trial) {
 namespace {
 
 TEST_CASE("random programs do the same compiled") {
-  const char* full = std::getenv("REWIND_FULL");
-  const std::uint64_t always = ::test::effort(2000);  // the long form goes on for three minutes
-  const std::uint64_t count = full != nullptr && *full != '\0' && !::test::sanitized ? 40000 : always;
-  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(3);
+  const std::uint64_t always = rw::test::effort(800);  // the long form goes on for a minute
+  const std::uint64_t count = rw::test::full() ? 40000 : always;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   for (std::uint64_t seed = 0; seed < count && (seed < always || std::chrono::steady_clock::now() < end); ++seed) {
     CAPTURE(seed);
     const Trial trial = random_trial(seed);

@@ -16,7 +16,7 @@ using namespace rw::test;
 template <class F>
 void check_all_passes(const std::vector<Shape>& shapes, const F& loss_of) {
   for (DType dtype : {DType::f32, DType::f64}) {
-    if (::test::sanitized && dtype == DType::f64) continue;  // the same kernels, of wider numbers
+    if (rw::test::sanitized && dtype == DType::f64) continue;  // the same kernels, of wider numbers
     CAPTURE(dtype == DType::f32);
     std::vector<Array> x;
     for (const Shape& s : shapes) {
