@@ -1,6 +1,6 @@
 #pragma once
-// Whether this is compiled for a sanitizer of g++ or clang: REWIND_SANITIZED is defined then. They have a malloc of their
-// own, and programs take some fifty times as long.
+// Whether this is compiled for a sanitizer of g++ or clang: REWIND_SANITIZED is defined then. They have a malloc of
+// their own, and programs take some fifty times as long.
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define REWIND_SANITIZED
