@@ -1,13 +1,14 @@
 #include <cmath>
 #include <mutex>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
 #include <rewind/models/layers/batch_norm.h>
+#include <rewind/models/layers/centred.h>
 #include <rewind/models/sizes.h>
 #include <rewind/ops/arithmetic.h>
-#include <rewind/ops/reduce.h>
 #include <rewind/ops/view.h>
 
 namespace rw {
@@ -22,12 +23,11 @@ const BatchNormOptions& checked(const BatchNormOptions& options) {
 }
 
 /// p moved towards `to` by a part of the way.
-void move(Parameter& p, const Array& to, double part) {
+void move(Parameter& p, const std::vector<double>& to, double part) {
   Array value = p.value().to(DType::f64);
-  const std::vector<double> target = to.to_vector<double>();
-  for (std::size_t i = 0; i < target.size(); ++i) {
+  for (std::size_t i = 0; i < to.size(); ++i) {
     double& x = value.span<double>()[i];
-    x += part * (target[i] - x);
+    x += part * (to[i] - x);
   }
   p.set(value.to(p.dtype()));
 }
@@ -60,19 +60,25 @@ Tensor BatchNorm::operator()(Tensor x) const {
   if (count < 2)
     throw x.tape().error(name(),
                          fmt::format("{} has {} number of a feature: training needs two or more", shape.str(), count));
-  const Tensor mean = rw::mean(all, {0, 2}, true), apart = all - mean;  // [1, width, 1]
-  const Tensor variance = rw::mean(square(apart), {0, 2}, true);
-  observe(mean, variance, count);
-  return reshape(apart * (row(gain_) / sqrt(variance + options_.epsilon)) + row(shift_), shape);
+  const detail::Centred features = detail::centred(all, {0, 2}, options_.epsilon);  // [1, width, 1]
+  observe(features, count);
+  return reshape(features.d * (row(gain_) * features.factor) + row(shift_), shape);
 }
 
-void BatchNorm::observe(Tensor mean, Tensor variance, Index count) const {
-  if (mean.tape().tracing()) return;
+void BatchNorm::observe(const detail::Centred& features, Index count) const {
+  if (features.d.tape().tracing()) return;
   static std::mutex one_at_a_time;  // shards share a model, each on a thread of its own
   const std::lock_guard lock(one_at_a_time);
-  move(mean_, mean.array(), options_.momentum);
+  const auto numbers = [](const Tensor& t) { return t.array().to_vector<double>(); };
+  std::vector<double> mean = numbers(features.mean_apart), variance = numbers(features.variance);
+  const std::vector<double> scale = numbers(features.scale), first = numbers(features.first);
   const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
-  move(variance_, (variance * unbiased).array(), options_.momentum);
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    mean[i] = (first[i] + mean[i]) / scale[i];
+    variance[i] = variance[i] / scale[i] / scale[i] * unbiased;
+  }
+  move(mean_, mean, options_.momentum);
+  move(variance_, variance, options_.momentum);
 }
 
 BatchNorm BatchNorm::clone() const { return cloned(BatchNorm(width_, options_), *this); }

@@ -5,6 +5,10 @@
 
 namespace rw {
 
+namespace detail {
+struct Centred;
+}
+
 struct BatchNormOptions {
   /// The axis that has the features: 1 of pictures [N, C, H, W], -1 of sequences [T, N, C].
   Axis axis = 1;
@@ -28,6 +32,9 @@ struct BatchNormOptions {
 ///     for (const Array& x : batches) { Tape tape; const NoGrad off(tape); model(tape.constant(x)); }
 ///     model.eval();
 ///
+/// Numbers of any size are normalised; a running variance beyond the largest number of its type (of f32, those of numbers
+/// from 1e19 on) is infinite.
+///
 /// Parameters gain [width], of ones, and shift [width], of zeros; buffers mean and variance.
 class BatchNorm : public Module {
  public:
@@ -43,7 +50,7 @@ class BatchNorm : public Module {
   BatchNorm clone() const;
 
  private:
-  void observe(Tensor mean, Tensor variance, Index count) const;
+  void observe(const detail::Centred& features, Index count) const;
 
   Index width_;
   BatchNormOptions options_;

@@ -149,6 +149,26 @@ TEST_CASE("batch norm: any axis, gradients of its parameters, compiled in both m
   CHECK(other(tape.constant(x)).array() == kept);
 }
 
+TEST_CASE("batch norm of numbers of any size is that of numbers of size 1; of equal ones it is 0") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    BatchNorm norm(3);
+    norm.to(dtype);
+    Tape tape(dtype);
+    const Array small = numbers({4, 3, 2}, 3).to(dtype);
+    const Array expected = norm(tape.constant(small) * 1024).array();
+    for (const double size : {1e10, 1e20, 1e37}) {
+      CAPTURE(size);
+      const Tensor x = tape.variable(small), y = norm(x * size);
+      CHECK(most_apart(y.array(), expected.to_vector<double>()) < (dtype == DType::f32 ? 1e-5 : 1e-9));
+      for (const double g : grad(sum(y * tape.constant(small)), x).array().to_vector<double>()) CHECK(std::isfinite(g));
+      CHECK(norm.buffers()[0].parameter->value().at({0}) != 0);
+      CHECK(std::isfinite(norm.buffers()[0].parameter->value().at({0})));
+    }
+    for (const double size : {0.1, 1e20, 1e38})
+      CHECK(norm(tape.constant(full({4, 3, 2}, size, dtype))).array() == Array({4, 3, 2}, dtype));
+  }
+}
+
 TEST_CASE("what these layers refuse") {
   Rng rng(1);
   CHECK_THROWS_WITH_AS(Conv1d(0, 1, 1, rng), "conv1d: input size must be at least 1, not 0", Error);
