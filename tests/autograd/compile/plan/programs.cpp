@@ -1,0 +1,98 @@
+// Plans of programs as they stand, with the order and kernels that are given: what passes seldom make of a
+// function, but may.
+#include <string_view>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <rewind/autograd/compile/check/check.h>
+#include <rewind/autograd/program/text.h>
+#include <rewind/ops/ops.h>
+
+#include "../agree.h"
+#include "../hand_lstm.h"
+
+namespace rw {
+namespace {
+
+using namespace rw::test;
+
+/// The program that a text describes, with numbers for its parameters.
+ir::Graph program(std::string_view text) {
+  ir::Graph g = ir::parse(text);
+  for (std::size_t i = 0; i < g.store->parameters.size(); ++i) {
+    Array& value = g.store->parameters[i]->value;
+    value = random_array(value.shape(), i + 1, 0.3, value.dtype());
+  }
+  return g;
+}
+
+/// Checks that a plan gives what the ops give one by one.
+void check_plan(std::string_view text, Passes passes = Passes::all()) {
+  const ir::Graph g = program(text);
+  std::vector<Array> inputs;
+  for (const ir::Node& n : g.nodes)
+    if (n.role == Role::input) inputs.push_back(random_array(n.shape, 10 + inputs.size(), 1, n.dtype));
+  const std::vector<ConstView> views(inputs.begin(), inputs.end());
+  const ir::Call call{views};
+  const ir::Outcome expected = ir::Reference(g, g.real, call).outcome();
+  ir::Plan plan(g, {.passes = passes});
+  for (int replay = 0; replay < 2; ++replay) {
+    const ir::Outcome found = ir::replay_apart(plan, call);
+    REQUIRE(found.results.size() == expected.results.size());
+    REQUIRE(found.gradients.size() == expected.gradients.size());
+    for (std::size_t i = 0; i < expected.results.size(); ++i)
+      CHECK(difference(found.results[i], expected.results[i]) < 1e-13);
+    for (std::size_t i = 0; i < expected.gradients.size(); ++i)
+      CHECK(difference(found.gradients[i], expected.gradients[i]) < 1e-13);
+  }
+}
+
+TEST_CASE("a value does not stand where another one is written while it is needed") {
+  // dz lies over z, and y could stand over p until then; but it is read once more.
+  constexpr std::string_view text = R"(program f64
+parameter 0 "V" : (16, 128)
+parameter 1 "W" : (64, 64)
+x = input 0 : (4, 16)
+V = parameter 0
+W = parameter 1
+z = matmul x V
+p = slice(axis=1, length=64) z
+q = slice(axis=1, start=64, length=64) z
+y = tanh p kernel=0
+h = mul y q kernel=0
+g = matmul h W
+dq = mul g y kernel=1
+dp = mul g q kernel=1
+dz = concat(axis=1) dp dq
+e = matmul y W
+dV = matmul(ta=true) x dz
+return e dV
+)";
+  check_plan(text);
+  check_plan(text, Passes::all() - Pass::reuse);
+}
+
+TEST_CASE("the gradient of two parameters is one product, and so is one that is a result") {
+  constexpr std::string_view text = R"(program f64
+parameter 0 "A" : (3, 4)
+parameter 1 "B" : (3, 4)
+parameter 2 "C" : (5, 2)
+x = input 0 : (5, 3)
+y = input 1 : (5, 4)
+z = input 2 : (6, 5)
+u = input 3 : (6, 2)
+g = matmul(ta=true) x y backward
+c = matmul(ta=true) z u backward
+d = tanh c backward
+return c d
+gradient 0 += g
+gradient 1 += g
+gradient 2 += c
+)";
+  check_plan(text);
+  check_plan(text, Passes::all() - Pass::accumulate);
+}
+
+}  // namespace
+}  // namespace rw
