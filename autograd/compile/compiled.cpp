@@ -85,8 +85,8 @@ struct CompiledCore::State {
   std::unique_ptr<ir::Plan> with_graph;  // of a plan that follows, made when somebody asks for it
   std::uint64_t with_graph_of = 0;       // its id
   const Entry* shown = nullptr;          // whose results may be looked at
-  std::uint64_t clock = 0, seed = 0, step = 0, made = 0;
-  std::unordered_set<std::uint64_t> believed;  // kinds of programs that were checked
+  std::uint64_t clock = 0, seed = 0, step = 0, made = 0, followed = 0;  // plans that were made, and of these followed
+  std::unordered_set<std::uint64_t> believed;                           // kinds of programs that were checked
   bool warned = false, tracing = false;
   std::unique_ptr<Tape> results;
   std::unique_ptr<Tape> eager_next, eager_last;  // of eager calls: what the last one gave is valid
@@ -194,12 +194,14 @@ bool CompiledCore::State::crowded(const Entry& coming) const {
 
 void CompiledCore::State::make_room(const Entry& coming) {
   while (crowded(coming)) {
-    if (!warned && !coming.follows)
+    // Where most of what is new follows, the others are few.
+    const bool warns = !warned && !coming.follows && made > 2 * followed;
+    warned = warned || warns;
+    if (warns)
       std::fputs(
           "rewind: compile: more than 16 plans were made, so they are made again and again: pad shapes to rw::bucket "
           "lengths with rw::padded; and explain() says what else a plan depends on\n",
           stderr);
-    warned = warned || !coming.follows;
     const auto age = [&](const std::unique_ptr<Entry>& e) {
       return std::tuple(e->follows != coming.follows, e.get() == shown, e->used);
     };
@@ -263,6 +265,7 @@ void CompiledCore::compile(const Trace& trace) {
   s.record(trace, views_, entry->reads, recording);
   if (!s.follow(recording, *entry)) s.compile(recording, *entry);
   entry->id = ++s.made;
+  s.followed += entry->follows ? 1 : 0;
   entry->used = ++s.clock;
   s.make_room(*entry);
   s.ids.insert(entry->id);

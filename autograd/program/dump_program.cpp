@@ -93,26 +93,62 @@ class ProgramWriter : TextWriter {
     return std::to_string(x.first) + terms;
   }
 
+  using Parts = std::vector<std::string>;  // text, number, text, ..., text
+  Parts attributes_in_parts(const ProgramOp& op, const PerLoop& t) {
+    return cut_at_numbers(attributes_of(*op.node.info, attributes_at(op, t, words_)));
+  }
+  static bool same_but_for_numbers(const Parts& a, const Parts& b) {
+    for (std::size_t i = 0; i < a.size() && a.size() == b.size(); i += 2)
+      if (a[i] != b[i]) return false;
+    return a.size() == b.size();
+  }
+  static PerLoop after(PerLoop t, std::uint32_t loop) {
+    ++t[loop];
+    return t;
+  }
+
+  // A step of each loop at which, and at the next one, all attributes are said that are said at any: those of a new op
+  // are left out, and a number that counts steps may be one of them. It may be the step before the first.
+  PerLoop telling_step(const ProgramOp& op) {
+    const auto moves = [&](std::uint32_t l) { return op.attributes[l] != nullptr; };
+    PerLoop second{};
+    for (std::uint32_t l = 0; l < op.depth; ++l) second[l] = moves(l) ? 1 : 0;
+    std::size_t most = std::max(attributes_in_parts(op, {}).size(), attributes_in_parts(op, second).size());
+    for (std::uint32_t l = 0; l < op.depth; ++l)
+      most = std::max(most, attributes_in_parts(op, after(second, l)).size());
+    const auto tells = [&](const PerLoop& t) {
+      const Parts here = attributes_in_parts(op, t);
+      bool all = here.size() == most;
+      for (std::uint32_t l = 0; l < op.depth; ++l)
+        all = all && (!moves(l) || same_but_for_numbers(here, attributes_in_parts(op, after(t, l))));
+      return all;
+    };
+    for (int choice = 0; choice < 27; ++choice) {
+      PerLoop t{};
+      int rest = choice;
+      for (std::uint32_t l = 0; l < op.depth; ++l, rest /= 3) t[l] = moves(l) ? 1 - rest % 3 : 0;
+      if (tells(t)) return t;
+    }
+    return second;
+  }
+
   std::string attributes(const ProgramOp& op) {
-    const OpInfo& info = *op.node.info;
-    PerLoop second{};  // where attributes are not those of a new op, which are left out
-    for (std::uint32_t l = 0; l < op.depth; ++l) second[l] = op.attributes[l] != nullptr ? 1 : 0;
-    const std::string text = attributes_of(info, attributes_at(op, second, words_));
-    if (second == PerLoop{}) return text;
-    std::vector<std::string> parts = cut_at_numbers(text);
+    if (std::all_of(op.attributes.begin(), op.attributes.begin() + op.depth,
+                    [](const void* a) { return a == nullptr; }))
+      return attributes_of(*op.node.info, op.node.op);
+    const PerLoop step = telling_step(op);
+    const Parts parts = attributes_in_parts(op, step);
     std::vector<Linear> numbers(parts.size());
     for (std::size_t i = 1; i < parts.size(); i += 2) numbers[i].first = std::stoll(parts[i]);
     for (std::uint32_t l = 0; l < op.depth; ++l) {
-      if (second[l] == 0) continue;
-      PerLoop third = second;
-      ++third[l];
-      const std::vector<std::string> next = cut_at_numbers(attributes_of(info, attributes_at(op, third, words_)));
+      if (op.attributes[l] == nullptr) continue;
+      const Parts next = attributes_in_parts(op, after(step, l));
       for (std::size_t i = 1; i < std::min(parts.size(), next.size()); i += 2)
         numbers[i].per[l] = std::stoll(next[i]) - std::stoll(parts[i]);
     }
     std::string out = parts[0];
     for (std::size_t i = 1; i + 1 < parts.size(); i += 2) {
-      for (std::uint32_t l = 0; l < op.depth; ++l) numbers[i].first -= numbers[i].per[l] * second[l];
+      for (std::uint32_t l = 0; l < op.depth; ++l) numbers[i].first -= numbers[i].per[l] * step[l];
       out += linear_text(op, numbers[i]) + parts[i + 1];
     }
     return out;

@@ -149,6 +149,21 @@ TEST_CASE("a step that reads a part of another loop") {
   CHECK(comes_back(g));
 }
 
+TEST_CASE("loops that read backwards to the first row, and forwards from it, of few steps and of many") {
+  for (const Index steps : {2, 3, 4, 50}) {
+    CAPTURE(steps);
+    const Graph g = traced(
+        [&](Tape&, Tensor x) {
+          Tensor h = slice(x, 0, 0, 1);
+          for (Index t = 0; t < steps; ++t)
+            h = tanh(slice(x, 0, steps - 1 - t, 1) * h + slice(x, 0, t, 1)) * 0.5 + sigmoid(h);
+          return h;
+        },
+        {steps, 3});
+    CHECK(comes_back(g));
+  }
+}
+
 TEST_CASE("the loops of an LSTM over 50 and over 51 steps are the same text") {
   Rng rng(1);
   const LstmCell cell(3, 4, rng);

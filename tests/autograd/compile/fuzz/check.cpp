@@ -24,22 +24,28 @@ using Results = std::vector<Array>;
 /// The leaves of a trial: parameters, where a plain backward fills them, and arguments.
 class Leaves {
  public:
-  explicit Leaves(const Trial& trial) : p_(trial.program) {
-    for (std::size_t i = 0; i < p_.leaves.size(); ++i) {
-      const Array value = random_leaf(p_.leaves[i], i, trial.dtype);
-      if (p_.gradient == Gradient::plain && p_.leaves[i].is_parameter)
-        parameters_.push_back(std::make_unique<Parameter>("p" + std::to_string(i), value));
-      else
-        inputs_.push_back(value);
-    }
+  explicit Leaves(const Trial& trial) {
+    set_program(trial);
+    for (std::size_t i = 0; i < p_.leaves.size(); ++i)
+      if (is_parameter(p_.leaves[i]))
+        parameters_.push_back(
+            std::make_unique<Parameter>("p" + std::to_string(i), random_leaf(p_.leaves[i], i, trial.dtype)));
   }
   const Results& inputs() const { return inputs_; }
+
+  /// From now on the same program at another length; parameters stay.
+  void set_program(const Trial& trial) {
+    p_ = trial.program;
+    inputs_.clear();
+    for (std::size_t i = 0; i < p_.leaves.size(); ++i)
+      if (!is_parameter(p_.leaves[i])) inputs_.push_back(random_leaf(p_.leaves[i], i, trial.dtype));
+  }
 
   std::vector<Tensor> run(Tape& tape, const std::vector<Tensor>& in) const {
     std::vector<Tensor> x;
     std::size_t parameter = 0, input = 0;
     for (const Leaf& leaf : p_.leaves) {
-      if (p_.gradient == Gradient::plain && leaf.is_parameter)
+      if (is_parameter(leaf))
         x.push_back(tape.leaf(*parameters_[parameter++]));
       else
         x.push_back(in[input++]);
@@ -55,7 +61,9 @@ class Leaves {
   }
 
  private:
-  const Program& p_;
+  bool is_parameter(const Leaf& leaf) const { return p_.gradient == Gradient::plain && leaf.is_parameter; }
+
+  Program p_;
   std::vector<std::unique_ptr<Parameter>> parameters_;
   Results inputs_;
 };
@@ -71,9 +79,7 @@ Results on_tape(const Trial& trial, Leaves& leaves) {
   return out;
 }
 
-// Twice: a replay must not depend on what the one before has left.
-std::vector<Results> compiled(const Trial& trial, Leaves& leaves) {
-  constexpr std::size_t most_watched = 1 << 20;  // bytes: all are compared at every step
+CompileOptions options_of(const Trial& trial) {
   CompileOptions options;
   options.dtype = trial.dtype;
   options.passes = trial.passes;
@@ -81,22 +87,36 @@ std::vector<Results> compiled(const Trial& trial, Leaves& leaves) {
   options.watch_memory = trial.watched;
   options.check = SelfCheck::off;  // it is what this file does
   if (trial.side_by_side) options.branch_from = 0;
-  const auto make = [&] {
-    return compile([&](Tape& tape, const std::vector<Tensor>& in) { return leaves.run(tape, in); }, options,
-                   leaves.inputs());
-  };
-  std::optional step(make());
+  return options;
+}
+
+/// The leaves' function, compiled for the program that they have now; it must not outlive them.
+auto compiled_function(Leaves& leaves, const CompileOptions& options) {
+  return compile([&](Tape& tape, const std::vector<Tensor>& in) { return leaves.run(tape, in); }, options,
+                 leaves.inputs());
+}
+
+template <class Step>
+Results called(Step& step, Leaves& leaves) {
+  Results out;
+  leaves.zero();
+  step.set_step(0);  // calls count steps, and the tape is at its first
+  for (const Tensor& t : step(leaves.inputs())) out.push_back(t.array());
+  leaves.add_gradients(out);
+  return out;
+}
+
+// Twice: a replay must not depend on what the one before has left.
+std::vector<Results> compiled(const Trial& trial, Leaves& leaves) {
+  constexpr std::size_t most_watched = 1 << 20;  // bytes: all are compared at every step
+  CompileOptions options = options_of(trial);
+  std::optional step(compiled_function(leaves, options));
   if (trial.watched && step->memory() > most_watched) {
     options.watch_memory = false;
-    step.emplace(make());
+    step.emplace(compiled_function(leaves, options));
   }
-  std::vector<Results> all(2);
-  for (Results& out : all) {
-    leaves.zero();
-    step->set_step(0);  // calls count steps, and the tape is at its first
-    for (const Tensor& t : (*step)(leaves.inputs())) out.push_back(t.array());
-    leaves.add_gradients(out);
-  }
+  std::vector<Results> all;
+  for (int replay = 0; replay < 2; ++replay) all.push_back(called(*step, leaves));
   return all;
 }
 
@@ -205,9 +225,9 @@ std::string blame(Trial trial, Leaves& leaves) {
   return "; every pass keeps the values";
 }
 
-std::optional<std::string> compare(const Trial& trial, Leaves& leaves, const Results& tape) {
+std::optional<std::string> compare(const Trial& trial, const std::vector<Results>& all, const Results& tape) {
   std::optional<Bounds> bounds;
-  for (const Results& found : compiled(trial, leaves)) {
+  for (const Results& found : all) {
     if (found == tape) continue;
     if (keeps_bits(trial)) {
       for (std::size_t i = 0; i < std::min(found.size(), tape.size()); ++i)
@@ -223,6 +243,54 @@ std::optional<std::string> compare(const Trial& trial, Leaves& leaves, const Res
   return std::nullopt;
 }
 
+// Far from overflow, where every bound is one.
+bool moderate(const Results& results) {
+  return std::ranges::all_of(results, [](const Array& a) {
+    return std::ranges::all_of(a.to_vector<double>(), [](double x) { return std::abs(x) < 1e3; });
+  });
+}
+
+// One function at several lengths, one after another: plans of some of them follow from those of others. What a tape
+// refuses at some length is left out there. `followers` counts those plans.
+std::optional<std::string> compare_lengths(const Trial& trial, Leaves& leaves, int* followers = nullptr) {
+  if (trial.program.sequences.empty()) return std::nullopt;
+  std::optional<decltype(compiled_function(leaves, options_of(trial)))> step;
+  for (const Index steps : trial.lengths) {
+    Trial now = trial;
+    now.program = at_length(trial.program, steps);
+    leaves.set_program(now);
+    Results tape;
+    try {
+      tape = on_tape(now, leaves);
+    } catch (const Error&) {
+      continue;
+    }
+    if (!moderate(tape)) continue;
+    if (!step.has_value()) step.emplace(compiled_function(leaves, options_of(trial)));
+    const Results found = called(*step, leaves);
+    const auto follows = [&] { return step->explain().find("no pass ran for it") != std::string::npos; };
+    if (const auto wrong = compare(now, {found}, tape))
+      return fmt::format("after other lengths, at {} steps{}: {}", steps, follows() ? ", by Pass::loops" : "", *wrong);
+    if (followers != nullptr) *followers += follows() ? 1 : 0;
+  }
+  return std::nullopt;
+}
+
+// Three that are compiled, and two between them. Plans that run side by side, or are watched, do not follow from
+// others.
+void choose_lengths(Trial& trial, Rng& rng) {
+  constexpr Index most_elements = 1 << 14;
+  const Index low = 9 + rng.below(3), high = low + 6 + rng.below(8);  // sums of fewer terms have another form
+  for (const int leaf : trial.program.sequences)
+    if (at_length(trial.program, high).leaves[static_cast<std::size_t>(leaf)].shape.size() > most_elements) return;
+  trial.lengths = {low, high};
+  while (trial.lengths.size() < 5) {
+    const Index between = low + 1 + rng.below(high - low - 1);
+    if (std::ranges::count(trial.lengths, between) == 0) trial.lengths.push_back(between);
+  }
+  trial.side_by_side = trial.watched = false;
+}
+
 }  // namespace
 
 Trial random_trial(std::uint64_t seed) {
@@ -233,13 +301,14 @@ Trial random_trial(std::uint64_t seed) {
   const Index kind = rng.below(8);
   if (kind < 3) trial.passes = Passes::exact();
   if (kind == 3) {  // some of them
-    for (std::uint32_t bit = 1; bit < 512; bit *= 2)
-      if (rng.below(3) == 0) trial.passes = trial.passes - static_cast<Pass>(bit);
+    for (const PassSwitch& s : pass_switches)
+      if (rng.below(3) == 0) trial.passes = trial.passes - s.pass;
   }
   trial.threads = static_cast<int>(1 + rng.below(3));
   trial.side_by_side = rng.below(2) == 0;
   trial.watched = rng.below(3) == 0;
   trial.verified = rng.below(5) == 0;
+  if (!trial.program.sequences.empty() && rng.below(40) == 0) choose_lengths(trial, rng);
   return trial;
 }
 
@@ -256,8 +325,11 @@ std::optional<std::string> failure(const Trial& trial) {
   set_threads(trial.threads);
   std::optional<std::string> wrong;
   try {
-    wrong = compare(trial, *leaves, tape);
-    if (wrong.has_value()) *wrong += blame(trial, *leaves);
+    wrong = compare(trial, compiled(trial, *leaves), tape);
+    if (wrong.has_value())
+      *wrong += blame(trial, *leaves);
+    else
+      wrong = compare_lengths(trial, *leaves);
   } catch (const std::exception& e) {
     wrong = std::string("it threw: ") + e.what();
   }
@@ -280,6 +352,21 @@ TEST_CASE("random programs do the same compiled") {
     const Trial small = shrunk(trial, [](const Trial& t) { return failure(t).has_value(); });
     FAIL_CHECK(report(small, *failure(small), seed));
   }
+}
+
+TEST_CASE("random programs are called at lengths that follow from others, with one thread and several") {
+  const int before = threads();
+  int called = 0, followers = 0;
+  for (std::uint64_t seed = 0; called < 40; ++seed) {
+    Trial trial = random_trial(seed);
+    if (trial.lengths.empty() || !trial.passes.has(Pass::loops)) continue;
+    CAPTURE(seed);
+    set_threads(1 + called++ % 3);
+    Leaves leaves(trial);
+    CHECK(compare_lengths(trial, leaves, &followers).value_or("") == "");
+  }
+  set_threads(before);
+  CHECK(followers >= 10);  // most have numbers of their own at each step, and are compiled anew
 }
 
 }  // namespace

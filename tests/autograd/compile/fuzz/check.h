@@ -15,9 +15,10 @@ struct Trial {
   DType dtype = DType::f32;
   Passes passes = Passes::all();
   int threads = 1;
-  bool side_by_side = false;  // kernels on threads of their own wherever it can be done
-  bool watched = false;       // step by step, with CompileOptions::watch_memory
-  bool verified = false;      // after each pass, with CompileOptions::verify
+  bool side_by_side = false;        // kernels on threads of their own wherever it can be done
+  bool watched = false;             // step by step, with CompileOptions::watch_memory
+  bool verified = false;            // after each pass, with CompileOptions::verify
+  std::vector<Index> lengths = {};  // one function is called at these after that, of so many steps
 };
 
 /// A trial that depends on the seed alone.

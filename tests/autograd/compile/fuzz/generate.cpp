@@ -90,14 +90,22 @@ class Generator {
     steps_ = one_of<Index>({1, 2, 3, 7, 40});
     if (rows_ * cols_ * steps_ > most_elements / 2) steps_ = 3;
     if (is_cell_) return add_cell_leaves();
-    if (rng_.below(3) != 0) add_leaf(rng_.below(4) == 0 ? Shape{steps_, rows_, 1} : Shape{steps_, rows_, cols_});
+    if (rng_.below(3) != 0) add_sequence(rng_.below(4) == 0 ? 1 : cols_);
   }
-  // A sequence, a matrix and a bias for two gates of it and of the state, and two square matrices.
+  void add_sequence(Index cols) {
+    add_leaf({steps_, rows_, cols});
+    // Shapes of parameters do not depend on the length.
+    if (!p_.leaves.back().is_parameter) p_.sequences.push_back(static_cast<int>(p_.leaves.size()) - 1);
+  }
+  // A sequence, a matrix and a bias for two gates of it and of the state, two square matrices, and where the sequence
+  // of each row ends.
   void add_cell_leaves() {
     first_of_cell_ = static_cast<int>(p_.leaves.size());
-    for (const Shape& shape : {Shape{steps_, rows_, cols_}, Shape{cols_, 2 * cols_}, Shape{cols_, 2 * cols_},
-                               Shape{2 * cols_}, Shape{cols_, cols_}, Shape{cols_, cols_}})
+    add_sequence(cols_);
+    for (const Shape& shape :
+         {Shape{cols_, 2 * cols_}, Shape{cols_, 2 * cols_}, Shape{2 * cols_}, Shape{cols_, cols_}, Shape{cols_, cols_}})
       add_leaf(shape);
+    add_sequence(1);
   }
   void add_leaf(const Shape& shape) {
     const bool matrix = shape.rank() == 2 && shape[0] == cols_ && cols_ > 3;
@@ -233,7 +241,9 @@ class Generator {
   // What recurrent cells begin with: two products, gates, and perhaps products that wait for those.
   void begin_cell(Run& values) {
     const int x = first_of_cell_, h = p_.carried[0].value;
-    const int now = body_step("select(a, 0, t % a.size(0))", x, -1, values);
+    const std::string at = rng_.below(3) == 0 ? "select(a, 0, a.size(0) - 1 - t % a.size(0))"  // the other direction
+                                              : "select(a, 0, t % a.size(0))";
+    const int now = body_step(at, x, -1, values);
     const int from_x = body_step("matmul(a, b)", now, x + 1, values);
     const int from_h = body_step("matmul(a, b)", h, x + 2, values);
     int sum = body_step("a + b", from_x, from_h, values);
@@ -242,10 +252,18 @@ class Generator {
     const int q = body_step("slice(a, axis, start, length)", sum, -1, values, cols_);
     const int mixed = body_step("sigmoid(a) * b + (1 - sigmoid(a)) * tanh(b)", p, q, values);
     next_of_cell_ = mixed;
-    if (rng_.below(2) == 0) return;
+    if (rng_.below(2) == 0) more_products(mixed, x, values);
+    if (rng_.below(3) == 0) pad(body_step(at, x + 6, -1, values), h, values);
+  }
+  void more_products(int mixed, int x, Run& values) {
     const int left = body_step("tanh(matmul(a, b))", mixed, x + 4, values);
     const int right = body_step("tanh(matmul(a, b))", rng_.below(2) == 0 ? mixed : left, x + 5, values);
     next_of_cell_ = body_step("a * b", left, right, values);
+  }
+  // Rows that are padded keep their state.
+  void pad(int inside, int h, Run& values) {
+    const int change = body_step("a - b", next_of_cell_, h, values);
+    next_of_cell_ = body_step("a + b", h, body_step("where(a > 0, b, b * 0)", inside, change, values), values);
   }
 
   void make_loop(Run& values) {

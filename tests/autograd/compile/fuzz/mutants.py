@@ -26,7 +26,7 @@ PASSES, KERNEL, MEMORY, PLAN, LENGTHS = (
 # number (the same fill), a bound of a chunk that is one off (the next overwrites it), a kernel's reads in a lifetime (its
 # writes count from where it begins), one of the two ends of a stretch side by side (the other still overlaps), a rule
 # by which listings are compared to find a pattern (a pattern is believed only if it gives both of them, word for word).
-# A value that is wanted in one piece but stands in rows is a fault of speed alone: it is copied.
+# A value that is wanted in one piece but stands in rows is a fault of speed alone: it is copied, and a test counts that.
 # What is broken, the file, the place, what stands there instead.
 MUTANTS = [
     ("simplify: a slice of a slice", PASSES + "simplify.cpp", "s.start += «out_.op<Slice>(x).start»;", "0"),
@@ -100,6 +100,8 @@ MUTANTS = [
     ("place: rows of a chain", MEMORY + "layout.cpp", "at += «g_.nodes[i].shape.size()»;\n    }", "Index{0}"),
     ("place: pieces that stand elsewhere", MEMORY + "layout.cpp",
      "slot_[root].parent == concat && «slot_[root].offset == column»", "true"),
+    ("reuse: what is wanted in one piece, in rows", MEMORY + "in_place.cpp",
+     "(«movable != Movable::in_rows» || cols", "false"),
     ("reuse: what is read later", MEMORY + "buffer_uses.cpp", "return «!next->second.read» && (", "true"),
     ("reuse: what is written later", MEMORY + "buffer_uses.cpp",
      "(«next->first > until» || (next->first == until", "true"),

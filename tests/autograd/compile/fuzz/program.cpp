@@ -11,6 +11,16 @@
 
 namespace rw::fuzz {
 
+Program at_length(const Program& p, Index steps) {
+  Program out = p;
+  if (p.steps > 0) out.steps = steps;
+  for (const int leaf : p.sequences) {
+    Shape& shape = out.leaves[static_cast<std::size_t>(leaf)].shape;
+    shape = shape.with(0, steps);
+  }
+  return out;
+}
+
 Array random_leaf(const Leaf& leaf, std::size_t number, DType dtype) {
   return test::random_array(leaf.shape, number + 1, leaf.scale, dtype);
 }
@@ -74,9 +84,12 @@ std::vector<Tensor> Run::operator()(std::span<const Tensor> leaves) {
 
 namespace {
 
-std::string shape_text(const Shape& shape) {
+std::string shape_text(const Shape& shape, std::string first = "") {
   std::string text;
-  for (Index d : shape) text += (text.empty() ? "" : ", ") + std::to_string(d);
+  for (Index d : shape) {
+    text += (text.empty() ? "" : ", ") + (first.empty() ? std::to_string(d) : first);
+    first.clear();
+  }
   return "Shape{" + text + "}";
 }
 
@@ -106,23 +119,28 @@ std::string expression(const Step& s) {
 
 class Printer {
  public:
-  Printer(const Program& p, DType dtype) : p_(p), dtype_(dtype) {}
+  Printer(const Program& p, DType dtype, const std::vector<Index>& lengths) : p_(p), dtype_(dtype), lengths_(lengths) {}
 
   std::string run(const std::string& name, const std::string& options) {
     text_ =
         "#include <algorithm>\n\n#include <doctest/doctest.h>\n\n#include <rewind/ops/ops.h>\n\n"
-        "#include \"agree.h\"\n#include \"fuzz/ops.h\"\n#include \"hand_lstm.h\"\n\nusing namespace rw;\n"
+        "#include \"at_lengths.h\"\n#include \"fuzz/ops.h\"\n#include \"hand_lstm.h\"\n\nusing namespace rw;\n"
         "using namespace rw::test;\nusing namespace rw::fuzz;\n\n";
     text_ += "TEST_CASE(\"" + name + "\") {\n";
     leaves();
     line("  const auto f = [&]([[maybe_unused]] Tape& tape, const std::vector<Tensor>& in) {");
+    if (!lengths_.empty() && p_.steps > 0)
+      line(fmt::format("    const Index T = in[{}].size(0);", input_of(p_.sequences[0])));
     name_leaves();
     for (const Step& s : p_.before) step(s, "    ", "0");
     if (p_.steps > 0) loop();
     for (const Step& s : p_.after) step(s, "    ", "0");
     results();
     line("  };");
-    line(fmt::format("  CHECK(disagreement(f, inputs, parameters, {}) < {});", options,
+    std::string at;
+    for (const Index T : lengths_) at += fmt::format("{}{}", at.empty() ? "" : ", ", T);
+    line(fmt::format("  CHECK({}f, inputs, parameters, {}) < {});",
+                     lengths_.empty() ? "disagreement(" : "disagreement_at({" + at + "}, ", options,
                      dtype_ == DType::f32 ? "1e-4" : "1e-12"));
     line("}");
     return text_;
@@ -134,7 +152,16 @@ class Printer {
   bool is_parameter(std::size_t i) const { return p_.leaves[i].is_parameter && p_.gradient == Gradient::plain; }
   std::string array(std::size_t i) const {
     const Leaf& leaf = p_.leaves[i];
-    return fmt::format("random_array({}, {}, {}, {})", shape_text(leaf.shape), i + 1, leaf.scale, dtype());
+    std::string shape = shape_text(leaf.shape);
+    if (!lengths_.empty() && std::ranges::count(p_.sequences, static_cast<int>(i)) > 0)
+      shape = shape_text(leaf.shape, "T");
+    return fmt::format("random_array({}, {}, {}, {})", shape, i + 1, leaf.scale, dtype());
+  }
+  // Which of the arguments a leaf is.
+  int input_of(int leaf) const {
+    int out = 0;
+    for (int i = 0; i < leaf; ++i) out += is_parameter(static_cast<std::size_t>(i)) ? 0 : 1;
+    return out;
   }
 
   void leaves() {
@@ -147,7 +174,10 @@ class Printer {
         arrays += (arrays.empty() ? "" : ", ") + array(i);
       }
     }
-    line("  const std::vector<Array> inputs{" + arrays + "};");
+    if (lengths_.empty())
+      line("  const std::vector<Array> inputs{" + arrays + "};");
+    else
+      line("  const auto inputs = [](Index T) { return std::vector<Array>{" + arrays + "}; };");
     line("  const std::vector<Parameter*> parameters{" + parameters + "};");
   }
   void name_leaves() {
@@ -173,7 +203,7 @@ class Printer {
   void loop() {
     for (const Carried& c : p_.carried) line(fmt::format("    Tensor v{} = v{};", c.value, c.first));
     for (const Kept& k : p_.kept) line(fmt::format("    std::vector<Tensor> all{};", k.each));
-    line(fmt::format("    for (Index t = 0; t < {}; ++t) {{", p_.steps));
+    line(fmt::format("    for (Index t = 0; t < {}; ++t) {{", lengths_.empty() ? std::to_string(p_.steps) : "T"));
     for (const Step& s : p_.body) step(s, "      ", "t");
     for (const Kept& k : p_.kept) line(fmt::format("      all{}.push_back(v{});", k.each, k.each));
     for (const Carried& c : p_.carried) line(fmt::format("      const Tensor next{} = v{};", c.value, c.next));
@@ -215,13 +245,15 @@ class Printer {
 
   const Program& p_;
   DType dtype_;
+  const std::vector<Index>& lengths_;
   std::string text_;
 };
 
 }  // namespace
 
-std::string to_cpp(const Program& p, DType dtype, const std::string& name, const std::string& options) {
-  return Printer(p, dtype).run(name, options);
+std::string to_cpp(const Program& p, DType dtype, const std::string& name, const std::string& options,
+                   const std::vector<Index>& lengths) {
+  return Printer(p, dtype, lengths).run(name, options);
 }
 
 // ---- Its tests ----
@@ -256,6 +288,17 @@ TEST_CASE("a program prints itself") {
     CAPTURE(line);
     CHECK(text.find(std::string(line) + "\n") != std::string::npos);
   }
+  p.sequences = {0};
+  const std::string at = to_cpp(p, DType::f32, "name", "{}", {5, 9});
+  for (const char* line : {"  const auto inputs = [](Index T) { return std::vector<Array>{random_array(Shape{T, 3}, 1, "
+                           "1, DType::f32)}; };",
+                           "    const Index T = in[0].size(0);", "    for (Index t = 0; t < T; ++t) {",
+                           "  CHECK(disagreement_at({5, 9}, f, inputs, parameters, {}) < 1e-4);"}) {
+    CAPTURE(line);
+    CHECK(at.find(std::string(line) + "\n") != std::string::npos);
+  }
+  CHECK(at_length(p, 7).steps == 7);
+  CHECK(at_length(p, 7).leaves[0].shape == Shape{7, 3});
 }
 
 }  // namespace

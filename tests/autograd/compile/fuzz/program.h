@@ -53,6 +53,7 @@ struct Program {
   std::vector<Leaf> leaves;
   std::vector<Step> before, body, after;
   Index steps = 0;
+  std::vector<int> sequences;  // leaves that have something for each step, along their first axis
   std::vector<Carried> carried;
   std::vector<Kept> kept;
   std::vector<int> outputs;
@@ -80,10 +81,15 @@ class Run {
   std::vector<Tensor> values_;
 };
 
+/// The same program of so many steps, with sequences of that length.
+Program at_length(const Program& p, Index steps);
+
 /// Numbers that depend on shape and seed alone.
 Array random_leaf(const Leaf& leaf, std::size_t number, DType dtype);
 
-/// A file to put beside agree.h: a test case that does what the program does, with plain ops, compiled with `options`.
-std::string to_cpp(const Program& p, DType dtype, const std::string& name, const std::string& options);
+/// A file to put beside at_lengths.h: a test case that does what the program does, with plain ops, compiled with
+/// `options`. With `lengths`, it is called at these, one after another.
+std::string to_cpp(const Program& p, DType dtype, const std::string& name, const std::string& options,
+                   const std::vector<Index>& lengths = {});
 
 }  // namespace rw::fuzz

@@ -102,10 +102,15 @@ class Shrinker {
     t.threads = 1;
     t.side_by_side = false;
     if (best_.threads != 1 || best_.side_by_side) any = try_trial(t) || any;
-    for (std::uint32_t bit = 1; bit < 512; bit *= 2) {
+    for (const PassSwitch& s : pass_switches) {
       t = best_;
-      t.passes = t.passes - static_cast<Pass>(bit);
-      if (best_.passes.has(static_cast<Pass>(bit))) any = try_trial(t) || any;
+      t.passes = t.passes - s.pass;
+      if (best_.passes.has(s.pass)) any = try_trial(t) || any;
+    }
+    for (std::size_t k = best_.lengths.size(); k-- > 0;) {
+      t = best_;
+      t.lengths.erase(t.lengths.begin() + static_cast<std::ptrdiff_t>(k));
+      any = try_trial(t) || any;
     }
     return any;
   }
@@ -312,6 +317,8 @@ Program without_dead_code(const Program& from) {
       leaves.push_back(p.leaves[i]);
     }
   p.leaves = leaves;
+  std::erase_if(p.sequences, [&](int i) { return !number.contains(i); });
+  for (int& i : p.sequences) i = number[i];
   p.values = static_cast<int>(leaves.size());
   const auto rename = [&](int& i) {
     const auto [at, fresh] = number.emplace(i, p.values);
@@ -336,7 +343,8 @@ std::string report(const Trial& trial, const std::string& wrong, std::uint64_t s
   if (trial.watched) options += ", .watch_memory = true";
   options += trial.side_by_side ? ", .branch_from = 0}" : "}";
   return fmt::format("// seed {}, threads {}: {}\n{}", seed, trial.threads, wrong,
-                     to_cpp(trial.program, trial.dtype, fmt::format("fuzz {}", seed), options));
+                     to_cpp(trial.program, trial.dtype, fmt::format("fuzz {}", seed), options,
+                            trial.program.sequences.empty() ? std::vector<Index>() : trial.lengths));
 }
 
 // ---- Its tests ----
@@ -386,6 +394,7 @@ TEST_CASE("what fails shrinks to what makes it fail") {
     CHECK(small.program.leaves[0].shape.size() == 1);
     CHECK(small.threads == 1);
     CHECK(!small.passes.has(Pass::batch));
+    CHECK(small.lengths.empty());
   }
   CHECK(found == 5);
 }

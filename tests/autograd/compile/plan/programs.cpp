@@ -1,4 +1,4 @@
-// Plans of programs as they stand, with the order and kernels that are given: what passes seldom make of a
+// Plans of programs as they stand, with the order, kernels and lanes that are given: what passes seldom make of a
 // function, but may.
 #include <string_view>
 #include <vector>
@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/compile/check/check.h>
+#include <rewind/autograd/compile/plan/lane_needs.h>
 #include <rewind/autograd/program/text.h>
 #include <rewind/ops/ops.h>
 
@@ -92,6 +93,50 @@ gradient 2 += c
 )";
   check_plan(text);
   check_plan(text, Passes::all() - Pass::accumulate);
+}
+
+/// By unit and lane, the number, from 1, of the last unit there that it needs; units are steps.
+std::vector<std::uint32_t> needs_of(const ir::Graph& g, std::vector<ir::LaneUnit>& units) {
+  const ir::Layout layout = ir::layout(g, Passes::all());
+  for (NodeId i = 0; i < g.size();) {
+    NodeId end = i + 1;
+    const std::uint32_t kernel = g.nodes[i].kernel, lane = g.nodes[i].lane;
+    while (kernel != ir::no_kernel && end < g.size() && g.nodes[end].kernel == kernel) ++end;
+    const auto step = static_cast<std::uint32_t>(units.size());
+    if (lane > 0 && (kernel != ir::no_kernel || layout.computed[i]))
+      units.push_back({i, end, lane - 17, step, step + 1});
+    i = end;
+  }
+  return ir::lane_needs(g, layout, units, {});
+}
+
+TEST_CASE("what is written over waits for those who read it in other lanes") {
+  // b stands where p stood, which a reads; z is needed until the end, for q.
+  const ir::Graph g = program(R"(program f64
+parameter 0 "V" : (16, 128)
+parameter 1 "W" : (64, 64)
+x = input 0 : (4, 16)
+V = parameter 0
+W = parameter 1
+z = matmul x V lane=17
+p = slice(axis=1, length=64) z lane=17
+q = slice(axis=1, start=64, length=64) z lane=17
+a = tanh p kernel=0 lane=18
+b = sigmoid p kernel=1 lane=17
+u = matmul a W lane=18
+v = matmul b W lane=17
+w = add u v kernel=2 lane=17
+r = mul w q kernel=2 lane=17
+return r
+)");
+  std::vector<ir::LaneUnit> units;
+  const std::vector<std::uint32_t> needs = needs_of(g, units);
+  REQUIRE(units.size() == 6);  // z, a, b, u, v, and the last kernel
+  const auto need = [&](std::size_t unit, std::size_t lane) { return needs[unit * 2 + lane]; };
+  CHECK(need(1, 0) == 1);  // a reads z
+  CHECK(need(2, 1) == 2);  // b is written over what a reads
+  CHECK(need(4, 1) == 0);
+  CHECK(need(5, 1) == 4);  // w reads u
 }
 
 }  // namespace
