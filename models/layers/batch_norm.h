@@ -32,8 +32,8 @@ struct BatchNormOptions {
 ///     for (const Array& x : batches) { Tape tape; const NoGrad off(tape); model(tape.constant(x)); }
 ///     model.eval();
 ///
-/// Numbers of any size are normalised; a running variance beyond the largest number of its type (of f32, those of numbers
-/// from 1e19 on) is infinite.
+/// Numbers of any size are normalised; a running variance beyond the largest number of its type (of f32, those of
+/// numbers from 1e19 on) is infinite.
 ///
 /// Parameters gain [width], of ones, and shift [width], of zeros; buffers mean and variance.
 class BatchNorm : public Module {
