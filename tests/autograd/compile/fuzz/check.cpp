@@ -279,10 +279,11 @@ std::optional<std::string> compare_lengths(const Trial& trial, Leaves& leaves, i
 // Three that are compiled, and two between them. Plans that run side by side, or are watched, do not follow from
 // others.
 void choose_lengths(Trial& trial, Rng& rng) {
-  constexpr Index most_elements = 1 << 14;
+  constexpr Index most_elements = 1 << 14;                            // what rounding may do takes a minute beyond
   const Index low = 9 + rng.below(3), high = low + 6 + rng.below(8);  // sums of fewer terms have another form
-  for (const int leaf : trial.program.sequences)
-    if (at_length(trial.program, high).leaves[static_cast<std::size_t>(leaf)].shape.size() > most_elements) return;
+  Index elements = 0;
+  for (const Leaf& leaf : at_length(trial.program, high).leaves) elements += leaf.shape.size();
+  if (elements > most_elements) return;
   trial.lengths = {low, high};
   while (trial.lengths.size() < 5) {
     const Index between = low + 1 + rng.below(high - low - 1);
