@@ -132,6 +132,33 @@ TEST_CASE("plans of lengths follow: both directions, layers, inference, dropout"
   CHECK(followers(with_dropout, {&a.W, &a.R, &a.b}) == 5);
 }
 
+TEST_CASE("plans of lengths follow: columns of a wider matrix; products whose operands are needed no more") {
+  Parameter W("W", random_array(Shape{I, 4 * I}, 1, 0.5));
+  CHECK(followers(
+            [&](Tape& tape, Tensor x) {
+              const Tensor columns = slice(tape.leaf(W), 1, I, I);
+              Tensor h = at(x, 0);
+              for (Index t = 1; t < x.size(0); ++t) h = tanh(at(x, t) + matmul(h, columns));
+              const Tensor loss = mean(square(h));
+              backward(loss);
+              return loss;
+            },
+            {&W}) >= 4);
+  // Wider than a block of columns: a product that stood where its operand stands would read what it has written.
+  const Array R = random_array(Shape{70, 70}, 2, 0.1);
+  const auto f = [&](Tape& tape, Tensor x) {
+    const Tensor matrix = tape.constant(R);
+    Tensor h = select(x, 0, 0);
+    for (Index t = 1; t < x.size(0); ++t) h = matmul(matmul(tanh(h + select(x, 0, t)), matrix), matrix);
+    return sum(h);
+  };
+  const auto wide = [](Index T) { return random_array(Shape{T, 9, 70}, static_cast<std::uint64_t>(T)); };
+  auto with = compile(f, {.check = SelfCheck::off}, wide(9));
+  auto without = compile(f, {.passes = without_loops, .check = SelfCheck::off}, wide(9));
+  for (const Index T : {9, 40, 65, 12}) CHECK(with(wide(T)).array() == without(wide(T)).array());
+  CHECK(follows(with));
+}
+
 TEST_CASE("at lengths that were traced and at others plans do what the tape does: padded, in both directions") {
   Parameter W("W", random_array(Shape{I, H}, 1, 0.5)), R("R", random_array(Shape{H, H}, 2, 0.5)),
       V("V", random_array(Shape{H, H}, 3, 0.5));
