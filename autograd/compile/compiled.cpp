@@ -101,6 +101,7 @@ struct CompiledCore::State {
     if (!current->follows) return *current->plan;
     if (with_graph == nullptr || with_graph_of != current->id) {
       with_graph = nullptr;  // before there is another one
+      current->notes = {};   // it may have been made before
       ir::Graph traced = lengths->traced(current->found);
       current->held = ir::held_arrays(traced);
       with_graph = std::make_unique<ir::Plan>(ir::optimise(std::move(traced), options, current->notes), options);

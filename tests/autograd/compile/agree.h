@@ -25,6 +25,39 @@ inline double difference(const Array& a, const Array& b) {
   return worst / size;
 }
 
+/// What `f(tape, inputs)` returns on a tape, and the gradients that it leaves in `parameters`.
+template <class F>
+std::vector<Array> on_a_tape(const F& f, const std::vector<Array>& inputs, const std::vector<Parameter*>& parameters,
+                             DType dtype) {
+  Tape tape(dtype);
+  std::vector<Tensor> x;
+  for (const Array& a : inputs) x.push_back(is_real(a.dtype()) ? tape.variable(a) : tape.constant(a));
+  for (Parameter* p : parameters) p->zero_grad();
+  std::vector<Array> out;
+  for (const Tensor& t : f(tape, x)) out.push_back(t.array());
+  for (Parameter* p : parameters) out.push_back(p->grad());
+  return out;
+}
+
+/// The same by a compiled function.
+template <class C>
+std::vector<Array> compiled_call(C& step, const std::vector<Array>& inputs, const std::vector<Parameter*>& parameters) {
+  for (Parameter* p : parameters) p->zero_grad();
+  step.set_step(0);  // calls count steps, and the tape is at its first
+  std::vector<Array> out;
+  for (const Tensor& t : step(inputs)) out.push_back(t.array());
+  for (Parameter* p : parameters) out.push_back(p->grad());
+  return out;
+}
+
+/// The worst difference of each.
+inline double worst_difference(const std::vector<Array>& found, const std::vector<Array>& expected) {
+  REQUIRE(found.size() == expected.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) worst = std::max(worst, difference(found[i], expected[i]));
+  return worst;
+}
+
 /// The worst difference of what `f(tape, inputs)` returns, and of the gradients that it leaves in `parameters`, between
 /// an eager and a compiled run; replayed twice.
 template <class F>
@@ -32,27 +65,13 @@ double disagreement(const F& f, const std::vector<Array>& inputs, const std::vec
                     CompileOptions options = {}) {
   options.verify = true;
   options.check = SelfCheck::off;  // it is made here
-  std::vector<Array> expected;
-  {
-    if (!options.dtype.has_value() && !inputs.empty()) options.dtype = inputs[0].dtype();
-    Tape tape(options.dtype.value_or(parameters.empty() ? DType::f32 : parameters[0]->value().dtype()));
-    std::vector<Tensor> x;
-    for (const Array& a : inputs) x.push_back(is_real(a.dtype()) ? tape.variable(a) : tape.constant(a));
-    for (Parameter* p : parameters) p->zero_grad();
-    for (const Tensor& t : f(tape, x)) expected.push_back(t.array());
-    for (Parameter* p : parameters) expected.push_back(p->grad());
-  }
+  if (!options.dtype.has_value() && !inputs.empty()) options.dtype = inputs[0].dtype();
+  const DType real = options.dtype.value_or(parameters.empty() ? DType::f32 : parameters[0]->value().dtype());
+  const std::vector<Array> expected = on_a_tape(f, inputs, parameters, real);
   auto step = compile(f, options, inputs);
   double worst = 0;
-  for (int replay = 0; replay < 2; ++replay) {
-    for (Parameter* p : parameters) p->zero_grad();
-    step.set_step(0);  // calls count steps, and the tape is at its first
-    std::vector<Array> found;
-    for (const Tensor& t : step(inputs)) found.push_back(t.array());
-    for (Parameter* p : parameters) found.push_back(p->grad());
-    REQUIRE(found.size() == expected.size());
-    for (std::size_t i = 0; i < found.size(); ++i) worst = std::max(worst, difference(found[i], expected[i]));
-  }
+  for (int replay = 0; replay < 2; ++replay)
+    worst = std::max(worst, worst_difference(compiled_call(step, inputs, parameters), expected));
   return worst;
 }
 

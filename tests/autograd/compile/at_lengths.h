@@ -19,21 +19,8 @@ double disagreement_at(const std::vector<Index>& lengths, const F& f, const Inpu
   double worst = 0;
   for (const Index length : lengths) {
     const std::vector<Array> x = inputs(length);
-    const auto results = [&](const std::vector<Tensor>& values) {
-      std::vector<Array> out;
-      for (const Tensor& t : values) out.push_back(t.array());
-      for (Parameter* p : parameters) out.push_back(p->grad()), p->zero_grad();
-      return out;
-    };
-    results({});
-    Tape tape(*options.dtype);
-    std::vector<Tensor> variables;
-    for (const Array& a : x) variables.push_back(tape.variable(a));
-    const std::vector<Array> expected = results(f(tape, variables));
-    step.set_step(0);  // calls count steps, and the tape is at its first
-    const std::vector<Array> found = results(step(x));
-    REQUIRE(found.size() == expected.size());
-    for (std::size_t i = 0; i < found.size(); ++i) worst = std::max(worst, difference(found[i], expected[i]));
+    const std::vector<Array> expected = on_a_tape(f, x, parameters, *options.dtype);
+    worst = std::max(worst, worst_difference(compiled_call(step, x, parameters), expected));
   }
   return worst;
 }

@@ -277,6 +277,11 @@ TEST_CASE("the first plan that follows is checked against a tape; reports have i
   CHECK(follows(step));
   CHECK(step.explain().find("not checked itself") != std::string::npos);
   CHECK(products_of(step) == products_of(compile(f, {.passes = without_loops}, sequence(31))));
+  const std::string said = step.explain();
+  step(sequence(32));
+  CHECK(step.explain() != said);
+  step(sequence(31));
+  CHECK(step.explain() == said);  // its graph is made again, and so is what is said of it
   CHECK(step.profile(1).find("%") != std::string::npos);
   CHECK(step.kernels() > 0);
 }
