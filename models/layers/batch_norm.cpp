@@ -22,12 +22,12 @@ const BatchNormOptions& checked(const BatchNormOptions& options) {
   return options;
 }
 
-/// p moved towards `to` by a part of the way.
+/// p moved towards `to` by a part of the way; what was infinite stays so, unless all of it is the way.
 void move(Parameter& p, const std::vector<double>& to, double part) {
   Array value = p.value().to(DType::f64);
   for (std::size_t i = 0; i < to.size(); ++i) {
     double& x = value.span<double>()[i];
-    x += part * (to[i] - x);
+    if (part > 0) x = part < 1 ? (1 - part) * x + part * to[i] : to[i];
   }
   p.set(value.to(p.dtype()));
 }

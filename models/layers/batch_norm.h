@@ -33,7 +33,7 @@ struct BatchNormOptions {
 ///     model.eval();
 ///
 /// Numbers of any size are normalised; a running variance beyond the largest number of its type (of f32, those of
-/// numbers from 1e19 on) is infinite.
+/// numbers from 1e19 on) is infinite, and stays so: in evaluation such a feature is its shift.
 ///
 /// Parameters gain [width], of ones, and shift [width], of zeros; buffers mean and variance.
 class BatchNorm : public Module {

@@ -164,6 +164,12 @@ TEST_CASE("batch norm of numbers of any size is that of numbers of size 1; of eq
       CHECK(norm.buffers()[0].parameter->value().at({0}) != 0);
       CHECK(std::isfinite(norm.buffers()[0].parameter->value().at({0})));
     }
+    norm(tape.constant(small));
+    const Array variance = norm.buffers()[1].parameter->value();
+    CHECK((dtype == DType::f32 ? std::isinf(variance.at({0})) : variance.at({0}) > 1e70));
+    norm.eval();
+    if (dtype == DType::f32) CHECK(norm(tape.constant(small)).array() == Array({4, 3, 2}, dtype));
+    norm.train();
     for (const double size : {0.1, 1e20, 1e38})
       CHECK(norm(tape.constant(full({4, 3, 2}, size, dtype))).array() == Array({4, 3, 2}, dtype));
   }
