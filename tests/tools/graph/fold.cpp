@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
+#include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/models/cells/any_cell.h>
@@ -15,6 +16,7 @@
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/matmul.h>
+#include <rewind/ops/reduce.h>
 #include <rewind/tools/graph/dot.h>
 #include <rewind/tools/graph/fold.h>
 
@@ -273,4 +275,24 @@ TEST_CASE("four layers of 500 steps fold to fewer than 100 nodes") {
   const GraphView folded = fold_time(stripped(graph_view(tape)));
   MESSAGE("nodes: " << tape.size() << " folded to " << folded.nodes.size());
   CHECK(folded.nodes.size() < 100);
+}
+
+TEST_CASE("a compiled gradient folds, however the compiler has put the steps' parts in order") {
+  for (const std::string name : {"indrnn", "sru", "qrnn", "min-gru", "min-lstm", "lru", "clockwork", "mlstm"}) {
+    CAPTURE(name);
+    Rng rng(1);
+    const AnyCell cell = make_cell(name, 16, 32, rng);
+    const auto drawn = [&](Index steps) {
+      const auto last_state = [&](Tape& tape, Tensor x) {
+        const Tensor loss = sum(square(cell.output(unroll(cell, x, cell.zero_state(tape, 4)).back())));
+        backward(loss);
+        return loss;
+      };
+      const auto compiled = compile(last_state, full({steps, 4, 16}, 0.1));
+      return fold_time(graph_view(compiled.graph())).nodes.size();
+    };
+    const std::size_t few = drawn(20), twice = drawn(40);
+    CHECK(few < 230);
+    CHECK(twice < few + 10);
+  }
 }
