@@ -2,7 +2,28 @@
 
 namespace rw::ir {
 
-bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {
+namespace {
+
+// Whether `in` is stretched along leading or middle axes, those that it keeps being neighbours.
+bool stretched_rows(const Shape& in, const Shape& out, RowsOf& rows) {
+  if (in.cols() != out.cols() || in.cols() == 1) return false;
+  rows = {1, 1};
+  Index leading = 1;  // of the axes before those that it keeps
+  for (int k = 2; k <= out.rank(); ++k) {
+    const Index all = out[out.rank() - k], own = k <= in.rank() ? in[in.rank() - k] : 1;
+    if (own != 1 && (own != all || leading > 1)) return false;
+    if (own == all)
+      rows.count *= own;
+    else
+      (rows.count == 1 ? rows.each : leading) *= all;
+  }
+  if (leading == 1) rows.count = 0;
+  return in.rows() * rows.each * leading == out.rows();
+}
+
+}  // namespace
+
+bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind, RowsOf& rows) {
   if (in.rows() == out.rows() && in.cols() == out.cols()) {
     kind = OperandKind::full;
     return true;
@@ -21,7 +42,8 @@ bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind) {
     kind = OperandKind::column;
     return true;
   }
-  return false;
+  kind = OperandKind::rows;
+  return stretched_rows(in, out, rows);
 }
 
 bool sums_each_row(const Graph& g, NodeId id) {
@@ -40,8 +62,9 @@ bool fusible(const Graph& g, NodeId id) {
   if (!is_real(n.dtype) || !op || n.shape.size() == 0) return false;
   for (NodeId in : g.in(id)) {
     OperandKind kind{};
+    RowsOf rows;
     if (g.is<Fill>(in)) continue;
-    if (g.nodes[in].dtype != n.dtype || !operand_kind(g.nodes[in].shape, n.shape, kind)) return false;
+    if (g.nodes[in].dtype != n.dtype || !operand_kind(g.nodes[in].shape, n.shape, kind, rows)) return false;
   }
   return true;
 }

@@ -66,6 +66,7 @@ struct KernelProgram::Runner {
 
   T* own(std::size_t i) const { return memory + p.at_[i]; }
   T* data(std::size_t i) const { return static_cast<T*>(pointers[i]); }
+  T* row_of(std::size_t i, Index r) const { return data(i) + p.rows_of[i].of(r) * strides[i]; }
 
   void execute(Index n) const {
     for (const Instruction& i : p.instructions) {
@@ -112,6 +113,7 @@ struct KernelProgram::Runner {
         for (std::size_t i = 0; i < p.operands.size(); ++i) {
           const OperandKind kind = p.operands[i];
           if (kind == OperandKind::row) reg[i] = data(i) + c;
+          if (kind == OperandKind::rows) reg[i] = row_of(i, r) + c;
           if (kind == OperandKind::full || kind == OperandKind::output) reg[i] = data(i) + r * strides[i] + c;
         }
         execute(std::min(p.block_, p.cols - c));
@@ -129,6 +131,7 @@ struct KernelProgram::Runner {
         const OperandKind kind = p.operands[i];
         if (kind == OperandKind::column) std::fill_n(reg[i] = own(i), n, data(i)[r * strides[i]]);
         if (kind == OperandKind::row) reg[i] = data(i);
+        if (kind == OperandKind::rows) reg[i] = row_of(i, r);
         if (kind == OperandKind::full || kind == OperandKind::output || kind == OperandKind::output_column)
           reg[i] = data(i) + r * strides[i];
       }
@@ -184,6 +187,7 @@ struct KernelProgram::Runner {
       reg[i] = own(i);
       for (Index k = 0; k < rows; ++k) std::fill_n(reg[i] + k * cols, cols, data(i)[(r + k) * strides[i]]);
     }
+    if (kind == OperandKind::rows) load_rows(i, r, rows);
     if (kind != OperandKind::full && kind != OperandKind::output) return;
     if (strides[i] == cols || rows == 1) {
       reg[i] = data(i) + r * strides[i];
@@ -191,6 +195,17 @@ struct KernelProgram::Runner {
     }
     reg[i] = own(i);
     if (kind == OperandKind::full) copy_rows(rows, cols, data(i) + r * strides[i], strides[i], reg[i], cols);
+  }
+
+  // Some rows of the kernel that follow each other have one row of the operand, or rows that follow each other.
+  void load_rows(std::size_t i, Index r, Index rows) {
+    const RowsOf& which = p.rows_of[i];
+    reg[i] = own(i);
+    for (Index k = 0; k < rows;) {
+      const Index round = which.each > 1 ? which.each : which.count, n = std::min(rows - k, round - (r + k) % round);
+      copy_rows(n, p.cols, row_of(i, r + k), which.each > 1 ? 0 : strides[i], reg[i] + k * p.cols, p.cols);
+      k += n;
+    }
   }
 };
 
@@ -201,7 +216,8 @@ void KernelProgram::run(void* const* pointers, const Index* strides) const {
     const OperandKind kind = operands[i];
     if (kind == OperandKind::scalar) continue;
     is_flat = is_flat && !by_rows &&
-              (rows == 1 || (strides[i] == cols && kind != OperandKind::row && kind != OperandKind::column));
+              (rows == 1 || (strides[i] == cols && kind != OperandKind::row && kind != OperandKind::rows &&
+                             kind != OperandKind::column));
     if (kind == OperandKind::column && rows == 1 && cols > 1) is_flat = false;
   }
   visit_real(dtype, [&]<class T>() {

@@ -12,10 +12,21 @@ struct Place;
 enum class OperandKind : std::uint8_t {
   full,          // an element for each
   row,           // one row, the same for all
+  rows,          // some rows, each the same for several: see RowsOf
   column,        // one number a row
   scalar,        // one number
   output,        // written, an element for each
   output_column  // written, one number a row
+};
+
+/// Rows that are stretched along other axes: row r of the kernel takes row r / each of them, counted round when there
+/// are `count` of them (0: there are enough). (N, 1, H) within (N, M, H) has {M, 0}, and (M, H) has {1, M}.
+struct RowsOf {
+  Index each = 1, count = 0;
+  Index of(Index r) const { return count == 0 ? r / each : r / each % count; }
+  /// How many a kernel of `rows` rows takes.
+  Index taken(Index rows) const { return count == 0 ? rows / each : count; }
+  bool operator==(const RowsOf&) const = default;
 };
 
 /// What an instruction runs over.
@@ -48,6 +59,7 @@ class KernelProgram {
   Index rows = 1, cols = 1;
   bool by_rows = false;               // it has numbers of rows: each row is computed at once
   std::vector<OperandKind> operands;  // register i is operand i
+  std::vector<RowsOf> rows_of;        // by operand
   std::vector<bool> room;             // by operand: its memory goes on to the end of its last vector, for nobody else
   std::vector<double> constants;      // the registers after the operands
   std::vector<Instruction> instructions;  // later registers are temporary
@@ -96,7 +108,7 @@ bool sums_each_row(const Graph& g, NodeId id);
 /// Whether a node may be part of a kernel: elementwise, a sum, stretched or the sums of rows; real, and each input one
 /// of the operand kinds.
 bool fusible(const Graph& g, NodeId id);
-/// The kind of an input of shape `in` to a kernel of shape `out`; false when it has none.
-bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind);
+/// The kind of an input of shape `in` to a kernel of shape `out`, and of some rows, which; false when it has none.
+bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind, RowsOf& rows);
 
 }  // namespace rw::ir

@@ -71,6 +71,7 @@ std::uint64_t KernelProgram::hash() const {
   std::uint64_t h = detail::mix(static_cast<std::uint64_t>(rows) * 31 + static_cast<std::uint64_t>(dtype),
                                 static_cast<std::uint64_t>(cols));
   for (OperandKind k : operands) h = detail::mix(h, static_cast<std::uint64_t>(k));
+  for (const RowsOf& r : rows_of) h = detail::mix(h, static_cast<std::uint64_t>(r.each * 31 + r.count));
   h = detail::mix(h, std::hash<std::vector<bool>>()(room));
   for (double c : constants) h = detail::hash_attributes(c, h);
   for (const Instruction& i : instructions) {
@@ -84,7 +85,7 @@ std::uint64_t KernelProgram::hash() const {
 
 bool KernelProgram::same(const KernelProgram& o) const {
   if (dtype != o.dtype || rows != o.rows || cols != o.cols || by_rows != o.by_rows || operands != o.operands ||
-      room != o.room || registers != o.registers || constants.size() != o.constants.size() ||
+      rows_of != o.rows_of || room != o.room || registers != o.registers || constants.size() != o.constants.size() ||
       instructions.size() != o.instructions.size())
     return false;
   if (!constants.empty() && std::memcmp(constants.data(), o.constants.data(), constants.size() * 8) != 0) return false;

@@ -67,7 +67,7 @@ class Writer : KernelOrder {
     if (sums_each_row(g_, i)) return Over::sum;
     return is_column(i) ? Over::rows : Over::elements;
   }
-  bool kind_of(NodeId in, NodeId reader, OperandKind& kind) const {
+  bool kind_of(NodeId in, NodeId reader, OperandKind& kind, RowsOf& rows) const {
     const Shape& shape = g_.nodes[in].shape;
     // Numbers of rows and whole rows may both read it, so that its kind is not the reader's. One row's is a scalar.
     if (p_.by_rows && shape.size() == p_.rows && shape.rows() == p_.rows) {
@@ -75,7 +75,7 @@ class Writer : KernelOrder {
       return true;
     }
     return sums_each_row(g_, reader) ? (kind = OperandKind::full, true)
-                                     : operand_kind(shape, g_.nodes[reader].shape, kind);
+                                     : operand_kind(shape, g_.nodes[reader].shape, kind, rows);
   }
 
   // Operands get the first registers, so they are collected first.
@@ -86,18 +86,17 @@ class Writer : KernelOrder {
         last = std::max(last, position_[reader - begin_]);
       } else if (!known_.contains(in) && !g_.is<Fill>(in)) {
         OperandKind kind{};
-        if (!kind_of(in, reader, kind))
+        RowsOf rows;
+        if (!kind_of(in, reader, kind, rows))
           throw Error("compile: " + g_.describe(in) + " cannot be an operand of a kernel");
         known_.emplace(in, p_.operands.size());
-        p_.operands.push_back(kind);
-        operands_.push_back(in);
+        operand(in, kind, rows);
       }
     });
     for (NodeId i = begin_; i < end_; ++i)
       if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) {
         const auto output = static_cast<std::uint32_t>(p_.operands.size());
-        p_.operands.push_back(is_column(i) ? OperandKind::output_column : OperandKind::output);
-        operands_.push_back(i);
+        operand(i, is_column(i) ? OperandKind::output_column : OperandKind::output);
         if (std::find(copied_.begin(), copied_.end(), i) == copied_.end()) {
           registers_[i - begin_] = output;
           continue;
@@ -108,6 +107,12 @@ class Writer : KernelOrder {
     for (NodeId i = begin_; i < end_; ++i)
       for (NodeId in : g_.in(i))
         if (!inside(in) && g_.is<Fill>(in)) constant(g_.op<Fill>(in).value);
+  }
+
+  void operand(NodeId value, OperandKind kind, const RowsOf& rows = {}) {
+    p_.operands.push_back(kind);
+    p_.rows_of.push_back(kind == OperandKind::rows ? rows : RowsOf());
+    operands_.push_back(value);
   }
 
   std::uint32_t constant(double value) {

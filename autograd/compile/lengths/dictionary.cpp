@@ -36,6 +36,7 @@ KernelProgram with_lengths(const KernelProgram& like, Index rows, Index cols) {
   out.cols = cols;
   out.by_rows = like.by_rows;
   out.operands = like.operands;
+  out.rows_of = like.rows_of;
   out.room.assign(like.operands.size(), false);
   out.constants = like.constants;
   out.instructions = like.instructions;

@@ -351,18 +351,20 @@ class PlanReader {
     const bool fills = program.fills_vectors();
     for (std::size_t k = 0; k < program.operands.size(); ++k) {
       pointer();
-      if (fills) program.room[k] = last_has_room(program, program.operands[k]);
+      if (fills) program.room[k] = last_has_room(program, k);
     }
     const std::uint32_t number = share(what, std::move(program));
     if (!fills) last = {rows, cols, number};  // who has room may change with the step
     p_.calls_.push_back(number);
   }
 
-  bool last_has_room(const KernelProgram& program, OperandKind kind) const {
+  bool last_has_room(const KernelProgram& program, std::size_t operand) const {
+    const OperandKind kind = program.operands[operand];
     const auto size = static_cast<Index>(size_of(program.dtype));
     Index elements = 1;
     if (kind == OperandKind::full || kind == OperandKind::output) elements = program.rows * program.cols;
     if (kind == OperandKind::row) elements = program.cols;
+    if (kind == OperandKind::rows) elements = program.rows_of[operand].taken(program.rows) * program.cols;
     if (kind == OperandKind::column || kind == OperandKind::output_column) elements = program.rows;
     return has_room(p_.layout_, *p_.graph_.store, last_, last_.offset, elements * size);
   }
