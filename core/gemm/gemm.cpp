@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
+#include <vector>
 
 #define EIGEN_DONT_PARALLELIZE  // threads are those of core/threads.h, and of no library
 #include <Eigen/Core>
@@ -111,6 +112,41 @@ void any_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda
   });
 }
 
+template <class T>
+void copy_column(Index n, const T* from, Index stride, std::vector<T>& to) {
+  to.resize(static_cast<std::size_t>(n));
+  for (Index i = 0; i < n; ++i) to[static_cast<std::size_t>(i)] = from[i * stride];
+}
+
+// (A b)' = b' A'.
+template <class T>
+void column_gemm(bool ta, bool tb, Index m, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
+                 bool accumulate) {
+  thread_local std::vector<T> in, out;
+  if (!tb && ldb != 1) {
+    copy_column(k, b, ldb, in);
+    b = in.data();
+  }
+  if (ldc == 1) return any_gemm(false, !ta, 1, m, k, b, k, a, lda, c, m, accumulate);
+  copy_column(m, c, ldc, out);
+  any_gemm(false, !ta, 1, m, k, b, k, a, lda, out.data(), m, accumulate);
+  for (Index i = 0; i < m; ++i) c[i * ldc] = out[static_cast<std::size_t>(i)];
+}
+
+// Kernels work along rows: a column is the row of the transposed product, and the product of a column and a row reads a
+// row that stands in one piece. The strides of columns change no bits: their numbers are copied.
+template <class T>
+void any_shape_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c,
+                    Index ldc, bool accumulate) {
+  if (n == 1 && m > 1 && k > 1) return column_gemm(ta, tb, m, k, a, lda, b, ldb, c, ldc, accumulate);
+  if (k == 1 && tb && n > 1) {
+    thread_local std::vector<T> row;
+    copy_column(n, b, ldb, row);
+    return any_gemm(ta, false, m, n, k, a, lda, row.data(), n, c, ldc, accumulate);
+  }
+  any_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
+}
+
 }  // namespace
 
 void set_portable_bits(bool on) {
@@ -123,12 +159,12 @@ bool portable_bits() { return portable.load(std::memory_order_relaxed); }
 
 void gemm(bool ta, bool tb, Index m, Index n, Index k, const float* a, Index lda, const float* b, Index ldb, float* c,
           Index ldc, bool accumulate) {
-  any_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
+  any_shape_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
 }
 
 void gemm(bool ta, bool tb, Index m, Index n, Index k, const double* a, Index lda, const double* b, Index ldb,
           double* c, Index ldc, bool accumulate) {
-  any_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
+  any_shape_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
 }
 
 void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate) {

@@ -11,7 +11,7 @@ namespace rw {
 ///
 /// Products of little work (m n k <= 2^18 for f32), of one row, and most of f64 run in kernels of our own: a row's bits
 /// then do not depend on the other rows, and accumulating has the bits of the product, then the sum. Others go to
-/// oneDNN (f32) and Eigen (f64), which promise neither.
+/// oneDNN (f32) and Eigen (f64), which promise neither. A product of one column runs as the transposed one, of one row.
 void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate = false);
 
 /// From now on products and convolutions have the same bits on every processor of one architecture: none by oneDNN,

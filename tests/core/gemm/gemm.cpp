@@ -46,10 +46,11 @@ struct Size {
   Index m, n, k;
 };
 // Around every edge of the kernels, the choice of the library, and the cut into blocks.
-const std::vector<Size> sizes = {{1, 1, 1},       {1, 64, 16},    {1, 16, 64},  {16, 64, 1},   {2, 3, 5},
-                                 {3, 33, 17},     {4, 130, 9},    {5, 15, 31},  {7, 65, 33},   {1, 300, 70},
-                                 {16, 128, 32},   {50, 65, 40},   {9, 10, 200}, {64, 96, 100}, {1, 700, 900},
-                                 {33, 1100, 520}, {1500, 40, 300}};
+const std::vector<Size> sizes = {{1, 1, 1},       {1, 64, 16},     {1, 16, 64},  {16, 64, 1},   {2, 3, 5},
+                                 {3, 33, 17},     {4, 130, 9},     {5, 15, 31},  {7, 65, 33},   {1, 300, 70},
+                                 {16, 128, 32},   {50, 65, 40},    {9, 10, 200}, {64, 96, 100}, {1, 700, 900},
+                                 {33, 1100, 520}, {1500, 40, 300}, {2, 1, 5},    {17, 1, 33},   {64, 1, 64},
+                                 {900, 1, 700},   {17, 33, 1}};
 
 template <class T>
 void check_product(Size s, bool ta, bool tb, bool accumulate) {
@@ -171,6 +172,27 @@ TEST_CASE_TEMPLATE("in small products, rows do not depend on each other, and acc
       }
     }
   }
+}
+
+TEST_CASE_TEMPLATE("the bits of a column, and of what a column and a row make, do not depend on strides", T, float,
+                   double) {
+  for (const Size& s : {Size{5, 1, 9}, Size{70, 1, 130}, Size{900, 1, 700}, Size{17, 33, 1}})
+    for (const bool ta : {false, true})
+      for (const bool tb : {false, true})
+        for (const bool accumulate : {false, true}) {
+          CAPTURE(s.m);
+          const Matrix<T> a(ta ? s.k : s.m, ta ? s.m : s.k, 1);
+          Matrix<T> b(tb ? s.n : s.k, tb ? s.k : s.n, 2, 0), wide_b(b.rows, b.cols, 3, 4);
+          Matrix<T> c(s.m, s.n, 4, 0), wide_c(s.m, s.n, 5, 6);
+          for (Index i = 0; i < b.rows; ++i)
+            for (Index j = 0; j < b.cols; ++j) wide_b(i, j) = b(i, j);
+          for (Index i = 0; i < s.m; ++i)
+            for (Index j = 0; j < s.n; ++j) wide_c(i, j) = c(i, j);
+          rw::gemm(a, ta, b, tb, c, accumulate);
+          rw::gemm(a, ta, wide_b, tb, wide_c, accumulate);
+          for (Index i = 0; i < s.m; ++i)
+            for (Index j = 0; j < s.n; ++j) CHECK(wide_c(i, j) == c(i, j));
+        }
 }
 
 TEST_CASE("shapes and types that do not fit are errors that name them") {
