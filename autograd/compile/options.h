@@ -103,7 +103,7 @@ struct CompileOptions {
   /// Watch every step of a replay, slowly and on one thread: what a step writes outside of its own values is an Error,
   /// and what was not written before it is read is nan. For tests of the compiler.
   bool watch_memory = false;
-  /// With Pass::branch: kernels run side by side in stretches that take at least so long, estimated in microseconds;
+  /// With Pass::branch: kernels run side by side in sections that take at least so long, estimated in microseconds;
   /// and with Pass::chunk: a product is cut where that lets others begin so much earlier. 0: wherever it can be done.
   double branch_from = 60;
   /// A call that is checked runs the function on a tape, and then the plan, both apart from the parameters' gradients,

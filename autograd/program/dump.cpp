@@ -40,7 +40,7 @@ void TextWriter::node(const Node& n, std::string_view name, std::string_view att
   if (n.backward) out_ += " backward";
   if (n.role == Role::op && n.info == &op_info<Fill>()) out_ += " op";
   if (n.kernel != no_kernel) out_ += fmt::format(" kernel={}", n.kernel);
-  if (n.lane != 0) out_ += fmt::format(" lane={}", n.lane);
+  if (n.lane != Lane()) out_ += fmt::format(" lane={}/{}", n.lane.section, n.lane.number);
   out_ += '\n';
 }
 

@@ -18,7 +18,7 @@ bool is_shared_leaf(const Node& n) { return !computes(*n.info); }
 std::uint64_t label_of(const Node& n) {
   std::uint64_t h =
       detail::mix(std::hash<std::string_view>()(n.info->name), n.inputs);  // no address: the same each run
-  h = detail::mix(h, std::uint64_t{n.kernel} << 32 | n.lane);
+  h = detail::mix(detail::mix(h, n.kernel), std::uint64_t{n.lane.section} << 32 | n.lane.number);
   h = detail::mix(h, (n.backward ? 1u : 0u) + 2 * static_cast<std::uint64_t>(n.role) +
                          16 * static_cast<std::uint64_t>(n.dtype) + 256 * static_cast<std::uint64_t>(n.shape.rank()));
   for (const std::int32_t d : n.shape) h = detail::mix(h, static_cast<std::uint64_t>(d));

@@ -19,6 +19,12 @@ inline constexpr std::uint32_t no_kernel = 0xffffffffu;
 /// `Node::leaf` of the seed and step of keyed randomness.
 inline constexpr std::uint32_t random_key_leaf = 0xffffffffu;
 
+/// Kernels of a section of the program run side by side, each in a lane. Both are counted from 1; 0: in none.
+struct Lane {
+  std::uint32_t section = 0, number = 0;
+  bool operator==(const Lane&) const = default;
+};
+
 /// One op. Leaves say by `leaf` which input, parameter or constant of the graph they are.
 struct Node {
   const OpInfo* info = nullptr;
@@ -28,7 +34,7 @@ struct Node {
   std::uint32_t leaf = 0;
   std::uint32_t scope = 0;
   std::uint32_t kernel = no_kernel;  // nodes of one kernel run together
-  std::uint32_t lane = 0;            // of a stretch whose lanes run side by side: 16 stretch + number from 1; 0: none
+  Lane lane;
   DType dtype = DType::f32;
   Role role = Role::op;
   bool backward = false;  // recorded by a gradient

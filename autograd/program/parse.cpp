@@ -369,7 +369,9 @@ class Parser {
     }
     if (in.take("lane")) {
       in.expect("=");
-      n.lane = static_cast<std::uint32_t>(in.natural(most_leaves));
+      n.lane.section = static_cast<std::uint32_t>(in.natural(most_leaves));
+      in.expect("/");
+      n.lane.number = static_cast<std::uint32_t>(in.natural(most_leaves));
     }
   }
 

@@ -32,9 +32,9 @@ struct RowsOf {
 /// What an instruction runs over.
 enum class Over : std::uint8_t {
   elements,
-  rows,    // the one number of a row
-  sum,     // adds up a row: its result is one number
-  stretch  // makes a row of its one number
+  rows,      // the one number of a row
+  sum,       // adds up a row: its result is one number
+  broadcast  // makes a row of its one number
 };
 
 /// A short register program: elementwise loops over blocks that stay in the first-level cache. Programs hold no

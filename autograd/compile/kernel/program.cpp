@@ -131,7 +131,7 @@ class Writer : KernelOrder {
     if (fresh) {
       known->second = static_cast<std::uint16_t>(temporary | temporaries_++);
       KernelProgram::Instruction instruction = instruction_of(in, same_loop());
-      instruction.over = Over::stretch;
+      instruction.over = Over::broadcast;
       instruction.arity = 1;
       std::fill_n(instruction.in, KernelProgram::most_inputs, register_of(in));
       instruction.out = known->second;

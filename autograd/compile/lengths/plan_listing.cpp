@@ -68,7 +68,7 @@ class PlanWriter {
 
  private:
   std::string refused() const {
-    for (const Plan::Run& run : p_.runs_)
+    for (const Plan::Section& run : p_.sections_)
       if (run.lanes != nullptr) return "kernels run side by side";
     if (!p_.bf16_products_.empty()) return "products are in bf16";
     if (p_.guard_ != nullptr) return "its memory is watched";
@@ -216,7 +216,7 @@ class PlanReader {
 
   void end() {
     if (!laid_out_) lay_out();
-    if (!p_.steps_.empty()) p_.runs_.push_back({0, static_cast<std::uint32_t>(p_.steps_.size()), nullptr});
+    if (!p_.steps_.empty()) p_.sections_.push_back({0, static_cast<std::uint32_t>(p_.steps_.size()), nullptr});
     p_.bind(p_.key_, p_.key_words_);
     p_.list_written();
   }

@@ -73,7 +73,7 @@ void MemoryGuard::after(NodeId node, bool copies) {
   allowed_.assign(whole_vectors(layout_.arena), false);
   for (NodeId i = unit.begin; i < unit.end; ++i)
     if (copies || layout_.computed[i]) allow(i);
-  for (const Layout::Pack& pack : layout_.packs)
+  for (const Layout::PackedMatrix& pack : layout_.packs)
     if (copies && pack.node == node) allow(pack.to, g_.nodes[g_.in(node, pack.input)]);
   for (std::size_t at = 0; at < was_.size(); ++at)
     if (was_[at] != arena_[at] && !allowed_[at])

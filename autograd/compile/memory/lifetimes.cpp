@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include <rewind/autograd/compile/memory/layout.h>
@@ -18,7 +19,7 @@ void find_lifetimes(const Graph& g, Layout& layout) {
     end[i] = k != no_kernel && i + 1 < n && g.nodes[i + 1].kernel == k ? end[i + 1] : i;
   }
   // Lanes run at a time: what one of them uses alone is its own as long as it uses it; all else is alive during
-  // the whole stretch.
+  // the whole section.
   struct Span {
     NodeId first = no_node, last = 0;
     void add(NodeId from, NodeId to) {
@@ -26,36 +27,36 @@ void find_lifetimes(const Graph& g, Layout& layout) {
       last = std::max(last, to);
     }
   };
-  std::vector<Span> stretches(1);
+  std::vector<Span> sections(1);
   for (NodeId i = 0; i < n; ++i) {
-    const std::size_t stretch = g.nodes[i].lane / 16;
-    if (stretches.size() <= stretch) stretches.resize(stretch + 1);
-    stretches[stretch].add(i, i);
+    const std::size_t section = g.nodes[i].lane.section;
+    if (sections.size() <= section) sections.resize(section + 1);
+    sections[section].add(i, i);
   }
   std::vector<Span> whole(layout.buffers.size());
-  std::vector<std::uint32_t> only(layout.buffers.size(), no_kernel);  // the lane that uses it; 0: several
-  const auto touch_buffer = [&](std::uint32_t id, NodeId from, NodeId to, std::uint32_t lane) {
+  std::vector<std::optional<Lane>> only(layout.buffers.size());  // the lane that uses it; none: several
+  const auto touch_buffer = [&](std::uint32_t id, NodeId from, NodeId to, Lane lane) {
     Layout::Buffer& b = layout.buffers[id];
     b.first = std::min(b.first, from);
     b.last = std::max(b.last, to);
-    only[id] = only[id] == no_kernel || only[id] == lane ? lane : 0;
-    const Span& stretch = stretches[lane / 16];
-    whole[id].add(lane == 0 ? from : stretch.first, lane == 0 ? to : stretch.last);
+    only[id] = only[id].value_or(lane) == lane ? lane : Lane();
+    const Span& section = sections[lane.section];
+    whole[id].add(lane == Lane() ? from : section.first, lane == Lane() ? to : section.last);
   };
-  const auto touch = [&](NodeId value, NodeId from, NodeId to, std::uint32_t lane) {
+  const auto touch = [&](NodeId value, NodeId from, NodeId to, Lane lane) {
     if (layout.places[value].base == Base::buffer) touch_buffer(layout.places[value].id, from, to, lane);
   };
   for (NodeId i = 0; i < n; ++i) {
-    const std::uint32_t lane = g.nodes[i].lane;
+    const Lane lane = g.nodes[i].lane;
     touch(i, begin[i], end[i], lane);
     for (NodeId in : g.in(i)) touch(in, end[i], end[i], lane);
   }
-  for (const Layout::Pack& p : layout.packs) touch_buffer(p.to.id, p.node, p.node, g.nodes[p.node].lane);
-  for (NodeId o : g.outputs) touch(o, n, n, 0);
-  for (const Effect& e : g.effects) touch(e.value, n, n, 0);
+  for (const Layout::PackedMatrix& p : layout.packs) touch_buffer(p.to.id, p.node, p.node, g.nodes[p.node].lane);
+  for (NodeId o : g.outputs) touch(o, n, n, Lane());
+  for (const Effect& e : g.effects) touch(e.value, n, n, Lane());
   for (std::size_t id = 0; id < only.size(); ++id) {
     Layout::Buffer& b = layout.buffers[id];
-    b.lane = only[id] == no_kernel ? 0 : only[id] % 16;
+    b.lane = only[id].value_or(Lane()).number;
     if (b.lane == 0) b.first = whole[id].first, b.last = whole[id].last;
   }
 }

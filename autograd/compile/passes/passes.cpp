@@ -43,17 +43,17 @@ constexpr Passes batch_and_place = Passes(Pass::batch) | Pass::place;
 constexpr std::array<GraphPass, 14> passes{{
     {"sort", without_notes<sorted>, Passes::none(), nullptr, true, ""},
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
-    {"push_slices", without_notes<push_slices>, Pass::fuse, nullptr, true, "sort"},
+    {"slice_inputs", without_notes<slice_inputs>, Pass::fuse, nullptr, true, "sort"},
     {"round_products", without_notes<round_products>, Passes::none(), has_bf16_products, false, "sort", true},
     {"batch", with_notes<batch>, Pass::batch, nullptr, false, "sort"},
     {"simplify", without_notes<simplify>, batch_and_simplify, nullptr, true, "batch"},
-    {"widen", with_notes<widen>, batch_and_simplify, nullptr, false, "batch"},
-    {"share_stacks", without_notes<share_stacks>, batch_and_place, nullptr, true, "batch"},
+    {"join_matrices", with_notes<join_matrices>, batch_and_simplify, nullptr, false, "batch"},
+    {"stacks_to_slices", without_notes<stacks_to_slices>, batch_and_place, nullptr, true, "batch"},
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
     {"chunk", chunk_from, Pass::chunk, may_overlap, false, "sort"},
     {"own_outputs", without_notes<own_outputs>, Passes::none(), nullptr, true, "sort"},
-    {"split_sums", without_notes<split_sums>, Pass::fuse, nullptr, true, "own_outputs"},
-    {"fuse", without_notes<fuse>, Pass::fuse, nullptr, true, "split_sums"},
+    {"running_sums", without_notes<running_sums>, Pass::fuse, nullptr, true, "own_outputs"},
+    {"fuse", without_notes<fuse>, Pass::fuse, nullptr, true, "running_sums"},
     {"schedule", schedule_threads, Pass::branch, may_overlap, true, "own_outputs"},
 }};
 

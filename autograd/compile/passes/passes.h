@@ -27,12 +27,12 @@ Graph simplify(const Graph& g);
 
 /// A slice of an elementwise op becomes the op of slices, where only slices are read: the gates of a cell then have one
 /// shape. Keeps bits.
-Graph push_slices(const Graph& g);
+Graph slice_inputs(const Graph& g);
 
 /// Products of one value by several matrices become one by the matrices side by side, and so do sums of products by
 /// such matrices, and the gradients of the matrices. After `batch`, whose pass it is part of. Does
 /// not keep bits.
-Graph widen(const Graph& g, Notes& notes);
+Graph join_matrices(const Graph& g, Notes& notes);
 
 /// Products that share their second operand and do not depend on each other become one over stacked rows; sums of
 /// products, or of row sums, become one with a long inner dimension. Does not keep bits: sums are in another order.
@@ -40,7 +40,7 @@ Graph batch(const Graph& g, Notes& notes);
 
 /// A stack of rows whose pieces stand side by side with others in the rows of another stack becomes a slice of that:
 /// products read it where it stands, and nothing is copied. After `batch`, which makes such stacks.
-Graph share_stacks(const Graph& g);
+Graph stacks_to_slices(const Graph& g);
 
 /// Products over the rows of many steps are cut into chunks of steps, where what needs the first rows could begin at
 /// least `from_microseconds` earlier: two layers can then run as a pipeline. Decided by estimated costs alone, whatever
@@ -49,7 +49,7 @@ Graph chunk(const Graph& g, double from_microseconds, Notes& notes);
 
 /// Long sums become running sums, from left to right, that take up each term as soon as it is there: they can then be
 /// part of the kernel that computes the term. Keeps bits.
-Graph split_sums(const Graph& g);
+Graph running_sums(const Graph& g);
 
 /// Gathers elementwise ops into kernels: sets Node::kernel. Keeps bits.
 Graph fuse(const Graph& g);
@@ -59,7 +59,7 @@ Graph round_products(const Graph& g);
 /// Throws Error when a function of this real type cannot have the precision that is asked for.
 void check_precision(const CompileOptions& options, DType real, bool has_bf16);
 
-/// Shares the kernels of stretches of the graph among `threads` lanes (Node::lane), where that is estimated to be
+/// Shares the kernels of sections of the graph among `threads` lanes (Node::lane), where that is estimated to be
 /// quicker than sharing each kernel among the threads, and puts the nodes in the order of their estimated begin. Keeps
 /// bits. List scheduling: the kernel that begins the longest path goes first, to the lane on which it ends first
 /// (Topcuoglu, Hariri, Wu: Performance-effective and low-complexity task scheduling, 2002).

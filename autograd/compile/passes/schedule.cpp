@@ -27,7 +27,7 @@ struct Unit {
 };
 using UnitId = std::uint32_t;
 
-/// Gives units to lanes and decides for which stretches of the order that this makes lanes are the better way.
+/// Gives units to lanes and decides for which sections of the order that this makes lanes are the better way.
 class Scheduler {
  public:
   Scheduler(const Graph& g, int threads, double from, Notes& notes)
@@ -47,7 +47,7 @@ class Scheduler {
     find_units();
     give_lanes();
     find_windows();
-    choose_stretches();
+    choose_sections();
     return explain() ? reordered() : g_;
   }
 
@@ -139,7 +139,7 @@ class Scheduler {
 
   std::uint32_t lanes() const { return static_cast<std::uint32_t>(lanes_); }
 
-  // ---- Stretches ----
+  // ---- Sections ----
 
   /// Neighbours in the order of their begin, of about equal work.
   struct Window {
@@ -165,18 +165,18 @@ class Scheduler {
     }
   }
 
-  /// Windows up to the stretch's end.
-  struct Stretch {
+  /// Windows up to the section's end.
+  struct Section {
     std::size_t begin = 0, end = 0;  // windows
     bool in_lanes = false;
     double time = 0, other = 0;  // in the way chosen, and one kernel at a time
   };
 
-  // The best way up to each window, over all stretches that may end there.
-  void choose_stretches() {
+  // The best way up to each window, over all sections that may end there.
+  void choose_sections() {
     const double meeting = from_ / 3;  // threads begin and end together
     std::vector<double> best(windows_.size() + 1, 1e300);
-    std::vector<Stretch> last(windows_.size() + 1);
+    std::vector<Section> last(windows_.size() + 1);
     best[0] = 0;
     for (std::size_t begin = 0; begin < windows_.size(); ++begin) {
       double finish = 0, shared = 0;
@@ -191,16 +191,16 @@ class Scheduler {
         last[end] = {begin, end, in_lanes, time, shared};
       }
     }
-    for (std::size_t end = windows_.size(); end > 0; end = last[end].begin) stretches_.push_back(last[end]);
-    std::reverse(stretches_.begin(), stretches_.end());
+    for (std::size_t end = windows_.size(); end > 0; end = last[end].begin) sections_.push_back(last[end]);
+    std::reverse(sections_.begin(), sections_.end());
   }
 
-  std::size_t first_of(const Stretch& s) const { return s.begin == 0 ? 0 : windows_[s.begin - 1].end; }
+  std::size_t first_of(const Section& s) const { return s.begin == 0 ? 0 : windows_[s.begin - 1].end; }
 
   bool explain() const {
     double work = 0, alone = 0;
     int in_lanes = 0;
-    for (const Stretch& s : stretches_) {
+    for (const Section& s : sections_) {
       alone += s.other;
       in_lanes += s.in_lanes ? 1 : 0;
       if (!s.in_lanes) continue;
@@ -227,16 +227,16 @@ class Scheduler {
   // What is there anyway goes first.
   Graph reordered() const {
     Rewriter rewriter(g_);
-    const auto write = [&](UnitId u, std::uint32_t lane) {
+    const auto write = [&](UnitId u, Lane lane) {
       for (NodeId i = units_[u].begin; i < units_[u].end; ++i) rewriter.to.nodes[rewriter.copy(i)].lane = lane;
     };
     for (UnitId u = 0; u < units_.size(); ++u)
-      if (units_[u].source) write(u, 0);
-    std::uint32_t stretch = 0;
-    for (const Stretch& s : stretches_) {
-      stretch += s.in_lanes ? 1 : 0;
+      if (units_[u].source) write(u, Lane());
+    std::uint32_t section = 0;
+    for (const Section& s : sections_) {
+      section += s.in_lanes ? 1 : 0;
       for (std::size_t k = first_of(s); k < windows_[s.end - 1].end; ++k)
-        write(in_order_[k], s.in_lanes ? stretch * 16 + units_[in_order_[k]].lane + 1 : 0);
+        write(in_order_[k], s.in_lanes ? Lane{section, units_[in_order_[k]].lane + 1} : Lane());
     }
     return rewriter.done_in_order();
   }
@@ -249,7 +249,7 @@ class Scheduler {
   std::vector<Unit> units_;
   std::array<double, most_lanes> busy_{};  // by lane, until
   std::vector<Window> windows_;
-  std::vector<Stretch> stretches_;
+  std::vector<Section> sections_;
 };
 
 }  // namespace

@@ -18,12 +18,12 @@ struct LaneUnit {
   std::uint32_t lane, first, last;  // lanes count from 0
 };
 
-/// A stretch of steps that lanes run side by side. A lane is a sequence of tasks, each begun when the one before is
+/// A section of steps that lanes run side by side. A lane is a sequence of tasks, each begun when the one before is
 /// done and other lanes have done what it needs: what wrote the memory that it reads, what read or wrote the memory
 /// that it writes. Whatever threads take part, each task sees the numbers that it would see one after another.
 class Lanes {
  public:
-  /// `units` are those of one stretch of a sorted graph; `after`: pairs of steps, the first of which needs the second.
+  /// `units` are those of one section of a sorted graph; `after`: pairs of steps, the first of which needs the second.
   Lanes(const Graph& g, const Layout& layout, std::span<const LaneUnit> units,
         std::span<const std::pair<std::uint32_t, std::uint32_t>> after);
 

@@ -7,6 +7,40 @@
 
 namespace rw::ir {
 
+void Lowering::run() {
+  find_uses();
+  find_direct_gradients();
+  find_shared_matrices();
+  std::uint32_t section = 0;
+  std::vector<LaneUnit> units;
+  const auto end_section = [&] {
+    const std::uint32_t begin = p_.sections_.empty() ? 0 : p_.sections_.back().end;
+    const auto end = static_cast<std::uint32_t>(p_.steps_.size());
+    if (begin == end) return;
+    p_.sections_.push_back({begin, end, nullptr});
+    if (!units.empty())
+      p_.sections_.back().lanes = std::make_unique<Lanes>(g_, p_.layout_, units, uses_of_packed(units));
+    units.clear();
+  };
+  for (NodeId i = 0; i < g_.size();) {
+    const Lane lane = g_.nodes[i].lane;
+    if (lane.section != section) {
+      if (section != 0) end_section();
+      section = lane.section;
+      if (section != 0) pack_before(i), end_section();
+    }
+    const NodeId begin = i;
+    const auto before = static_cast<std::uint32_t>(p_.steps_.size());
+    if (g_.nodes[i].kernel != no_kernel)
+      i = lower_kernel(i);
+    else
+      lower(i++);
+    const auto after = static_cast<std::uint32_t>(p_.steps_.size());
+    if (lane != Lane() && before < after) units.push_back({begin, i, lane.number - 1, before, after});
+  }
+  end_section();
+}
+
 // Which values are read by something outside of their own kernel, through views too.
 void Lowering::find_uses() {
   used_outside_.assign(g_.size(), false);
@@ -208,9 +242,9 @@ void Lowering::lower_generic(NodeId i) {
   const auto in = g_.in(i);
   std::vector<Place> places;
   for (NodeId x : in) places.push_back(p_.layout_.places[x]);
-  const std::vector<Layout::Pack>& packs = p_.layout_.packs;
+  const std::vector<Layout::PackedMatrix>& packs = p_.layout_.packs;
   for (; next_pack_ < packs.size() && packs[next_pack_].node == i; ++next_pack_) {
-    const Layout::Pack& pack = packs[next_pack_];
+    const Layout::PackedMatrix& pack = packs[next_pack_];
     lower_copy(in[pack.input], pack.to, i);
     places[pack.input] = pack.to;
   }
@@ -243,6 +277,30 @@ void Lowering::lower_copy(NodeId value, const Place& to, NodeId node) {
   pointer(to, n.dtype);
   p_.views_.push_back({nullptr, n.shape, to.stride, n.dtype});
   p_.steps_.push_back({Plan::Kind::copy, view, at, node});
+}
+
+// Which steps of the units use what others of them pack.
+std::vector<std::pair<std::uint32_t, std::uint32_t>> Lowering::uses_of_packed(std::span<const LaneUnit> units) const {
+  std::unordered_map<const float*, std::uint32_t> packed_at;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> out;
+  for (std::uint32_t s = units.front().first; s < units.back().last; ++s) {
+    const Plan::Step& step = p_.steps_[s];
+    if (step.kind == Plan::Kind::pack) packed_at[p_.packs_[step.index].to] = s;
+    if (step.kind != Plan::Kind::product) continue;
+    const auto at = packed_at.find(p_.products_[step.index].packed);
+    if (at != packed_at.end()) out.emplace_back(s, at->second);
+  }
+  return out;
+}
+
+// Packs what lanes of a section share before any of them runs.
+void Lowering::pack_before(NodeId begin) {
+  for (NodeId i = begin; i < g_.size() && g_.nodes[i].lane.section == g_.nodes[begin].lane.section; ++i) {
+    if (!is_product(i)) continue;
+    NodeId b = g_.in(i, 1);
+    while (g_.nodes[b].info->alias != nullptr) b = g_.in(b, 0);
+    if (b < begin) packed(i, shape_of(i));
+  }
 }
 
 }  // namespace rw::ir

@@ -274,7 +274,7 @@ std::vector<double> Plan::measure(std::span<const ConstView> inputs, std::uint64
 
 void Plan::run_all() {
   const bool one_thread = rw::detail::runs_serially();
-  for (const Run& part : runs_) {
+  for (const Section& part : sections_) {
     if (part.lanes != nullptr && !one_thread) {
       part.lanes->run([this](std::uint32_t i) { run(steps_[i]); });
       continue;

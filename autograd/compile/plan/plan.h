@@ -53,7 +53,6 @@ class Plan {
     std::uint32_t index = 0;    // in the list of its kind
     std::uint32_t pointer = 0;  // inputs, then the output
     NodeId node = no_node;
-    std::uint32_t lane = 0;  // see Node::lane
   };
 
   /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ. The
@@ -165,11 +164,11 @@ class Plan {
   Arena attributes_;                      // of a plan that was read from a listing
   std::vector<Step> steps_;
   /// Steps [begin, end), in lanes or, without any, one by one.
-  struct Run {
+  struct Section {
     std::uint32_t begin, end;
     std::unique_ptr<Lanes> lanes;
   };
-  std::vector<Run> runs_;
+  std::vector<Section> sections_;
   std::vector<void*> pointers_;
   std::vector<Index> strides_;  // by pointer
   std::vector<Place> pointer_places_;

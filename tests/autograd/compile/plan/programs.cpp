@@ -100,11 +100,11 @@ std::vector<std::uint32_t> needs_of(const ir::Graph& g, std::vector<ir::LaneUnit
   const ir::Layout layout = ir::layout(g, Passes::all());
   for (NodeId i = 0; i < g.size();) {
     NodeId end = i + 1;
-    const std::uint32_t kernel = g.nodes[i].kernel, lane = g.nodes[i].lane;
+    const std::uint32_t kernel = g.nodes[i].kernel, lane = g.nodes[i].lane.number;
     while (kernel != ir::no_kernel && end < g.size() && g.nodes[end].kernel == kernel) ++end;
     const auto step = static_cast<std::uint32_t>(units.size());
     if (lane > 0 && (kernel != ir::no_kernel || layout.computed[i]))
-      units.push_back({i, end, lane - 17, step, step + 1});
+      units.push_back({i, end, lane - 1, step, step + 1});
     i = end;
   }
   return ir::lane_needs(g, layout, units, {});
@@ -118,15 +118,15 @@ parameter 1 "W" : (64, 64)
 x = input 0 : (4, 16)
 V = parameter 0
 W = parameter 1
-z = matmul x V lane=17
-p = slice(axis=1, length=64) z lane=17
-q = slice(axis=1, start=64, length=64) z lane=17
-a = tanh p kernel=0 lane=18
-b = sigmoid p kernel=1 lane=17
-u = matmul a W lane=18
-v = matmul b W lane=17
-w = add u v kernel=2 lane=17
-r = mul w q kernel=2 lane=17
+z = matmul x V lane=1/1
+p = slice(axis=1, length=64) z lane=1/1
+q = slice(axis=1, start=64, length=64) z lane=1/1
+a = tanh p kernel=0 lane=1/2
+b = sigmoid p kernel=1 lane=1/1
+u = matmul a W lane=1/2
+v = matmul b W lane=1/1
+w = add u v kernel=2 lane=1/1
+r = mul w q kernel=2 lane=1/1
 return r
 )");
   std::vector<ir::LaneUnit> units;

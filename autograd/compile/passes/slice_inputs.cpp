@@ -24,9 +24,9 @@ struct Use {
 
 bool elementwise(const Graph& g, NodeId i) { return g.nodes[i].info->elementwise != nullptr || g.is<AddN>(i); }
 
-class Pusher {
+class InputSlicer {
  public:
-  explicit Pusher(const Graph& g) : g_(g), rewriter_(g), uses_(g.size()), split_(g.size()), pieces_(g.size()) {}
+  explicit InputSlicer(const Graph& g) : g_(g), rewriter_(g), uses_(g.size()), split_(g.size()), pieces_(g.size()) {}
 
   Graph run() {
     const auto own = [&](NodeId i) { uses_[i].whole = true, uses_[i].in_kernels = false; };
@@ -183,6 +183,6 @@ Graph reshape_first(const Graph& g) {
 }  // namespace
 
 // Twice: time steps first, and then the gates of each.
-Graph push_slices(const Graph& g) { return Pusher(reshape_first(Pusher(g).run())).run(); }
+Graph slice_inputs(const Graph& g) { return InputSlicer(reshape_first(InputSlicer(g).run())).run(); }
 
 }  // namespace rw::ir

@@ -107,6 +107,6 @@ class StackSharer {
 
 }  // namespace
 
-Graph share_stacks(const Graph& g) { return StackSharer(g).run(); }
+Graph stacks_to_slices(const Graph& g) { return StackSharer(g).run(); }
 
 }  // namespace rw::ir

@@ -20,9 +20,9 @@ struct Sum {
   std::vector<Level> aside = {};
 };
 
-class Splitter {
+class RunningSums {
  public:
-  explicit Splitter(const Graph& g) : g_(g), rewriter_(g), waits_(g.size()) {}
+  explicit RunningSums(const Graph& g) : g_(g), rewriter_(g), waits_(g.size()) {}
 
   Graph run() {
     for (NodeId i = 0; i < g_.size(); ++i)
@@ -76,6 +76,6 @@ class Splitter {
 
 }  // namespace
 
-Graph split_sums(const Graph& g) { return Splitter(g).run(); }
+Graph running_sums(const Graph& g) { return RunningSums(g).run(); }
 
 }  // namespace rw::ir

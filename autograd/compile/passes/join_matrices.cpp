@@ -11,9 +11,9 @@ namespace rw::ir {
 namespace {
 
 /// Appends to one graph, as the batcher does.
-class Widener {
+class MatrixJoiner {
  public:
-  Widener(const Graph& g, Notes& notes)
+  MatrixJoiner(const Graph& g, Notes& notes)
       : g_(g), replaced_(g), notes_(notes), uses_(use_counts(g)), old_(g.size()), depth_(old_) {}
 
   Graph run() {
@@ -130,7 +130,7 @@ class Widener {
       if (group.size() < 2 || repeats(group)) continue;
       const bool leaves =
           std::all_of(group.begin(), group.end(), [&](NodeId m) { return is_part_of_leaf(g_, g_.in(m, 1)); });
-      if (leaves ? pays(second_operands(group), work[second_operands(group)]) : stand_side_by_side(group)) widen(group);
+      if (leaves ? pays(second_operands(group), work[second_operands(group)]) : stand_side_by_side(group)) join(group);
     }
   }
   // Gradients of matrices: their second operands, or the rows of those, stand side by side already.
@@ -176,7 +176,7 @@ class Widener {
     return concat(0, rows, like);
   }
 
-  void widen(Nodes group) {
+  void join(Nodes group) {
     if (const Nodes known = order_of(group); !known.empty()) group = known;
     const Node first = g_.nodes[group[0]];
     const bool tb = product_of(g_, group[0]).tb;
@@ -210,6 +210,6 @@ class Widener {
 
 }  // namespace
 
-Graph widen(const Graph& g, Notes& notes) { return Widener(g, notes).run(); }
+Graph join_matrices(const Graph& g, Notes& notes) { return MatrixJoiner(g, notes).run(); }
 
 }  // namespace rw::ir
