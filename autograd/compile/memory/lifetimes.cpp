@@ -40,8 +40,9 @@ void find_lifetimes(const Graph& g, Layout& layout) {
     b.first = std::min(b.first, from);
     b.last = std::max(b.last, to);
     only[id] = only[id].value_or(lane) == lane ? lane : Lane();
+    const bool in_lane = lane != Lane();
     const Span& section = sections[lane.section];
-    whole[id].add(lane == Lane() ? from : section.first, lane == Lane() ? to : section.last);
+    whole[id].add(in_lane ? section.first : from, in_lane ? section.last : to);
   };
   const auto touch = [&](NodeId value, NodeId from, NodeId to, Lane lane) {
     if (layout.places[value].base == Base::buffer) touch_buffer(layout.places[value].id, from, to, lane);

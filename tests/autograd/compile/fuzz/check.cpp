@@ -343,7 +343,7 @@ std::optional<std::string> failure(const Trial& trial) {
 namespace {
 
 TEST_CASE("random programs do the same compiled") {
-  const std::uint64_t always = rw::test::effort(800);  // the long form goes on for a minute
+  const std::uint64_t always = rw::test::effort(2000);  // the long form goes on for a minute
   const std::uint64_t count = rw::test::full() ? 40000 : always;
   const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   for (std::uint64_t seed = 0; seed < count && (seed < always || std::chrono::steady_clock::now() < end); ++seed) {

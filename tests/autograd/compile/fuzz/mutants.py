@@ -114,7 +114,7 @@ MUTANTS = [
      "begin[i] - (begin[i] > 0 ? 1u : 0u)"),
     ("lifetimes: results", MEMORY + "lifetimes.cpp", "for (NodeId o : g.outputs) touch(o, «n, n», Lane());", "0u, 0u"),
     ("lifetimes: side by side", MEMORY + "lifetimes.cpp",
-     "whole[id].add(«lane == Lane() ? from : section.first, lane == Lane() ? to : section.last»);", "from, to"),
+     "whole[id].add(«in_lane ? section.first : from, in_lane ? section.last : to»);", "from, to"),
     ("lanes: what is read", PLAN + "lane_needs.cpp", "need(unit, «wrote[cell + other]»);", "0u"),
     ("lanes: what is overwritten", PLAN + "lane_needs.cpp", "if (uses[k].write) need(unit, «read[cell + other]»);", "0u"),
     ("products: stride of the matrix", PLAN + "lowering.cpp", "product.ldb = «places[b].stride»;", "g_.nodes[b].shape.cols()"),
