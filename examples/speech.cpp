@@ -1,17 +1,15 @@
 // Speech to text (as Graves and Jaitly, 2014): one or two spoken digits, of five, from the sound wave to symbols.
-// Voices of all heights, paces and accents speak (voice.h), with noise around them; log-mel features, which are
-// products of matrices too, go into two layers of a bidirectional LSTM; connectionist temporal classification (Graves
-// et al., 2006) learns from transcripts that do not say when what was said. Sequences are spoken anew for every update;
-// the test has voices that were never heard. Two kinds of text are tested: any sequence, read by best path and by
-// prefix beam search; and codes, in which each symbol is followed by one of three, which only a language model of
-// counted pairs knows. At least 95% of any sequences must be exact (80% in --quick). The spectrogram of one is drawn
-// with what was found under it: speech.svg.
+// Voices of all heights, paces and accents speak (voice.h), with noise around them; log-mel features go into two layers
+// of a bidirectional LSTM; connectionist temporal classification (Graves et al., 2006) learns from transcripts that do
+// not say when what was said. Sequences are spoken anew for every update; the test has voices that were never heard.
+// Two kinds of text are tested: any sequence, read by best path and by prefix beam search; and codes, in which each
+// symbol is followed by one of three, which only a language model of counted pairs knows. At least 95% of any sequences
+// must be exact (80% in --quick). The spectrogram of one is drawn with what was found under it: speech.svg.
 //
 // All digits and letters, and more of them, which takes far longer:
 // speech --symbols 36 --longest 5 --time 90 --hidden 96 --noise 10 --steps 2000
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include <rewind/rewind.h>
 
@@ -25,7 +23,7 @@ using namespace rw;
 namespace {
 
 // A block is 10 ms, a frame three of them, and a step of the network three frames.
-constexpr Index batch = 32, block = samples_per_second / 100, frame = 3 * block, bands = 32, stride = 3;
+constexpr Index batch = 32, block = samples_per_second / 100, bands = 32, stride = 3;
 constexpr Index voices = 200;  // that are trained on; the test has as many others
 
 struct Size {
@@ -33,39 +31,9 @@ struct Size {
   Index blocks() const { return steps * stride + 2; }
 };
 
-/// Row k of n samples times these is the real or imaginary part of its spectrum at each frequency, under Hann's window.
-Array spectrum(bool imaginary) {
-  Array m = zeros(frame, frame / 2 + 1);
-  for (Index t = 0; t < frame; ++t)
-    for (Index f = 0; f <= frame / 2; ++f) {
-      const double turn = 2 * std::numbers::pi * static_cast<double>(t) / static_cast<double>(frame);
-      const double angle = turn * static_cast<double>(f);
-      m.set({t, f}, (0.5 - 0.5 * std::cos(turn)) * (imaginary ? std::sin(angle) : std::cos(angle)));
-    }
-  return m;
-}
-
-/// Triangles over frequencies, evenly spaced in mel, 2595 log10(1 + f / 700 Hz), from 80 Hz to 3,900.
-Array mel_bands() {
-  const auto mel = [](double hz) { return 2595 * std::log10(1 + hz / 700); };
-  Array m = zeros(frame / 2 + 1, bands);
-  const double width = (mel(3900) - mel(80)) / static_cast<double>(bands + 1);
-  for (Index f = 0; f <= frame / 2; ++f)
-    for (Index b = 0; b < bands; ++b) {
-      const double hz = static_cast<double>(f * samples_per_second) / static_cast<double>(frame);
-      m.set({f, b}, std::max(0.0, 1 - std::abs((mel(hz) - mel(80)) / width - static_cast<double>(b + 1))));
-    }
-  return m;
-}
-
 /// Sound [blocks, N, block] to log-mel features [blocks - 2, N, bands], about from -1 to 1.
-Tensor log_mel(Tensor sound) {
-  Tape& tape = sound.tape();
-  const Index frames = sound.size(0) - 2;
-  const Tensor x = concat({slice(sound, 0, 0, frames), slice(sound, 0, 1, frames), slice(sound, 0, 2, frames)}, -1);
-  const Tensor power =
-      square(matmul(x, tape.constant(spectrum(false)))) + square(matmul(x, tape.constant(spectrum(true))));
-  return 0.2 * log(matmul(power, tape.constant(mel_bands())) + 1e-2) - 1;
+Tensor features(Tensor sound) {
+  return 0.2 * log_mel(sound, {.rate = samples_per_second, .bands = bands, .low = 80, .high = 3900, .floor = 1e-2}) - 1;
 }
 
 class Recogniser : public Module {
@@ -81,7 +49,7 @@ class Recogniser : public Module {
 
   /// Sound [blocks, N, block] and the steps of each, [N], to log probabilities of the blank and the symbols [T, N, C].
   Tensor operator()(Tensor sound, Tensor steps) const {
-    const Tensor mel = log_mel(sound);
+    const Tensor mel = features(sound);
     const Index T = mel.size(0) / stride, N = mel.size(1);
     const Tensor x = reshape(permute(reshape(mel, {T, stride, N, bands}), {0, 2, 1, 3}), {T, N, stride * bands});
     return log_softmax(net_(x, {.lengths = steps}));
@@ -198,7 +166,7 @@ Array one_sequence(const Array& log_probs, Index n, Index steps) {
 void draw_alignment(const std::string& file, const Batch& b, const Array& log_probs, Index n) {
   const Index steps = b.steps.span<std::int32_t>()[static_cast<std::size_t>(n)], frames = steps * stride, dot = 4;
   Tape tape;
-  const Array mel = log_mel(tape.constant(b.sound)).array(), one = one_sequence(log_probs, n, steps);
+  const Array mel = features(tape.constant(b.sound)).array(), one = one_sequence(log_probs, n, steps);
   std::vector<float> grey;
   for (Index band = bands; band-- > 0;)
     for (Index t = 0; t < frames; ++t) grey.push_back(static_cast<float>(0.5 * (1 + mel.at({t, n, band}))));
