@@ -1,20 +1,20 @@
 // Speech to text (as Graves and Jaitly, 2014): one or two spoken digits, of five, from the sound wave to symbols.
-// Voices of all heights, paces and accents speak (voice.h), with noise around them; log-mel features, which are
-// products of matrices too, go into two layers of a bidirectional LSTM; connectionist temporal classification (Graves
-// et al., 2006) learns from transcripts that do not say when what was said. Sequences are spoken anew for every update;
-// the test has voices that were never heard. Two kinds of text are tested: any sequence, read by best path and by
-// prefix beam search; and codes, in which each symbol is followed by one of three, which only a language model of
-// counted pairs knows. At least 95% of any sequences must be exact (80% in --quick). The spectrogram of one is drawn
-// with what was found under it: speech.svg.
+// Voices of all heights, paces and accents speak (voice.h), with noise around them; log-mel features go into two layers
+// of a bidirectional LSTM; connectionist temporal classification (Graves et al., 2006) learns from transcripts that do
+// not say when what was said. Sequences are spoken anew for every update; the test has voices that were never heard.
+// Two kinds of text are tested: any sequence, read by best path and by prefix beam search; and codes, in which each
+// symbol is followed by one of three, which only a language model of counted pairs knows. At least 95% of any sequences
+// must be exact (80% in --quick). The spectrogram of one is drawn with what was found under it: speech.svg.
 //
+// The voices of espeak-ng (espeak.h), a program to be installed: speech --voices espeak-ng --time 60 --steps 600
 // All digits and letters, and more of them, which takes far longer:
 // speech --symbols 36 --longest 5 --time 90 --hidden 96 --noise 10 --steps 2000
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include <rewind/rewind.h>
 
+#include "espeak.h"
 #include "picture.h"
 #include "step.h"
 #include "task.h"
@@ -25,47 +25,19 @@ using namespace rw;
 namespace {
 
 // A block is 10 ms, a frame three of them, and a step of the network three frames.
-constexpr Index batch = 32, block = samples_per_second / 100, frame = 3 * block, bands = 32, stride = 3;
+constexpr Index batch = 32, block = samples_per_second / 100, bands = 32, stride = 3;
 constexpr Index voices = 200;  // that are trained on; the test has as many others
 
-struct Size {
+struct Setting {
   Index symbols, steps, longest;  // steps of the network, and symbols of a sequence at most
+  double noise;                   // dB that the speech is above it, at least
+  bool espeak;
   Index blocks() const { return steps * stride + 2; }
 };
 
-/// Row k of n samples times these is the real or imaginary part of its spectrum at each frequency, under Hann's window.
-Array spectrum(bool imaginary) {
-  Array m = zeros(frame, frame / 2 + 1);
-  for (Index t = 0; t < frame; ++t)
-    for (Index f = 0; f <= frame / 2; ++f) {
-      const double turn = 2 * std::numbers::pi * static_cast<double>(t) / static_cast<double>(frame);
-      const double angle = turn * static_cast<double>(f);
-      m.set({t, f}, (0.5 - 0.5 * std::cos(turn)) * (imaginary ? std::sin(angle) : std::cos(angle)));
-    }
-  return m;
-}
-
-/// Triangles over frequencies, evenly spaced in mel, 2595 log10(1 + f / 700 Hz), from 80 Hz to 3,900.
-Array mel_bands() {
-  const auto mel = [](double hz) { return 2595 * std::log10(1 + hz / 700); };
-  Array m = zeros(frame / 2 + 1, bands);
-  const double width = (mel(3900) - mel(80)) / static_cast<double>(bands + 1);
-  for (Index f = 0; f <= frame / 2; ++f)
-    for (Index b = 0; b < bands; ++b) {
-      const double hz = static_cast<double>(f * samples_per_second) / static_cast<double>(frame);
-      m.set({f, b}, std::max(0.0, 1 - std::abs((mel(hz) - mel(80)) / width - static_cast<double>(b + 1))));
-    }
-  return m;
-}
-
 /// Sound [blocks, N, block] to log-mel features [blocks - 2, N, bands], about from -1 to 1.
-Tensor log_mel(Tensor sound) {
-  Tape& tape = sound.tape();
-  const Index frames = sound.size(0) - 2;
-  const Tensor x = concat({slice(sound, 0, 0, frames), slice(sound, 0, 1, frames), slice(sound, 0, 2, frames)}, -1);
-  const Tensor power =
-      square(matmul(x, tape.constant(spectrum(false)))) + square(matmul(x, tape.constant(spectrum(true))));
-  return 0.2 * log(matmul(power, tape.constant(mel_bands())) + 1e-2) - 1;
+Tensor features(Tensor sound) {
+  return 0.2 * log_mel(sound, {.rate = samples_per_second, .bands = bands, .low = 80, .high = 3900, .floor = 1e-2}) - 1;
 }
 
 class Recogniser : public Module {
@@ -81,7 +53,7 @@ class Recogniser : public Module {
 
   /// Sound [blocks, N, block] and the steps of each, [N], to log probabilities of the blank and the symbols [T, N, C].
   Tensor operator()(Tensor sound, Tensor steps) const {
-    const Tensor mel = log_mel(sound);
+    const Tensor mel = features(sound);
     const Index T = mel.size(0) / stride, N = mel.size(1);
     const Tensor x = reshape(permute(reshape(mel, {T, stride, N, bands}), {0, 2, 1, 3}), {T, N, stride * bands});
     return log_softmax(net_(x, {.lengths = steps}));
@@ -98,21 +70,26 @@ struct Batch {
 };
 
 /// In a code one of three symbols follows each.
-Tokens draw_text(Rng& rng, const Size& size, bool code) {
+Tokens draw_text(Rng& rng, const Setting& setting, bool code) {
   Tokens text;
-  for (Index left = 1 + rng.below(size.longest); left > 0; --left) {
+  for (Index left = 1 + rng.below(setting.longest); left > 0; --left) {
     const bool any = !code || text.empty();
     text.push_back(static_cast<std::int32_t>(
-        1 + (any ? rng.below(size.symbols) : (7 * (text.back() - 1) + 1 + rng.below(3)) % size.symbols)));
+        1 + (any ? rng.below(setting.symbols) : (7 * (text.back() - 1) + 1 + rng.below(3)) % setting.symbols)));
   }
   return text;
 }
 
-/// The speech is `noise` to `noise` + 20 dB above what sounds around it.
-Array record(const Tokens& text, const Voice& voice, double noise, Rng& rng) {
+/// A text in some voice, of those that are trained on or of others.
+std::vector<float> say(const Tokens& text, const Setting& setting, bool test, Rng& rng) {
   std::vector<std::int32_t> numbers;
   for (const std::int32_t c : text) numbers.push_back(c - 1);
-  std::vector<float> sound = voice.say(numbers, rng);
+  if (setting.espeak) return EspeakVoice(test, rng).say(numbers);
+  return Voice(Rng(static_cast<std::uint64_t>(rng.below(voices) + (test ? voices : 0)))).say(numbers, rng);
+}
+
+/// The speech is `noise` to `noise` + 20 dB above what sounds around it.
+Array record(std::vector<float> sound, double noise, Rng& rng) {
   const double loud = std::pow(10, -(noise + rng.uniform(0, 20)) / 20);
   for (float& x : sound) x += static_cast<float>(loud * std::sqrt(3) * rng.uniform(-1, 1));
   const Index blocks = static_cast<Index>(sound.size()) / block;
@@ -120,22 +97,21 @@ Array record(const Tokens& text, const Voice& voice, double noise, Rng& rng) {
   return Array(sound, {blocks, block});
 }
 
-Batch draw(Rng& rng, const Size& size, double noise, bool test, bool code) {
+Batch draw(Rng& rng, const Setting& setting, bool test, bool code) {
   Batch b;
   std::vector<Array> sounds, targets;
   std::vector<std::int32_t> steps;
   while (sounds.size() < batch) {
-    const Tokens text = draw_text(rng, size, code);
-    const Voice voice(Rng(static_cast<std::uint64_t>(rng.below(voices) + (test ? voices : 0))));
-    Array sound = record(text, voice, noise, rng);
-    if (sound.shape()[0] > size.blocks()) continue;
+    const Tokens text = draw_text(rng, setting, code);
+    Array sound = record(say(text, setting, test, rng), setting.noise, rng);
+    if (sound.shape()[0] > setting.blocks()) continue;
     steps.push_back(static_cast<std::int32_t>((sound.shape()[0] - 2) / stride));
     sounds.push_back(std::move(sound));
     targets.emplace_back(text);
     b.texts.push_back(text);
   }
-  b.sound = pad_sequences(sounds, size.blocks()).values, b.steps = Array(steps);
-  PaddedBatch padded = pad_sequences(targets, size.longest);
+  b.sound = pad_sequences(sounds, setting.blocks()).values, b.steps = Array(steps);
+  PaddedBatch padded = pad_sequences(targets, setting.longest);
   b.targets = std::move(padded.values), b.lengths = std::move(padded.lengths);
   return b;
 }
@@ -143,10 +119,10 @@ Batch draw(Rng& rng, const Size& size, double noise, bool test, bool code) {
 /// log p(next | prefix) in nats, by pairs counted in codes.
 class Pairs {
  public:
-  Pairs(const Size& size, Rng rng) : n_(size.symbols + 1), counts_(static_cast<std::size_t>(n_ * n_), 0.1) {
+  Pairs(const Setting& setting, Rng rng) : n_(setting.symbols + 1), counts_(static_cast<std::size_t>(n_ * n_), 0.1) {
     for (int i = 0; i < 5000; ++i) {
       std::int32_t before = 0;
-      for (const std::int32_t c : draw_text(rng, size, true)) count(std::exchange(before, c), c) += 1;
+      for (const std::int32_t c : draw_text(rng, setting, true)) count(std::exchange(before, c), c) += 1;
     }
   }
   double operator()(std::span<const std::int32_t> prefix, std::int32_t next) const {
@@ -198,7 +174,7 @@ Array one_sequence(const Array& log_probs, Index n, Index steps) {
 void draw_alignment(const std::string& file, const Batch& b, const Array& log_probs, Index n) {
   const Index steps = b.steps.span<std::int32_t>()[static_cast<std::size_t>(n)], frames = steps * stride, dot = 4;
   Tape tape;
-  const Array mel = log_mel(tape.constant(b.sound)).array(), one = one_sequence(log_probs, n, steps);
+  const Array mel = features(tape.constant(b.sound)).array(), one = one_sequence(log_probs, n, steps);
   std::vector<float> grey;
   for (Index band = bands; band-- > 0;)
     for (Index t = 0; t < frames; ++t) grey.push_back(static_cast<float>(0.5 * (1 + mel.at({t, n, band}))));
@@ -214,10 +190,10 @@ void draw_alignment(const std::string& file, const Batch& b, const Array& log_pr
   picture.save(file);
 }
 
-void train(Task& task, const Recogniser& net, const Size& size, double noise, Rng data) {
+void train(Task& task, const Recogniser& net, const Setting& setting, Rng data) {
   const auto parameters = net.parameters();
   Adam adam(parameters, {});
-  const Batch example = draw(data, size, noise, false, false);
+  const Batch example = draw(data, setting, false, false);
   auto update = make_step(
       task,
       [&](Tape&, Tensor sound, Tensor steps, Tensor targets, Tensor lengths) {
@@ -229,7 +205,7 @@ void train(Task& task, const Recogniser& net, const Size& size, double noise, Rn
   const Index updates = task.count("steps");
   const Schedule rate = falling(3e-3, updates, 0.5);
   for (Index i = 1; i <= updates; ++i) {
-    const Batch b = draw(data, size, noise, false, false);
+    const Batch b = draw(data, setting, false, false);
     const double loss = update(b.sound, b.steps, b.targets, b.lengths).item();
     clip_grad_norm(parameters, 1);
     adam.set_rate(rate(i - 1));
@@ -239,21 +215,22 @@ void train(Task& task, const Recogniser& net, const Size& size, double noise, Rn
 }
 
 int speech(Task& task) {
-  const Size size{task.count("symbols", 3, std::size(words)), task.count("time", 20, 1000),
-                  task.count("longest", 1, 20)};
-  const double noise = task.number("noise");
-  if (!(noise >= -20 && noise <= 100))
+  const std::string& voices = task.text("voices");
+  const Setting setting{task.count("symbols", 3, std::size(words)), task.count("time", 20, 1000),
+                        task.count("longest", 1, 20), task.number("noise"), voices == "espeak-ng"};
+  if (!(setting.noise >= -20 && setting.noise <= 100))
     throw Error("--noise takes dB from -20 to 100, not '" + task.text("noise") + "'");
+  if (voices != "own" && voices != "espeak-ng") throw Error("--voices takes own or espeak-ng, not '" + voices + "'");
   Rng rng(task.seed());
   Rng fresh = rng.split(2);
-  const Recogniser net(size.symbols, task.count("hidden", 1), rng);
-  train(task, net, size, noise, rng.split(1));
+  const Recogniser net(setting.symbols, task.count("hidden", 1), rng);
+  train(task, net, setting, rng.split(1));
 
   Found best_path, beam, code, code_with_pairs;
-  const CtcBeamOptions sound_alone{}, with_pairs{.language_model = Pairs(size, rng.split(3))};
+  const CtcBeamOptions sound_alone{}, with_pairs{.language_model = Pairs(setting, rng.split(3))};
   for (Index i = 0; i < 8; ++i) {
     const bool codes = i % 2 == 1;
-    const Batch b = draw(fresh, size, noise, true, codes);
+    const Batch b = draw(fresh, setting, true, codes);
     Tape tape;
     const NoGrad off(tape);
     const Array log_probs = net(tape.constant(b.sound), tape.constant(b.steps)).array();
@@ -283,6 +260,7 @@ int main(int argc, char** argv) {
                    {"time", "40", "40"},
                    {"hidden", "32", "32"},
                    {"noise", "20", "20"},
+                   {"voices", "own", "own"},
                    {"picture", "speech.svg", ""}},
                   speech);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// All of models/: modules, cells, sequences, optimizers, files, text.
+// All of models/: modules, cells, sequences, optimizers, files, sound, text.
 #include <rewind/models/bptt/checkpoint_options.h>
 #include <rewind/models/bptt/checkpointed.h>
 #include <rewind/models/bptt/rtrl.h>
@@ -56,6 +56,8 @@
 #include <rewind/models/sequence/recurrent.h>
 #include <rewind/models/sequence/stack.h>
 #include <rewind/models/sequence/unroll.h>
+#include <rewind/models/sound/mel.h>
+#include <rewind/models/sound/wav.h>
 #include <rewind/models/state.h>
 #include <rewind/models/text/bigram.h>
 #include <rewind/models/text/char_model.h>
