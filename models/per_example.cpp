@@ -44,6 +44,7 @@ Tensor among_themselves(const std::vector<Tensor>& steps) {
 }  // namespace
 
 Tensor norms(Tape& tape, const std::vector<Tensor>& gradients, Mapping& mapping) {
+  if (gradients.empty()) throw tape.error("per_example_norms", "the list of parameters is empty");
   std::vector<Terms> parts;
   std::vector<Tensor> wanted;
   for (const Tensor& g : gradients) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/detail/gradient_parts.h>
 #include <rewind/autograd/transform/checkpoint.h>
@@ -25,6 +27,13 @@ void add_parts(Vjp& g, TapeData& tape, int input, const std::vector<GradientPart
   }
 }
 
+void check_shapes(const Differentiation& work, std::span<const Tensor> y, std::span<const Shape> before) {
+  const auto same = [](const Tensor& t, const Shape& s) { return t.shape() == s; };
+  if (!std::equal(y.begin(), y.end(), before.begin(), before.end(), same))
+    throw work.error(
+        "the function gives other shapes than before when it is called again: it must record the same ops");
+}
+
 void run_again(Vjp& g, TapeData& tape, const std::function<std::vector<Tensor>()>& f, const Surroundings& surroundings,
                std::span<const Shape> shapes) {
   std::vector<Tensor> x;
@@ -33,6 +42,7 @@ void run_again(Vjp& g, TapeData& tape, const std::function<std::vector<Tensor>()
   const auto from = static_cast<NodeId>(tape.nodes.size());
   Differentiation work("checkpoint", *tape.owner);
   const std::vector<Tensor> y = surroundings.run(tape, f);
+  check_shapes(work, y, shapes);
   tape.lazy = tape.in_rule;  // what is added is computed straight into the gradients
   const auto parts = work.parts_since(from, y, dy, x);
   for (std::size_t i = 0; i < x.size(); ++i) add_parts(g, tape, static_cast<int>(i) + 1, parts[i]);

@@ -7,6 +7,7 @@
 #include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/implicit.h>
+#include <rewind/autograd/transform/linear_solve.h>
 #include <rewind/core/error.h>
 
 namespace rw::detail {
@@ -69,13 +70,13 @@ void check_real(Tape& tape, std::string_view name, std::span<const Tensor> x) {
     if (!is_real(t.dtype())) throw tape.error(name, "the starting point has indices");
 }
 
-void check_same_shapes(Tape& tape, std::span<const Tensor> x, std::span<const Tensor> y) {
+void check_same_shapes(Tape& tape, std::span<const Tensor> x, const std::vector<Shape>& y) {
   if (x.size() != y.size())
     throw tape.error("fixed_point", fmt::format("the function takes {} tensors and gives {}", x.size(), y.size()));
   for (std::size_t i = 0; i < x.size(); ++i)
-    if (x[i].shape() != y[i].shape())
+    if (x[i].shape() != y[i])
       throw tape.error("fixed_point",
-                       fmt::format("the function takes {} and gives {}", x[i].shape().str(), y[i].shape().str()));
+                       fmt::format("the function takes {} and gives {}", x[i].shape().str(), y[i].str()));
 }
 
 // The point itself, as constants; or, while there are no values, as nodes.
@@ -108,39 +109,62 @@ std::vector<Tensor> find_fixed_point(Tape& tape, const FlatFunction& f, std::spa
                                options.most_steps, excess, options.tolerance));
 }
 
+// J' w and J v of y at `at`.
+std::vector<Tensor> pulled(TapeData& d, std::span<const Tensor> y, std::span<const Tensor> w,
+                           std::span<const Tensor> at) {
+  Differentiation work("a linear system", *d.owner);
+  std::vector<Tensor> out = work.pullback(y, w, at);
+  work.keep();
+  return out;
+}
+std::vector<Tensor> pushed(TapeData& d, std::span<const Tensor> y, std::span<const Tensor> at,
+                           std::span<const Tensor> v) {
+  Differentiation work("a linear system", *d.owner);
+  std::vector<Tensor> out = work.pushforward(y, at, v);
+  work.keep();
+  return out;
+}
+
+std::vector<Tensor> sums(std::span<const Tensor> a, std::span<const Tensor> b) {
+  std::vector<Tensor> out;
+  for (std::size_t i = 0; i < a.size(); ++i) out.push_back(record(AddN{}, {a[i], b[i]}));
+  return out;
+}
+
+// w = dx + J' w, of the step y at `at`: by such steps; or, where no values say when to stop, as a linear system.
+std::vector<Tensor> through_steps(Tape& tape, const std::vector<Tensor>& y, const std::vector<Tensor>& at,
+                                  std::span<const Tensor> dx, const FixedPointOptions& options) {
+  TapeData& d = tape.data();
+  if (tape.tracing() && options.traced_steps < 1)
+    return solve_recorded(
+        "fixed_point", tape, [&d, y, at](std::span<const Tensor> w) { return sums(w, negated(pulled(d, y, w, at))); },
+        [&d, y, at](std::span<const Tensor> v) { return sums(v, negated(pushed(d, y, at, v))); }, dx);
+  const FlatFunction backwards = [&d, y, at, dx = std::vector<Tensor>(dx.begin(), dx.end())](
+                                     std::span<const Tensor> w) { return sums(dx, pulled(d, y, w, at)); };
+  return fixed_point(tape, backwards, dx, options);
+}
+
 }  // namespace
 
 std::vector<Tensor> fixed_point(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
                                 const FixedPointOptions& options) {
   Differentiation whole("fixed_point", tape);
   check_real(tape, "fixed_point", start);
-  TapeData& d = tape.data();
-  const TapeMark before = tape.mark();
-  const Surroundings surroundings(d);
-  check_same_shapes(tape, start, f(start));
-  const std::vector<Tensor> inputs = forget_and_name_inputs(d, before);
-  std::vector<Tensor> found = find_fixed_point(tape, f, start, options);
-  FlatRule rule = [f, options, surroundings, &d](std::span<const Tensor> p, std::span<const Tensor> x,
-                                                 std::span<const Tensor> dx) {
+  const Again again("fixed_point", tape, f, start);
+  check_same_shapes(tape, start, again.shapes());
+  const std::vector<Tensor> found = find_fixed_point(tape, f, start, options);
+  FlatRule rule = [again, options, &d = tape.data()](std::span<const Tensor> p, std::span<const Tensor> x,
+                                                     std::span<const Tensor> dx) {
     Differentiation work("fixed_point", *d.owner);
     const auto from = static_cast<NodeId>(d.nodes.size());
     const std::vector<Tensor> at = work.stand_ins(x);
-    const std::vector<Tensor> y = surroundings.run(d, [&] { return f(at); });
-    // w = dx + J' w.
-    const FlatFunction backwards = [&d, y, at,
-                                    dx = std::vector<Tensor>(dx.begin(), dx.end())](std::span<const Tensor> w) {
-      Differentiation step("fixed_point", *d.owner);
-      std::vector<Tensor> next = step.pullback(y, w, at);
-      for (std::size_t i = 0; i < next.size(); ++i) next[i] = record(AddN{}, {dx[i], next[i]});
-      step.keep();
-      return next;
-    };
-    const std::vector<Tensor> w = fixed_point(*d.owner, backwards, dx, options);
+    const std::vector<Tensor> y = again(at, p);
+    const std::vector<Tensor> w = through_steps(*d.owner, y, at, dx, options);
     std::vector<Tensor> dp = work.pullback_since(from, y, w, p);
     work.keep();
     return dp;
   };
-  std::vector<Tensor> out = with_rule("fixed_point", tape, inputs, found, std::move(rule));
+  std::vector<Tensor> out = with_rule("fixed_point", tape, again.inputs(), found, std::move(rule));
   whole.keep();
   return out;
 }
@@ -169,37 +193,40 @@ Numbers conjugate_gradients(const std::function<Numbers(const Numbers&)>& a, con
   return x;
 }
 
-}  // namespace
-
+// x of A x = b for the Hessian A, given as a function that is linear in its argument.
 std::vector<Tensor> solve_symmetric(Tape& tape, const FlatFunction& a, std::span<const Tensor> b) {
+  if (tape.tracing()) return solve_recorded("argmin", tape, a, a, b);
   TapeData& d = tape.data();
   const std::vector<Shape> shapes = shapes_of(b);
-  const TapeMark before = tape.mark();
-  a(b);
+  const Again again("argmin", tape, a, b);
   std::vector<Tensor> inputs(b.begin(), b.end());
-  for (const Tensor& t : forget_and_name_inputs(d, before))
-    if (std::none_of(b.begin(), b.end(), [&](const Tensor& of_b) { return of_b.same(t); })) inputs.push_back(t);
+  inputs.insert(inputs.end(), again.inputs().begin(), again.inputs().end());
   bool positive = true;
   const Numbers x = conjugate_gradients(
       [&](const Numbers& v) { return aside(d, [&] { return numbers_of(a(tensors_with(tape, v, shapes))); }); },
       numbers_of(b), &positive);
   if (!positive) throw tape.error("argmin", "the Hessian is not positive definite");
   // A x = b: db = A^-1 dx, and what A is made of gets -d(A x)' db.
-  FlatRule rule = [a, n = b.size(), &d](std::span<const Tensor> in, std::span<const Tensor> at,
-                                        std::span<const Tensor> dx) {
+  FlatRule rule = [again, n = b.size(), &d](std::span<const Tensor> in, std::span<const Tensor> at,
+                                            std::span<const Tensor> dx) {
     Differentiation work("argmin", *d.owner);
-    std::vector<Tensor> out = solve_symmetric(*d.owner, a, dx);
+    const std::vector<Tensor> others(in.begin() + static_cast<std::ptrdiff_t>(n), in.end());
+    std::vector<Tensor> out = solve_symmetric(
+        *d.owner, [again, others](std::span<const Tensor> v) { return again(v, others); }, dx);
     const std::vector<Tensor> minus = negated(out);
     const auto from = static_cast<NodeId>(d.nodes.size());
-    const std::vector<Tensor> product = a(at);
-    for (const Tensor& g : work.pullback_since(from, product, minus, in.subspan(n))) out.push_back(g);
+    const std::vector<Tensor> product = again(at, others);
+    for (const Tensor& g : work.pullback_since(from, product, minus, others)) out.push_back(g);
     work.keep();
     return out;
   };
   return with_rule("argmin", tape, inputs, tensors_with(tape, x, shapes), std::move(rule));
 }
 
-namespace {
+std::vector<Tensor> gradient_of(Differentiation& work, const std::vector<Tensor>& y, std::span<const Tensor> at) {
+  const Tensor one = work.one(y[0]);
+  return work.pullback(y, {&one, 1}, at);
+}
 
 /// A scalar function of numbers, its gradient and its Hessian's products, all computed aside.
 class Objective {
@@ -208,7 +235,7 @@ class Objective {
       : tape_(tape), f_(f), shapes_(std::move(shapes)) {}
 
   double value(const Numbers& x) {
-    return aside(tape_.data(), [&] { return scalar(f_(tensors_with(tape_, x, shapes_))).item(); });
+    return aside(tape_.data(), [&] { return f_(tensors_with(tape_, x, shapes_))[0].item(); });
   }
   Numbers gradient(const Numbers& x) {
     return aside(tape_.data(), [&] {
@@ -234,17 +261,10 @@ class Objective {
           downhill, &positive);
     });
   }
-  Tensor scalar(const std::vector<Tensor>& y) const {
-    if (y.size() != 1 || y[0].size() != 1)
-      throw tape_.error("argmin", fmt::format("the function gives {}: it must give a scalar, such as a sum",
-                                              y.empty() ? "nothing" : y[0].shape().str()));
-    return y[0];
-  }
 
  private:
   std::vector<Tensor> gradient_at(Differentiation& work, std::span<const Tensor> at) {
-    const Tensor y = scalar(f_(at)), one = work.one(y);
-    return work.pullback({&y, 1}, {&one, 1}, at);
+    return gradient_of(work, f_(at), at);
   }
   Tape& tape_;
   const FlatFunction& f_;
@@ -254,6 +274,7 @@ class Objective {
 Numbers find_argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> start, const ArgminOptions& options) {
   Objective objective(tape, f, shapes_of(start));
   Numbers x = numbers_of(start), g = objective.gradient(x);
+  if (std::isnan(objective.value(x))) throw tape.error("argmin", "the function is nan at the starting point");
   const double enough = options.tolerance * (1 + largest(g));
   for (int step = 0; step < options.most_steps && largest(g) > enough; ++step) {
     const Numbers p = objective.step(x, g);
@@ -278,40 +299,53 @@ Numbers find_argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> s
   return x;
 }
 
+// Newton's method while there are no values: whole steps, as nodes.
+std::vector<Tensor> newton_steps(Tape& tape, const FlatFunction& f, std::span<const Tensor> start, int steps) {
+  std::vector<Tensor> x(start.begin(), start.end());
+  for (int i = 0; i < steps; ++i) {
+    Differentiation work("argmin", tape);
+    const std::vector<Tensor> at = work.stand_ins(x), gradient = gradient_of(work, f(at), at);
+    const LinearFunction hessian = [&](std::span<const Tensor> v) { return pushed(tape.data(), gradient, at, v); };
+    x = sums(x, negated(solved(tape, hessian, gradient)));
+    for (Tensor& t : x) t = record(Detach{}, {t});
+    work.keep();
+  }
+  return x;
+}
+
+std::vector<Tensor> found_argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
+                                 const ArgminOptions& options) {
+  if (!tape.tracing()) return tensors_with(tape, find_argmin(tape, f, start, options), shapes_of(start));
+  if (options.traced_steps < 1)
+    throw tape.error("argmin",
+                     "no value says here when it has converged: set ArgminOptions::traced_steps, or find it eagerly, "
+                     "outside of compile and vmap");
+  return newton_steps(tape, f, start, options.traced_steps);
+}
+
 }  // namespace
 
 std::vector<Tensor> argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
                            const ArgminOptions& options) {
-  if (tape.tracing())
-    throw tape.error("argmin", "no value says here when it has converged: find it eagerly, and compile what follows");
   Differentiation whole("argmin", tape);
   check_real(tape, "argmin", start);
-  TapeData& d = tape.data();
-  const TapeMark before = tape.mark();
-  const Surroundings surroundings(d);
-  f(start);
-  const std::vector<Tensor> inputs = forget_and_name_inputs(d, before);
-  const Numbers found = find_argmin(tape, f, start, options);
-  FlatRule rule = [f, surroundings, &d](std::span<const Tensor> p, std::span<const Tensor> x,
-                                        std::span<const Tensor> dx) {
+  const Again again("argmin", tape, f, start);
+  if (again.shapes().size() != 1 || again.shapes()[0].size() != 1)
+    throw tape.error("argmin", fmt::format("the function gives {}: it must give a scalar, such as a sum",
+                                           again.shapes().empty() ? "nothing" : again.shapes()[0].str()));
+  const std::vector<Tensor> found = found_argmin(tape, f, start, options);
+  FlatRule rule = [again, &d = tape.data()](std::span<const Tensor> p, std::span<const Tensor> x,
+                                            std::span<const Tensor> dx) {
     Differentiation work("argmin", *d.owner);
     const auto from = static_cast<NodeId>(d.nodes.size());
-    const std::vector<Tensor> at = work.stand_ins(x);
-    const Tensor y = surroundings.run(d, [&] { return f(at); })[0], one = work.one(y);
-    const std::vector<Tensor> gradient = work.pullback({&y, 1}, {&one, 1}, at);
-    const FlatFunction hessian = [&d, gradient, at](std::span<const Tensor> v) {
-      Differentiation product("argmin", *d.owner);
-      std::vector<Tensor> hv = product.pushforward(gradient, at, v);
-      product.keep();
-      return hv;
-    };
+    const std::vector<Tensor> at = work.stand_ins(x), gradient = gradient_of(work, again(at, p), at);
+    const FlatFunction hessian = [&d, gradient, at](std::span<const Tensor> v) { return pushed(d, gradient, at, v); };
     const std::vector<Tensor> w = negated(solve_symmetric(*d.owner, hessian, dx));
     std::vector<Tensor> dp = work.pullback_since(from, gradient, w, p);
     work.keep();
     return dp;
   };
-  std::vector<Tensor> out =
-      with_rule("argmin", tape, inputs, tensors_with(tape, found, shapes_of(start)), std::move(rule));
+  std::vector<Tensor> out = with_rule("argmin", tape, again.inputs(), found, std::move(rule));
   whole.keep();
   return out;
 }

@@ -11,7 +11,8 @@ struct FixedPointOptions {
   /// Converged when no number changes by more than `tolerance` times (1 + its size).
   double tolerance = 1e-12;
   int most_steps = 10000;
-  /// While `compile` traces there are no values to decide by: this many steps, of the function and of its gradient.
+  /// While `compile` traces, and within vmap, there are no values to decide by: this many steps, of the function and of
+  /// its gradient. 0, where the point itself has values: the gradient, as in a Jacobian, by a linear system.
   int traced_steps = 0;
 };
 
@@ -19,6 +20,9 @@ struct ArgminOptions {
   /// Found when no number of the gradient is larger than `tolerance` times (1 + the largest at the start).
   double tolerance = 1e-10;
   int most_steps = 200;
+  /// While `compile` traces, and within vmap, there are no values to decide by: this many whole steps of Newton's
+  /// method, each by a linear system with all of the Hessian.
+  int traced_steps = 0;
 };
 
 namespace detail {
@@ -30,9 +34,6 @@ std::vector<Tensor> fixed_point(Tape& tape, const FlatFunction& f, std::span<con
 /// f gives one scalar.
 std::vector<Tensor> argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
                            const ArgminOptions& options);
-/// x of A x = b for a symmetric positive definite A, given as a function that is linear in its argument.
-std::vector<Tensor> solve_symmetric(Tape& tape, const FlatFunction& a, std::span<const Tensor> b);
-
 template <class F, class X>
 FlatFunction flat(const F& f, const X& like) {
   return [f, like](std::span<const Tensor> x) { return tensors_of(call(f, with_tensors(like, x))); };
@@ -44,8 +45,8 @@ FlatFunction flat(const F& f, const X& like) {
 /// from the tape and parameters, by the implicit function theorem: (1 - J')^-1 dy, found by such steps as well, so they
 /// do not depend on how many steps it took nor on x0 (Christianson, "Reverse accumulation and attractive fixed points",
 /// 1994). Can be differentiated again. f is called again when gradients are taken: what it captures must live until
-/// then. Throws Error when it does not converge, saying how far it came, and when f gives
-/// other shapes than it takes; the tape is then as it was.
+/// then. Throws Error when it does not converge, saying how far it came, when f gives other shapes than it takes, and
+/// where no values are there without `traced_steps`; the tape is then as it was.
 template <class F, class X>
 X fixed_point(F f, const X& x0, const FixedPointOptions& options = {}) {
   Tape& tape = detail::tape_of("fixed_point", x0);
@@ -55,9 +56,9 @@ X fixed_point(F f, const X& x0, const FixedPointOptions& options = {}) {
 /// The x near x0 that makes the scalar f(x) smallest: Newton's method, each step by conjugate gradients on Hessian
 /// products. Gradients reach what f takes from the tape and parameters, by the implicit function theorem on f's
 /// gradient: -d/dp (f's gradient)' H^-1 dy. Can be differentiated again. f is called again when gradients are taken:
-/// what it captures must live until then. Throws Error when it does not converge, saying
-/// how far it came, for a Hessian that is not positive definite at x, and while `compile` traces; the tape is then as
-/// it was.
+/// what it captures must live until then. Throws Error when it does not converge, saying how far it came, for an f that
+/// is nan at x0, for a Hessian that is not positive definite at x, and where no values are there without
+/// `traced_steps`; the tape is then as it was.
 template <class F, class X>
 X argmin(F f, const X& x0, const ArgminOptions& options = {}) {
   Tape& tape = detail::tape_of("argmin", x0);

@@ -45,18 +45,21 @@ Tensor as_matrix(Tape& tape, Index n, std::span<const Tensor> parts) {
 
 }  // namespace
 
+Tensor along_units(Tape& tape, std::span<const Tensor> of,
+                   const std::function<std::vector<Tensor>(std::span<const Tensor>)>& f) {
+  const Index n = numbers_in(of);
+  return as_matrix(tape, n, map_examples(tape, n, unit_directions(tape, of), f));
+}
+
 Tensor jacobian(Differentiation& work, std::span<const Tensor> of, std::span<const Tensor> by, Direction direction) {
   Tape& tape = *work.tape().owner;
   const std::vector<Tensor> y = real_ones(of), x = real_ones(by);
   const Index m = numbers_in(y), n = numbers_in(x);
   if (m == 0 || n == 0) return tape.constant(0, Shape{m, n});
   const bool by_rows = direction == Direction::rows || (direction == Direction::cheaper && m <= n);
-  const std::vector<Tensor>& seeded = by_rows ? y : x;
-  const Index count = by_rows ? m : n;
-  const std::vector<Tensor> parts = map_examples(
-      tape, count, unit_directions(tape, seeded),
-      [&](std::span<const Tensor> unit) { return by_rows ? work.pullback(y, unit, x) : work.pushforward(y, x, unit); });
-  const Tensor j = as_matrix(tape, count, parts);
+  const Tensor j = along_units(tape, by_rows ? y : x, [&](std::span<const Tensor> unit) {
+    return by_rows ? work.pullback(y, unit, x) : work.pushforward(y, x, unit);
+  });
   return by_rows ? j : record(Permute{.rank = 2, .axes = {1, 0}}, {j});
 }
 

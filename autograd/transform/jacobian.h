@@ -1,5 +1,9 @@
 #pragma once
 
+#include <functional>
+#include <span>
+#include <vector>
+
 #include <rewind/autograd/transform/derivatives.h>
 
 namespace rw {
@@ -10,6 +14,9 @@ enum class Direction { cheaper, rows, columns };
 
 namespace detail {
 Tensor jacobian(Differentiation& work, std::span<const Tensor> y, std::span<const Tensor> x, Direction direction);
+/// What a linear f gives for the unit direction of each number of `of`, a row each.
+Tensor along_units(Tape& tape, std::span<const Tensor> of,
+                   const std::function<std::vector<Tensor>(std::span<const Tensor>)>& f);
 }  // namespace detail
 
 /// The Jacobian of f at x, [m, n]: row i is the derivative of number i of f's result, counted through all its tensors

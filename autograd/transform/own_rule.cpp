@@ -56,6 +56,19 @@ void Negative::eval(std::span<const ConstView> x, View y) const {
 }
 void Negative::vjp(Vjp& g) const { g.add(0, rw::record(Negative{}, {g.dy()})); }
 
+std::vector<Tensor> with_indices(std::span<const Tensor> real, std::span<const std::optional<Tensor>> indices) {
+  std::vector<Tensor> out;
+  std::size_t next = 0;
+  for (const auto& own : indices) {
+    if (own.has_value() && !own->valid())
+      throw Error(
+          "[custom_vjp] the gradient is taken outside of vmap, and an argument is indices of one example: take it "
+          "within");
+    out.push_back(own.has_value() ? *own : real[next++]);
+  }
+  return out;
+}
+
 // Several tensors as one, and that one as several.
 Tensor joined(std::span<const Tensor> all) {
   if (all.size() == 1) return all[0];
@@ -152,6 +165,60 @@ std::vector<Tensor> Surroundings::run(TapeData& tape, const std::function<std::v
   tape.recording_gradients = true;
   tape.bindings = bindings_;
   return f();
+}
+
+namespace {
+
+// Leaves that read nothing: with values, where there are values.
+std::vector<Tensor> fresh_leaves(TapeData& tape, std::span<const Tensor> like) {
+  std::vector<Tensor> out;
+  for (const Tensor& t : like) {
+    if (tape.options.trace) {
+      out.push_back(tape.tensor(tape.leaf(op_info<Input>(), Role::input, t.shape(), t.dtype(), true)));
+    } else {
+      out.push_back(tape.owner->constant(t.value()));
+      tape.nodes[tape.id(out.back())].needs_grad = true;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Again::Again(std::string_view name, Tape& tape, Function f, std::span<const Tensor> arguments)
+    : name_(name), tape_(tape.data()), f_(std::move(f)), surroundings_(tape_) {
+  const TapeMark before = tape.mark();
+  for (const Tensor& t : f_(fresh_leaves(tape_, arguments))) shapes_.push_back(t.shape());
+  inputs_ = forget_and_name_inputs(tape_, before);
+  if (tape_.in_section) keep_as_data(arguments);
+}
+
+void Again::keep_as_data(std::span<const Tensor> arguments) {
+  const std::uint32_t draws = tape_.draws;
+  const auto section = std::make_shared<Section>(*tape_.owner);
+  std::vector<Tensor> placeholders;
+  for (const Tensor& t : arguments) placeholders.push_back(section->placeholder(t.shape(), t.dtype(), true));
+  section->end(f_(placeholders));
+  tape_.draws = draws;
+  inputs_.clear();  // now also those that no gradient reaches: they are one example's as well
+  for (const Tensor& t : section->outside()) {
+    place_.push_back(is_real(t.dtype()) ? static_cast<Index>(inputs_.size()) : -1);
+    if (is_real(t.dtype())) inputs_.push_back(t);
+  }
+  section_ = section;
+}
+
+std::vector<Tensor> Again::operator()(std::span<const Tensor> arguments, std::span<const Tensor> inputs) const {
+  if (section_ == nullptr) return surroundings_.run(tape_, [&] { return f_(arguments); });
+  std::vector<Tensor> outside;
+  for (std::size_t i = 0; i < place_.size(); ++i) {
+    const Tensor& own = section_->outside()[i];
+    if (place_[i] < 0 && !own.valid())
+      throw tape_.owner->error(name_, "the gradient is taken outside of vmap, and the function uses indices of one " +
+                                          std::string("example: take it within"));
+    outside.push_back(place_[i] < 0 ? own : inputs[static_cast<std::size_t>(place_[i])]);
+  }
+  return section_->again(arguments, outside);
 }
 
 std::vector<Tensor> negated(std::span<const Tensor> x) {

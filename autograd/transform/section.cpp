@@ -63,10 +63,19 @@ void Section::keep(NodeId id) {
 void Section::end(std::span<const Tensor> outputs) {
   for (const Tensor& t : outputs) outputs_.push_back(tape_.id(t));
   for (NodeId i = base_; i < tape_.nodes.size(); ++i) keep(i);
+  name_outside();
   tape_.options.trace = traced_;
   tape_.in_section = in_section_;
   tape_.truncate(before_);
   ended_ = true;
+}
+
+void Section::name_outside() {
+  const auto name = [&](NodeId id) {
+    if (id < base_ && place_outside_.emplace(id, outside_.size()).second) outside_.push_back(tape_.tensor(id));
+  };
+  for (const Item& item : items_) std::for_each(item.in.begin(), item.in.end(), name);
+  std::for_each(outputs_.begin(), outputs_.end(), name);
 }
 
 std::vector<bool> Section::needed() const {
@@ -131,6 +140,28 @@ std::vector<Tensor> Section::replay(Index size, std::span<const Tensor> argument
     const Vmap::Input y = input(o);
     out.push_back(y.batched ? y.x : Vmap(*tape_.owner, op_info<BroadcastTo>(), nullptr, size, {&y, 1}).all(0));
   }
+  return out;
+}
+
+std::vector<Tensor> Section::again(std::span<const Tensor> arguments, std::span<const Tensor> inputs) const {
+  const std::vector<bool> wanted = needed();
+  std::vector<Tensor> made(items_.size());
+  const auto input = [&](NodeId id) { return id < base_ ? inputs[place_outside_.at(id)] : made[id - base_]; };
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    if (!wanted[i]) continue;
+    const Item& item = items_[i];
+    if (item.argument >= 0) {
+      made[i] = arguments[static_cast<std::size_t>(item.argument)];
+    } else if (item.in.empty()) {
+      made[i] = record_leaf(item);
+    } else {
+      std::vector<Operand> in;
+      for (NodeId id : item.in) in.emplace_back(input(id));
+      made[i] = tape_.owner->record(*item.info, item.op, in);
+    }
+  }
+  std::vector<Tensor> out;
+  for (NodeId o : outputs_) out.push_back(input(o));
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include <rewind/autograd/tape.h>
@@ -28,6 +29,12 @@ class Section {
   /// What does not depend on them is recorded once. Gives the outputs, each [size, ...].
   std::vector<Tensor> replay(Index size, std::span<const Tensor> arguments) const;
 
+  /// What the function reads from the tape, each once; after `end`.
+  const std::vector<Tensor>& outside() const { return outside_; }
+  /// Records the function once more, also when the tape has gone on: `arguments[i]` for its arguments and `inputs[i]`
+  /// for outside()[i].
+  std::vector<Tensor> again(std::span<const Tensor> arguments, std::span<const Tensor> inputs) const;
+
  private:
   struct Item {
     const OpInfo* info = nullptr;
@@ -42,6 +49,7 @@ class Section {
   };
   void keep(NodeId id);
   std::vector<bool> needed() const;
+  void name_outside();
   Tensor record_leaf(const Item& item) const;
 
   TapeData& tape_;
@@ -52,6 +60,8 @@ class Section {
   std::vector<Item> items_;
   std::vector<Array> constants_;
   std::vector<NodeId> placeholders_, outputs_;
+  std::vector<Tensor> outside_;
+  std::unordered_map<NodeId, std::size_t> place_outside_;
 };
 
 /// Forgets what was recorded since, also where `Tape::rewind` cannot be called.

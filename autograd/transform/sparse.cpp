@@ -98,7 +98,8 @@ SparseJacobian sparse_jacobian(Differentiation& work, std::span<const Tensor> of
   Index m = 0, n = 0;
   for (const Tensor& t : y) m += t.size();
   for (const Tensor& t : x) n += t.size();
-  if (pattern.rows != m || pattern.columns != n || static_cast<Index>(pattern.of_row.size()) != m)
+  pattern.check();
+  if (pattern.rows != m || pattern.columns != n)
     throw work.error(fmt::format("the pattern is {} x {}, the Jacobian {} x {}", pattern.rows, pattern.columns, m, n));
   SparseJacobian out;
   if (pattern.entries() == 0) {

@@ -1,11 +1,15 @@
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <numeric>
+
+#include <fmt/format.h>
 
 #include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/autograd/transform/own_rule.h>
 #include <rewind/autograd/transform/sparsity.h>
+#include <rewind/core/error.h>
 #include <rewind/core/strides.h>
 
 namespace rw {
@@ -15,12 +19,27 @@ std::size_t SparsityPattern::entries() const {
                          [](std::size_t n, const auto& row) { return n + row.size(); });
 }
 
+void SparsityPattern::check() const {
+  const auto fail = [](const std::string& what) { throw Error("[sparsity] " + what); };
+  if (rows < 0 || columns < 0 || rows != std::ssize(of_row))
+    fail(fmt::format("a pattern of {} x {} lists {} rows", rows, columns, of_row.size()));
+  for (std::size_t i = 0; i < of_row.size(); ++i) {
+    const auto& row = of_row[i];
+    if (std::adjacent_find(row.begin(), row.end(), std::greater_equal<>()) != row.end())
+      fail(fmt::format("row {} of the pattern is not sorted, or has a column twice", i));
+    if (!row.empty() && static_cast<Index>(row.back()) >= columns)
+      fail(fmt::format("row {} of the pattern has column {}, of {}", i, row.back(), columns));
+  }
+}
+
 bool SparsityPattern::has(Index row, Index column) const {
+  if (row < 0 || row >= std::ssize(of_row) || column < 0 || column >= columns) return false;
   const auto& columns_of = of_row[static_cast<std::size_t>(row)];
   return std::binary_search(columns_of.begin(), columns_of.end(), static_cast<std::uint32_t>(column));
 }
 
 SparsityPattern SparsityPattern::transposed() const {
+  check();
   SparsityPattern out{columns, rows, std::vector<std::vector<std::uint32_t>>(static_cast<std::size_t>(columns))};
   for (std::size_t i = 0; i < of_row.size(); ++i)
     for (std::uint32_t j : of_row[i]) out.of_row[j].push_back(static_cast<std::uint32_t>(i));
@@ -61,6 +80,8 @@ Colouring colour_columns(const SparsityPattern& pattern) {
 }
 
 Colouring colour_for_diagonal(const SparsityPattern& pattern) {
+  if (pattern.rows != pattern.columns)
+    throw Error(fmt::format("[sparsity] a pattern of {} x {} has no diagonal", pattern.rows, pattern.columns));
   const SparsityPattern by_column = pattern.transposed();
   return greedy(pattern.columns, [&](Index j, auto&& met) {
     for (std::uint32_t other : pattern.of_row[static_cast<std::size_t>(j)]) met(other);

@@ -8,14 +8,17 @@
 
 namespace rw {
 
-/// Which elements of a matrix may be other than 0: the columns of each row, sorted.
+/// Which elements of a matrix may be other than 0: the columns of each row, sorted, each once. What uses one that is
+/// not so, or that has other rows or columns than it says, throws Error, naming the row.
 struct SparsityPattern {
   Index rows = 0, columns = 0;
   std::vector<std::vector<std::uint32_t>> of_row;
 
   /// How many elements may be other than 0.
   std::size_t entries() const;
-  /// Whether an element may be other than 0.
+  /// Throws Error unless it is what it says.
+  void check() const;
+  /// Whether an element may be other than 0; false beyond the matrix.
   bool has(Index row, Index column) const;
   /// The pattern of the transposed matrix.
   SparsityPattern transposed() const;
@@ -29,7 +32,8 @@ struct Colouring {
   Index colours = 0;
 };
 Colouring colour_columns(const SparsityPattern& pattern);
-/// The same for the diagonal of a square matrix alone: columns of one colour have nothing in each other's rows.
+/// The same for the diagonal of a square matrix alone: columns of one colour have nothing in each other's rows. Throws
+/// Error for another matrix.
 Colouring colour_for_diagonal(const SparsityPattern& pattern);
 
 namespace detail {

@@ -1,10 +1,20 @@
 #include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/gemm.h>
 #include <rewind/models/bptt/rtrl.h>
 
 namespace rw::detail {
+
+Influence::Influence(std::vector<Parameter*> parameters, const RtrlOptions& options)
+    : parameters_(std::move(parameters)), options_(options) {
+  if (options.sparse_steps < 0)
+    throw Error(
+        fmt::format("[rtrl] sparse_steps is {}: it must be 0, for exact derivatives, or more", options.sparse_steps));
+}
 
 Index Influence::width() const {
   Index n = 0;

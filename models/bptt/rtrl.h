@@ -22,8 +22,8 @@ namespace detail {
 /// The influence matrix of real-time recurrent learning: derivatives of the state's numbers by the parameters', [S, P].
 class Influence {
  public:
-  Influence(std::vector<Parameter*> parameters, const RtrlOptions& options)
-      : parameters_(std::move(parameters)), options_(options) {}
+  /// Throws Error for fewer steps than none.
+  Influence(std::vector<Parameter*> parameters, const RtrlOptions& options);
 
   /// After one step whose Jacobian by (state, parameters) is `j`, [S, S + P].
   void advance(ConstView j);
@@ -52,7 +52,8 @@ class Influence {
 template <Cell C>
 class Rtrl {
  public:
-  /// `cell` must stay. Begins from its zero state, for a batch of this size.
+  /// `cell` must stay. Begins from its zero state, for a batch of this size. Throws Error for a negative
+  /// `sparse_steps`.
   Rtrl(const C& cell, Index batch, const RtrlOptions& options = {})
       : cell_(cell),
         batch_(batch),

@@ -7,7 +7,9 @@
 
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/transform/checkpoint.h>
-#include <rewind/autograd/transform/jacobian.h>
+#include <rewind/autograd/transform/custom_vjp.h>
+#include <rewind/autograd/transform/sparse.h>
+#include <rewind/autograd/transform/vmap.h>
 #include <rewind/models/bptt/rtrl.h>
 #include <rewind/models/cells/any_cell.h>
 #include <rewind/models/per_example.h>
@@ -106,6 +108,58 @@ TEST_CASE("derivatives along inputs and parameters of every cell, eager and comp
   }
 }
 
+TEST_CASE("second derivatives, sparse ones, vmap and own rules of every cell, eager and compiled") {
+  for (const std::string& name : all_names()) {
+    CAPTURE(name);
+    const AnyCell cell = made(name);
+    const auto f = [&](Tensor at) { return loss_of(cell, at); };
+    const auto states = [&](Tensor at) {
+      at.tape().set_draw(0);
+      return outputs(cell, unroll(cell, at, cell.zero_state(at.tape(), at.size(1))));
+    };
+    const auto all = [&](Tape&, const Tensor& x, const Tensor& v) {
+      const auto own = custom_vjp(f, [&](Tensor at, Tensor, Tensor dy) { return vjp(f, at).second(dy); });
+      const auto frozen = [&](Tensor at) { return f(at) + f(stop(at)); };
+      const auto line = second_derivative(f, x, v);
+      return Tensors{hessian(f, x),
+                     hvp(f, x, v),
+                     hessian_diagonal(f, x),
+                     sparse_hessian(f, x).values,
+                     jacobian(states, x),
+                     sparse_jacobian(states, x).values,
+                     line.second,
+                     value_and_grad(f, x).second,
+                     value_and_grad(own, x).second,
+                     value_and_grad(frozen, x).second,
+                     vmap(f, {.in = {1}, .keep_axis = true})(x)};
+    };
+    const Array x = numbers({2, N, I}, 1, DType::f64), v = numbers({2, N, I}, 2, DType::f64);
+    Tape tape(DType::f64);
+    const Tensor at = tape.constant(x), along = tape.constant(v);
+    const Tensors e = all(tape, at, along);
+    const Index n = x.size();
+    CHECK(distance(flat({matmul(e[0], reshape(along, {n, 1}))}), flat({e[1]})) < 1e-12);
+    CHECK(near(e[6].item(), dot(flat({e[1]}), flat({along})), 1e-12));
+    const std::vector<double> h = flat({e[0]}), j = flat({e[4]});
+    for (std::size_t i = 0; i < 8; ++i) CHECK(near(flat({e[2]})[i], h[9 * i], 1e-12));
+    const auto check_pattern = [](const SparsityPattern& p, const std::vector<double>& values,
+                                  const std::vector<double>& dense) {
+      std::size_t next = 0;
+      for (Index r = 0; r < p.rows; ++r)
+        for (Index c = 0; c < p.columns; ++c)
+          CHECK(near(p.has(r, c) ? values[next++] : 0, dense[static_cast<std::size_t>(r * p.columns + c)], 1e-12));
+    };
+    check_pattern(sparse_hessian(f, at).pattern, flat({e[3]}), h);
+    check_pattern(sparse_jacobian(states, at).pattern, flat({e[5]}), j);
+    for (const std::size_t other : {8, 9}) CHECK(distance(flat({e[other]}), flat({e[7]})) < 1e-13);
+    for (Index example = 0; example < N; ++example)
+      CHECK(near(flat({e[10]})[static_cast<std::size_t>(example)], f(slice(at, 1, example, 1)).item(), 1e-13));
+    auto compiled = compile(all, {.dtype = DType::f64, .check = SelfCheck::off}, x, v);
+    const Tensors k = compiled(x, v);
+    for (std::size_t i = 0; i < e.size(); ++i) CHECK(distance(flat({k[i]}), flat({e[i]})) < 1e-11);
+  }
+}
+
 TEST_CASE("per-example gradients of every cell equal runs of one example, and their norms") {
   for (const std::string& name : all_names()) {
     if (name.find("drop") != std::string::npos || name.find("zoneout") != std::string::npos) continue;  // masks differ
@@ -125,6 +179,11 @@ TEST_CASE("per-example gradients of every cell equal runs of one example, and th
       CHECK(near(list(norms.value())[static_cast<std::size_t>(e)], std::sqrt(dot(flat(alone), flat(alone))), 1e-12));
     }
   }
+  Tape tape(DType::f64);
+  const ParameterList none(tape, std::vector<Parameter*>{});
+  const Tensor x = tape.constant(0, {2, 3});
+  CHECK(::test::error_of([&] { per_example_norms([](Tensor one) { return sum(one); }, none, {0}, x); }) ==
+        "[per_example_norms] the list of parameters is empty");
 }
 
 TEST_CASE("online gradients of every cell beside back-propagation through all steps") {

@@ -8,9 +8,10 @@
 #include <rewind/autograd/transform/checkpoint.h>
 #include <rewind/autograd/transform/custom_vjp.h>
 #include <rewind/autograd/transform/implicit.h>
-#include <rewind/autograd/transform/jacobian.h>
+#include <rewind/autograd/transform/sparse.h>
 #include <rewind/autograd/transform/vmap.h>
 #include <rewind/ops/ops.h>
+#include <rewind/tools/gradcheck/gradcheck.h>
 
 #include "../support.h"
 
@@ -264,5 +265,157 @@ TEST_CASE("own rules, checkpoints and fixed points within compile") {
         }).find("traced_steps") != std::string::npos);
   CHECK(error_of([&] {
           compile([](Tape&, Tensor a) { return argmin([](Tensor r) { return sum(r * r); }, a); }, x);
-        }).find("find it eagerly") != std::string::npos);
+        }).find("set ArgminOptions::traced_steps, or find it eagerly") != std::string::npos);
+}
+
+namespace {
+
+// The square root by Newton's steps, and the x that makes |x - p|^2 + sum(x^4) smallest.
+Tensor root_of(Tensor n, int traced) {
+  return fixed_point([n](Tensor r) { return (r + n / r) * 0.5; }, n.tape().constant(1, n.shape()),
+                     {.traced_steps = traced});
+}
+Tensor nearest_to(Tensor p, int traced) {
+  return argmin([p](Tensor x) { return sum(square(x - p)) + sum(square(square(x))); }, p.tape().constant(0, p.shape()),
+                {.traced_steps = traced});
+}
+
+}  // namespace
+
+TEST_CASE("vmap of points that are found, with gradients outside of it") {
+  Tape tape(DType::f64);
+  const Tensor a = tape.variable(Array({2.0, 3.0, 10.0, 0.5, 1.0, 7.0}, Shape{3, 2}));
+  const auto check = [&](auto f, double tolerance) {  // f of a row is f of its numbers
+    const auto mapped = [&](Tensor t) { return sum(square(vmap(f)(t)) * t); };
+    const auto whole = [&](Tensor t) { return sum(square(f(t)) * t); };
+    CHECK(close(vmap(f)(a), f(a), tolerance));
+    CHECK(close(value_and_grad(mapped, a).second, value_and_grad(whole, a).second, tolerance));
+    CHECK(close(jvp(mapped, a, a).second, jvp(whole, a, a).second, tolerance));
+    CHECK(close(hvp(mapped, a, a), hvp(whole, a, a), tolerance * 10));
+    const auto own = [&](Tensor row) { return value_and_grad([&](Tensor t) { return sum(f(t)); }, row).second; };
+    CHECK(close(vmap(own)(a), own(a), tolerance));
+    CHECK(close(vmap(vmap(f))(a), f(a), tolerance));
+  };
+  check([](Tensor t) { return root_of(t, 14); }, 1e-11);
+  check([](Tensor t) { return nearest_to(t, 14); }, 1e-9);
+  // A parameter, and a part of the surroundings that no gradient reaches.
+  Parameter w("w", Array({0.3, 0.2}, Shape{2}));
+  const auto equilibrium = [&](Tensor x) {
+    return fixed_point([&w, x](Tensor h) { return tanh(h * w + x); }, x.tape().constant(0, x.shape()),
+                       {.traced_steps = 60});
+  };
+  const ParameterList by(tape, std::vector<Parameter*>{&w});
+  const Tensor x = tape.constant(a.array());
+  const auto mapped = [&] { return sum(square(vmap(equilibrium)(x))); };
+  CHECK(close(value_and_grad(mapped, by).second[0],
+              value_and_grad([&] { return sum(square(equilibrium(x))); }, by).second[0], 1e-11));
+  // Indices of an example are gone with it.
+  const Tensor rows = tape.constant(Array(std::vector<std::int32_t>{1, 0, 1}));
+  const auto looked_up = [&](Tensor t, Tensor i) {
+    return fixed_point(
+        [t, i](Tensor h) {
+          return 0.5 * h + sum(lookup(reshape(t, {2, 1}), i));
+        },
+        t.tape().constant(0, {}), {.traced_steps = 60});
+  };
+  CHECK(error_of([&] {
+          value_and_grad([&](Tensor t) { return sum(vmap(looked_up)(t, rows)); }, a);
+        }).find("[fixed_point] the gradient is taken outside of vmap, and the function uses indices of one example") ==
+        0);
+}
+
+TEST_CASE("Jacobians and Hessians of points that are found, and derivatives of these") {
+  Tape tape(DType::f64);
+  const Tensor a = tape.variable(Array({2.0, 3.0, 0.5}, Shape{3}));
+  const Tensor m = tape.constant(numbers({3, 3}, 4, DType::f64));
+  // Coupled, so that the linear systems are not diagonal.
+  const auto mixed = [&](Tensor t) { return reshape(matmul(m, reshape(t, {3, 1})), {3}); };
+  const auto equilibrium = [&](Tensor t) {
+    return fixed_point([&, t](Tensor h) { return 0.4 * tanh(mixed(h)) + t; }, t.tape().constant(0, {3}));
+  };
+  const auto best = [&](Tensor t) {
+    return argmin([&, t](Tensor x) { return sum(square(mixed(x) - t)) + sum(square(square(x))) + sum(x * x); },
+                  t.tape().constant(0, {3}));
+  };
+  const auto check = [&](auto f) {
+    const Tensor v = tape.constant(numbers({3}, 5, DType::f64));
+    const Tensor j = jacobian(f, a);
+    CHECK(close(reshape(matmul(j, reshape(v, {3, 1})), {3}), jvp(f, a, v).second, 1e-9));
+    CHECK(close(jacobian(f, a, Direction::columns), j, 1e-9));
+    CHECK(close(sparse_jacobian(f, a).values, reshape(j, {9}), 1e-9));
+    const auto total = [&](Tensor t) { return sum(square(f(t))); };
+    CHECK(close(reshape(matmul(hessian(total, a), reshape(v, {3, 1})), {3}), hvp(total, a, v), 1e-8));
+    const auto slopes = [&](Tensor t) { return sum(square(jacobian(f, t))); };
+    const double along = sum(value_and_grad(slopes, a).second * v).item(), h = 1e-4;
+    CHECK((slopes(a + h * v).item() - slopes(a - h * v).item()) / (2 * h) == doctest::Approx(along).epsilon(1e-6));
+  };
+  check(equilibrium);
+  check(best);
+}
+
+TEST_CASE("argmin within compile, and what it refuses") {
+  const Array x = numbers({3}, 1, DType::f64);
+  const auto all = [](Tape&, Tensor at) {
+    const auto loss = [](Tensor p) { return sum(sin(nearest_to(p, 12))); };
+    return std::vector<Tensor>{nearest_to(at, 12), value_and_grad(loss, at).second, hvp(loss, at, at)};
+  };
+  Tape tape(DType::f64);
+  const std::vector<Tensor> eager = all(tape, tape.constant(x));
+  auto compiled = compile(all, {.dtype = DType::f64, .verify = true}, x);
+  const std::vector<Tensor> found = compiled(x);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(close(found[i], eager[i], 1e-9));
+  const Tensor at = tape.constant(x);
+  const NodeId before = tape.size();
+  CHECK(error_of([&] { argmin([](Tensor t) { return sum(log(t * 0 - 1)); }, at); }) ==
+        "[argmin] the function is nan at the starting point");
+  CHECK(error_of([&] {
+          argmin([](Tensor t) { return std::pair(sum(t), sum(t)); }, at);
+        }).find("[argmin] the function") == 0);
+  CHECK(error_of([&] { vmap([](Tensor t) { return nearest_to(t, 0); })(at); }).find("ArgminOptions::traced_steps") !=
+        std::string::npos);
+  CHECK(tape.size() == before);
+}
+
+TEST_CASE("a custom rule beside differences of its function, and its bad arguments") {
+  const auto own =
+      custom_vjp([](Tensor a) { return log(exp(a) + 1); }, [](Tensor a, Tensor, Tensor dy) { return dy * sigmoid(a); });
+  const auto wrong = custom_vjp([](Tensor a) { return exp(a); }, [](Tensor, Tensor, Tensor dy) { return dy; });
+  const std::vector<Array> at{numbers({4}, 1, DType::f64)};
+  CHECK(gradcheck([&](std::span<const Tensor> x) { return own(x[0]); }, at).ok());
+  CHECK_FALSE(gradcheck([&](std::span<const Tensor> x) { return wrong(x[0]); }, at).ok());
+  Tape tape(DType::f64);
+  const Tensor x = tape.variable(numbers({3, 2}, 1, DType::f64));
+  const Tensor rows = tape.constant(Array(std::vector<std::int32_t>{1, 0, 1}));
+  const NodeId before = tape.size();
+  const auto indices = [](Tensor t) { return t.tape().constant(Array(std::vector<std::int32_t>{1})); };
+  CHECK(error_of([&] { custom_vjp(indices, [](Tensor t, Tensor, Tensor) { return t; })(x); }) ==
+        "[custom_vjp] the function gives indices, which have no gradient");
+  CHECK(tape.size() == before);
+  // An argument that is indices: one for all, or one of each example.
+  const auto chosen = custom_vjp(
+      [](Tensor t, Tensor i) {
+        return square(lookup(reshape(t, {t.size(), 1}), i));
+      },
+      [](const std::tuple<Tensor, Tensor>& at, Tensor, Tensor dy) {
+        const auto& [t, i] = at;
+        const auto f = [i = i](Tensor u) { return square(lookup(reshape(u, {u.size(), 1}), i)); };
+        return std::tuple(vjp(f, t).second(dy), i);
+      });
+  const auto of = [&](Tensor t, Tensor i) { return sum(chosen(std::tuple(t, i))); };
+  const auto one = [&](Tensor row) { return vmap(of, {.in = {0, no_axis}})(row, rows); };
+  CHECK(close(value_and_grad([&](Tensor t) { return sum(one(t)); }, x).second,
+              value_and_grad([&](Tensor t) { return sum(square(lookup(transpose(t), rows))); }, x).second));
+  CHECK(error_of([&] {
+          value_and_grad([&](Tensor t) { return sum(vmap(of, {.in = {no_axis, 0}})(reshape(t, {6}), rows)); }, x);
+        }).find("[custom_vjp] the gradient is taken outside of vmap, and an argument is indices of one example") == 0);
+}
+
+TEST_CASE("a checkpointed function that gives other shapes when it is called again") {
+  Tape tape(DType::f64);
+  const Tensor x = tape.variable(numbers({3}, 1, DType::f64));
+  int calls = 0;
+  const Tensor y = sum(checkpoint([&calls](Tensor t) { return calls++ == 0 ? t * t : sum(t); })(x));
+  const NodeId before = tape.size();
+  CHECK(error_of([&] { backward(y); }).find("[checkpoint] the function gives other shapes than before") == 0);
+  CHECK(tape.size() == before);
 }

@@ -88,6 +88,16 @@ TEST_CASE("several arguments, several results, and a pattern that is given") {
   const NodeId before = tape.size();
   CHECK(error_of([&] { sparse_jacobian(f, std::tuple(x, y), wrong); }) ==
         "[sparse_jacobian] the pattern is 2 x 6, the Jacobian 6 x 6");
+  const auto given = [&](const SparsityPattern& p) {
+    return error_of([&] { sparse_jacobian([](Tensor a) { return a * a; }, x, p); });
+  };
+  CHECK(given({3, 3, {{0}, {1}, {7}}}) == "[sparsity] row 2 of the pattern has column 7, of 3");
+  CHECK(given({3, 3, {{0}, {1, 1}, {2}}}) == "[sparsity] row 1 of the pattern is not sorted, or has a column twice");
+  CHECK(given({3, 3, {{2, 0}, {1}, {2}}}) == "[sparsity] row 0 of the pattern is not sorted, or has a column twice");
+  CHECK(given({3, 3, {{0}, {1}}}) == "[sparsity] a pattern of 3 x 3 lists 2 rows");
+  CHECK(error_of([] { colour_columns({1, 3, {{5}}}); }) == "[sparsity] row 0 of the pattern has column 5, of 3");
+  CHECK(error_of([] { colour_for_diagonal({1, 3, {{0, 2}}}); }) == "[sparsity] a pattern of 1 x 3 has no diagonal");
+  CHECK_FALSE(wrong.has(2, 0));
   CHECK(tape.size() == before);
   // Within compile too, and differentiated again.
   const auto both = [&](Tape&, Tensor a, Tensor b) {

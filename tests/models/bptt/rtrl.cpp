@@ -113,6 +113,7 @@ TEST_CASE("a loss with parameters of its own, reset, and a loss that throws") {
   CHECK_THROWS_AS(rtrl.step(at(x, 1), [](const GruCell::State& s) { return s.h; }), Error);
   CHECK(gradients(cell) == before);
   CHECK(rtrl.state()[0] == state);
+  CHECK_THROWS_WITH_AS(Rtrl(cell, 1, {.sparse_steps = -1}), doctest::Contains("[rtrl] sparse_steps is -1"), Error);
   rtrl.reset();
   CHECK(rtrl.influence().size() == 0);
   cell.zero_grad();
