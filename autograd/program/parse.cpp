@@ -327,6 +327,7 @@ class Parser {
     if (n.info->arity != any_arity && inputs.size() != static_cast<std::size_t>(n.info->arity))
       throw Error(fmt::format("takes {} input{}, not {}", n.info->arity, n.info->arity == 1 ? "" : "s", inputs.size()));
     std::vector<Shape> shapes;
+    shapes.reserve(inputs.size());
     for (NodeId i : inputs) shapes.push_back(g_.nodes[i].shape);
     n.shape = n.info->infer(n.op, shapes);
     n.dtype = n.info->any_dtype && !inputs.empty() ? g_.nodes[inputs[0]].dtype : g_.real;

@@ -84,6 +84,7 @@ Parameter& weight(Part& root, const std::string& name, Array value) {
 
 std::string listed(const std::vector<OnnxModel::Port>& ports) {
   std::vector<std::string> names;
+  names.reserve(ports.size());
   for (const OnnxModel::Port& p : ports) names.push_back("'" + shown(p.name) + "'");
   if (names.size() > 20) names.resize(20), names.emplace_back("...");
   return fmt::format("{}", fmt::join(names, ", "));

@@ -200,6 +200,7 @@ Tensor looked_up(const Call& c, Tensor x, int axis, Tensor indices) {
   const Tensor y = from.rank() == 2 ? rows : reshape(rows, shape_from(lengths));
   if (axis == 0) return y;
   std::vector<int> back;  // the indices' axes stand where the axis was
+  back.reserve(lengths.size());
   for (int a = 0; a < axis; ++a) back.push_back(at.rank() + a);
   for (int a = 0; a < at.rank(); ++a) back.push_back(a);
   for (int a = axis; a + 1 < from.rank(); ++a) back.push_back(at.rank() + a);

@@ -57,6 +57,7 @@ Tensor taken(Tensor x, int axis, const std::vector<Index>& positions) {
   if (in_a_row(positions, 1)) return count == x.size(axis) ? x : slice(x, axis, positions[0], count);
   if (in_a_row(positions, -1)) return flip(slice(x, axis, positions.back(), count), axis);
   std::vector<Tensor> parts;
+  parts.reserve(positions.size());
   for (const Index p : positions) parts.push_back(slice(x, axis, p, 1));
   return concat(parts, axis);
 }
