@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include <rewind/autograd/compile/passes/rounding.h>
@@ -41,28 +42,38 @@ Array sizes_of_terms(const Graph& g, NodeId i, std::span<const ConstView> x, Con
 
 bool is_whole(double x) { return x == std::floor(x); }
 
-/// The numbers of an op's inputs, put in order when they are asked for first.
+/// The numbers of an op's inputs, among which an op finds those that it passes on unchanged: where they stood, as a
+/// maximum does, or elsewhere, as a permutation does. Whether it moves them is what its first other number says: to put
+/// them all in order takes far longer than the op.
 class Numbers {
  public:
-  explicit Numbers(std::span<const ConstView> x) : x_(x) {}
-  bool contain(double value) {
-    if (!known_) sort();
-    return std::binary_search(sorted_.begin(), sorted_.end(), value);
+  explicit Numbers(std::span<const ConstView> x) {
+    for (const ConstView& in : x)
+      if (is_real(in.dtype)) inputs_.push_back(Array(in).to_vector<double>());
+  }
+  bool contain(double value, std::size_t position) {
+    for (const std::vector<double>& in : inputs_)
+      if (position < in.size() && in[position] == value) return true;
+    if (moved_ == Moved::unknown) find_out(value);
+    return moved_ == Moved::yes && std::binary_search(sorted_.begin(), sorted_.end(), value);
   }
 
  private:
-  void sort() {
-    known_ = true;
-    for (const ConstView& in : x_)
-      if (is_real(in.dtype))
-        for (double v : Array(in).to_vector<double>())
-          if (!std::isnan(v)) sorted_.push_back(v);
+  enum class Moved : char { unknown, yes, no };
+
+  void find_out(double value) {
+    moved_ = Moved::no;
+    for (const std::vector<double>& in : inputs_)
+      if (std::find(in.begin(), in.end(), value) != in.end()) moved_ = Moved::yes;
+    if (moved_ == Moved::no) return;
+    for (const std::vector<double>& in : inputs_)
+      std::copy_if(in.begin(), in.end(), std::back_inserter(sorted_), [](double v) { return !std::isnan(v); });
     std::sort(sorted_.begin(), sorted_.end());
   }
 
-  std::span<const ConstView> x_;
+  std::vector<std::vector<double>> inputs_;
   std::vector<double> sorted_;
-  bool known_ = false;
+  Moved moved_ = Moved::unknown;
 };
 
 }  // namespace
@@ -78,7 +89,7 @@ void RoundingNoise::move(const Graph& g, NodeId i, std::span<const ConstView> x,
     const auto terms = sizes.span<T>();
     for (std::size_t k = 0; k < to.size(); ++k) {
       const double e = rng_.uniform(-1, 1);
-      const bool exact = is_whole(terms[k]) || (std::abs(to[k]) == terms[k] && of_inputs.contain(to[k]));
+      const bool exact = is_whole(terms[k]) || (std::abs(to[k]) == terms[k] && of_inputs.contain(to[k], k));
       if (!exact) to[k] = static_cast<T>(to[k] + e * most * terms[k]);
     }
   });
