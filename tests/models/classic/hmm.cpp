@@ -107,27 +107,25 @@ TEST_CASE("gradients of both kinds of models, orders 1 and 2, and compiled") {
     };
     CHECK(gradcheck(loss, m.parameters()).ok());
     CHECK(gradcheck(loss, m.parameters(), {.order = 2}).ok());
-    auto compiled = compile(
-        [&](Tape&, Tensor data, Tensor l) {
-          const Tensor y = -mean(m.log_likelihood(data, l));
-          backward(y);
-          return y;
-        },
-        {.dtype = DType::f64}, seen, ends);
-    m.zero_grad();
-    const double value = compiled(seen, ends).item();
-    std::vector<Array> gradients;
-    for (const NamedParameter& p : m.parameters()) gradients.push_back(p.parameter->grad());
-    m.zero_grad();
-    Tape tape(DType::f64);
-    const Tensor y = loss(tape);
-    backward(y);
-    CHECK(std::abs(value - y.item()) < 1e-12);
-    std::size_t i = 0;
-    for (const NamedParameter& p : m.parameters()) CHECK(distance(gradients[i++], p.parameter->grad()) < 1e-6);
+    rw::test::check_plan(loss, m.parameters());
+    const auto posterior = [&](Tape& tape) {
+      const Tensor l = tape.constant(ends);
+      const HmmPosterior p = hmm_posterior(m.scores(tape.constant(seen), l), l);
+      return sum(square(p.states)) + sum(square(p.transitions));
+    };
+    CHECK(gradcheck(posterior, m.parameters()).ok());
+    rw::test::check_plan(posterior, m.parameters());
   };
   check(discrete, x);
   check(gaussian, numbers);
+}
+
+TEST_CASE("the forward algorithm, the posterior and the max-product form fold in time, with their gradients") {
+  const GaussianHmm hmm(Array({0.3, 0.7}, {2}), Array({0.9, 0.1, 0.2, 0.8}, {2, 2}), Array({-1.0, 1.0}, {2, 1}),
+                        Array({0.5, 1.5}, {2, 1}));
+  CHECK(rw::test::folds([&](Tape&, Tensor x) { return sum(hmm.log_likelihood(x)); }, {3, 1}));
+  CHECK(rw::test::folds([&](Tape&, Tensor x) { return sum(square(hmm_posterior(hmm.scores(x)).states)); }, {3, 1}));
+  CHECK(rw::test::folds([&](Tape&, Tensor x) { return sum(hmm_best_score(hmm.scores(x))); }, {3, 1}));
 }
 
 TEST_CASE("a batch of unequal lengths is each sequence alone, a length of 0 too, and nan in the padding is harmless") {
@@ -209,6 +207,13 @@ TEST_CASE("what a hidden Markov model refuses") {
   outside.set({3, 1}, 7);
   CHECK_THROWS_WITH_AS(model().log_likelihood(tape.constant(outside)),
                        "[hmm] observation 7 at step 3 of sequence 1 is outside the alphabet of 3 symbols", Error);
+  outside.set({3, 1}, -1);
+  CHECK_THROWS_WITH_AS(model().log_likelihood(tape.constant(outside)),
+                       "[hmm] observation -1 at step 3 of sequence 1 is outside the alphabet of 3 symbols", Error);
+  CHECK_NOTHROW(model().log_likelihood(tape.constant(outside), tape.constant(lengths)));  // it is padding
+  auto plan = compile([&](Tape&, Tensor x) { return model().log_likelihood(x); }, symbols);
+  plan(symbols);
+  CHECK_THROWS_WITH_AS(plan(outside), "[lookup] index -1 at position 7 of (6, 2) is outside [0, 3)", Error);
   CHECK_THROWS_WITH_AS(model().log_likelihood(tape.constant(zeros(3, 2))),
                        "[hmm] observations are indices i32 [T, N], not f32 (3, 2)", Error);
   const HmmScores odd{tape.constant(0, Shape{3}), tape.constant(0, Shape{2, 2}), tape.constant(0, Shape{4, 1, 3})};
