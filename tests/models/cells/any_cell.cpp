@@ -82,7 +82,8 @@ TEST_CASE("options of cells by name") {
   for (const std::string name :
        {"lstm+1997", "lstm+coupled", "lstm+peepholes", "lstm+all-peepholes", "lstm+norm", "lstm+zoneout=0.5",
         "lstm+drop-x=0.5", "lstm+drop-h=0.5", "gru+before", "gru+takes", "gru+learned", "rnn+relu", "rnn+nobias",
-        "jordan+tanh", "jordan+sigmoid", "context+decay=0.5"}) {
+        "jordan+tanh", "jordan+sigmoid", "context+decay=0.5", "echo-state+leak=0.5", "echo-state+scale=2",
+        "echo-state+nobias"}) {
     CAPTURE(name);
     CHECK_FALSE(outputs_of(name) == outputs_of(name.substr(0, name.find('+'))));
   }
@@ -98,7 +99,7 @@ TEST_CASE("names and options that do not exist are refused with those that do") 
   };
   const std::string all =
       "lstm, gru, gru-before, mgu, rnn, rnn-relu, irnn, jordan, context, slstm, mlstm, min-gru, min-lstm, lru, sru, "
-      "qrnn, indrnn, multiplicative-lstm, mogrifier, clockwork, gru-ode, fast-weights";
+      "qrnn, indrnn, multiplicative-lstm, mogrifier, clockwork, gru-ode, fast-weights, echo-state";
   refused("elman", "no cell 'elman'; there are: " + all);
   refused("", "no cell ''; there are: " + all);
   const std::string common = ", and every cell nobias, drop-x=, drop-h=, zoneout=, learned, act=";
@@ -110,6 +111,8 @@ TEST_CASE("names and options that do not exist are refused with those that do") 
   refused("gru+heads=0", "gru: 0 heads: there must be 1 or more");
   refused("lstm+projection=2+heads=5", "lstm: 5 heads do not divide what is fed back, 2 wide");
   refused("lru+heads=5", "cell 'lru+heads=5': there is no option 'heads=5'; of its own lru has none" + common);
+  refused("echo-state+leak=0", "echo state: leak is 0: it must be in (0, 1]");
+  refused("echo-state+density=1/2", "cell 'echo-state+density=1/2': density is one number, not 2");
   refused("clockwork+periods=1/1.5", "clockwork: a period of 1.5: it must be a whole number from 1 to 1000000");
   refused("gru+coupled",
           "cell 'gru+coupled': there is no option 'coupled'; of its own gru has before, takes, heads=" + common);
