@@ -107,8 +107,8 @@ class DiscreteHmm : public HiddenMarkovModel {
 /// D]. x is [T, N, D].
 class GaussianHmm : public HiddenMarkovModel {
  public:
-  /// Probabilities start [S], transition [S, S]; mean and variance [S, D]. Throws Error for rows that do not sum to 1
-  /// and for a variance that is not above 0.
+  /// Probabilities start [S], transition [S, S]; mean and variance [S, D]. Throws Error for rows that do not sum to 1,
+  /// for a variance that is not above 0, and for what is not finite.
   GaussianHmm(const Array& start, const Array& transition, const Array& mean, const Array& variance);
 
   Tensor emission(Tensor x) const override;

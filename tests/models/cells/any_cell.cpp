@@ -1,9 +1,13 @@
 #include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include <doctest/doctest.h>
 
 #include <rewind/models/cells/any_cell.h>
 
+#include "../../paths.h"
 #include "../sequence.h"
 
 using namespace rw;
@@ -56,6 +60,47 @@ TEST_CASE("cells by name") {
     if (has("R")) CHECK(cell.parameter("br").shape() == cell.parameter("b").shape());
   }
   CHECK_THROWS_WITH_AS(make_cell("lstm", I, 0, rng), "lstm: hidden size must be at least 1, not 0", Error);
+}
+
+TEST_CASE("the guide's table and the README name every cell") {
+  const auto text_of = [](const char* page) {
+    std::ifstream file(std::string(source_dir()) + page);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string guide = text_of("/docs/guide.md"), readme = text_of("/README.md");
+  const std::size_t row = readme.find("| cells | ");
+  REQUIRE(row != std::string::npos);
+  const std::string cells = readme.substr(row, readme.find('\n', row) - row);
+  for (const std::string_view name : cell_names()) {
+    CAPTURE(std::string(name));
+    // "gru-before" and "rnn-relu" are options, "+before" and "+relu".
+    const std::string own(name), option = "+" + own.substr(own.find('-') + 1);
+    CHECK((guide.find('`' + own + '`') != std::string::npos || guide.find('`' + option + '`') != std::string::npos));
+  }
+  for (const char* name : {"LSTM",
+                           "GRU",
+                           "MGU",
+                           "Elman",
+                           "IRNN",
+                           "Jordan",
+                           "context bank",
+                           "sLSTM",
+                           "mLSTM",
+                           "minGRU",
+                           "minLSTM",
+                           "LRU",
+                           "SRU",
+                           "QRNN",
+                           "IndRNN",
+                           "multiplicative",
+                           "mogrifier",
+                           "clockwork",
+                           "GRU-ODE",
+                           "fast weights",
+                           "echo state",
+                           "block-diagonal",
+                           "adaptive computation time"})
+    CHECK_MESSAGE(cells.find(name) != std::string::npos, name);
 }
 
 TEST_CASE("options of cells by name") {

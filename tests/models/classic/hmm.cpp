@@ -63,6 +63,18 @@ TEST_CASE("log-likelihood, posterior, counts and best path are those of all path
   CHECK(finite_part(slice(select(posterior.states, 1, 1), 0, 3, 3).array()) == 0);  // padding
 }
 
+TEST_CASE("so are those of a model whose outputs are numbers") {
+  const GaussianHmm hmm(Array({0.3, 0.7}, {2}), Array({0.9, 0.1, 0.2, 0.8}, {2, 2}),
+                        Array({-1.0, 0.5, 1.0, 0.0}, {2, 2}), Array({0.5, 2.0, 1.5, 0.7}, {2, 2}));
+  Tape tape(DType::f64);
+  const HmmScores scores = hmm.scores(tape.constant(Array({-0.8, 1.0, 0.3, -0.4, 1.9, 0.2, -0.1, 0.6}, {4, 1, 2})));
+  const ViterbiPath path = viterbi(scores);
+  CHECK(distance(hmm_log_likelihood(scores).array(), golden("gaussian_log_likelihood")) < 1e-13);
+  CHECK(distance(hmm_posterior(scores).states.array(), golden("gaussian_states")) < 1e-13);
+  CHECK(distance(path.scores, golden("gaussian_best")) < 1e-13);
+  CHECK(distance(path.states, golden("gaussian_path")) == 0);
+}
+
 TEST_CASE("the gradient of the log-likelihood is the posterior, and the counts of Baum and Welch") {
   Tape tape(DType::f64);
   const Tensor ends = tape.constant(lengths);
@@ -201,7 +213,11 @@ TEST_CASE("what a hidden Markov model refuses") {
   CHECK_THROWS_WITH_AS(DiscreteHmm(start, emission.reshaped({9}), emission),
                        "hmm: the transition matrix is (9): it must be (3, 3)", Error);
   CHECK_THROWS_WITH_AS(GaussianHmm(start, transition, zeros(3, 1), zeros(3, 1)),
-                       "hmm: a variance is 0: it must be above 0", Error);
+                       "hmm: a variance is 0: it must be above 0 and finite", Error);
+  CHECK_THROWS_WITH_AS(GaussianHmm(start, transition, zeros(3, 1), full({3, 1}, INFINITY)),
+                       "hmm: a variance is inf: it must be above 0 and finite", Error);
+  CHECK_THROWS_WITH_AS(GaussianHmm(start, transition, full({3, 1}, NAN), full({3, 1}, 1)),
+                       "hmm: a mean is nan: it must be finite", Error);
   Tape tape;
   Array outside = symbols;
   outside.set({3, 1}, 7);
