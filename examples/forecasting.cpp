@@ -47,42 +47,13 @@ std::vector<double> mackey_glass(Index length, double noise, Rng& rng) {
   return series;
 }
 
-/// The weights w of least |X w - y|, X having `columns` columns, by Householder's reflections.
-std::vector<double> least_squares(std::vector<double> X, std::vector<double> y, std::size_t columns) {
-  const std::size_t rows = y.size();
-  const auto at = [&](std::size_t r, std::size_t c) -> double& { return X[r * columns + c]; };
-  for (std::size_t c = 0; c < columns; ++c) {
-    double norm = 0;
-    for (std::size_t r = c; r < rows; ++r) norm += at(r, c) * at(r, c);
-    norm = at(c, c) > 0 ? -std::sqrt(norm) : std::sqrt(norm);
-    std::vector<double> v(rows);
-    for (std::size_t r = c; r < rows; ++r) v[r] = at(r, c);
-    v[c] -= norm;
-    double square = 0;
-    for (std::size_t r = c; r < rows; ++r) square += v[r] * v[r];
-    const auto reflect = [&](auto&& element) {
-      double dot = 0;
-      for (std::size_t r = c; r < rows; ++r) dot += v[r] * element(r);
-      for (std::size_t r = c; r < rows; ++r) element(r) -= 2 * dot / square * v[r];
-    };
-    for (std::size_t k = c; k < columns; ++k) reflect([&](std::size_t r) -> double& { return at(r, k); });
-    reflect([&](std::size_t r) -> double& { return y[r]; });
-  }
-  std::vector<double> w(columns);
-  for (std::size_t c = columns; c-- > 0;) {
-    w[c] = y[c];
-    for (std::size_t k = c + 1; k < columns; ++k) w[c] -= at(c, k) * w[k];
-    w[c] /= at(c, c);
-  }
-  return w;
-}
-
 /// Windows of a series, each with what comes `ahead` units after its end.
 struct Windows {
   std::vector<double> series;
   Index ahead;
 
-  Index count() const { return static_cast<Index>(series.size()) - window - ahead + 1; }
+  Index length() const { return static_cast<Index>(series.size()); }
+  Index count() const { return length() - window - ahead + 1; }
   const double* inputs(Index i) const { return series.data() + i; }
   double target(Index i) const { return series[static_cast<std::size_t>(i + window - 1 + ahead)]; }
   Windows part(Index from, Index to) const { return {{series.begin() + from, series.begin() + to}, ahead}; }
@@ -102,20 +73,12 @@ struct Windows {
 
 /// Root mean squared error of the linear forecast on `test`.
 double linear_error(const Windows& train, const Windows& test) {
-  std::vector<double> X, y;
-  for (Index i = 0; i < train.count(); ++i) {
-    X.insert(X.end(), train.inputs(i), train.inputs(i) + window);
-    X.push_back(1);
-    y.push_back(train.target(i));
-  }
-  const std::vector<double> w = least_squares(std::move(X), std::move(y), window + 1);
-  double square = 0;
-  for (Index i = 0; i < test.count(); ++i) {
-    double forecast = w[window];
-    for (Index t = 0; t < window; ++t) forecast += w[static_cast<std::size_t>(t)] * test.inputs(i)[t];
-    square += (forecast - test.target(i)) * (forecast - test.target(i));
-  }
-  return std::sqrt(square / static_cast<double>(test.count()));
+  AutoregressiveModel model(window, 1, train.ahead);
+  model.to(DType::f64);
+  const auto column = [](const Windows& w) { return Array(w.series).reshaped({w.length(), 1, 1}); };
+  model.fit(column(train));
+  Tape tape(DType::f64);
+  return std::sqrt(model.loss(tape.constant(column(test))).item());
 }
 
 using Network = Readout<LstmCell>;

@@ -27,7 +27,7 @@ struct TriangularOptions {
 
 /// The X with L X = B: L [..., n, n], of which the lower triangle is read, and B [..., n, k] of the same leading axes;
 /// L may be one matrix [n, n] for all of B. A 0 on the diagonal gives what IEEE's division gives. Throws Error for
-/// shapes that do not fit.
+/// shapes that do not fit. Gradient: Giles, "Collected matrix derivative results" (2008).
 Tensor solve_triangular(Operand l, Operand b, const TriangularOptions& options = {});
 
 }  // namespace rw

@@ -77,3 +77,10 @@ foreach(page ${pages})
 endforeach()
 add_test(NAME pages/extraction COMMAND ${CMAKE_COMMAND} -DDIR=${scratch}/pages
                                         -P ${CMAKE_CURRENT_LIST_DIR}/pages/check_the_blocks.cmake)
+
+if(TARGET rewind_cli AND TARGET example_course)
+  add_test(NAME pages/lectures/commands
+           COMMAND ${CMAKE_COMMAND} -DPAGE=${PROJECT_SOURCE_DIR}/docs/lectures.md -DDIR=${scratch}/lectures -DREWIND=$<TARGET_FILE:rewind_cli>
+                   -DEXAMPLES=$<TARGET_FILE_DIR:example_course> -P ${CMAKE_CURRENT_LIST_DIR}/pages/commands.cmake)
+  set_tests_properties(pages/lectures/commands PROPERTIES SKIP_REGULAR_EXPRESSION "^skipped: |\nskipped: ")
+endif()

@@ -25,6 +25,7 @@
 #include <rewind/models/cells/variational_dropout.h>
 #include <rewind/models/cells/xlstm.h>
 #include <rewind/models/cells/zoneout.h>
+#include <rewind/models/classic/echo_state.h>
 
 namespace rw {
 namespace {
@@ -159,6 +160,21 @@ AnyCell make_fast_weights(Index in, Index hidden, Rng& rng, const AnyCellOptions
   return AnyCell(FastWeightsCell(in, hidden, rng, o));
 }
 
+constexpr std::string_view echo_state_options[] = {"radius=", "leak=", "density=", "scale="};
+
+AnyCell make_echo_state(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+  EchoStateOptions o;
+  o.bias = options.bias != Bias::none;
+  const auto take = [&](std::string_view option, double& value) {
+    if (!c.numbers(option).empty()) value = c.number(option);
+  };
+  take("radius", o.spectral_radius);
+  take("leak", o.leak);
+  take("density", o.density);
+  take("scale", o.input_scale);
+  return AnyCell(EchoStateNetwork(in, hidden, hidden, rng, o));
+}
+
 constexpr Kind kinds[] = {{"lstm", lstm_options, make_lstm},
                           {"gru", gru_options, make_gru},
                           {"gru-before", Names(gru_options).subspan(1), make_gru},
@@ -180,7 +196,8 @@ constexpr Kind kinds[] = {{"lstm", lstm_options, make_lstm},
                           {"mogrifier", mogrifier_options, make_mogrifier},
                           {"clockwork", clockwork_options, make_clockwork},
                           {"gru-ode", gru_ode_options, make_gru_ode},
-                          {"fast-weights", gated_options, make_fast_weights}};
+                          {"fast-weights", gated_options, make_fast_weights},
+                          {"echo-state", echo_state_options, make_echo_state}};
 
 constexpr std::string_view shared_options[] = {"nobias", "drop-x=", "drop-h=", "zoneout=", "learned", "act="};
 

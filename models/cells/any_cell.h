@@ -196,9 +196,9 @@ std::string cells_with_options();
 ///     clockwork    +periods=1/2/4/8, which are as many groups (without: as many of these as divide the hidden
 ///                  size): see ClockworkCell
 ///     gru-ode      +euler, +steps=K: see GruOdeOptions
-///     fast-weights                        see FastWeightsCell
+///     fast-weights, echo-state            see FastWeightsCell; EchoStateOptions, +radius=, +leak=, +density=, +scale=
 ///
-/// those whose matrices see the state, but for clockwork, +heads=K (CellOptions::heads),
+/// those whose matrices see the state, but for clockwork and echo-state, +heads=K (CellOptions::heads),
 /// and any of them +nobias, +drop-x=RATE and +drop-h=RATE (VariationalDropout), +zoneout=RATE or, one for each tensor
 /// of the state, +zoneout=RATE/RATE (Zoneout), +learned (LearnedStart), +act=ROUNDS (AdaptiveCell).
 ///

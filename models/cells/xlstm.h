@@ -60,7 +60,7 @@ static_assert(ProjectedCell<SlstmCell> && CellWithGates<SlstmCell>);
 ///     n(t) = f n(t-1) + i k
 ///     h(t) = o * (C(t) q) / max(|n(t)' q|, exp(-m(t)))
 ///
-/// W = [Wq Wk Wv Wo] and w = [wi wf]. Nothing but the memory is fed back.
+/// W = [Wq Wk Wv Wo] and w = [wi wf]. Nothing but the memory is fed back; a scan would hold all of it, [T, N, H, H].
 class MlstmCell : public InputGatedCell {
  public:
   struct State {

@@ -24,14 +24,14 @@ Array sequences(const Array& series, Index features) {
   return series.to(DType::f64).reshaped({s[0], s.rank() == 3 ? s[1] : 1, features});
 }
 
-/// Equations that say x(t) for positions t from `first` up to `last`.
-detail::LinearEquations equations(const Array& x, Index order, Index first, Index last) {
+/// Equations that say x(t) for positions t from `first` up to `last`, from the taps up to `ahead` steps before.
+detail::LinearEquations equations(const Array& x, Index order, Index first, Index last, Index ahead = 1) {
   const Index N = x.shape()[1], D = x.shape()[2];
   detail::LinearEquations e{.columns = order * D + 1, .outputs = D};
   const auto at = [&](Index t, Index n) { return x.span<double>().begin() + (t * N + n) * D; };
   for (Index t = first; t < last; ++t)
     for (Index n = 0; n < N; ++n, ++e.rows) {
-      for (Index i = order; i > 0; --i) e.taps.insert(e.taps.end(), at(t - i, n), at(t - i, n) + D);
+      for (Index i = order + ahead - 1; i >= ahead; --i) e.taps.insert(e.taps.end(), at(t - i, n), at(t - i, n) + D);
       e.taps.push_back(1);
       e.values.insert(e.values.end(), at(t, n), at(t, n) + D);
     }
@@ -40,30 +40,33 @@ detail::LinearEquations equations(const Array& x, Index order, Index first, Inde
 
 }  // namespace
 
-AutoregressiveModel::AutoregressiveModel(Index order, Index features)
+AutoregressiveModel::AutoregressiveModel(Index order, Index features, Index ahead)
     : Module("autoregressive"),
       order_(detail::checked_size("autoregressive", "order", order)),
       features_(detail::checked_size("autoregressive", "feature", features)),
+      ahead_(ahead),
       W_(param("W", zeros(order * features, features))),
-      b_(param("b", zeros(features))) {}
+      b_(param("b", zeros(features))) {
+  if (ahead < 1) throw Error(fmt::format("autoregressive: {} steps ahead: it must be 1 or more", ahead));
+}
 
 Tensor AutoregressiveModel::operator()(Tensor x) const { return matmul(windows(x, order_), W_) + b_; }
 
 Tensor AutoregressiveModel::loss(Tensor x) const {
-  const Index steps = x.shape().rank() == 3 ? x.size(0) : 0;
-  if (steps <= order_)
+  const Index steps = x.shape().rank() == 3 ? x.size(0) : 0, first = order_ + ahead_ - 1;
+  if (steps <= first)
     throw x.tape().error("autoregressive", fmt::format("{} are too few for {} delay taps and a value to forecast",
                                                        x.shape().str(), order_));
-  return mse((*this)(slice(x, 0, 0, steps - 1)), slice(x, 0, order_, steps - order_));
+  return mse((*this)(slice(x, 0, 0, steps - ahead_)), slice(x, 0, first, steps - first));
 }
 
 void AutoregressiveModel::fit(const Array& series, double ridge) {
   const Array x = sequences(series, features_);
-  const Index steps = x.shape()[0];
-  if (steps <= order_)
+  const Index steps = x.shape()[0], first = order_ + ahead_ - 1;
+  if (steps <= first)
     throw Error(
         fmt::format("autoregressive: {} values are too few for {} delay taps and a value to forecast", steps, order_));
-  const std::vector<double> w = equations(x, order_, order_, steps).solved("autoregressive", ridge);
+  const std::vector<double> w = equations(x, order_, first, steps, ahead_).solved("autoregressive", ridge);
   const Index rows = order_ * features_;
   const std::span<const double> all(w);
   const auto cut = static_cast<std::size_t>(rows * features_);
@@ -74,6 +77,8 @@ void AutoregressiveModel::fit(const Array& series, double ridge) {
 Tensor AutoregressiveModel::forecast(Tensor x, Index steps) const {
   if (steps < 1)
     throw x.tape().error("autoregressive", fmt::format("a forecast of {} steps: it must be 1 or more", steps));
+  if (ahead_ != 1)
+    throw x.tape().error("autoregressive", fmt::format("a model of {} steps ahead cannot go on by itself", ahead_));
   Tensor taps = select(windows(x, order_), 0, -1);  // [N, order * D]
   std::vector<Tensor> all;
   for (Index t = 0; t < steps; ++t) {
@@ -84,7 +89,9 @@ Tensor AutoregressiveModel::forecast(Tensor x, Index steps) const {
   return stack(all);
 }
 
-AutoregressiveModel AutoregressiveModel::clone() const { return cloned(AutoregressiveModel(order_, features_), *this); }
+AutoregressiveModel AutoregressiveModel::clone() const {
+  return cloned(AutoregressiveModel(order_, features_, ahead_), *this);
+}
 
 OrderChoice choose_order(const Array& series, Index most, OrderCriterion criterion, double held_out) {
   detail::checked_size("choose_order", "largest", most);

@@ -11,6 +11,7 @@
 #include <rewind/models/sizes.h>
 #include <rewind/ops/activation.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/lookup.h>
 #include <rewind/ops/matmul.h>
 
 namespace rw {
@@ -69,13 +70,16 @@ EchoStateCell::EchoStateCell(Index in, Index hidden, Rng& rng, const EchoStateOp
                               detail::checked_size("echo state", "hidden", hidden)},
                              -options.input_scale, options.input_scale))),
       R_(buffer("R", reservoir(hidden, rng, options))),
-      b_(buffer("b", uniform(rng, {hidden}, -options.input_scale, options.input_scale))) {}
+      b_(options.bias ? &buffer("b", uniform(rng, {hidden}, -options.input_scale, options.input_scale)) : nullptr) {}
 
 EchoStateCell::State EchoStateCell::zero_state(Tape& tape, Index batch) const {
   return {tape.constant(0.0, {batch, hidden()})};
 }
 
-Tensor EchoStateCell::project(Tensor x) const { return matmul(x, W_) + b_; }
+Tensor EchoStateCell::project(Tensor x) const {
+  const Tensor xw = x.dtype() == DType::i32 ? lookup(W_, x) : matmul(x, W_);
+  return b_ == nullptr ? xw : xw + *b_;
+}
 
 EchoStateCell::State EchoStateCell::step_seeing(Tensor xw, const State& s, Tensor seen) const {
   const Tensor next = tanh(xw + matmul(seen, R_));
@@ -88,9 +92,9 @@ EchoStateCell EchoStateCell::clone() const {
 }
 
 EchoStateNetwork::EchoStateNetwork(Index in, Index hidden, Index out, Rng& rng, const EchoStateOptions& options)
-    : Module("echo-state-network"),
+    : Module("echo-state"),
       reservoir_(child("reservoir", EchoStateCell(in, hidden, rng, options))),
-      readout_(child("readout", Linear(hidden, out, rng))) {}
+      readout_(child("readout", Linear(hidden, out, rng, {.bias = options.bias}))) {}
 
 Tensor EchoStateNetwork::operator()(Tensor x) const {
   return readout_(outputs(unroll(reservoir_, x, reservoir_.zero_state(x.tape(), x.size(1)))));
@@ -108,19 +112,26 @@ void EchoStateNetwork::fit(const Array& x, const Array& targets, Index washout, 
   const NoGrad no_grad(tape);
   const Array h = outputs(unroll(reservoir_, tape.constant(x), reservoir_.zero_state(tape, batch))).array(),
               y = targets.to(DType::f64);
-  detail::LinearEquations e{.columns = H + 1, .outputs = out};
+  const bool bias = reservoir_.options().bias;
+  detail::LinearEquations e{.columns = H + (bias ? 1 : 0), .outputs = out, .constant = bias};
   for (Index row = washout * batch; row < steps * batch; ++row, ++e.rows) {
     const auto at = [&](const Array& a, Index width) { return a.span<double>().begin() + row * width; };
     e.taps.insert(e.taps.end(), at(h, H), at(h, H) + H);
-    e.taps.push_back(1);
+    if (bias) e.taps.push_back(1);
     e.values.insert(e.values.end(), at(y, out), at(y, out) + out);
   }
   const std::vector<double> w = e.solved("echo state", ridge);
   const std::span<const double> all(w);
   const auto cut = static_cast<std::size_t>(H * out);
-  Parameter &W = readout_.parameter("W"), &b = readout_.parameter("b");
+  Parameter& W = readout_.parameter("W");
   W.set(Array(all.first(cut), {H, out}).to(W.dtype()));
-  b.set(Array(all.subspan(cut), {out}).to(b.dtype()));
+  if (bias) readout_.parameter("b").set(Array(all.subspan(cut), {out}).to(W.dtype()));
+}
+
+EchoStateNetwork EchoStateNetwork::clone() const {
+  Rng unused(0);
+  return cloned(EchoStateNetwork(reservoir_.in(), reservoir_.hidden(), readout_.out(), unused, reservoir_.options()),
+                *this);
 }
 
 }  // namespace rw

@@ -143,10 +143,17 @@ DiscreteHmm DiscreteHmm::clone() const {
 
 namespace {
 
+const Array& checked_mean(const Array& mean) {
+  for (const double m : mean.to_vector<double>())
+    if (!std::isfinite(m)) throw Error(fmt::format("hmm: a mean is {}: it must be finite", m));
+  return mean;
+}
+
 Array checked_variance_logs(const Array& variance) {
   Array logs = variance.to(DType::f64);
   for (double& v : logs.span<double>()) {
-    if (!(v > 0)) throw Error(fmt::format("hmm: a variance is {}: it must be above 0", v));
+    if (!(v > 0 && std::isfinite(v)))
+      throw Error(fmt::format("hmm: a variance is {}: it must be above 0 and finite", v));
     v = std::log(v);
   }
   return logs.to(is_real(variance.dtype()) ? variance.dtype() : DType::f32);
@@ -156,7 +163,7 @@ Array checked_variance_logs(const Array& variance) {
 
 GaussianHmm::GaussianHmm(const Array& start, const Array& transition, const Array& mean, const Array& variance)
     : HiddenMarkovModel("hmm", start, transition),
-      mean_(param("mean", checked_shape("mean", mean, Shape{states(), mean.shape().cols()}))),
+      mean_(param("mean", checked_mean(checked_shape("mean", mean, Shape{states(), mean.shape().cols()})))),
       log_variance_(param("log_variance", checked_variance_logs(checked_shape("variance", variance, mean.shape())))) {}
 
 Tensor GaussianHmm::emission(Tensor x) const {

@@ -13,7 +13,9 @@ namespace rw {
 // `lengths`, i32 [N], say where each sequence ends.
 
 /// Log probabilities: of the first state, [S]; of each state (column) after each (row), [S, S]; and of what was seen
-/// at each step in each state, [T, N, S].
+/// at each step in each state, [T, N, S]. The functions below take any scores, also of rows that do not sum to 1: a
+/// "likelihood" is then the sum over all paths, as in a conditional random field (Lafferty, McCallum and Pereira,
+/// 2001). The models check their probabilities.
 struct HmmScores {
   Tensor start, transition, emission;
 };
@@ -105,8 +107,8 @@ class DiscreteHmm : public HiddenMarkovModel {
 /// D]. x is [T, N, D].
 class GaussianHmm : public HiddenMarkovModel {
  public:
-  /// Probabilities start [S], transition [S, S]; mean and variance [S, D]. Throws Error for rows that do not sum to 1
-  /// and for a variance that is not above 0.
+  /// Probabilities start [S], transition [S, S]; mean and variance [S, D]. Throws Error for rows that do not sum to 1,
+  /// for a variance that is not above 0, and for what is not finite.
   GaussianHmm(const Array& start, const Array& transition, const Array& mean, const Array& variance);
 
   Tensor emission(Tensor x) const override;

@@ -29,6 +29,12 @@ Tensor column(Tensor v) { return reshape(v, Shape{v.size(0), v.size(1), 1}); }
 Tensor vector(Tensor c) { return reshape(c, Shape{c.size(0), c.size(1)}); }
 Tensor eye(Tape& tape, Index n) { return tape.constant(identity(n)); }
 
+/// The factor of a covariance, whose name an error says.
+Tensor positive(const char* name, Tensor covariance) {
+  const Scope scope(covariance.tape(), name);
+  return cholesky(covariance);
+}
+
 /// The sum of log(l_ii) of each matrix of a stack [N, p, p]: [N].
 Tensor log_diagonal(Tensor l) {
   const Index p = l.size(-1);
@@ -81,9 +87,7 @@ class Filter {
 
  private:
   Tensor form(const char* name, Tensor covariance) const {
-    if (!options_.square_root) return covariance;
-    const Scope scope(tape_, name);
-    return cholesky(covariance);
+    return options_.square_root ? positive(name, covariance) : covariance;
   }
   void set_mask(Tensor observed) {
     const Shape of = observed.shape(), each{y_.size(0), batch_, p_};
@@ -139,7 +143,7 @@ class Filter {
 };
 
 void check_shapes(const LinearSystem& s, Tensor y) {
-  const Index n = s.F.size(-1), p = s.H.size(0);
+  const Index n = s.F.shape().cols(), p = s.H.shape().rank() > 0 ? s.H.size(0) : 1;
   const auto check = [&](const char* name, const Tensor& t, const Shape& expected) {
     if (t.shape() != expected)
       throw y.tape().error("kalman", fmt::format("{} is {}: it must be {}, for states of {} and observations of {}",
@@ -208,7 +212,11 @@ KalmanFiltered kalman_filter(const LinearSystem& s, Tensor y, const KalmanOption
 KalmanStates kalman_smoother(const LinearSystem& s, const KalmanFiltered& f) {
   Tape& tape = s.F.tape();
   const Scope scope(tape, "kalman");
-  const Index steps = f.filtered.mean.size(0), batch = f.filtered.mean.size(1), n = s.F.size(0);
+  const Shape found = f.filtered.mean.shape();
+  if (found.rank() != 3 || s.F.shape() != Shape{found[2], found[2]} || s.Q.shape() != s.F.shape())
+    throw tape.error("kalman", fmt::format("F {} and Q {} do not fit the states that were filtered, {}",
+                                           s.F.shape().str(), s.Q.shape().str(), found.str()));
+  const Index steps = found[0], batch = found[1], n = found[2];
   const Tensor F = repeated(s.F, batch), Q = repeated(s.Q, batch);
   std::vector<Tensor> means(static_cast<std::size_t>(steps)), covariances(means);
   Tensor mean = select(f.filtered.mean, 0, -1), covariance = select(f.filtered.covariance, 0, -1);
@@ -216,7 +224,7 @@ KalmanStates kalman_smoother(const LinearSystem& s, const KalmanFiltered& f) {
     const Scope step(tape, "t", t);
     if (t + 1 < steps) {
       const Tensor m = select(f.filtered.mean, 0, t), P = select(f.filtered.covariance, 0, t);
-      const Tensor factor = cholesky(select(f.predicted.covariance, 0, t + 1));
+      const Tensor factor = positive("predicted", select(f.predicted.covariance, 0, t + 1));
       // G = P F' (F P F' + Q)^-1
       const Tensor half = solve_triangular(factor, times(F, P));
       const Tensor G = transpose(solve_triangular(factor, half, {.transpose = true}));

@@ -42,11 +42,12 @@ struct KalmanFiltered {
 /// Kalman's filter (1960) over y [T, N, p], in Joseph's form, whose covariances stay symmetric and do not become
 /// negative by rounding, or in square-root form. Throws Error for shapes that do not fit; for a Q, R or P0 that is no
 /// covariance, with its smallest eigenvalue (where values can be looked at: not while `compile` traces); and for an
-/// innovation whose covariance is not positive definite, at which step.
+/// innovation whose covariance is not positive definite, at which step (a plan of `compile` says so when it runs).
 KalmanFiltered kalman_filter(const LinearSystem& system, Tensor y, const KalmanOptions& options = {});
 
 /// What all of the sequence says of each step (Rauch, Tung and Striebel, 1965), from what the filter found; covariances
-/// are sums of positive ones. Throws Error for a predicted covariance that is not positive definite, at which step.
+/// are sums of positive ones. Throws Error for a system that does not fit what was filtered, and for a predicted
+/// covariance that is not positive definite, at which step.
 KalmanStates kalman_smoother(const LinearSystem& system, const KalmanFiltered& filtered);
 
 }  // namespace rw

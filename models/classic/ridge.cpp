@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -10,8 +11,12 @@ namespace rw::detail {
 
 std::vector<double> LinearEquations::solved(const std::string& who, double ridge) const {
   if (!(ridge >= 0)) throw Error(fmt::format("{}: a ridge of {}: it must be 0 or more", who, ridge));
+  for (const std::vector<double>* part : {&taps, &values})
+    if (!std::all_of(part->begin(), part->end(), [](double x) { return std::isfinite(x); }))
+      throw Error(fmt::format("{}: a value is not finite: least squares need numbers", who));
   LinearEquations all = *this;
-  for (Index i = 0; ridge > 0 && i + 1 < columns; ++i, ++all.rows) {  // sqrt(ridge) w = 0
+  const Index weights = constant ? columns - 1 : columns;
+  for (Index i = 0; ridge > 0 && i < weights; ++i, ++all.rows) {  // sqrt(ridge) w = 0
     all.taps.resize(static_cast<std::size_t>((all.rows + 1) * columns));
     all.taps[static_cast<std::size_t>(all.rows * columns + i)] = std::sqrt(ridge);
     all.values.resize(static_cast<std::size_t>((all.rows + 1) * outputs));

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes classic.txt: hidden Markov models by going through all paths of states, linear dynamical systems by
-conditioning one large normal distribution, autoregression by its normal equations. All in exact fractions, with no
-recursion over time, so that nothing is shared with what tests/models/classic compares.
+conditioning one large normal distribution, autoregression by its normal equations. In exact fractions where there are no
+exponentials, with no recursion over time, so that nothing is shared with what tests/models/classic compares.
 """
 import itertools
 import math
@@ -52,6 +52,32 @@ def hmm():
         put(f"hmm_{name}_transitions", [x / total for x in flat(counts)])
         put(f"hmm_{name}_path", path)
         put(f"hmm_{name}_best", [math.log(best)])
+
+
+# ---- The same with numbers as outputs: 2 states, 2 numbers a step, independent and normal; in floating point ---------------
+
+MEANS = [[-1.0, 0.5], [1.0, 0.0]]
+VARIANCES = [[0.5, 2.0], [1.5, 0.7]]
+SEEN = [[-0.8, 1.0], [0.3, -0.4], [1.9, 0.2], [-0.1, 0.6]]
+
+
+def gaussian_hmm():
+    start, transition = [0.3, 0.7], [[0.9, 0.1], [0.2, 0.8]]
+
+    def density(state, x):
+        return math.prod(math.exp(-(v - m) ** 2 / (2 * s)) / math.sqrt(2 * math.pi * s)
+                         for v, m, s in zip(x, MEANS[state], VARIANCES[state]))
+
+    weights = {}
+    for p in itertools.product(range(2), repeat=len(SEEN)):
+        weights[p] = start[p[0]] * math.prod(density(s, x) for s, x in zip(p, SEEN))
+        weights[p] *= math.prod(transition[a][b] for a, b in zip(p, p[1:]))
+    total, best = math.fsum(weights.values()), max(weights, key=weights.get)
+    put("gaussian_log_likelihood", [math.log(total)])
+    put("gaussian_states",
+        [math.fsum(w for p, w in weights.items() if p[t] == s) / total for t in range(len(SEEN)) for s in range(2)])
+    put("gaussian_path", best)
+    put("gaussian_best", [math.log(weights[best])])
 
 
 # ---- Linear dynamical system: 2 hidden numbers, 2 seen, 5 steps, some of them missing ---------------------------------
@@ -150,6 +176,7 @@ def autoregression():
 
 
 hmm()
+gaussian_hmm()
 kalman("all", set())
 kalman("missing", MISSING)
 autoregression()

@@ -1,6 +1,7 @@
 // What the lectures write down for cells and layers: their equations in the slides' notations, and their sizes.
 #include <array>
 #include <cmath>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -9,7 +10,10 @@
 #include <rewind/models/cells/lstm.h>
 #include <rewind/models/cells/rnn.h>
 #include <rewind/models/layers/linear.h>
+#include <rewind/models/sequence/readout.h>
+#include <rewind/models/sequence/recurrent.h>
 #include <rewind/ops/ops.h>
+#include <rewind/tools/gradcheck/check_cell.h>
 
 using namespace rw;
 
@@ -99,24 +103,100 @@ TEST_CASE("B: the GRU without biases in its gates, whose z takes the new state")
   CHECK(apart(gru.step(x, {h}).h, (1 - z) * h + z * candidate) < 1e-14);
 }
 
-TEST_CASE("E: Elman's network; B: the context bank, whose first sum runs over the inputs") {
+TEST_CASE("E: Elman's network, h = tanh(W x + U h' + b), y = s(W_y h + b_y)") {
   Rng rng(1);
-  RnnCell elman(I, H, rng);
+  const Readout<RnnCell> elman{RnnCell(I, H, rng), Linear(H, 2, rng)};
   randomise(elman);
   Tape tape(DType::f64);
-  const Tensor x = random(tape, {N, I}, 5), h = random(tape, {N, H}, 6);
-  CHECK(apart(elman.step(x, {h}).h, tanh(concatenated(elman, h, x, 0))) < 1e-14);
-  // y = sum_j w2 h_j + sum_b v2 c_b, h_j = h(sum_i w1 x_i + sum_b v1 c_b(t-1)): the slide's J is the number of inputs.
-  ContextCell bank(I, H, 2, rng);
-  randomise(bank);
-  CHECK(bank.parameter("W").shape() == Shape{I, H});
-  const auto step = bank.step(x, {h, tape.constant(0, Shape{N, 2})});
-  const Tensor hidden = tanh(matmul(x, bank.parameter("W")) + matmul(h, bank.parameter("R")) + bank.parameter("b"));
-  CHECK(apart(step.y, matmul(hidden, bank.parameter("V")) + matmul(h, bank.parameter("U")) + bank.parameter("d")) <
-        1e-14);
+  const Tensor x = random(tape, {5, N, I}, 5), y = sigmoid(elman(x));
+  Tensor h = tape.constant(0, Shape{N, H});
+  for (Index t = 0; t < 5; ++t) {
+    h = tanh(concatenated(elman.cell(), h, select(x, 0, t), 0));
+    const Tensor expected = sigmoid(matmul(h, elman.head().parameter("W")) + tape.leaf(elman.head().parameter("b")));
+    CHECK(apart(select(y, 0, t), expected) < 1e-14);
+  }
 }
 
-TEST_CASE("E: parameters of Keras' layers") {
+namespace {
+
+// B's context bank, which has weights of its own:
+// y = g(sum_j w2_j h_j + sum_b v2_b c_b), h_j = h(sum_i w1_ji x_i + sum_b v1_jb c_b(t-1)), the slide's J being the
+// number of inputs, I, and c_b = c(sum_i v_bi x_i + sum_b' v_bb' c_b'(t-1)). g, h and c are tanh here.
+class BankCell : public Module {
+ public:
+  struct State {
+    Tensor c, y;  // [N, bank], [N, hidden]
+  };
+  BankCell(Index in, Index hidden, Rng& rng)
+      : Module("bank"),
+        bank_(child("bank", RnnCell(in, 3, rng, {.bias = Bias::none}))),
+        w1_(param("w1", glorot(rng, in, hidden))),
+        v1_(param("v1", glorot(rng, 3, hidden))),
+        w2_(param("w2", glorot(rng, hidden, hidden))),
+        v2_(param("v2", glorot(rng, 3, hidden))) {}
+  State zero_state(Tape& tape, Index batch) const {
+    return {bank_.zero_state(tape, batch).h, tape.constant(0, {batch, w2_.shape()[1]})};
+  }
+  State step(Tensor x, const State& s) const {
+    const Tensor h = tanh(matmul(x, w1_) + matmul(s.c, v1_)), c = bank_.step(x, {s.c}).h;
+    return {c, tanh(matmul(h, w2_) + matmul(c, v2_))};
+  }
+  Tensor output(const State& s) const { return s.y; }
+  BankCell clone() const {
+    Rng unused(0);
+    return cloned(BankCell(w1_.shape()[0], w1_.shape()[1], unused), *this);
+  }
+
+ private:
+  RnnCell& bank_;
+  Parameter &w1_, &v1_, &w2_, &v2_;
+};
+
+// sum_i x_i w_ik.
+double weighted(const std::vector<double>& x, const Array& w, Index k) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * w.at({static_cast<Index>(i), k});
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("B: the context bank is a cell, number by number, and the library's own, whose bank is the hidden layer") {
+  Rng rng(1);
+  const BankCell cell(I, H, rng);
+  randomise(cell);
+  Tape tape(DType::f64);
+  const Array in = random(tape, {4, 1, I}, 5).array();
+  const auto states = unroll(cell, tape.constant(in), cell.zero_state(tape, 1));
+  const auto matrix = [&](const char* name) { return cell.parameter(name).value(); };
+  std::vector<double> c(3);
+  for (Index t = 0; t < 4; ++t) {
+    std::vector<double> x, h, next;
+    for (Index i = 0; i < I; ++i) x.push_back(in.at({t, 0, i}));
+    for (Index j = 0; j < H; ++j) h.push_back(std::tanh(weighted(x, matrix("w1"), j) + weighted(c, matrix("v1"), j)));
+    for (Index b = 0; b < 3; ++b)
+      next.push_back(std::tanh(weighted(x, matrix("bank.W"), b) + weighted(c, matrix("bank.R"), b)));
+    c = next;
+    const auto& state = states[static_cast<std::size_t>(t)];
+    for (Index b = 0; b < 3; ++b) CHECK(state.c.array().at({0, b}) == doctest::Approx(c[static_cast<std::size_t>(b)]));
+    for (Index o = 0; o < H; ++o)
+      CHECK(state.y.array().at({0, o}) ==
+            doctest::Approx(std::tanh(weighted(h, matrix("w2"), o) + weighted(c, matrix("v2"), o))));
+  }
+  CHECK(check_cell<BankCell>({.sizes = {{3, 2, 3, 5}}, .small = {.steps = 3, .batch = 2, .in = 2, .hidden = 2}}));
+
+  ContextCell simple(I, H, 2, rng);
+  randomise(simple);
+  const Tensor x = random(tape, {N, I}, 5), k = random(tape, {N, H}, 6);
+  const auto step = simple.step(x, {k, tape.constant(0, Shape{N, 2})});
+  const Tensor hidden =
+      tanh(matmul(x, simple.parameter("W")) + matmul(k, simple.parameter("R")) + simple.parameter("b"));
+  CHECK(apart(step.y, matmul(hidden, simple.parameter("V")) + matmul(k, simple.parameter("U")) +
+                          simple.parameter("d")) < 1e-14);
+  CHECK(apart(step.k, hidden) == 0);
+}
+
+TEST_CASE("E: parameters and shapes of Keras' layers") {
   Rng rng(1);
   using Sizes = std::array<Index, 3>;  // input, hidden, output
   for (const Sizes& sizes : {Sizes{1, 1, 1}, Sizes{3, 4, 2}, Sizes{65, 128, 65}}) {
@@ -127,5 +207,15 @@ TEST_CASE("E: parameters of Keras' layers") {
     CHECK(LstmCell(p, n, rng).parameter_count() == 4 * n * (p + n + 1));
     CHECK(GruCell(p, n, rng).parameter_count() == 3 * n * (p + n + 1));
     CHECK(GruCell(p, n, rng, {.bias = Bias::two}).parameter_count() == 3 * n * (p + n + 2));  // reset_after
+    // Kernel, recurrent kernel and bias; outputs of all steps (return_sequences), of the last one, and of Dense.
+    const LstmCell lstm(p, n, rng);
+    CHECK(lstm.parameter("W").shape() == Shape{p, 4 * n});
+    CHECK(lstm.parameter("R").shape() == Shape{n, 4 * n});
+    CHECK(lstm.parameter("b").shape() == Shape{4 * n});
+    Tape tape;
+    const Tensor x = random(tape, {5, N, p}, 5);
+    CHECK(Recurrent(RnnCell(p, n, rng))(x).shape() == Shape{5, N, n});
+    CHECK(Recurrent(LstmCell(p, n, rng), {.return_sequences = false})(x).shape() == Shape{N, n});
+    CHECK(Readout(GruCell(p, n, rng), Linear(n, q, rng))(x).shape() == Shape{5, N, q});
   }
 }

@@ -42,6 +42,19 @@ std::pair<std::string, double> parsed(const std::string& text) {
   return {text.substr(0, colon), gain};
 }
 
+void scale_recurrent(const AnyCell& cell, double gain) {
+  bool found = false;
+  for (const auto& all : {cell.parameters(), cell.buffers()})
+    for (const NamedParameter& p : all) {
+      if (p.parameter->name() != "R") continue;
+      Array R = p.parameter->value();
+      for (float& x : R.span<float>()) x *= static_cast<float>(gain);
+      p.parameter->set(R);
+      found = true;
+    }
+  if (!found) throw Error(fmt::format("--cell {}:{}: this cell has no recurrent matrix to scale", cell.name(), gain));
+}
+
 FlowReport measure(const FlowCommand& c, const std::string& text) {
   const auto [name, gain] = parsed(text);
   Rng rng(c.seed);
@@ -49,12 +62,7 @@ FlowReport measure(const FlowCommand& c, const std::string& text) {
   options.forget_bias = c.forget_bias;
   AnyCell cell = make_cell(name, c.in, c.hidden, rng, options);
   cell.eval();  // the same step whenever it is measured
-  for (const NamedParameter& p : cell.parameters()) {
-    if (p.parameter->name() != "R") continue;
-    Array R = p.parameter->value();
-    for (float& x : R.span<float>()) x *= static_cast<float>(gain);
-    p.parameter->set(R);
-  }
+  if (gain != 1) scale_recurrent(cell, gain);
   Array x({c.steps, c.batch, c.in}, DType::f64);
   Rng input(c.seed + 1);
   for (double& v : x.span<double>()) v = input.normal();
@@ -78,12 +86,14 @@ void draw(const FlowCommand& c, const std::vector<FlowReport>& reports) {
 double largest(const std::vector<double>& v) { return v.empty() ? 0 : *std::max_element(v.begin(), v.end()); }
 
 void print(const std::vector<FlowReport>& reports) {
-  std::cout << fmt::format("{:<14}{:>12}{:>14}{:>16}{:>14}  {}\n", "cell", "sigma(R)", "step's norm", "||dh_T/dh_0||",
-                           "per step", "verdict");
+  std::size_t width = 14;
+  for (const FlowReport& r : reports) width = std::max(width, r.cell.size() + 1);
+  std::cout << fmt::format("{:<{}}{:>12}{:>14}{:>16}{:>14}  {}\n", "cell", width, "sigma(R)", "step's norm",
+                           "||dh_T/dh_0||", "per step", "verdict");
   for (const FlowReport& r : reports) {
     double sigma = 0;
     for (const auto& [name, s] : r.recurrent) sigma = std::max(sigma, s);
-    std::cout << fmt::format("{:<14}{:>12.4g}{:>14.4g}{:>16.4g}{:>14.4g}  {}\n", r.cell, sigma,
+    std::cout << fmt::format("{:<{}}{:>12.4g}{:>14.4g}{:>16.4g}{:>14.4g}  {}\n", r.cell, width, sigma,
                              largest(r.step_jacobian), r.carried.front(), r.rate(), r.verdict());
   }
 }

@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <rewind/autograd/compile/plan/lowering.h>
 #include <rewind/autograd/compile/plan/plan.h>
 #include <rewind/core/broadcast_loop.h>
@@ -342,7 +344,12 @@ void Plan::run_generic(const Step& s) {
   const ConstView& y = x[g.inputs];
   const View out{at[g.inputs], y.shape, y.stride, y.dtype};
   if (g.info->elementwise != nullptr) return broadcast_loop(g.info->elementwise->value, g.op, {x, g.inputs}, out);
-  g.info->eval(g.op, {x, g.inputs}, out);
+  try {
+    g.info->eval(g.op, {x, g.inputs}, out);
+  } catch (const Error& e) {  // numbers that the op refuses: said as a tape says it
+    const std::string scope = s.node < graph_.size() ? graph_.scope_path(graph_.nodes[s.node].scope) : "";
+    throw Error(fmt::format("[{}] {}{}{}", g.info->name, e.what(), scope.empty() ? "" : ", in ", scope));
+  }
 }
 
 void Plan::commit() {

@@ -1,9 +1,13 @@
 #include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include <doctest/doctest.h>
 
 #include <rewind/models/cells/any_cell.h>
 
+#include "../../paths.h"
 #include "../sequence.h"
 
 using namespace rw;
@@ -58,6 +62,47 @@ TEST_CASE("cells by name") {
   CHECK_THROWS_WITH_AS(make_cell("lstm", I, 0, rng), "lstm: hidden size must be at least 1, not 0", Error);
 }
 
+TEST_CASE("the guide's table and the README name every cell") {
+  const auto text_of = [](const char* page) {
+    std::ifstream file(std::string(source_dir()) + page);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string guide = text_of("/docs/guide.md"), readme = text_of("/README.md");
+  const std::size_t row = readme.find("| cells | ");
+  REQUIRE(row != std::string::npos);
+  const std::string cells = readme.substr(row, readme.find('\n', row) - row);
+  for (const std::string_view name : cell_names()) {
+    CAPTURE(std::string(name));
+    // "gru-before" and "rnn-relu" are options, "+before" and "+relu".
+    const std::string own(name), option = "+" + own.substr(own.find('-') + 1);
+    CHECK((guide.find('`' + own + '`') != std::string::npos || guide.find('`' + option + '`') != std::string::npos));
+  }
+  for (const char* name : {"LSTM",
+                           "GRU",
+                           "MGU",
+                           "Elman",
+                           "IRNN",
+                           "Jordan",
+                           "context bank",
+                           "sLSTM",
+                           "mLSTM",
+                           "minGRU",
+                           "minLSTM",
+                           "LRU",
+                           "SRU",
+                           "QRNN",
+                           "IndRNN",
+                           "multiplicative",
+                           "mogrifier",
+                           "clockwork",
+                           "GRU-ODE",
+                           "fast weights",
+                           "echo state",
+                           "block-diagonal",
+                           "adaptive computation time"})
+    CHECK_MESSAGE(cells.find(name) != std::string::npos, name);
+}
+
 TEST_CASE("options of cells by name") {
   Rng rng(1);
   const auto made = [&](std::string_view name) { return make_cell(name, I, H, rng); };
@@ -82,7 +127,8 @@ TEST_CASE("options of cells by name") {
   for (const std::string name :
        {"lstm+1997", "lstm+coupled", "lstm+peepholes", "lstm+all-peepholes", "lstm+norm", "lstm+zoneout=0.5",
         "lstm+drop-x=0.5", "lstm+drop-h=0.5", "gru+before", "gru+takes", "gru+learned", "rnn+relu", "rnn+nobias",
-        "jordan+tanh", "jordan+sigmoid", "context+decay=0.5"}) {
+        "jordan+tanh", "jordan+sigmoid", "context+decay=0.5", "echo-state+leak=0.5", "echo-state+scale=2",
+        "echo-state+nobias"}) {
     CAPTURE(name);
     CHECK_FALSE(outputs_of(name) == outputs_of(name.substr(0, name.find('+'))));
   }
@@ -98,7 +144,7 @@ TEST_CASE("names and options that do not exist are refused with those that do") 
   };
   const std::string all =
       "lstm, gru, gru-before, mgu, rnn, rnn-relu, irnn, jordan, context, slstm, mlstm, min-gru, min-lstm, lru, sru, "
-      "qrnn, indrnn, multiplicative-lstm, mogrifier, clockwork, gru-ode, fast-weights";
+      "qrnn, indrnn, multiplicative-lstm, mogrifier, clockwork, gru-ode, fast-weights, echo-state";
   refused("elman", "no cell 'elman'; there are: " + all);
   refused("", "no cell ''; there are: " + all);
   const std::string common = ", and every cell nobias, drop-x=, drop-h=, zoneout=, learned, act=";
@@ -110,6 +156,8 @@ TEST_CASE("names and options that do not exist are refused with those that do") 
   refused("gru+heads=0", "gru: 0 heads: there must be 1 or more");
   refused("lstm+projection=2+heads=5", "lstm: 5 heads do not divide what is fed back, 2 wide");
   refused("lru+heads=5", "cell 'lru+heads=5': there is no option 'heads=5'; of its own lru has none" + common);
+  refused("echo-state+leak=0", "echo state: leak is 0: it must be in (0, 1]");
+  refused("echo-state+density=1/2", "cell 'echo-state+density=1/2': density is one number, not 2");
   refused("clockwork+periods=1/1.5", "clockwork: a period of 1.5: it must be a whole number from 1 to 1000000");
   refused("gru+coupled",
           "cell 'gru+coupled': there is no option 'coupled'; of its own gru has before, takes, heads=" + common);

@@ -7,7 +7,7 @@
 #include <rewind/models/init.h>
 #include <rewind/models/optim/optimizer.h>
 #include <rewind/ops/ops.h>
-#include <rewind/tools/gradcheck/function.h>
+#include <rewind/tools/gradcheck/check_op.h>
 #include <rewind/tools/gradcheck/gradcheck.h>
 
 #include "support.h"
@@ -45,6 +45,19 @@ TEST_CASE("windows: the last k values side by side, the oldest first") {
   CHECK_THROWS_WITH_AS(windows(select(x, 1, 0), 2), "[windows] needs a sequence [T, N, features], not (4, 2)", Error);
 }
 
+TEST_CASE("windows: derivatives of orders 1 and 2, compiled") {
+  const auto taken = [](const Array& x) {
+    const Index T = x.shape()[0], N = x.shape()[1], D = x.shape()[2], k = 3;
+    Array y({T - k + 1, N, k * D}, DType::f64);
+    for (Index t = 0; t + k <= T; ++t)
+      for (Index n = 0; n < N; ++n)
+        for (Index i = 0; i < k * D; ++i) y.set({t, n, i}, x.at({t + i / D, n, i % D}));
+    return y;
+  };
+  CHECK(check_op("windows", [](Tensor x) { return windows(x, 3); }, taken,
+                 {.shapes = {{{5, 2, 2}}, {{3, 1, 1}}, {{4, 1, 3}}}, .bad = {{{2, 1, 1}}, {{5, 2}}}}));
+}
+
 TEST_CASE("least squares give the weights of the normal equations, and so does the gradient") {
   AutoregressiveModel model(2);
   model.to(DType::f64);
@@ -72,7 +85,11 @@ TEST_CASE("an autoregressive model's gradients, compiled too, and its forecast")
   Rng rng(2);
   for (const NamedParameter& p : model.parameters()) p.parameter->set(uniform(rng, p.parameter->shape(), -0.5, 0.5));
   const Array x = uniform(rng, {7, 2, 2}, -1, 1);
-  CHECK(gradcheck([&](Tape& tape) { return model.loss(tape.constant(x)); }, model.parameters()).ok());
+  const auto loss = [&](Tape& tape) {
+    const Tensor in = tape.constant(x);
+    return model.loss(in) + sum(square(model.forecast(in, 3)));
+  };
+  CHECK(gradcheck(loss, model.parameters(), {.order = 2}).ok());
   Tape tape(DType::f64);
   const Tensor all = tape.constant(x), forecast = model.forecast(all, 3);
   CHECK(forecast.shape() == Shape{3, 2, 2});
@@ -80,8 +97,29 @@ TEST_CASE("an autoregressive model's gradients, compiled too, and its forecast")
   CHECK(distance(select(forecast, 0, 0).array(), one.array()) == 0);
   const Tensor two = select(model(concat({all, reshape(one, {1, 2, 2})})), 0, -1);
   CHECK(distance(select(forecast, 0, 1).array(), two.array()) < 1e-15);
-  auto compiled = compile([&](Tape&, Tensor in) { return model.loss(in); }, {.dtype = DType::f64}, x);
-  CHECK(std::abs(compiled(x).item() - model.loss(all).item()) < 1e-14);
+  rw::test::check_plan(loss, model.parameters());
+}
+
+TEST_CASE("a model that says what comes some steps ahead at once") {
+  // Four taps tell a sum of two waves, however far ahead.
+  Array x({60, 1}, DType::f64);
+  for (Index t = 0; t < 60; ++t)
+    x.set({t, 0}, std::sin(0.3 * static_cast<double>(t)) + std::cos(1.1 * static_cast<double>(t)));
+  AutoregressiveModel model(4, 1, 7);
+  model.to(DType::f64);
+  model.fit(x);
+  Tape tape(DType::f64);
+  const Tensor all = tape.constant(x.reshaped({60, 1, 1}));
+  CHECK(model.loss(all).item() < 1e-20);
+  const Array forecasts = model(slice(all, 0, 0, 53)).array();
+  CHECK(forecasts.shape() == Shape{50, 1, 1});
+  CHECK(forecasts.at({49, 0, 0}) == doctest::Approx(x.at({59, 0})).epsilon(1e-9));
+  CHECK(model.clone().ahead() == 7);
+  CHECK_THROWS_WITH_AS(model.forecast(all, 2), "[autoregressive] a model of 7 steps ahead cannot go on by itself",
+                       Error);
+  CHECK_THROWS_WITH_AS(model.fit(zeros(10, 1)),
+                       "autoregressive: 10 values are too few for 4 delay taps and a value to forecast", Error);
+  CHECK_THROWS_WITH_AS(AutoregressiveModel(4, 1, 0), "autoregressive: 0 steps ahead: it must be 1 or more", Error);
 }
 
 TEST_CASE("the order that made a series is found, by AIC and by held-out error") {
@@ -110,6 +148,8 @@ TEST_CASE("what an autoregressive model refuses") {
   model.fit(zeros(6, 1), 0.1);
   CHECK_THROWS_WITH_AS(model.fit(zeros(9, 2)), "autoregressive: a series is [T, 1] or [T, N, 1], not (9, 2)", Error);
   CHECK_THROWS_WITH_AS(model.fit(zeros(9, 1), -1), "autoregressive: a ridge of -1: it must be 0 or more", Error);
+  CHECK_THROWS_WITH_AS(model.fit(full({9, 1}, NAN)),
+                       "autoregressive: a value is not finite: least squares need numbers", Error);
   CHECK_THROWS_WITH_AS(AutoregressiveModel(0), "autoregressive: order size must be at least 1, not 0", Error);
   CHECK_THROWS_WITH_AS(choose_order(zeros(9, 1), 8, OrderCriterion::aic),
                        "choose_order: 9 values are too few to try 8 delay taps", Error);

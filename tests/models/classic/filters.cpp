@@ -4,6 +4,7 @@
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/core/error.h>
 #include <rewind/models/classic/filters.h>
+#include <rewind/models/classic/windows.h>
 #include <rewind/models/init.h>
 #include <rewind/ops/ops.h>
 #include <rewind/tools/gradcheck/check_op.h>
@@ -49,6 +50,27 @@ TEST_CASE("fir and iir beside plain loops: values, derivatives of orders 1 and 2
       "iir", [](Tensor x, Tensor b, Tensor a) { return iir(x, b, a); },
       [](const Array& x, const Array& b, const Array& a) { return filtered(x, b, &a); },
       filters({{{5, 1, 2}, {2}, {1}}, {{5, 2, 1}, {1}, {3}}, {{1, 1, 1}, {1}, {2}}, {{0, 1, 1}, {1}, {2}}})));
+}
+
+TEST_CASE("fir is a causal convolution whose kernel is the taps backward, and a linear net over windows") {
+  Rng rng(2);
+  Tape tape(DType::f64);
+  const Tensor x = tape.constant(uniform(rng, {9, 2, 3}, -1, 1)), b = tape.constant(Array({0.5, -1.0, 2.0, 0.25}, {4}));
+  const Tensor back = reshape(flip(b, 0), Shape{1, 1, 4});
+  const Tensor y = conv1d(reshape(permute(x, {1, 2, 0}), Shape{6, 1, 9}), back, {.causal = true});
+  const Array expected = fir(x, b).array();
+  CHECK(distance(permute(reshape(y, Shape{2, 3, 9}), {2, 0, 1}).array(), expected) < 1e-14);
+  const Tensor one = slice(x, 2, 0, 1);
+  CHECK(distance(matmul(windows(one, 4), reshape(back, Shape{4, 1})).array(),
+                 slice(slice(tape.constant(expected), 2, 0, 1), 0, 3, 6).array()) < 1e-14);
+}
+
+TEST_CASE("an infinite response of several taps folds in time, with its gradient") {
+  CHECK(rw::test::folds(
+      [](Tape& tape, Tensor x) {
+        return sum(square(iir(x, tape.constant(1, Shape{1}), tape.constant(Array({-1.6, 0.9}, {2})))));
+      },
+      {2, 1}));
 }
 
 TEST_CASE("a recurrence is a convolution that never ends: impulse responses") {

@@ -63,6 +63,18 @@ TEST_CASE("log-likelihood, posterior, counts and best path are those of all path
   CHECK(finite_part(slice(select(posterior.states, 1, 1), 0, 3, 3).array()) == 0);  // padding
 }
 
+TEST_CASE("so are those of a model whose outputs are numbers") {
+  const GaussianHmm hmm(Array({0.3, 0.7}, {2}), Array({0.9, 0.1, 0.2, 0.8}, {2, 2}),
+                        Array({-1.0, 0.5, 1.0, 0.0}, {2, 2}), Array({0.5, 2.0, 1.5, 0.7}, {2, 2}));
+  Tape tape(DType::f64);
+  const HmmScores scores = hmm.scores(tape.constant(Array({-0.8, 1.0, 0.3, -0.4, 1.9, 0.2, -0.1, 0.6}, {4, 1, 2})));
+  const ViterbiPath path = viterbi(scores);
+  CHECK(distance(hmm_log_likelihood(scores).array(), golden("gaussian_log_likelihood")) < 1e-13);
+  CHECK(distance(hmm_posterior(scores).states.array(), golden("gaussian_states")) < 1e-13);
+  CHECK(distance(path.scores, golden("gaussian_best")) < 1e-13);
+  CHECK(distance(path.states, golden("gaussian_path")) == 0);
+}
+
 TEST_CASE("the gradient of the log-likelihood is the posterior, and the counts of Baum and Welch") {
   Tape tape(DType::f64);
   const Tensor ends = tape.constant(lengths);
@@ -107,27 +119,25 @@ TEST_CASE("gradients of both kinds of models, orders 1 and 2, and compiled") {
     };
     CHECK(gradcheck(loss, m.parameters()).ok());
     CHECK(gradcheck(loss, m.parameters(), {.order = 2}).ok());
-    auto compiled = compile(
-        [&](Tape&, Tensor data, Tensor l) {
-          const Tensor y = -mean(m.log_likelihood(data, l));
-          backward(y);
-          return y;
-        },
-        {.dtype = DType::f64}, seen, ends);
-    m.zero_grad();
-    const double value = compiled(seen, ends).item();
-    std::vector<Array> gradients;
-    for (const NamedParameter& p : m.parameters()) gradients.push_back(p.parameter->grad());
-    m.zero_grad();
-    Tape tape(DType::f64);
-    const Tensor y = loss(tape);
-    backward(y);
-    CHECK(std::abs(value - y.item()) < 1e-12);
-    std::size_t i = 0;
-    for (const NamedParameter& p : m.parameters()) CHECK(distance(gradients[i++], p.parameter->grad()) < 1e-6);
+    rw::test::check_plan(loss, m.parameters());
+    const auto posterior = [&](Tape& tape) {
+      const Tensor l = tape.constant(ends);
+      const HmmPosterior p = hmm_posterior(m.scores(tape.constant(seen), l), l);
+      return sum(square(p.states)) + sum(square(p.transitions));
+    };
+    CHECK(gradcheck(posterior, m.parameters()).ok());
+    rw::test::check_plan(posterior, m.parameters());
   };
   check(discrete, x);
   check(gaussian, numbers);
+}
+
+TEST_CASE("the forward algorithm, the posterior and the max-product form fold in time, with their gradients") {
+  const GaussianHmm hmm(Array({0.3, 0.7}, {2}), Array({0.9, 0.1, 0.2, 0.8}, {2, 2}), Array({-1.0, 1.0}, {2, 1}),
+                        Array({0.5, 1.5}, {2, 1}));
+  CHECK(rw::test::folds([&](Tape&, Tensor x) { return sum(hmm.log_likelihood(x)); }, {3, 1}));
+  CHECK(rw::test::folds([&](Tape&, Tensor x) { return sum(square(hmm_posterior(hmm.scores(x)).states)); }, {3, 1}));
+  CHECK(rw::test::folds([&](Tape&, Tensor x) { return sum(hmm_best_score(hmm.scores(x))); }, {3, 1}));
 }
 
 TEST_CASE("a batch of unequal lengths is each sequence alone, a length of 0 too, and nan in the padding is harmless") {
@@ -203,12 +213,23 @@ TEST_CASE("what a hidden Markov model refuses") {
   CHECK_THROWS_WITH_AS(DiscreteHmm(start, emission.reshaped({9}), emission),
                        "hmm: the transition matrix is (9): it must be (3, 3)", Error);
   CHECK_THROWS_WITH_AS(GaussianHmm(start, transition, zeros(3, 1), zeros(3, 1)),
-                       "hmm: a variance is 0: it must be above 0", Error);
+                       "hmm: a variance is 0: it must be above 0 and finite", Error);
+  CHECK_THROWS_WITH_AS(GaussianHmm(start, transition, zeros(3, 1), full({3, 1}, INFINITY)),
+                       "hmm: a variance is inf: it must be above 0 and finite", Error);
+  CHECK_THROWS_WITH_AS(GaussianHmm(start, transition, full({3, 1}, NAN), full({3, 1}, 1)),
+                       "hmm: a mean is nan: it must be finite", Error);
   Tape tape;
   Array outside = symbols;
   outside.set({3, 1}, 7);
   CHECK_THROWS_WITH_AS(model().log_likelihood(tape.constant(outside)),
                        "[hmm] observation 7 at step 3 of sequence 1 is outside the alphabet of 3 symbols", Error);
+  outside.set({3, 1}, -1);
+  CHECK_THROWS_WITH_AS(model().log_likelihood(tape.constant(outside)),
+                       "[hmm] observation -1 at step 3 of sequence 1 is outside the alphabet of 3 symbols", Error);
+  CHECK_NOTHROW(model().log_likelihood(tape.constant(outside), tape.constant(lengths)));  // it is padding
+  auto plan = compile([&](Tape&, Tensor x) { return model().log_likelihood(x); }, symbols);
+  plan(symbols);
+  CHECK_THROWS_WITH_AS(plan(outside), "[lookup] index -1 at position 7 of (6, 2) is outside [0, 3)", Error);
   CHECK_THROWS_WITH_AS(model().log_likelihood(tape.constant(zeros(3, 2))),
                        "[hmm] observations are indices i32 [T, N], not f32 (3, 2)", Error);
   const HmmScores odd{tape.constant(0, Shape{3}), tape.constant(0, Shape{2, 2}), tape.constant(0, Shape{4, 1, 3})};

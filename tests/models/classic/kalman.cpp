@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/core/error.h>
 #include <rewind/models/classic/kalman.h>
@@ -77,23 +76,31 @@ TEST_CASE("the log-likelihood has gradients in all matrices, orders 1 and 2, in 
   System system;
   for (const bool square_root : {false, true}) {
     CAPTURE(square_root);
-    const auto loss = [&](Tape& tape) {
-      const KalmanOptions options{.observed = tape.constant(mask), .square_root = square_root};
+    const auto loss_of = [&](Tape& tape, Index steps) {
+      const auto part = [&](const Array& a) { return slice(tape.constant(a), 0, 0, steps); };
       const LinearSystem s = system.symmetric_on(tape);
-      const KalmanFiltered f = kalman_filter(s, tape.constant(with_nan()), options);
-      return sum(f.log_likelihood) + sum(square(kalman_smoother(s, f).mean));
+      const KalmanFiltered f = kalman_filter(s, part(with_nan()), {.observed = part(mask), .square_root = square_root});
+      const KalmanStates smoothed = kalman_smoother(s, f);
+      return sum(f.log_likelihood) + sum(square(smoothed.mean)) + sum(square(smoothed.covariance));
     };
+    const auto loss = [&](Tape& tape) { return loss_of(tape, 5); };
     CHECK(gradcheck(loss, system.all()).ok());
-    const auto likelihood = [&](Tape& tape) {
-      return sum(
-          kalman_filter(system.symmetric_on(tape), slice(tape.constant(seen), 0, 0, 2), {.square_root = square_root})
-              .log_likelihood);
-    };
-    CHECK(gradcheck(likelihood, system.all(), {.order = 2}).ok());
-    Tape tape(DType::f64);
-    const double expected = loss(tape).item();
-    auto compiled = compile([&](Tape& t) { return loss(t); }, {.dtype = DType::f64});
-    CHECK(std::abs(compiled().item() - expected) < 1e-12);
+    CHECK(gradcheck([&](Tape& tape) { return loss_of(tape, 2); }, system.all(), {.order = 2}).ok());
+    rw::test::check_plan(loss, system.all());
+  }
+}
+
+TEST_CASE("filter, smoother and their gradient fold in time") {
+  System system;
+  for (const bool square_root : {false, true}) {
+    CAPTURE(square_root);
+    CHECK(rw::test::folds(
+        [&](Tape& tape, Tensor y) {
+          const LinearSystem s = system.on(tape);
+          const KalmanFiltered f = kalman_filter(s, y, {.square_root = square_root});
+          return sum(f.log_likelihood) + sum(kalman_smoother(s, f).mean);
+        },
+        {1, 2}));
   }
 }
 
@@ -164,4 +171,45 @@ TEST_CASE("what a Kalman filter refuses") {
                        "[kalman] observations are [T, N, 2], of one step or more, not (5, 1, 1), in kalman", Error);
   CHECK_THROWS_WITH_AS(kalman_filter(right, tape.constant(seen), {.observed = tape.constant(1, Shape{5})}),
                        "[kalman] what was observed is (5): it must be (5, 1) or (5, 1, 2), in kalman", Error);
+  const KalmanFiltered found = kalman_filter(right, tape.constant(seen));
+  LinearSystem other = right;
+  other.F = tape.constant(identity(3));
+  CHECK_THROWS_WITH_AS(kalman_smoother(other, found),
+                       "[kalman] F (3, 3) and Q (2, 2) do not fit the states that were filtered, (5, 1, 2), in kalman",
+                       Error);
+  other = right;
+  other.F = tape.constant(0);
+  CHECK_THROWS_WITH_AS(kalman_filter(other, tape.constant(seen)),
+                       "[kalman] F is (): it must be (1, 1), for states of 1 and observations of 2, in kalman", Error);
+  // Two states that are known exactly before the second step.
+  other = right;
+  other.Q = other.P0 = tape.constant(0, Shape{2, 2});
+  CHECK_THROWS_WITH_AS(kalman_smoother(other, kalman_filter(other, tape.constant(seen))),
+                       "[cholesky] the matrix number 0 of (1, 2, 2) is not positive definite: pivot 0 is 0, in "
+                       "kalman/t=3/predicted",
+                       Error);
+}
+
+TEST_CASE("a plan says as well which covariance is not positive definite, and at which step") {
+  const auto plan_of = [](bool square_root) {
+    return compile(
+        [square_root](Tape& tape, Tensor Q) {
+          LinearSystem s = System().on(tape);
+          s.Q = Q;
+          return kalman_filter(s, tape.constant(seen), {.square_root = square_root}).log_likelihood;
+        },
+        {.dtype = DType::f64}, identity(2));
+  };
+  const Array bad({-9.0, 0.0, 0.0, -9.0}, {2, 2});
+  auto joseph = plan_of(false), square_root = plan_of(true);
+  CHECK(std::isfinite(joseph(identity(2)).item()));
+  CHECK_THROWS_WITH_AS(
+      joseph(bad),
+      doctest::Contains("[cholesky] the matrix number 0 of (1, 2, 2) is not positive definite: pivot 0 "
+                        "is -8.21908"),
+      Error);
+  CHECK_THROWS_WITH_AS(joseph(bad), doctest::Contains("in kalman/t=1/innovation"), Error);
+  CHECK(std::isfinite(square_root(identity(2)).item()));
+  CHECK_THROWS_WITH_AS(square_root(bad), "[cholesky] the matrix is not positive definite: pivot 0 is -9, in kalman/Q",
+                       Error);
 }

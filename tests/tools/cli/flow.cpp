@@ -21,6 +21,15 @@ TEST_CASE("rewind flow compares cells") {
     CHECK_MESSAGE(csv.find(part) != std::string::npos, part);
   CHECK(svg.find("</svg>") != std::string::npos);
   CHECK(svg.find("time step t") != std::string::npos);
+  // A reservoir's matrix is no parameter, and is scaled all the same.
+  REQUIRE(flow("--cell echo-state+density=1,echo-state+density=1:3 --steps 3 --hidden 8") == 0);
+  const std::string both = flow.scratch.read("flow.csv");
+  const auto sigma = [&](const std::string& cell) {
+    const std::size_t at = both.find(cell + ",singular_value,");
+    REQUIRE(at != std::string::npos);
+    return std::stod(both.substr(both.rfind(',', both.find('\n', at)) + 1));
+  };
+  CHECK(sigma("echo-state+density=1:3") == doctest::Approx(3 * sigma("echo-state+density=1")).epsilon(1e-5));
 }
 
 TEST_CASE("rewind flow says what is wrong, and keeps what was there") {
@@ -32,6 +41,7 @@ TEST_CASE("rewind flow says what is wrong, and keeps what was there") {
   fails("--steps 0", "--steps is 0");
   fails("--cell rnn:big", "gain");
   fails("--cell transformer", "lstm");
+  fails("--cell min-gru:1.5", "this cell has no recurrent matrix to scale");
   fails("--steps 3 --csv /no/such/folder/x.csv", "/no/such/folder/x.csv: cannot create a file in its folder");
   flow.scratch.write("old.svg", "<svg/>");
   fails("--steps 3 --svg old.svg", "gnuplot is not installed", "PATH=/none");

@@ -127,6 +127,7 @@ TEST_CASE("every cell and option as a header gives what the tape gives, at every
                            "clockwork",
                            "gru-ode",
                            "fast-weights",
+                           "echo-state+density=0.5",
                            "lstm+heads=4",
                            "slstm+heads=3",
                            "gru+before+heads=2",

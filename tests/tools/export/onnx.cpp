@@ -221,6 +221,7 @@ TEST_CASE("every cell and option as an ONNX file gives what the tape gives") {
                            "gru-ode",
                            "gru-ode+euler+steps=4",
                            "fast-weights",
+                           "echo-state+density=0.5",
                            "gru+act=3",
                            "lstm+zoneout=0.1/0.2",
                            "rnn+learned+zoneout=0.1"}) {
