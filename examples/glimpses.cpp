@@ -10,6 +10,9 @@
 // Longer: glimpses --steps 20000
 #include <algorithm>
 #include <cmath>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include <rewind/rewind.h>
 
@@ -197,14 +200,15 @@ void draw_glimpses(Drawing& drawing, Index top, Batch& b, const Array& places, c
 
 struct Result {
   double looking, whole;  // parts of fresh pictures that are right
+  Index looking_parameters, whole_parameters;
 };
 
 /// Trains both, draws what the one looked at, and tries both.
 Result learn(Task& task, Index clutter, Drawing& drawing, Index top) {
   Rng rng(task.seed()), fresh = rng.split(2);
   const Looker looker(rng);
-  Index hidden = 1;
-  while ((size * size + hidden + 12) * (hidden + 1) < looker.parameter_count()) ++hidden;
+  Index hidden = 1;  // of a network of as many parameters
+  while (hidden * (size * size + hidden + 12) + 10 < looker.parameter_count()) ++hidden;
   const Whole whole(hidden, rng);
   train(task, "glimpses", looker, clutter,
         [&](Tensor x, Tensor chance, Tensor y) { return loss_of(looker(x, chance), y); });
@@ -220,25 +224,23 @@ Result learn(Task& task, Index clutter, Drawing& drawing, Index top) {
     whole_score.add(whole(x).value(), b.y);
     if (i == 0) draw_glimpses(drawing, top, b, seen.places.array(), seen.logits.array());
   }
-  return {looking_score.accuracy(), whole_score.accuracy()};
-}
-
-std::string percent(const Result& r) {
-  std::ostringstream out;
-  out << "six glimpses " << 100 * r.looking << "%, the whole picture " << 100 * r.whole << '%';
-  return out.str();
+  return {looking_score.accuracy(), whole_score.accuracy(), looker.parameter_count(), whole.parameter_count()};
 }
 
 int look(Task& task) {
   const Index pieces = task.count("clutter", 0, 100);
   Drawing drawing(4 * cell, (pieces > 0 ? 4 : 2) * cell);
   const Result plain = learn(task, 0, drawing, 0);
-  std::string found = percent(plain);
-  if (pieces > 0)
-    found +=
-        "; among " + std::to_string(pieces) + " pieces of others: " + percent(learn(task, pieces, drawing, 2 * cell));
+  std::ostringstream found;
+  found << "six glimpses (" << plain.looking_parameters << " parameters) " << 100 * plain.looking
+        << "%, the whole picture (" << plain.whole_parameters << ") " << 100 * plain.whole << '%';
+  if (pieces > 0) {
+    const Result cluttered = learn(task, pieces, drawing, 2 * cell);
+    found << "; among " << pieces << " pieces of others " << 100 * cluttered.looking << "% and "
+          << 100 * cluttered.whole << '%';
+  }
   if (const std::string& file = task.text("picture"); !file.empty()) drawing.save(file);
-  return task.result(plain.looking >= (task.quick() ? 0.25 : 0.9), "fresh digits right: ", found);
+  return task.result(plain.looking >= (task.quick() ? 0.25 : 0.9), "fresh digits right: ", found.str());
 }
 
 }  // namespace
