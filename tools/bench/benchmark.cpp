@@ -43,10 +43,10 @@ void stop_at_a_signal() {
 
 std::vector<Comparison> all_comparisons() {
   std::vector<Comparison> all;
-  for (const auto part :
-       {overhead_comparisons, gradbench_comparisons, gradbench_eval_comparisons, char_rnn_comparisons,
-        recurrent_comparisons, thread_comparisons, elementwise_comparisons, gemm_comparisons, memory_comparisons,
-        growth_comparisons, cell_comparisons, checkpoint_comparisons, scan_comparisons, lengths_comparisons}) {
+  for (const auto part : {overhead_comparisons, gradbench_comparisons, gradbench_eval_comparisons, char_rnn_comparisons,
+                          recurrent_comparisons, thread_comparisons, elementwise_comparisons, gemm_comparisons,
+                          memory_comparisons, growth_comparisons, cell_comparisons, checkpoint_comparisons,
+                          scan_comparisons, lengths_comparisons, transform_comparisons}) {
     std::vector<Comparison> more = part();
     std::move(more.begin(), more.end(), std::back_inserter(all));
   }

@@ -22,5 +22,6 @@ std::vector<Comparison> cell_comparisons();
 std::vector<Comparison> checkpoint_comparisons();
 std::vector<Comparison> scan_comparisons();
 std::vector<Comparison> lengths_comparisons();
+std::vector<Comparison> transform_comparisons();
 
 }  // namespace rw::bench

@@ -141,13 +141,15 @@ class Batcher {
   /// An add_n whose terms become fewer.
   struct Sum {
     NodeId node;
-    Group products, row_sums, rest;
+    Group products, stacks, row_sums, rest;
   };
 
   void sums();
   void collect(NodeId sum, std::vector<Sum>& all);
   void rewrite(const Sum& s);
+  bool short_stack(NodeId i) const;
   NodeId long_product(const Group& group, const Node& like);
+  NodeId long_stack(const Group& group, const Node& like);
   NodeId long_sum(const Group& group, const Node& like);
 
   // ---- Products that share a matrix ----
@@ -189,6 +191,16 @@ bool Batcher::adds_rows(NodeId i) const {
   return shape(i).cols() == shape(g_.in(i, 0)).cols() || shape(i).size() == 1;
 }
 
+// Whether a node is a product for each of a stack of matrices, such as an example's part of a gradient, of so few rows
+// that copying them costs less than adding up what it gives.
+bool Batcher::short_stack(NodeId i) const {
+  if (!is_product(g_, i) || !sums_over_rows(g_, i) || shape(i).rank() < 3) return false;
+  if (shape(g_.in(i, 1)).rank() != shape(i).rank()) return false;
+  const Shape& y = shape(i);
+  const Index m = y[y.rank() - 2], n = y[y.rank() - 1], k = shape(g_.in(i, 0))[y.rank() - 2];
+  return k * (m + n) < m * n;
+}
+
 // Orders are settled first, those of operands that stand in an order already before the others.
 void Batcher::sums() {
   std::vector<Sum> all;
@@ -207,33 +219,38 @@ void Batcher::sums() {
   for (const bool first : {true, false})
     for (Sum& s : all)
       if (!s.products.empty() && given(s.products) == first) settle(s.products, both);
-  for (Sum& s : all)
+  for (Sum& s : all) {
     if (!s.row_sums.empty()) settle(s.row_sums, one);
+    if (!s.stacks.empty()) order(s.stacks, both);
+  }
   for (const Sum& s : all) rewrite(s);
 }
 
 void Batcher::collect(NodeId sum, std::vector<Sum>& all) {
-  Sum s{sum, {}, {}, {}};
+  Sum s{sum, {}, {}, {}, {}};
   const auto fits = [&](const Group& group, NodeId t) { return group.empty() || same_op(g_, t, group[0]); };
   for (NodeId t : g_.in(sum)) {
     const bool mine = uses_[t] == 1;
     if (mine && is_product(g_, t) && sums_over_rows(g_, t) && shape(t).rank() == 2 && fits(s.products, t))
       s.products.push_back(t);
+    else if (mine && short_stack(t) && fits(s.stacks, t))
+      s.stacks.push_back(t);
     else if (mine && adds_rows(t) && fits(s.row_sums, t) &&
              (s.row_sums.empty() || shape(g_.in(t, 0)).cols() == shape(g_.in(s.row_sums[0], 0)).cols()))
       s.row_sums.push_back(t);
     else
       s.rest.push_back(t);
   }
-  for (Group* group : {&s.products, &s.row_sums})
+  for (Group* group : {&s.products, &s.stacks, &s.row_sums})
     if (group->size() < 2) s.rest.insert(s.rest.end(), group->begin(), group->end()), group->clear();
-  if (!s.products.empty() || !s.row_sums.empty()) all.push_back(std::move(s));
+  if (!s.products.empty() || !s.stacks.empty() || !s.row_sums.empty()) all.push_back(std::move(s));
 }
 
 void Batcher::rewrite(const Sum& s) {
   const Node like = g_.nodes[s.node];
   Group terms = s.rest;
   if (!s.products.empty()) terms.insert(terms.begin(), long_product(s.products, like));
+  if (!s.stacks.empty()) terms.insert(terms.begin(), long_stack(s.stacks, like));
   if (!s.row_sums.empty()) terms.insert(terms.begin(), long_sum(s.row_sums, like));
   replaced_.replace(s.node, terms.size() == 1 ? terms[0] : g_.add(AddN{}, terms, like));
 }
@@ -243,6 +260,21 @@ NodeId Batcher::long_product(const Group& group, const Node& like) {
   const Node first = g_.nodes[group[0]];
   notes_.lines.push_back(fmt::format("{} products {} x {} that are summed: one product over {} rows", group.size(),
                                      shape(g_.in(group[0], 0)).str(), shape(g_.in(group[0], 1)).str(), shape(a)[0]));
+  return g_.add(*first.info, first.op, std::array{a, b}, first);
+}
+
+// Rows behind each other within each of the stack's matrices.
+NodeId Batcher::long_stack(const Group& group, const Node& like) {
+  const auto joined = [&](std::uint32_t k) {
+    Group pieces;
+    for (NodeId m : group) pieces.push_back(g_.in(m, k));
+    return g_.add(Concat{shape(pieces[0]).rank() - 2}, pieces, like);
+  };
+  const NodeId a = joined(0), b = joined(1);
+  const Node first = g_.nodes[group[0]];
+  notes_.lines.push_back(fmt::format("{} products of stacks {} x {} that are summed: one, {} x {}", group.size(),
+                                     shape(g_.in(group[0], 0)).str(), shape(g_.in(group[0], 1)).str(), shape(a).str(),
+                                     shape(b).str()));
   return g_.add(*first.info, first.op, std::array{a, b}, first);
 }
 
