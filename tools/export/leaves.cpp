@@ -1,4 +1,4 @@
-#include <rewind/tools/export/onnx/leaves.h>
+#include <rewind/tools/export/leaves.h>
 
 namespace rw::detail {
 namespace {

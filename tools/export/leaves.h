@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <rewind/core/array.h>
-#include <rewind/tools/export/onnx/sized_program.h>
+#include <rewind/tools/export/sized_program.h>
 
 namespace rw::detail {
 
