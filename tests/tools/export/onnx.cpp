@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -73,6 +74,7 @@ class Files {
   void add(const std::string& name, const RecordedSequence& sequence, const Shape& x_shape, DType real,
            const ZeroState& zero_state, const Run& run, Index indices = 0) {
     File file{.name = name, .bytes = make_onnx(sequence), .real = real};
+    for (const NamedParameter& p : sequence.names) file.parameters.insert(p.name);
     Rng rng(7);
     Array x = uniform(rng, x_shape, -1, 1).to(real);
     if (indices > 0) {
@@ -127,6 +129,7 @@ class Files {
   struct File {
     std::string name, bytes;
     DType real = DType::f32;
+    std::set<std::string> parameters = {};
     std::vector<NamedArray> inputs = {}, outputs = {};
   };
   void write(const File& file) const {
@@ -141,6 +144,8 @@ class Files {
     CAPTURE(file.name);
     std::istringstream in(file.bytes);
     const OnnxModel model = load_onnx(in);
+    if (!file.parameters.empty())  // and nothing else has become one
+      for (const NamedParameter& p : model.parameters()) CHECK_MESSAGE(file.parameters.contains(p.name), p.name);
     Tape tape(file.real);
     OnnxModel::Values values;
     for (const OnnxModel::Port& p : model.inputs()) {
@@ -187,13 +192,13 @@ TEST_CASE("every cell and option as an ONNX file gives what the tape gives") {
   if (!has_onnx()) return;
   Files files;
   Rng rng(5);
-  for (const auto& [name, op] : exported_cells) {
-    CAPTURE(name);
-    AnyCell cell = make_cell(name, in, 12, rng);
+  for (const ExportedCell& exported : exported_cells) {
+    CAPTURE(exported.name);
+    AnyCell cell = make_cell(exported.name, in, 12, rng);
     cell.eval();
-    files.layer(name, cell);
-    CHECK(has(files.bytes(), op));
-    CHECK(has(files.bytes(), "Scan") == (std::string(op) == "Scan"));
+    files.layer(exported.name, cell);
+    CHECK(has(files.bytes(), exported.onnx));
+    CHECK(has(files.bytes(), "Scan") == (std::string(exported.onnx) == "Scan"));
   }
   for (const char* name : {"mlstm", "clockwork"}) {
     files.layer(fmt::format("{}, one step", name), make_cell(name, in, 8, rng), 1, 1);

@@ -502,7 +502,7 @@ std::string ProgramWriter::leaf(std::int32_t i) {
     throw Error("write_onnx: a constant " + value.shape().str() +
                 " has numbers that depend on the length or the batch");
   if (std::all_of(shape.begin(), shape.end(), [](const Length& l) { return l.is_number(); })) {
-    const bool weights = node.role == Role::parameter || shape.empty();
+    const bool weights = is_weight(program_, i, names_) || shape.empty();
     return name = weights ? nodes_.weights(value, leaf_name(program_, i, names_)) : nodes_.constant(value);
   }
   const std::vector<double> numbers = value.to_vector<double>();
@@ -562,14 +562,39 @@ void prune_nodes(onnx::GraphProto& graph) {
   std::for_each(kept.rbegin(), kept.rend(), [&](onnx::NodeProto& n) { *graph.add_node() = std::move(n); });
 }
 
+void names_made(const onnx::GraphProto& graph, std::set<std::string>& made) {
+  for (const onnx::ValueInfoProto& i : graph.input()) made.insert(i.name());
+  for (const onnx::NodeProto& n : graph.node()) {
+    made.insert(n.output().begin(), n.output().end());
+    for (const onnx::AttributeProto& a : n.attribute())
+      if (a.has_g()) names_made(a.g(), made);
+  }
+}
+
+void rename_reads(onnx::GraphProto& graph, const std::string& from, const std::string& to) {
+  for (onnx::NodeProto& n : *graph.mutable_node()) {
+    for (std::string& i : *n.mutable_input())
+      if (i == from) i = to;
+    for (onnx::AttributeProto& a : *n.mutable_attribute())
+      if (a.has_g()) rename_reads(*a.mutable_g(), from, to);
+  }
+}
+
 }  // namespace
 
-void prune(onnx::GraphProto& graph) {
+void prune(onnx::GraphProto& graph, const std::map<std::string, std::string>& other_names) {
   prune_nodes(graph);
   std::set<std::string> used;
   names_used(graph, used);
   for (int i = graph.initializer_size(); i-- > 0;)
     if (!used.contains(graph.initializer(i).name())) graph.mutable_initializer()->DeleteSubrange(i, 1);
+  names_made(graph, used);
+  for (onnx::TensorProto& t : *graph.mutable_initializer()) {
+    const auto wanted = other_names.find(t.name());
+    if (wanted == other_names.end() || !used.insert(wanted->second).second) continue;
+    rename_reads(graph, t.name(), wanted->second);
+    t.set_name(wanted->second);
+  }
 }
 
 }  // namespace rw::detail

@@ -116,7 +116,8 @@ class ProgramWriter {
 /// What describes a tensor of a graph.
 onnx::ValueInfoProto value_info(const std::string& name, const Lengths& shape, DType dtype);
 
-/// Removes nodes and numbers that nothing reads.
-void prune(onnx::GraphProto& graph);
+/// Removes nodes and numbers that nothing reads. Numbers with another name than they wanted get that one if it has
+/// become free.
+void prune(onnx::GraphProto& graph, const std::map<std::string, std::string>& other_names);
 
 }  // namespace rw::detail

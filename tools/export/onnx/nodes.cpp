@@ -93,6 +93,7 @@ std::string Nodes::kept(const std::string& key, onnx::TensorProto tensor, std::s
   const auto [at, is_new] = constants_.try_emplace(key);
   if (!is_new) return at->second;
   at->second = fresh(name);
+  if (at->second != name) other_names_[at->second] = name;
   tensor.set_name(at->second);
   *top_.add_initializer() = std::move(tensor);
   return at->second;

@@ -60,6 +60,9 @@ class Nodes {
   /// The same, where -1 may stand for one that is not a number.
   std::string shape(const Lengths& all);
 
+  /// Names of weights that others had, by what they were called instead.
+  const std::map<std::string, std::string>& other_names() const { return other_names_; }
+
   // Names of lengths: i64 [1].
   std::string steps, batch;
 
@@ -72,6 +75,7 @@ class Nodes {
   std::set<std::string> names_;
   std::map<std::string, std::size_t> last_;       // number that made a hint unique
   std::map<std::string, std::string> constants_;  // by their bytes
+  std::map<std::string, std::string> other_names_;
 };
 
 }  // namespace rw::detail
