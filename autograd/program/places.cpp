@@ -45,13 +45,13 @@ Source Places::of_node(NodeId id) const {
   return at_position(is_leaf ? -1 - before : static_cast<std::int32_t>(id) - before);
 }
 
-std::optional<Source> Places::of(std::uint32_t reader, const Read& r, std::int32_t further) const {
+std::optional<Source> Places::of(std::uint32_t reader, const Read& r, std::int32_t further, std::int32_t after) const {
   const ProgramOp& by = p_.ops[reader];
   Range range;
   std::int32_t at = r.first + further;
   bool moves = false;
   for (std::uint32_t l = 0; l < by.depth; ++l) {
-    range.low[l] = r.start[l] != no_entry ? 1 : 0;
+    range.low[l] = std::max(r.start[l] != no_entry ? 1 : 0, l == 0 ? after : 0);
     range.high[l] = by.steps[l] - 1;
     at += r.per[l] * range.low[l];
     moves = moves || r.per[l] != 0;

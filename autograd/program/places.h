@@ -34,8 +34,9 @@ class Places {
   explicit Places(const Program& p);
 
   /// What `reader` reads as `r`, or the value `further` positions behind that; where another read stands for the first
-  /// step of a loop, at the others. Nothing where it is not one op's at all steps.
-  std::optional<Source> of(std::uint32_t reader, const Read& r, std::int32_t further = 0) const;
+  /// step of a loop, at the others. Nothing where it is not one op's at all steps, of the innermost loop at all from
+  /// `after` on.
+  std::optional<Source> of(std::uint32_t reader, const Read& r, std::int32_t further = 0, std::int32_t after = 0) const;
   /// Where a node of the unfolded graph is.
   Source of_node(NodeId id) const;
   /// The loops around an op, as numbers of items, the outermost first.

@@ -1,28 +1,15 @@
 #include <algorithm>
-#include <cctype>
 #include <ostream>
 
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
-#include <rewind/core/shown.h>
-#include <rewind/tools/export/header.h>
-#include <rewind/tools/export/math_text.h>
+#include <rewind/tools/export/header_frame.h>
 #include <rewind/tools/export/plan.h>
 #include <rewind/tools/export/statements.h>
-#include <rewind/tools/export/weights.h>
 
 namespace rw::detail {
 namespace {
-
-void check_name(const std::string& name) {
-  const auto usual = [](unsigned char c) { return c < 128 && (std::isalnum(c) != 0 || c == '_'); };
-  const bool is_name = !name.empty() && std::all_of(name.begin(), name.end(), usual) &&
-                       std::isdigit(static_cast<unsigned char>(name[0])) == 0 && name[0] != '_' &&
-                       name.find("__") == std::string::npos;
-  if (!is_name || is_keyword(name))
-    throw Error("export: the name must be one of C++, such as voice_2, not '" + shown(name) + "'");
-}
 
 /// What trains a step: its plan is the second one.
 struct Training {
@@ -44,26 +31,24 @@ class HeaderWriter {
   HeaderFile run() {
     body_ = step_body(plans_[0], options_.expressions);
     if (training_.recorded != nullptr) gradient_body_ = step_body(plans_[1], options_.expressions);
-    const std::string code = body_ + gradient_body_ + layout();
-    fingerprint_ = hash_of(code);
-    const std::string weights = options_.weights_in_header ? numbers() : view_of_bytes();
-    const std::string inner = fmt::format("of_{:016x}", hash_of(code + weights));
-    HeaderFile file;
-    file.text = beginning() +
-                "// By its contents, so that one program may hold several versions of this header, as plug-ins do.\n"
-                "inline namespace " +
-                inner + " {\n\n" + types() + functions() + weights + model() + trainer() + "\n}  // namespace " +
-                inner + "\n}  // namespace " + options_.name + "\n";
-    if (!options_.weights_in_header) file.weights = bytes_of_weights(members_, fingerprint_, real_);
-    return file;
+    HeaderFrame frame{
+        .real = real_,
+        .beginning = beginning(),
+        .constants = fmt::format("constexpr std::size_t inputs = {}, outputs = {};\n", inputs(), outputs()),
+        .statements = body_ + gradient_body_,
+        .code = model() + trainer(),
+        .start = step_.start,
+        .rooms = {},
+        .members = members_,
+        .characters = step_.characters};
+    for (std::size_t i = 0; i < step_.start.size(); ++i) frame.rooms.push_back(room_of_state(i));
+    return header_file(frame, options_);
   }
 
  private:
-  std::string real() const { return real_ == DType::f32 ? "float" : "double"; }
   Index inputs() const { return step_.x.size(); }
   Index outputs() const { return step_.y.size(); }
-  static std::string type_of(DType dtype) { return dtype == DType::i32 ? "std::int32_t" : "Real"; }
-  std::string x_type() const { return type_of(step_.x.dtype()); }
+  std::string x_type() const { return member_type(step_.x.dtype()); }
 
   static Index room(const Buffer& b) { return std::max<Index>(b.capacity, 1); }
   /// Of a tensor of State, in all programs and as what flows back through it.
@@ -74,12 +59,6 @@ class HeaderWriter {
         if (b.kind == Buffer::Kind::state && b.name.ends_with(fmt::format(".s{}", i)))
           room = std::max(room, b.capacity);
     return room;
-  }
-
-  std::string layout() const {
-    std::string text = real();
-    for (const Member& m : members_) text += fmt::format(" {} {} {}", m.type, m.name, m.room);
-    return text;
   }
 
   // ---- Parts of the file, from the top
@@ -103,81 +82,12 @@ class HeaderWriter {
 //   model.run(x, T, state, y);         // T steps: x[T * {3}] -> y[T * {4}]
 //
 // A model is looked at and never changed: any number of threads may share it, each with a state of its own.
-// clang-format off
-#pragma once
-
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-
-namespace {0} {{
-
 )",
-        options_.name, bytes_text, step_.x.dtype() == DType::i32 ? "int32_t" : real(), inputs(), outputs(), weights,
-        carried, local * static_cast<Index>(size_of(real_)), real());
-  }
-
-  std::string types() const {
-    std::string text = fmt::format("using Real = {};\nconstexpr std::size_t inputs = {}, outputs = {};\n\n", real(),
-                                   inputs(), outputs());
-    if (!step_.characters.empty())
-      text += fmt::format(
-          "/// The characters that indices stand for, in Unicode.\nconstexpr std::uint32_t characters[{}] = {};\n\n",
-          step_.characters.size(), listed(unicode(), "std::int32_t", real_));
-    text += "/// What is carried from step to step. Arrays are as long as loops that are rounded up.\nstruct State {\n";
-    for (std::size_t i = 0; i < step_.start.size(); ++i)
-      text += fmt::format("  {} s{}[{}] = {{}};  // {}\n", type_of(step_.start[i].dtype()), i, room_of_state(i),
-                          step_.start[i].shape().str());
-    text += "};\n\nstruct Weights {\n";
-    for (const Member& m : members_)
-      text += fmt::format("  {}{} {}[{}];  // {}\n", m.alignment(real_) == 64 ? "alignas(64) " : "", m.type, m.name,
-                          m.room, m.value.shape().str());
-    return text + "};\n";
-  }
-
-  std::string functions() const {
-    const std::string text = math_functions(body_ + gradient_body_, real_);
-    return text.empty() ? "" : "\nnamespace math {\n\n" + text + "\n}  // namespace math\n";
-  }
-
-  Array unicode() const {
-    Array all(Shape{static_cast<Index>(step_.characters.size())}, DType::i32);
-    std::transform(step_.characters.begin(), step_.characters.end(), all.span<std::int32_t>().begin(),
-                   [](char32_t c) { return static_cast<std::int32_t>(c); });
-    return all;
-  }
-
-  std::string numbers() const {
-    std::string all;
-    for (const Member& m : members_) all += "    " + listed(m.value, m.type, real_) + ",  // " + m.name + "\n";
-    return "\ninline constexpr Weights weights = {\n" + all + "};\n";
-  }
-
-  std::string view_of_bytes() const {
-    return fmt::format(R"(
-/// The weights in these bytes, which must stay where they are, aligned as Weights: null for other bytes than those that
-/// were written with this header, whole.
-inline const Weights* weights_in(const void* bytes, std::size_t size) {{
-  const unsigned char* from = static_cast<const unsigned char*>(bytes);
-  std::uint64_t begin[8];
-  if (bytes == nullptr || size != sizeof begin + sizeof(Weights)) return nullptr;
-  if (reinterpret_cast<std::uintptr_t>(bytes) % alignof(Weights) != 0) return nullptr;
-  std::memcpy(begin, bytes, sizeof begin);
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (std::size_t i = sizeof begin; i < size; ++i) hash = (hash ^ from[i]) * 0x100000001b3u;
-  const bool fits = std::memcmp(bytes, "{}", 8) == 0 && begin[1] == 0x{:016x}u && begin[2] == sizeof(Weights);
-  return fits && begin[3] == hash ? reinterpret_cast<const Weights*>(from + sizeof begin) : nullptr;
-}}
-)",
-                       weights_magic, fingerprint_);
+        options_.name, bytes_text, step_.x.dtype() == DType::i32 ? "int32_t" : plain_type(real_), inputs(), outputs(),
+        weights, carried, local * static_cast<Index>(size_of(real_)), plain_type(real_));
   }
 
   std::string model() const {
-    std::string reset;
-    for (std::size_t i = 0; i < step_.start.size(); ++i)
-      if (has_numbers(step_.start[i]))
-        reset += fmt::format("    std::memcpy(state.s{0}, weights_->start{0}, sizeof weights_->start{0});\n", i);
     const bool one = inputs() == 1 && outputs() == 1;
     return fmt::format(R"(
 class Model {{
@@ -205,7 +115,7 @@ inline void Model::step([[maybe_unused]] const {}* x, [[maybe_unused]] State& st
   [[maybe_unused]] const Weights& w = *weights_;
 {}}}
 )",
-                       options_.weights_in_header ? " = weights" : "", reset, x_type(),
+                       options_.weights_in_header ? " = weights" : "", reset_text(step_.start), x_type(),
                        one ? fmt::format("  Real step({} x, State& state) const {{\n    Real y;\n    step(&x, state, "
                                          "&y);\n    return y;\n  }}\n",
                                          x_type())
@@ -232,7 +142,7 @@ inline void add_gradient(const {}* x, const {}* target, const State& state, Stat
   static_cast<void>(w);
 {}}}
 )",
-                       x_type(), type_of(training_.recorded->target.dtype()), gradient_body_);
+                       x_type(), member_type(training_.recorded->target.dtype()), gradient_body_);
   }
 
   bool is_adam() const { return training_.options.rule == TrainerOptions::Rule::adam; }
@@ -270,7 +180,8 @@ inline void move(Real* w, const Real* g, Real* m, Real* v, std::size_t n, Real r
     second *= 0.999;
     const Real corrected = Real(double(rate) / (1 - first)), root = Real(1 / std::sqrt(1 - second));
 )";
-    return fmt::format(R"(
+    return fmt::format(
+        R"(
 /// What learns while it runs: weights of its own, and the steps since they last moved.
 struct Trainer {{
   static constexpr std::size_t window = {0}, targets = {1};
@@ -317,11 +228,10 @@ struct Trainer {{
 {8}{9}  }}
 {10}}};
 )",
-                       training_.options.window, targets, is_adam() ? "  Weights mean = {}, square = {};\n" : "",
-                       x_type(), type_of(training_.recorded->target.dtype()), literal(training_.options.rate, real_),
-                       options_.weights_in_header ? " = ::" + options_.name + "::weights" : "", scales(),
-                       is_adam() ? corrected : "", moves,
-                       is_adam() ? "  double first = 1, second = 1;  // powers of the moments' decay\n" : "");
+        training_.options.window, targets, is_adam() ? "  Weights mean = {}, square = {};\n" : "", x_type(),
+        member_type(training_.recorded->target.dtype()), literal(training_.options.rate, real_),
+        options_.weights_in_header ? " = ::" + options_.name + "::weights" : "", scales(), is_adam() ? corrected : "",
+        moves, is_adam() ? "  double first = 1, second = 1;  // powers of the moments' decay\n" : "");
   }
   std::string scales() const {
     std::string text;
@@ -339,14 +249,7 @@ struct Trainer {{
   DType real_;
   std::vector<Member> members_;
   std::string body_, gradient_body_;
-  std::uint64_t fingerprint_ = 0;
 };
-
-void check_options(const HeaderOptions& options) {
-  check_name(options.name);
-  if (options.pad < 1 || options.pad > 64)
-    throw Error(fmt::format("export: loops are padded to a multiple of 1 to 64, not {}", options.pad));
-}
 
 }  // namespace
 }  // namespace rw::detail

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <rewind/core/view.h>
+#include <rewind/tools/export/recorded_sequence.h>
 #include <rewind/tools/export/recorded_training.h>
 
 namespace rw {
@@ -69,6 +70,18 @@ HeaderFile make_header(const RecordedStep& step, const HeaderOptions& options = 
 HeaderFile make_header(const RecordedTraining& training, const HeaderOptions& options = {},
                        const TrainerOptions& trainer = {});
 
+/// The header of a recorded sequence, for what looks at all of it, as both directions or an attention do. It takes one
+/// sequence of any number of steps, and memory for what it computes from its caller:
+///
+///     Model model;
+///     State state;
+///     model.reset(state);
+///     model.run(x, T, state, y, workspace);  // x [T, inputs] -> y [outputs(T)], workspace [workspace_size(T)]
+///
+/// Throws Error as the other ones do, and for a program whose ops depend on the length in another way than by loops and
+/// shapes. `pad` plays no part.
+HeaderFile make_header(const RecordedSequence& sequence, const HeaderOptions& options = {});
+
 /// How far outputs are off when weights are rounded to int8.
 struct Int8Error {
   double largest = 0, mean_square = 0;
@@ -84,5 +97,6 @@ Int8Error int8_error(const RecordedStep& step, ConstView x);
 ///
 ///     write_header(file, record_step(cell, 3), {.name = "voice"});
 void write_header(std::ostream& out, const RecordedStep& step, const HeaderOptions& options = {});
+void write_header(std::ostream& out, const RecordedSequence& sequence, const HeaderOptions& options = {});
 
 }  // namespace rw

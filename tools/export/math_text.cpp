@@ -446,6 +446,39 @@ inline Real logsumexp(const Real* x) {
 }
 )",
      {}},
+    {"exp_row_of",
+     R"(
+/// y = exp(x - largest) of n numbers; returns the largest, and adds what the exponentials sum to.
+inline Real exp_row_of(const Real* x, std::ptrdiff_t n, Real* y, Real& total) {
+  Real most = x[0];
+  for (std::ptrdiff_t i = 1; i < n; ++i) most = maximum(most, x[i]);
+  const Real shift = most - most == 0 ? most : Real(0);
+  double all = 0;
+  for (std::ptrdiff_t i = 0; i < n; ++i) all += double(y[i] = exp(x[i] - shift));
+  total = Real(all);
+  return shift;
+}
+)",
+     {}},
+    {"softmax_of",
+     R"(
+inline void softmax_of(const Real* x, std::ptrdiff_t n, Real* y) {
+  Real total;
+  exp_row_of(x, n, y, total);
+  const Real scale = 1 / total;
+  for (std::ptrdiff_t i = 0; i < n; ++i) y[i] *= scale;
+}
+)",
+     {}},
+    {"log_softmax_of",
+     R"(
+inline void log_softmax_of(const Real* x, std::ptrdiff_t n, Real* y) {
+  Real total;
+  const Real shift = exp_row_of(x, n, y, total), off = log(total);
+  for (std::ptrdiff_t i = 0; i < n; ++i) y[i] = (x[i] - shift) - off;
+}
+)",
+     {}},
     {"is_below",
      R"(
 /// Whether a comes before b in a sorted row; nan comes last.

@@ -8,6 +8,7 @@
 #include <rewind/autograd/program/queries.h>
 #include <rewind/core/error.h>
 #include <rewind/tools/export/plan.h>
+#include <rewind/tools/export/weights.h>
 
 namespace rw::detail {
 namespace {
@@ -405,23 +406,8 @@ class Planner {
     }
   }
   static void round(Buffer& b) {
-    const Index rows = b.value.shape()[0], columns = b.value.shape()[1];
     b.int8 = true;
-    b.scales = Array(Shape{rows}, b.dtype);
-    visit_real(b.dtype, [&]<class T>() {
-      for (Index r = 0; r < rows; ++r) {
-        const std::span<T> row = b.value.span<T>().subspan(at(r * columns), at(columns));
-        T most = 0;
-        for (const T x : row) {
-          if (!std::isfinite(x))
-            throw Error(fmt::format("export: {} has the number {}, which int8 cannot be", b.name, x));
-          most = std::max(most, std::abs(x));
-        }
-        const T scale = most > 0 ? most / 127 : T(1);
-        b.scales.span<T>()[at(r)] = scale;
-        for (T& x : row) x = std::clamp(std::nearbyint(x / scale), T(-127), T(127));
-      }
-    });
+    b.scales = round_rows(b.value, b.name);
   }
 
   /// Room ends at a multiple of `pad`, too.

@@ -30,8 +30,10 @@ struct RecordedSequence {
     std::vector<Tensor> state = {}, last = {};
   };
   /// The first, one with more steps, one with a larger batch.
-  static constexpr std::array<Size, 3> sizes{{{6, 2}, {8, 2}, {6, 3}}};
+  static constexpr std::array<Size, 3> sizes{{{12, 2}, {14, 2}, {12, 3}}};
   std::vector<Trace> traces = {};
+  /// The state before the first step, of one sequence.
+  std::vector<Array> start = {};
   /// The parameters' dotted names, for the names of weights; those without one keep their own.
   std::vector<NamedParameter> names = {};
   /// What the indices of x, and of y's numbers, stand for; may be empty.
@@ -55,6 +57,9 @@ void check_sequence_of(const RecordedSequence::Trace& trace);
 template <class ZeroState, class Run>
 RecordedSequence record_sequence(const StepInputs& features, DType real, const ZeroState& zero_state, const Run& run) {
   RecordedSequence out;
+  Tape one(real);
+  auto start = zero_state(one, 1);
+  out.start = save_state(start);
   for (const RecordedSequence::Size size : RecordedSequence::sizes) {
     Tape values(real);
     auto state = zero_state(values, size.batch);

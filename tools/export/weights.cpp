@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -29,6 +30,26 @@ void append(std::string& to, const Member& m) {
 
 }  // namespace
 
+Array round_rows(Array& matrix, const std::string& name) {
+  const Index rows = matrix.shape()[0], columns = matrix.shape()[1];
+  Array scales(Shape{rows}, matrix.dtype());
+  visit_real(matrix.dtype(), [&]<class T>() {
+    for (Index r = 0; r < rows; ++r) {
+      const std::span<T> row =
+          matrix.span<T>().subspan(static_cast<std::size_t>(r * columns), static_cast<std::size_t>(columns));
+      T most = 0;
+      for (const T x : row) {
+        if (!std::isfinite(x)) throw Error(fmt::format("export: {} has the number {}, which int8 cannot be", name, x));
+        most = std::max(most, std::abs(x));
+      }
+      const T scale = most > 0 ? most / 127 : T(1);
+      scales.span<T>()[static_cast<std::size_t>(r)] = scale;
+      for (T& x : row) x = std::clamp(std::nearbyint(x / scale), T(-127), T(127));
+    }
+  });
+  return scales;
+}
+
 bool has_numbers(const Array& a) {
   const auto* bytes = static_cast<const char*>(a.view().data);
   return std::any_of(bytes, bytes + static_cast<std::size_t>(a.size()) * size_of(a.dtype()),
@@ -55,6 +76,10 @@ std::vector<Member> members_of_weights(std::span<const Plan> plans, const std::v
       if (b.int8) add({std::string(types[0]), b.name + "_scale", b.scales.size(), b.scales});
       add({std::string(type_of(b.value, b.int8)), b.name, std::max<Index>(b.capacity, 1), b.value, b.is_parameter});
     }
+  return sorted_by_type(std::move(all));
+}
+
+std::vector<Member> sorted_by_type(std::vector<Member> all) {
   const auto place = [](const Member& m) { return std::find(std::begin(types), std::end(types), m.type); };
   std::stable_sort(all.begin(), all.end(), [&](const Member& a, const Member& b) { return place(a) < place(b); });
   return all;

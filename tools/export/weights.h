@@ -29,6 +29,13 @@ struct Member {
 /// numbers than 0 are among them.
 std::vector<Member> members_of_weights(std::span<const Plan> plans, const std::vector<Array>& start);
 
+/// Those of the largest types first.
+std::vector<Member> sorted_by_type(std::vector<Member> all);
+
+/// Makes the numbers of a matrix whole ones from -127 to 127, and gives what each row is to be multiplied by. Throws
+/// Error, with this name, for numbers that are not finite.
+Array round_rows(Array& matrix, const std::string& name);
+
 /// Whether an array has another number than 0.
 bool has_numbers(const Array& a);
 

@@ -9,6 +9,7 @@
 #include <rewind/ops/ops.h>
 
 #include "exported.h"
+#include "models.h"
 
 namespace rw {
 namespace {
@@ -22,19 +23,6 @@ Array random_sequence(const Shape& shape, std::uint64_t seed = 7) {
   Array x(shape);
   for (float& v : x.span<float>()) v = static_cast<float>(rng.uniform(-1, 1));
   return x;
-}
-
-/// Numbers that leave no term out.
-template <class M>
-void randomise(const M& module, double size = 0.4) {
-  Rng rng(3);
-  for (const NamedParameter& p : module.parameters()) {
-    Array value(p.parameter->shape(), p.parameter->dtype());
-    visit_real(value.dtype(), [&]<class R>() {
-      for (R& v : value.span<R>()) v = static_cast<R>(rng.uniform(-size, size));
-    });
-    p.parameter->set(value);
-  }
 }
 
 /// A model, exported in f32 and f64, and what the tape makes of it.
@@ -91,50 +79,7 @@ class Trials {
 TEST_CASE("every cell and option as a header gives what the tape gives, at every step") {
   Trials trials;
   Rng rng(5);
-  for (const char* name : {"lstm",
-                           "lstm+1997",
-                           "lstm+coupled",
-                           "lstm+peepholes",
-                           "lstm+all-peepholes",
-                           "lstm+projection=5",
-                           "lstm+norm",
-                           "lstm+nobias",
-                           "lstm+coupled+peepholes+norm+learned",
-                           "gru",
-                           "gru+before",
-                           "gru+takes",
-                           "gru+nobias",
-                           "gru-before+takes",
-                           "mgu",
-                           "rnn",
-                           "rnn+relu",
-                           "irnn",
-                           "jordan",
-                           "jordan+tanh",
-                           "jordan+sigmoid",
-                           "context",
-                           "context+decay=0.9",
-                           "slstm",
-                           "mlstm",
-                           "min-gru",
-                           "min-lstm",
-                           "lru",
-                           "sru",
-                           "qrnn",
-                           "indrnn",
-                           "multiplicative-lstm",
-                           "mogrifier",
-                           "clockwork",
-                           "gru-ode",
-                           "fast-weights",
-                           "echo-state+density=0.5",
-                           "lstm+heads=4",
-                           "slstm+heads=3",
-                           "gru+before+heads=2",
-                           "gru+act=3",
-                           "lstm+zoneout=0.1/0.2",
-                           "gru+drop-x=0.2+drop-h=0.3",
-                           "rnn+learned+zoneout=0.1"}) {
+  for (const auto& [name, onnx] : exported_cells) {
     AnyCell cell = make_cell(name, in, 12, rng);
     cell.eval();
     trials.cell(name, cell);

@@ -2,6 +2,7 @@
 
 // Headers that are written, compiled and run.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <pthread.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -82,6 +84,42 @@ extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, 
     return n;
   }
 
+  /// What takes whole sequences; `run_sequence` runs it.
+  std::size_t add(const RecordedSequence& sequence, HeaderOptions options = {}) {
+    const std::size_t n = sizes_.size();
+    options.name = fmt::format("m{}", n);
+    const HeaderFile header = make_header(sequence, options);
+    write_file(file(options.name + ".h"), header.text);
+    weights_.push_back(header.weights);
+    const RecordedSequence::Trace& t = sequence.traces[0];
+    Index state = 0;
+    std::string last;
+    for (std::size_t i = 0; i < sequence.start.size(); ++i) {
+      last += fmt::format("  for (std::size_t i = 0; i < {0}; ++i) last[{1} + i] = m{2}::Real(state.s{3}[i]);\n",
+                          sequence.start[i].size(), state, n, i);
+      state += sequence.start[i].size();
+    }
+    sizes_.push_back({t.x.size() / t.x.size(0) / t.x.size(1), state, t.x.dtype(), t.y.dtype()});
+    source_ += fmt::format(R"(#include "m{0}.h"
+extern "C" std::size_t sizes{0}(std::size_t T, int which);
+extern "C" std::size_t sizes{0}(std::size_t T, int which) {{
+  return which == 0 ? m{0}::outputs(T) : which == 1 ? m{0}::workspace_size(T) : m{0}::least_steps;
+}}
+extern "C" int sequence{0}(const void* x, std::size_t T, void* y, void* workspace, m{0}::Real* last);
+extern "C" int sequence{0}(const void* x, std::size_t T, void* y, void* workspace, m{0}::Real* last) {{
+  m{0}::State state;
+  const m{0}::Model model;
+  model.reset(state);
+  const bool done = model.run(static_cast<const {1}*>(x), T, state, static_cast<m{0}::Real*>(y),
+                              static_cast<m{0}::Real*>(workspace));
+  static_cast<void>(last);
+{2}  return done ? 0 : 1;
+}}
+)",
+                           n, t.x.dtype() == DType::i32 ? "std::int32_t" : fmt::format("m{}::Real", n), last);
+    return n;
+  }
+
   std::string file(const std::string& name) const { return folder_.path() + "/" + name; }
   const std::string& folder() const { return folder_.path(); }
 
@@ -121,6 +159,29 @@ extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, 
     });
     if (code != 0) throw Error("the weights do not fit");
     return y;
+  }
+  /// outputs(T), workspace_size(T), or the fewest steps.
+  std::size_t size(std::size_t n, Index T, int which) const {
+    using Size = std::size_t (*)(std::size_t T, int which);
+    return reinterpret_cast<Size>(dlsym(library_, fmt::format("sizes{}", n).c_str()))(static_cast<std::size_t>(T),
+                                                                                      which);
+  }
+  /// The outputs and the state after the last step, in one row each. Writes to no more memory than the header says.
+  std::pair<Array, Array> run_sequence(std::size_t n, const Array& x) const {
+    using Run = int (*)(const void* x, std::size_t T, void* y, void* workspace, void* last);
+    const Index T = x.size() / sizes_[n].inputs;
+    const DType real = sizes_[n].real;
+    const auto numbers = static_cast<Index>(size(n, T, 0)), room = static_cast<Index>(size(n, T, 1)), fence = Index{16};
+    Array y(Shape{numbers}, real), workspace(Shape{room + fence}, real), last(Shape{sizes_[n].outputs}, real);
+    workspace.fill(NAN);
+    const Array given = is_real(x.dtype()) ? x.to(real) : x;
+    const auto run = reinterpret_cast<Run>(dlsym(library_, fmt::format("sequence{}", n).c_str()));
+    if (run(given.view().data, static_cast<std::size_t>(T), y.view().data, workspace.view().data, last.view().data) !=
+        0)
+      throw Error("too few steps");
+    const std::vector<double> behind = workspace.to_vector<double>();
+    CHECK(std::all_of(behind.end() - fence, behind.end(), [](double v) { return std::isnan(v); }));
+    return {std::move(y), std::move(last)};
   }
   std::string& weights(std::size_t n) { return weights_[n]; }
 

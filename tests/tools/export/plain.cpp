@@ -128,9 +128,16 @@ std::pair<double, double> differences(const Exports& exports, std::size_t models
   return worst;
 }
 
+/// What takes whole sequences.
+void add_sequence(Exports& exports) {
+  Rng rng(4);
+  exports.add(record_sequence(Bidirectional(RnnCell(3, 5, rng), RnnCell(3, 4, rng)), 3, DType::f64), {.int8 = true});
+}
+
 TEST_CASE("headers compile without a word, as C++17 and C++20, with g++ and clang") {
   Exports exports;
   Cells().add(exports);
+  add_sequence(exports);
   for (const std::string compiler : {"g++", "clang++"})
     for (const std::string standard : {"c++17", "c++20"}) {
       CAPTURE(compiler);
@@ -147,6 +154,7 @@ TEST_CASE("headers compile without a word, as C++17 and C++20, with g++ and clan
 TEST_CASE("a header needs nothing but memcpy, memset and the mathematical library") {
   Exports exports;
   Cells().add(exports);
+  if (full()) add_sequence(exports);
   REQUIRE(exports.compile("g++", strict_flags() + "-c -O2", "models.o"));
   REQUIRE(exports.run("nm -u models.o"));
   std::istringstream names(read_file(exports.file("said.txt")));

@@ -19,6 +19,7 @@ struct Form {
   const SizedProgram& program;
   std::uint32_t op = 0;
   const std::vector<Operand>& in;
+  const ir::PerLoop& steps;
   std::vector<double> numbers = {};  // its attributes
 
   const ir::Node& node() const { return program.program().ops[op].node; }
@@ -107,7 +108,7 @@ std::string reduced(const Form& f, std::string_view type) {
 }
 
 std::string slice(const Form& f) {
-  const SizedProgram::Attributes words = f.program.attributes(f.op);
+  const SizedProgram::Attributes words = f.program.attributes(f.op, f.steps);
   if (words.change()) throw Error("write_onnx: " + f.program.describe(f.op) + " takes another part at each step");
   std::array<Index, 3> starts{}, ends{};
   std::int64_t axis = 0;
@@ -151,7 +152,7 @@ std::string power_of_two(const Form& f) {
 }
 
 std::string filled(const Form& f) {
-  const SizedProgram::Attributes words = f.program.attributes(f.op);
+  const SizedProgram::Attributes words = f.program.attributes(f.op, f.steps);
   std::array<Index, 3> values{};
   std::array<double, 3> fills{};
   for (std::size_t k = 0; k < 3; ++k) {
@@ -269,12 +270,12 @@ const std::map<std::string_view, Writer>& forms() {
 
 /// The numbers among the attributes of an op, which are the same at every step and size. (Slice and Fill have their own
 /// way with those that are not.)
-std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op) {
+std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op, const ir::PerLoop& steps) {
   const ir::Node& node = program.program().ops[op].node;
   const bool own_way =
       node.info == &op_info<Slice>() || node.info == &op_info<Fill>() || node.info == &op_info<Permute>();
   if (node.info->attribute_size == 0 || node.info->write == nullptr || own_way) return {};
-  const SizedProgram::Attributes words = program.attributes(op);
+  const SizedProgram::Attributes words = program.attributes(op, steps);
   std::array<std::vector<double>, 3> numbers;
   for (std::size_t k = 0; k < 3; ++k) {
     ir::Graph one;
@@ -291,13 +292,19 @@ std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op) {
 
 }  // namespace
 
-std::string write_op(Nodes& nodes, const SizedProgram& program, std::uint32_t op, const std::vector<Operand>& in) {
+std::string write_op(Nodes& nodes, const SizedProgram& program, std::uint32_t op, const std::vector<Operand>& in,
+                     const ir::PerLoop& steps) {
   const ir::Node& node = program.program().ops[op].node;
   const auto form = forms().find(node.info->name);
   if (form == forms().end()) throw Error("write_onnx: " + program.describe(op) + " has no form in ONNX");
-  if (node.info != &op_info<Slice>() && program.attributes(op).change())
+  if (node.info != &op_info<Slice>() && program.attributes(op, steps).change())
     throw Error("write_onnx: " + program.describe(op) + " depends on the time: each step has another one");
-  return form->second(Form{.nodes = nodes, .program = program, .op = op, .in = in, .numbers = numbers_of(program, op)});
+  return form->second(Form{.nodes = nodes,
+                           .program = program,
+                           .op = op,
+                           .in = in,
+                           .steps = steps,
+                           .numbers = numbers_of(program, op, steps)});
 }
 
 }  // namespace rw::detail

@@ -15,7 +15,9 @@ struct Operand {
   Lengths shape;
 };
 
-/// Nodes that compute an op of these inputs; gives the name of its value. Throws Error for an op without a form.
-std::string write_op(Nodes& nodes, const SizedProgram& program, std::uint32_t op, const std::vector<Operand>& in);
+/// Nodes that compute an op of these inputs, at these steps of the loops around it (the innermost first, -1 for any);
+/// gives the name of its value. Throws Error for an op without a form.
+std::string write_op(Nodes& nodes, const SizedProgram& program, std::uint32_t op, const std::vector<Operand>& in,
+                     const ir::PerLoop& steps);
 
 }  // namespace rw::detail

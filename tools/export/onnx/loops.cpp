@@ -6,7 +6,7 @@
 
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
-#include <rewind/tools/export/onnx/leaves.h>
+#include <rewind/tools/export/leaves.h>
 #include <rewind/tools/export/onnx/loops.h>
 
 namespace rw::detail {
@@ -22,6 +22,10 @@ Length plus(Length a, Index more) {
   else
     a.more += more;
   return a;
+}
+
+bool all_zero(const std::vector<double>& numbers) {
+  return std::all_of(numbers.begin(), numbers.end(), [](double x) { return x == 0; });
 }
 
 Lengths with_steps(const Length& steps, const Lengths& shape) {
@@ -86,7 +90,8 @@ std::optional<Recurrent> ProgramWriter::recognized(std::size_t at) {
     if (!operand) return SizedSource{};
     ReadOf read = read_now(*operand);
     if (at_first) read.at_first.push_back(0);
-    return program_.source(read, steps_now(op));
+    SizedSource s = program_.source(read, steps_now(op));
+    return s.after > 0 ? SizedSource{} : s;
   };
   auto found = recognizer_(at, look);
   around_.pop_back();
@@ -116,11 +121,11 @@ void ProgramWriter::finish(std::size_t at, Scan& s) {
   for (const Carried& c : s.carried) {
     const SizedSource source{.op = c.of.op};
     *s.body.add_input() = value_info(c.name, program_.shape_of(c.of.op), program_.dtype_of(source));
-    const std::string next = nodes_.add("Identity", {values_.at(c.of)});
+    const std::string next = nodes_.add("Identity", {c.next.empty() ? values_.at(c.of) : c.next});
     *s.body.add_output() = value_info(next, program_.shape_of(c.of.op), program_.dtype_of(source));
     in.push_back(c.start);
     out.push_back(nodes_.fresh("last"));
-    w.last[c.of] = out.back();
+    if (c.next.empty()) w.last[c.of] = out.back();
   }
   for (const Element& e : s.elements) {
     in.push_back(e.from);
@@ -160,12 +165,13 @@ void ProgramWriter::recurrent(std::size_t at, const Recurrent& r) {
     return nodes_.add("Unsqueeze", {name, nodes_.integers({0})});
   };
   const Index rows = r.gates * r.hidden;
+  const bool no_bias = r.leaf_b < 0 && all_zero(r.b) && all_zero(r.rb);
   std::vector<double> biases = r.b;
   biases.insert(biases.end(), r.rb.begin(), r.rb.end());
   Inputs in{value(r.x, nullptr),
             weights(r.W, {1, rows, r.in}, r.leaf_W),
             weights(r.R, {1, rows, r.hidden}, r.leaf_R),
-            weights(biases, {1, 2 * rows}, r.leaf_b),
+            no_bias ? "" : weights(biases, {1, 2 * rows}, r.leaf_b),
             "",
             start(r.start_h, r.h)};
   if (r.c) in.push_back(start(r.start_c, *r.c));
@@ -217,13 +223,13 @@ void ProgramWriter::op(std::uint32_t i) {
   }
   // A sum or a sequence of one thing is that thing.
   const bool gathers = node.info == &op_info<Concat>() || node.info == &op_info<AddN>();
-  values_[key_of(i)] = gathers && in.size() == 1 ? in[0].name : write_op(nodes_, program_, i, in);
+  values_[key_of(i)] = gathers && in.size() == 1 ? in[0].name : write_op(nodes_, program_, i, in, steps_now(i));
 }
 
 /// Whether it is the part of a sequence that belongs to the step.
 bool ProgramWriter::element_of_slice(std::uint32_t i) {
   if (scan_ == nullptr || program_.program().ops[i].node.info != &op_info<Slice>()) return false;
-  const SizedProgram::Attributes words = program_.attributes(i);
+  const SizedProgram::Attributes words = program_.attributes(i, steps_now(i));
   if (!words.change()) return false;
   const auto& s = words.as<Slice>(words.first[0]);
   std::array<Index, 3> starts{};
@@ -268,10 +274,10 @@ std::vector<Operand> ProgramWriter::operands(std::uint32_t i) {
   std::vector<Operand> out;
   for (std::uint32_t input = 0; input < program_.inputs(i); ++input) {
     const Length count = program_.count(i, input);
-    if (!count.is_number())
-      out.push_back(many(i, input, count));
-    else
-      for (Index k = 0; k < value_of(count); ++k) out.push_back(one(i, input, k));
+    const ReadOf first = read_now({.op = i, .input = input});
+    const Index single = count.is_number() ? value_of(count) : program_.before_loop(first, steps_now(i));
+    for (Index k = 0; k < single; ++k) out.push_back(one(i, input, k));
+    if (!count.is_number()) out.push_back(many(i, input, single, plus(count, -single)));
   }
   return out;
 }
@@ -302,11 +308,11 @@ Operand ProgramWriter::one(std::uint32_t i, std::uint32_t input, Index further) 
 }
 
 /// The values of all steps of a loop: end to end, or added.
-Operand ProgramWriter::many(std::uint32_t i, std::uint32_t input, const Length& count) {
+Operand ProgramWriter::many(std::uint32_t i, std::uint32_t input, Index further, const Length& count) {
   const ir::Node& node = program_.program().ops[i].node;
-  ReadOf reader = read_now({.op = i, .input = input});
+  ReadOf reader = read_now({.op = i, .input = input, .further = further});
   const SizedSource first = program_.source(reader, steps_now(i));
-  reader.further = 1;
+  ++reader.further;
   const SizedSource second = program_.source(reader, steps_now(i));
   const auto no_rule = [&]() -> Error {
     return Error("write_onnx: " + program_.describe(i) + " reads many values in an order that has no form in ONNX");
@@ -351,7 +357,9 @@ Operand ProgramWriter::many(std::uint32_t i, std::uint32_t input, const Length& 
   const Length one = end_to_end[axis];
   if (one.steps || one.more != 0) throw no_rule();
   end_to_end[axis] = {.factor = one.factor, .steps = true, .batch = one.batch, .more = one.factor * count.more};
-  if (one.batch && count.more != 0) throw no_rule();
+  // Fewer steps of a batch are no Length; the file finds that one out by itself if it knows the others.
+  const auto known = std::count_if(end_to_end.begin(), end_to_end.end(), [](const Length& l) { return l.is_number(); });
+  if (one.batch && count.more != 0 && known + 1 < static_cast<std::ptrdiff_t>(end_to_end.size())) throw no_rule();
   const std::string joined = nodes_.add("Reshape", {turned, nodes_.shape(end_to_end)});
   if (axis == 0) uncut_[joined] = {all.name, beside};
   return {joined, end_to_end};
@@ -368,7 +376,8 @@ std::optional<Length> ProgramWriter::fixed(const SizedStep& step) const {
 }
 
 std::string ProgramWriter::value(const SizedSource& s, const ReadOf* reader) {
-  if (s.op == ir::no_entry) return leaf(s.leaf);
+  if (s.op == ir::no_entry && s.after == 0) return leaf(s.leaf);
+  if (s.op == ir::no_entry) throw Error("export: steps read different constants, which has no form in ONNX");
   const auto loops = program_.loops_around(s.op);
   Key key{.op = s.op};
   std::optional<std::size_t> kept;
@@ -384,38 +393,58 @@ std::string ProgramWriter::value(const SizedSource& s, const ReadOf* reader) {
       key.steps.push_back(any);
     }
   }
+  const bool own = kept && scan_ != nullptr && *kept < around_.size() && around_[*kept].item == loops[*kept];
+  if (!own && s.after > 0)
+    throw Error("export: a loop begins to read another one in the middle, which has no form in ONNX");
   if (!kept) return values_.at(key);
-  const bool own = scan_ != nullptr && *kept < around_.size() && around_[*kept].item == loops[*kept];
   return own ? in_loop(s, *reader, std::move(key), *kept) : of_written(s, reader, std::move(key), *kept);
 }
 
-/// A value of the loop that the reader is in: of its own step, or of the one before.
+/// A value of the loop that the reader is in: of its own step, or of an earlier one.
 std::string ProgramWriter::in_loop(const SizedSource& s, const ReadOf& reader, Key key, std::size_t j) {
   const std::size_t l = around_.size() - 1 - j;
-  SizedStep step = s.steps[j];
-  if (step.per[l] == 1 && step.first == number(0)) return values_.at(key);
-  if (step.per[l] == 1 && step.first == number(-1)) return carried(key, reader);
-  throw Error("write_onnx: " + program_.describe(reader.op) +
-              " reads what more than a step before it has left, which has no form in ONNX");
+  const SizedStep& step = s.steps[j];
+  const Index back = step.first.is_number() ? -value_of(step.first) : -1;
+  const bool is_rule = step.per[l] == 1 && back >= 0 && (s.after == 0 || l == 0) && s.after <= back;
+  if (is_rule && back == 0) return values_.at(key);
+  if (is_rule && (back == 1 || l == 0)) return carried(key, reader, back);
+  throw Error("export: " + program_.describe(reader.op) + " reads earlier steps in a way that has no form in ONNX");
 }
 
-std::string ProgramWriter::carried(const Key& key, const ReadOf& reader) {
+/// What a reader in the loop that is kept reads at its step t.
+SizedSource ProgramWriter::at_step(const ReadOf& reader, Index t) const {
   std::size_t j = 0;
   while (!around_[j].kept) ++j;
   const auto l = static_cast<std::uint32_t>(around_.size() - 1 - j);
-  if (program_.read(reader).start[l] == ir::no_entry)
-    throw Error("write_onnx: " + program_.describe(reader.op) + " reads a step that is not there");
-  ReadOf before = reader;
-  before.at_first.push_back(l);
-  const SizedSource from = program_.source(before, steps_now(reader.op));
+  ReadOf read = reader;
+  ir::PerLoop steps = steps_now(reader.op);
+  if (t == 0 && program_.read(reader).start[l] != ir::no_entry)
+    read.at_first.push_back(l);
+  else
+    steps[l] = static_cast<std::int32_t>(t);
+  return program_.source(read, steps);
+}
+
+/// The value of as many steps before: each step passes on what the one before it has got.
+std::string ProgramWriter::carried(const Key& key, const ReadOf& reader, Index back) {
   const Lengths shape = program_.shape_of(key.op);
-  const std::string start = outside([&] {
-    const std::string name = value(from, nullptr);
-    return program_.shape_of(from) == shape ? name : nodes_.add("Expand", {name, nodes_.lengths(shape)});
-  });
+  std::string name;
+  for (Index i = 1; i <= back; ++i) {
+    const SizedSource from = at_step(reader, back - i);
+    const std::string start = outside([&] {
+      const std::string value_there = value(from, nullptr);
+      return program_.shape_of(from) == shape ? value_there
+                                              : nodes_.add("Expand", {value_there, nodes_.lengths(shape)});
+    });
+    name = carried(key, start, name);
+  }
+  return name;
+}
+
+std::string ProgramWriter::carried(const Key& key, const std::string& start, const std::string& next) {
   for (const Carried& c : scan_->carried)
-    if (c.of == key && c.start == start) return c.name;
-  scan_->carried.push_back({.of = key, .start = start, .name = nodes_.fresh("before")});
+    if (c.of == key && c.start == start && c.next == next) return c.name;
+  scan_->carried.push_back({.of = key, .start = start, .name = nodes_.fresh("before"), .next = next});
   return scan_->carried.back().name;
 }
 
@@ -472,8 +501,10 @@ std::string ProgramWriter::leaf(std::int32_t i) {
   if (!program_.is_same_constant(i))
     throw Error("write_onnx: a constant " + value.shape().str() +
                 " has numbers that depend on the length or the batch");
-  if (std::all_of(shape.begin(), shape.end(), [](const Length& l) { return l.is_number(); }))
-    return name = nodes_.weights(value, leaf_name(program_, i, names_));
+  if (std::all_of(shape.begin(), shape.end(), [](const Length& l) { return l.is_number(); })) {
+    const bool weights = is_weight(program_, i, names_) || shape.empty();
+    return name = weights ? nodes_.weights(value, leaf_name(program_, i, names_)) : nodes_.constant(value);
+  }
   const std::vector<double> numbers = value.to_vector<double>();
   if (!is_real(value.dtype()) || std::any_of(numbers.begin(), numbers.end(), [&](double x) { return x != numbers[0]; }))
     throw Error("write_onnx: a constant " + value.shape().str() + " has numbers for each sequence or step");
@@ -531,14 +562,39 @@ void prune_nodes(onnx::GraphProto& graph) {
   std::for_each(kept.rbegin(), kept.rend(), [&](onnx::NodeProto& n) { *graph.add_node() = std::move(n); });
 }
 
+void names_made(const onnx::GraphProto& graph, std::set<std::string>& made) {
+  for (const onnx::ValueInfoProto& i : graph.input()) made.insert(i.name());
+  for (const onnx::NodeProto& n : graph.node()) {
+    made.insert(n.output().begin(), n.output().end());
+    for (const onnx::AttributeProto& a : n.attribute())
+      if (a.has_g()) names_made(a.g(), made);
+  }
+}
+
+void rename_reads(onnx::GraphProto& graph, const std::string& from, const std::string& to) {
+  for (onnx::NodeProto& n : *graph.mutable_node()) {
+    for (std::string& i : *n.mutable_input())
+      if (i == from) i = to;
+    for (onnx::AttributeProto& a : *n.mutable_attribute())
+      if (a.has_g()) rename_reads(*a.mutable_g(), from, to);
+  }
+}
+
 }  // namespace
 
-void prune(onnx::GraphProto& graph) {
+void prune(onnx::GraphProto& graph, const std::map<std::string, std::string>& other_names) {
   prune_nodes(graph);
   std::set<std::string> used;
   names_used(graph, used);
   for (int i = graph.initializer_size(); i-- > 0;)
     if (!used.contains(graph.initializer(i).name())) graph.mutable_initializer()->DeleteSubrange(i, 1);
+  names_made(graph, used);
+  for (onnx::TensorProto& t : *graph.mutable_initializer()) {
+    const auto wanted = other_names.find(t.name());
+    if (wanted == other_names.end() || !used.insert(wanted->second).second) continue;
+    rename_reads(graph, t.name(), wanted->second);
+    t.set_name(wanted->second);
+  }
 }
 
 }  // namespace rw::detail

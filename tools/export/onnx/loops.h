@@ -11,7 +11,7 @@
 #include <rewind/tools/export/onnx/forms.h>
 #include <rewind/tools/export/onnx/nodes.h>
 #include <rewind/tools/export/onnx/recurrent.h>
-#include <rewind/tools/export/onnx/sized_program.h>
+#include <rewind/tools/export/sized_program.h>
 
 namespace rw::detail {
 
@@ -47,10 +47,11 @@ class ProgramWriter {
     std::int64_t axis = 0;
     bool backwards = false;
   };
-  /// What the step before has left.
+  /// What the step before has left, or an earlier one.
   struct Carried {
     Key of;
     std::string start, name;
+    std::string next = {};  // what it is after the step, if that is not the value itself
   };
   struct Scan {
     Length trips;
@@ -79,13 +80,15 @@ class ProgramWriter {
   ReadOf read_now(ReadOf out) const;
 
   std::vector<Operand> operands(std::uint32_t i);
-  Operand many(std::uint32_t i, std::uint32_t input, const Length& count);
+  Operand many(std::uint32_t i, std::uint32_t input, Index further, const Length& count);
   Operand one(std::uint32_t i, std::uint32_t input, Index further);
   std::string value(const SizedSource& s, const ReadOf* reader);
   std::string leaf(std::int32_t number);
   std::string in_loop(const SizedSource& s, const ReadOf& reader, Key key, std::size_t j);
   std::string of_written(const SizedSource& s, const ReadOf* reader, Key key, std::size_t j);
-  std::string carried(const Key& key, const ReadOf& reader);
+  std::string carried(const Key& key, const ReadOf& reader, Index back);
+  std::string carried(const Key& key, const std::string& start, const std::string& next);
+  SizedSource at_step(const ReadOf& reader, Index t) const;
   std::string element(std::string from, std::int64_t axis, const Length& first, bool backwards, const Length& length,
                       const Lengths& shape, DType dtype);
   std::string reversed(const std::string& name);
@@ -113,7 +116,8 @@ class ProgramWriter {
 /// What describes a tensor of a graph.
 onnx::ValueInfoProto value_info(const std::string& name, const Lengths& shape, DType dtype);
 
-/// Removes nodes and numbers that nothing reads.
-void prune(onnx::GraphProto& graph);
+/// Removes nodes and numbers that nothing reads. Numbers with another name than they wanted get that one if it has
+/// become free.
+void prune(onnx::GraphProto& graph, const std::map<std::string, std::string>& other_names);
 
 }  // namespace rw::detail

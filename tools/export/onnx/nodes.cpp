@@ -32,6 +32,19 @@ void set(onnx::AttributeProto& to, const onnx::GraphProto& graph) {
   to.set_type(onnx::AttributeProto::GRAPH);
   *to.mutable_g() = graph;
 }
+void set(onnx::AttributeProto& to, const onnx::TensorProto& tensor) {
+  to.set_type(onnx::AttributeProto::TENSOR);
+  *to.mutable_t() = tensor;
+}
+
+onnx::TensorProto tensor_of(const Array& value) {
+  onnx::TensorProto t;
+  t.set_data_type(onnx_type(value.dtype()));
+  for (const Index d : value.shape()) t.add_dims(d);
+  const ConstView v = value.view();
+  t.set_raw_data(v.data, static_cast<std::size_t>(value.size()) * size_of(value.dtype()));
+  return t;
+}
 
 }  // namespace
 
@@ -80,19 +93,23 @@ std::string Nodes::kept(const std::string& key, onnx::TensorProto tensor, std::s
   const auto [at, is_new] = constants_.try_emplace(key);
   if (!is_new) return at->second;
   at->second = fresh(name);
+  if (at->second != name) other_names_[at->second] = name;
   tensor.set_name(at->second);
   *top_.add_initializer() = std::move(tensor);
   return at->second;
 }
 
 std::string Nodes::weights(const Array& value, std::string_view name) {
-  onnx::TensorProto t;
-  t.set_data_type(onnx_type(value.dtype()));
-  for (const Index d : value.shape()) t.add_dims(d);
-  const ConstView v = value.view();
-  t.set_raw_data(v.data, static_cast<std::size_t>(value.size()) * size_of(value.dtype()));
+  onnx::TensorProto t = tensor_of(value);
   const std::string key = fmt::format("{} {} {} ", name, t.data_type(), value.shape().str()) + t.raw_data();
   return kept(key, std::move(t), name);
+}
+
+std::string Nodes::constant(const Array& value) {
+  onnx::GraphProto* here = into(&top_);
+  std::string out = add("Constant", {}, {{"value", tensor_of(value)}});
+  into(here);
+  return out;
 }
 
 std::string Nodes::number(double value) {

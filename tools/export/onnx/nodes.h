@@ -14,12 +14,12 @@
 #include <vector>
 
 #include <rewind/core/array.h>
-#include <rewind/tools/export/onnx/sized_program.h>
+#include <rewind/tools/export/sized_program.h>
 
 namespace rw::detail {
 
 using Attribute = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<std::string>,
-                               onnx::GraphProto>;
+                               onnx::GraphProto, onnx::TensorProto>;
 using Attributes = std::vector<std::pair<std::string, Attribute>>;
 using Inputs = std::vector<std::string>;
 
@@ -49,6 +49,8 @@ class Nodes {
 
   /// Numbers that are known now, under this name or a similar one.
   std::string weights(const Array& value, std::string_view name);
+  /// Numbers that are known now and are no weights: a node of the outermost graph, so that nobody takes them for some.
+  std::string constant(const Array& value);
   std::string number(double value);
   std::string integers(const std::vector<std::int64_t>& values);
 
@@ -57,6 +59,9 @@ class Nodes {
   std::string lengths(const Lengths& all);
   /// The same, where -1 may stand for one that is not a number.
   std::string shape(const Lengths& all);
+
+  /// Names of weights that others had, by what they were called instead.
+  const std::map<std::string, std::string>& other_names() const { return other_names_; }
 
   // Names of lengths: i64 [1].
   std::string steps, batch;
@@ -70,6 +75,7 @@ class Nodes {
   std::set<std::string> names_;
   std::map<std::string, std::size_t> last_;       // number that made a hint unique
   std::map<std::string, std::string> constants_;  // by their bytes
+  std::map<std::string, std::string> other_names_;
 };
 
 }  // namespace rw::detail

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include <rewind/autograd/structural.h>
-#include <rewind/tools/export/onnx/leaves.h>
+#include <rewind/tools/export/leaves.h>
 #include <rewind/tools/export/onnx/recurrent.h>
 
 namespace rw::detail {

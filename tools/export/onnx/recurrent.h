@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include <rewind/tools/export/onnx/sized_program.h>
+#include <rewind/tools/export/sized_program.h>
 
 namespace rw::detail {
 

@@ -49,7 +49,7 @@ void write_graph(onnx::GraphProto& graph, const RecordedSequence& sequence) {
     *graph.add_output() =
         value_info(outputs[k], lengths_of(program, {tensor(0), tensor(1), tensor(2)}), tensor(0).dtype());
   }
-  prune(graph);
+  prune(graph, nodes.other_names());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <rewind/core/error.h>
+#include <rewind/core/strides.h>
 #include <rewind/ops/view.h>
 #include <rewind/tools/export/onnx/load/whole.h>
 
@@ -23,14 +24,9 @@ Index product(const Shape& shape, int first, int end) {
 
 /// Where element i of a shape comes from in one that is stretched to it.
 Index source(const Shape& from, const Shape& to, Index i) {
-  Index out = 0, stride = 1;
-  for (int a = to.rank(), b = from.rank(); a-- > 0;) {
-    const Index position = i % to[a];
-    i /= to[a];
-    if (--b < 0) continue;
-    if (from[b] != 1) out += position * stride;
-    stride *= from[b];
-  }
+  const auto strides = rw::detail::stretched_strides(from, from.rank() == 0 ? 1 : from.cols(), to);
+  Index out = 0;
+  for (int a = to.rank(); a-- > 0; i /= to[a]) out += i % to[a] * strides[at(a)];
   return out;
 }
 

@@ -1,4 +1,6 @@
-#include <rewind/tools/export/onnx/leaves.h>
+#include <algorithm>
+
+#include <rewind/tools/export/leaves.h>
 
 namespace rw::detail {
 namespace {
@@ -20,6 +22,14 @@ Array leaf_value(const SizedProgram& program, std::int32_t leaf) {
                                                       : p.store->constants[node.leaf].view();
   if (!is_real(view.dtype)) return Array(view);
   return Array(view).to(p.real);
+}
+
+bool is_weight(const SizedProgram& program, std::int32_t leaf, const std::vector<NamedParameter>& names) {
+  const ir::Node& node = node_of(program, leaf);
+  if (node.role != Role::parameter) return false;
+  const auto& data = program.program().store->parameters[node.leaf];
+  return names.empty() ||
+         std::any_of(names.begin(), names.end(), [&](const NamedParameter& n) { return n.parameter->data() == data; });
 }
 
 std::string leaf_name(const SizedProgram& program, std::int32_t leaf, const std::vector<NamedParameter>& names) {

@@ -5,7 +5,7 @@
 
 #include <rewind/autograd/program/graph.h>
 #include <rewind/core/error.h>
-#include <rewind/tools/export/onnx/sized_program.h>
+#include <rewind/tools/export/sized_program.h>
 
 namespace rw::detail {
 namespace {
@@ -18,11 +18,12 @@ ir::Graph graph_of(const RecordedSequence::Trace& trace) {
   outputs.insert(outputs.end(), trace.last.begin(), trace.last.end());
   ir::Graph g = ir::sorted(ir::from_tape(trace.tape, outputs, inputs));
   if (!g.effects.empty())
-    throw Error("write_onnx: the function adds to gradients of parameters, by backward(): a file cannot, use grad()");
+    throw Error(
+        "export: the function adds to gradients of parameters, by backward(): what is exported cannot, use grad()");
   for (NodeId i = 0; i < g.size(); ++i)
     for (const NodeId x : g.in(i))
       if (g.is<RandomKey>(x))
-        throw Error("write_onnx: " + g.describe(i) +
+        throw Error("export: " + g.describe(i) +
                     " draws random numbers, which is for training only: call eval() before the model is exported");
   return g;
 }
@@ -36,7 +37,7 @@ SizedProgram::SizedProgram(const RecordedSequence& sequence) {
 }
 
 void SizedProgram::throw_changes(const std::string& what) const {
-  throw Error("write_onnx: the program depends on the length or the batch in a way that a file cannot say: " + what);
+  throw Error("export: the program depends on the length or the batch in a way that cannot be exported: " + what);
 }
 
 void SizedProgram::check_same() const {
@@ -166,18 +167,48 @@ std::optional<ReadOf> SizedProgram::operand(std::uint32_t op, std::uint32_t numb
   return std::nullopt;
 }
 
-SizedSource SizedProgram::source(const ReadOf& of, const ir::PerLoop& at) const {
-  return sized(of.op, [&](std::size_t k) {
+std::optional<SizedSource> SizedProgram::source(const ReadOf& of, const ir::PerLoop& at, std::int32_t after) const {
+  std::array<std::optional<ir::Source>, sizes> found;
+  for (std::size_t k = 0; k < sizes; ++k) {
     ir::Read r = read(k, of);
     for (std::size_t l = 0; l < at.size(); ++l) {
       if (at[l] < 0) continue;
       r.first += r.per[l] * at[l];
       r.per[l] = 0;
     }
-    const auto s = places_[k].of(of.op, r, static_cast<std::int32_t>(of.further) * r.stride);
-    if (!s) throw Error("write_onnx: " + describe(of.op) + " reads values without a rule that a file could say");
-    return *s;
-  });
+    found[k] = places_[k].of(of.op, r, static_cast<std::int32_t>(of.further) * r.stride, after);
+    if (!found[k]) return std::nullopt;
+  }
+  SizedSource out = sized(of.op, [&](std::size_t k) { return *found[k]; });
+  out.after = after;
+  return out;
+}
+
+std::optional<SizedSource> SizedProgram::rule(const ReadOf& of, const ir::PerLoop& at) const {
+  const ir::ProgramOp& op = program().ops[of.op];
+  const std::int32_t steps = op.depth > 0 && at[0] < 0 ? op.steps[0] : 1;
+  for (std::int32_t after = 0; after < steps; ++after)
+    if (auto s = source(of, at, after)) return s;
+  return std::nullopt;
+}
+
+SizedSource SizedProgram::source(const ReadOf& of, const ir::PerLoop& at) const {
+  if (auto s = rule(of, at)) return *std::move(s);
+  throw Error("export: " + describe(of.op) + " reads values without a rule");
+}
+
+Index SizedProgram::before_loop(ReadOf r, const ir::PerLoop& at) const {
+  constexpr Index most = RecordedSequence::sizes[0].steps / 2;
+  const auto op_at = [&](Index k) {
+    r.further = k;
+    const auto s = rule(r, at);
+    const auto loops = s && s->op != ir::no_entry ? loops_around(s->op) : std::span<const std::uint32_t>();
+    const bool varies = std::any_of(loops.begin(), loops.end(), [&](auto l) { return !trips(l).is_number(); });
+    return varies ? s->op : ir::no_entry;
+  };
+  for (Index k = 0; k < most; ++k)
+    if (op_at(k) != ir::no_entry && op_at(k) == op_at(k + 1)) return k;
+  return 0;
 }
 
 SizedSource SizedProgram::output(std::size_t k) const {
@@ -186,23 +217,33 @@ SizedSource SizedProgram::output(std::size_t k) const {
   return sized(found[0].op == ir::no_entry ? 0 : found[0].op, [&](std::size_t i) { return found[i]; });
 }
 
-SizedProgram::Attributes SizedProgram::attributes(std::uint32_t op) const {
-  Attributes out;
+std::array<std::vector<std::uint64_t>, 3> SizedProgram::attributes_at(std::uint32_t op,
+                                                                      const ir::PerLoop& steps) const {
+  std::array<std::vector<std::uint64_t>, 3> out;
   for (std::size_t k = 0; k < sizes; ++k) {
     const ir::ProgramOp& o = programs_[k].ops[op];
-    const std::size_t words = (o.node.info->attribute_size + 7) / 8;
-    const auto at = [&](std::int32_t t) {
-      std::vector<std::uint64_t> scratch, copy(words);
-      ir::PerLoop steps{};
-      steps[0] = t;
-      const void* bytes = ir::attributes_at(o, steps, scratch);
-      if (bytes != nullptr && o.node.info->attribute_size > 0)
-        std::memcpy(copy.data(), bytes, o.node.info->attribute_size);
-      return copy;
-    };
-    out.first[k] = at(0);
-    out.second[k] = at(o.depth > 0 ? 1 : 0);
+    out[k].resize((o.node.info->attribute_size + 7) / 8);
+    std::vector<std::uint64_t> scratch;
+    const void* bytes = ir::attributes_at(o, steps, scratch);
+    if (bytes != nullptr && o.node.info->attribute_size > 0)
+      std::memcpy(out[k].data(), bytes, o.node.info->attribute_size);
   }
+  return out;
+}
+
+SizedProgram::Attributes SizedProgram::attributes(std::uint32_t op, const ir::PerLoop& at) const {
+  ir::PerLoop steps{};
+  for (std::size_t l = 0; l < at.size(); ++l) steps[l] = std::max(at[l], 0);
+  const auto next = [&](std::uint32_t l) {
+    ir::PerLoop there = steps;
+    there[l] = 1;
+    return attributes_at(op, there);
+  };
+  Attributes out{attributes_at(op, steps), attributes_at(op, steps)};
+  for (std::uint32_t l = 1; l < program().ops[op].depth; ++l)
+    if (at[l] < 0 && next(l) != out.first)
+      throw Error("export: " + describe(op) + " depends on the step of a loop around its own");
+  if (program().ops[op].depth > 0 && at[0] < 0) out.second = next(0);
   return out;
 }
 

@@ -35,6 +35,8 @@ struct SizedSource {
   std::uint32_t op = ir::no_entry;
   std::int32_t leaf = -1;
   std::vector<SizedStep> steps = {};
+  /// The first step of the reader's innermost loop that reads this; those before it read something else each.
+  std::int32_t after = 0;
 };
 
 /// A value that an op reads: one of a read's, or of what stands for that at the first steps of loops (of the first one
@@ -74,6 +76,10 @@ class SizedProgram {
   /// What is read by a reader at the steps `at` of the loops around it, the innermost first; at any step of a loop
   /// where that is -1. Throws Error for a read without a rule.
   SizedSource source(const ReadOf& r, const ir::PerLoop& at) const;
+  /// The same; nothing for a read without a rule.
+  std::optional<SizedSource> rule(const ReadOf& r, const ir::PerLoop& at) const;
+  /// Of a read of many values, one for each step of a loop: how many of the first ones were computed before the loop.
+  Index before_loop(ReadOf r, const ir::PerLoop& at) const;
   SizedSource output(std::size_t k) const;
   /// The loops around an op, as numbers of items, the outermost first.
   std::span<const std::uint32_t> loops_around(std::uint32_t op) const { return places_[0].loops_around(op); }
@@ -89,12 +95,17 @@ class SizedProgram {
       return *static_cast<const Op*>(static_cast<const void*>(words.data()));
     }
   };
-  Attributes attributes(std::uint32_t op) const;
+  /// At the steps `at` of the loops around the op, the innermost first, where these are not -1. Throws Error when they
+  /// change with another loop than the innermost one.
+  Attributes attributes(std::uint32_t op, const ir::PerLoop& at = {-1, -1, -1}) const;
+  /// At these steps of the loops around the op, the innermost first, at each size.
+  std::array<std::vector<std::uint64_t>, 3> attributes_at(std::uint32_t op, const ir::PerLoop& steps) const;
   /// From what it is at the three sizes. Throws Error, naming the op, for another function.
   Length length_of(std::array<Index, 3> values, std::uint32_t op) const;
 
  private:
   const ir::Read& read(std::size_t size, const ReadOf& r) const;
+  std::optional<SizedSource> source(const ReadOf& of, const ir::PerLoop& at, std::int32_t after) const;
   template <class At>
   SizedSource sized(std::uint32_t op, At&& at) const;
   [[noreturn]] void throw_changes(const std::string& what) const;
