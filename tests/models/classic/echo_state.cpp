@@ -1,4 +1,6 @@
 #include <cmath>
+#include <string>
+#include <utility>
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/compile/compile.h>
@@ -97,7 +99,8 @@ TEST_CASE("the readout is that of ridge regression, without the steps of the was
 }
 
 TEST_CASE("an echo state network remembers, as a network without recurrence cannot; compiled too") {
-  const auto [x, y] = delayed_sine(400);
+  const std::pair<Array, Array> data = delayed_sine(400);
+  const Array &x = data.first, &y = data.second;
   const auto error = [&](double radius) {
     Rng rng(5);
     EchoStateNetwork net(1, 60, 1, rng, {.spectral_radius = radius, .density = 0.2});
