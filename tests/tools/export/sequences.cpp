@@ -118,6 +118,7 @@ TEST_CASE("both directions, stacks of them and readouts as headers that run over
                   Bidirectional(MguCell(in, 5, rng), MguCell(in, 5, rng), {.merge = BidirectionalOptions::Merge::sum}));
   const auto both = [&](Index width) { return Bidirectional(RnnCell(width, 4, rng), RnnCell(width, 4, rng)); };
   sequences.layer("two layers of both", Stack({both(in), both(8)}));
+  sequences.layer("three layers of both", Stack({both(in), both(8), both(8)}));
   sequences.layer("a stack", Stack({RnnCell(in, 5, rng), RnnCell(5, 5, rng), RnnCell(5, 5, rng), RnnCell(5, 5, rng)}));
   const Readout<Bidirectional<RnnCell>> network{both(in), Linear(8, 2, rng)};
   randomise(network);
@@ -177,6 +178,18 @@ TEST_CASE("functions of a sequence as headers: means, attention over all steps, 
   const AdditiveAttention attention(6, 6, 5, rng);
   randomise(attention);
   add("additive attention", [&](Tensor all, auto& s) { return attention(s.h, attention.remember(all)).context; });
+
+  const Translator translator(in, rng);
+  randomise(translator);
+  sequences.add(
+      "an attending decoder",
+      [&](DType real) {
+        return record_sequence(
+            {{in}}, real, [&](Tape& tape, Index batch) { return translator.zero_state(tape, batch); },
+            [&](Tensor x, Translator::State& s) { return translator(x, s); });
+      },
+      [&](Tape& tape) { return translator.zero_state(tape, 1); },
+      [&](Tensor x, Translator::State& s) { return translator(x, s); });
 
   CharModel text(Vocabulary(U"abcdefg"), {.cell = "rnn", .layers = 2, .hidden = 6, .embedding = 4}, rng);
   randomise(text);
