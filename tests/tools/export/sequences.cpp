@@ -240,6 +240,14 @@ TEST_CASE("headers of sequences: weights beside, int8, few steps, and what has n
           return clamp(x, 0, 0.1 * static_cast<double>(x.size(0)));
         }).find("depends on the length") != std::string::npos);
   CHECK_THROWS_AS(make_header(sequence, {.name = "2nd"}), Error);
+  const auto grows = record_sequence(
+      {{in}}, DType::f32,
+      [](Tape& tape, Index batch) {
+        return tape.constant(0, {batch, 1});
+      },
+      [](Tensor x, Tensor& s) { return s = sum(x, {0}) + s; });
+  CHECK_THROWS_WITH_AS(make_header(grows),
+                       "export: tensor 0 of the state has 1 numbers before the first step and 3 after the last", Error);
 }
 
 }  // namespace
