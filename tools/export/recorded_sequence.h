@@ -29,8 +29,9 @@ struct RecordedSequence {
     Tensor x = {}, y = {};
     std::vector<Tensor> state = {}, last = {};
   };
-  /// The first, one with more steps, one with a larger batch.
-  static constexpr std::array<Size, 3> sizes{{{12, 2}, {14, 2}, {12, 3}}};
+  /// The first, one with more steps, one with a larger batch. Of so many steps that whatever there is one of for each
+  /// is a loop: a dozen nodes may stay a list when they are folded.
+  static constexpr std::array<Size, 3> sizes{{{16, 2}, {18, 2}, {16, 3}}};
   std::vector<Trace> traces = {};
   /// The state before the first step, of one sequence.
   std::vector<Array> start = {};

@@ -1,12 +1,10 @@
 #include <algorithm>
-#include <array>
-#include <cmath>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include <rewind/autograd/permute.h>
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/tools/export/leaves.h>
@@ -23,7 +21,12 @@ class RunWriter {
  public:
   RunWriter(const SizedProgram& program, const RecordedSequence& sequence,
             const std::map<std::string, std::string>& own, bool int8)
-      : program_(program), names_(sequence.names), own_(own), int8_(int8), kept_(program.program().ops.size()) {}
+      : program_(program),
+        names_(sequence.names),
+        start_(sequence.start),
+        own_(own),
+        int8_(int8),
+        kept_(program.program().ops.size()) {}
 
   RunBody run() {
     look_at_reads();
@@ -40,7 +43,7 @@ class RunWriter {
 
  private:
   const ir::Program& program() const { return program_.program(); }
-  const std::vector<std::uint32_t> around(std::uint32_t op) const {
+  std::vector<std::uint32_t> around(std::uint32_t op) const {
     const auto loops = program_.loops_around(op);
     return {loops.begin(), loops.end()};
   }
@@ -473,8 +476,10 @@ class RunWriter {
       const Lengths shape = shape_of(s);
       if (k == 0) out_.outputs = product_text(shape);
       const std::string to = k == 0 ? "y" : fmt::format("state.s{}", k - 1);
-      if (k > 0 && std::any_of(shape.begin(), shape.end(), [](const Length& l) { return !l.is_number(); }))
-        throw Error("export: a tensor of the state is as long as the sequence, which a State of known size cannot be");
+      if (k > 0 && product_text(shape) != fmt::format("{}", start_[k - 1].size()))
+        throw Error(
+            fmt::format("export: tensor {} of the state has {} numbers before the first step and {} after the last",
+                        k - 1, start_[k - 1].size(), product_text(shape)));
       const std::string from = address(s, s.op == ir::no_entry ? 0 : s.op);
       text_.begin("j", product_text(shape));
       text_.line("std::memcpy({} + j, {} + j, sizeof *{});", to, s.op == ir::no_entry ? from : "(" + from + ")", to);
@@ -484,6 +489,7 @@ class RunWriter {
 
   const SizedProgram& program_;
   const std::vector<NamedParameter>& names_;
+  const std::vector<Array>& start_;
   const std::map<std::string, std::string>& own_;
   bool int8_;
   std::vector<bool> kept_;                     // by op: all steps

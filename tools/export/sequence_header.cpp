@@ -68,8 +68,9 @@ class Model {{
     state = State();
 {1}  }}
 
-  /// A sequence of T steps: x [T, inputs] -> y [outputs(T)], and the state after the last step. The workspace has
-  /// workspace_size(T) numbers, and none of it need be kept. Does nothing for fewer than least_steps: false then.
+  /// A sequence of T steps: x [T, inputs] -> y [outputs(T)], which is other memory, and the state after the last step.
+  /// The workspace has workspace_size(T) numbers, none of which need be kept. Does nothing for fewer than least_steps:
+  /// false then.
   bool run(const {2}* x, std::size_t T, State& state, Real* y, Real* workspace) const;
 
  private:

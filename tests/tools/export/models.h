@@ -105,4 +105,26 @@ class DelayCell : public Module {
   Parameter &W_, &U_;
 };
 
+/// An encoder of both directions, and a decoder that attends to all of it at each of its steps.
+class Translator : public Module {
+ public:
+  using State = Bidirectional<LstmCell>::State;
+  Translator(Index in, Rng& rng)
+      : Module("translator"),
+        encoder_(child("encoder", Bidirectional(LstmCell(in, 4, rng), LstmCell(in, 4, rng)))),
+        decoder_(child("decoder", AttentionCell(GruCell(in + 8, 5, rng), AdditiveAttention(5, 8, 6, rng)))) {}
+  State zero_state(Tape& tape, Index batch) const { return encoder_.zero_state(tape, batch); }
+  Tensor operator()(Tensor x, State& s) const {
+    const auto encoded = unroll(encoder_, x, s);
+    s = last_state(encoder_, encoded);
+    const auto start = decoder_.start(decoder_.cell().zero_state(x.tape(), x.size(1)),
+                                      decoder_.attention().remember(outputs(encoder_, encoded)));
+    return outputs(decoder_, unroll(decoder_, x, start));
+  }
+
+ private:
+  Bidirectional<LstmCell>& encoder_;
+  AttentionCell<GruCell, AdditiveAttention>& decoder_;
+};
+
 }  // namespace rw::test

@@ -118,6 +118,7 @@ TEST_CASE("both directions, stacks of them and readouts as headers that run over
                   Bidirectional(MguCell(in, 5, rng), MguCell(in, 5, rng), {.merge = BidirectionalOptions::Merge::sum}));
   const auto both = [&](Index width) { return Bidirectional(RnnCell(width, 4, rng), RnnCell(width, 4, rng)); };
   sequences.layer("two layers of both", Stack({both(in), both(8)}));
+  sequences.layer("three layers of both", Stack({both(in), both(8), both(8)}));
   sequences.layer("a stack", Stack({RnnCell(in, 5, rng), RnnCell(5, 5, rng), RnnCell(5, 5, rng), RnnCell(5, 5, rng)}));
   const Readout<Bidirectional<RnnCell>> network{both(in), Linear(8, 2, rng)};
   randomise(network);
@@ -178,6 +179,18 @@ TEST_CASE("functions of a sequence as headers: means, attention over all steps, 
   randomise(attention);
   add("additive attention", [&](Tensor all, auto& s) { return attention(s.h, attention.remember(all)).context; });
 
+  const Translator translator(in, rng);
+  randomise(translator);
+  sequences.add(
+      "an attending decoder",
+      [&](DType real) {
+        return record_sequence(
+            {{in}}, real, [&](Tape& tape, Index batch) { return translator.zero_state(tape, batch); },
+            [&](Tensor x, Translator::State& s) { return translator(x, s); });
+      },
+      [&](Tape& tape) { return translator.zero_state(tape, 1); },
+      [&](Tensor x, Translator::State& s) { return translator(x, s); });
+
   CharModel text(Vocabulary(U"abcdefg"), {.cell = "rnn", .layers = 2, .hidden = 6, .embedding = 4}, rng);
   randomise(text);
   sequences.add(
@@ -227,6 +240,14 @@ TEST_CASE("headers of sequences: weights beside, int8, few steps, and what has n
           return clamp(x, 0, 0.1 * static_cast<double>(x.size(0)));
         }).find("depends on the length") != std::string::npos);
   CHECK_THROWS_AS(make_header(sequence, {.name = "2nd"}), Error);
+  const auto grows = record_sequence(
+      {{in}}, DType::f32,
+      [](Tape& tape, Index batch) {
+        return tape.constant(0, {batch, 1});
+      },
+      [](Tensor x, Tensor& s) { return s = sum(x, {0}) + s; });
+  CHECK_THROWS_WITH_AS(make_header(grows),
+                       "export: tensor 0 of the state has 1 numbers before the first step and 3 after the last", Error);
 }
 
 }  // namespace
