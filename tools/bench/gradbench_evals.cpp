@@ -1,35 +1,28 @@
-// GradBench's evals as comparisons: the derivative eager and compiled, beside the function alone, compiled and in plain
-// C++.
+// GradBench's evals as comparisons: the derivative eager and compiled, by other tools and by hand, beside the function
+// alone, compiled and in plain C++.
 
 #include <fmt/format.h>
 
 #include <rewind/core/random.h>
-#include <rewind/tools/bench/gradbench/evals.h>
+#include <rewind/tools/bench/gradbench/inputs.h>
 
 #include "comparisons.h"
+#include "gradbench_peers.h"
 
 namespace rw::bench {
 namespace {
 
 using gradbench::Engine;
 using gradbench::json;
-
-json random_list(Rng& rng, std::size_t n, double lo, double hi) {
-  std::vector<double> out;
-  for (std::size_t i = 0; i < n; ++i) out.push_back(rng.uniform(lo, hi));
-  return out;
-}
-json random_rows(Rng& rng, std::size_t m, std::size_t n, double lo = -1, double hi = 1) {
-  json out = json::array();
-  for (std::size_t i = 0; i < m; ++i) out.push_back(random_list(rng, n, lo, hi));
-  return out;
-}
+using gradbench::random_hand, gradbench::random_list, gradbench::random_rows;
 
 /// One eval at one size.
 struct Size {
   std::string name, eval, function, derivative;
   bool quick;
   std::function<json(Rng&)> input;
+  /// Converges by values: nothing of it can be compiled, and results agree as far as they converged.
+  bool converges = false;
 };
 
 std::vector<Size> sizes() {
@@ -78,6 +71,22 @@ std::vector<Size> sizes() {
                                {"w", 0.7},
                                {"feat", random_list(rng, 2, -1, 1)}};
                  }});
+  for (const bool full : {false, true})
+    out.push_back({fmt::format("ht/{} points 100", full ? "us" : "vertices"), "ht", "objective", "jacobian", false,
+                   [full](Rng& rng) { return random_hand(rng, 544, 100, full); }});
+  out.push_back({"hello/", "hello", "square", "double", true, [](Rng&) { return json{{"x", 3.0}}; }});
+  for (const char* modes : {"rr", "fr", "rf", "ff"}) {
+    out.push_back({fmt::format("particle/{}", modes), "particle", modes, modes, false,
+                   [](Rng&) {
+                     return json{{"w", 0.0}};
+                   },
+                   true});
+    out.push_back({fmt::format("saddle/{}", modes), "saddle", modes, modes, false,
+                   [](Rng&) {
+                     return json{{"start", {1.0, 1.0}}};
+                   },
+                   true});
+  }
   return out;
 }
 
@@ -86,21 +95,38 @@ gradbench::Work made(const Size& size, const std::string& function, Engine engin
   return gradbench::eval(size.eval).make(function, size.input(rng), engine);
 }
 
-void collect(const json& j, std::vector<double>& into) {
-  if (j.is_number()) into.push_back(j.get<double>());
-  if (j.is_structured())
-    for (const json& part : j) collect(part, into);
-}
-
 Contender contender(std::string name, const gradbench::Work& work, bool yardstick) {
   Contender c{std::move(name), work.run};
-  if (!yardstick)
-    c.result = [work] {
-      std::vector<double> all;
-      collect(work.output(), all);
-      return Result{{"derivative", all}};
-    };
+  if (!yardstick) c.result = [work] { return Result{{"derivative", gradbench::numbers_in(work.output())}}; };
   return c;
+}
+
+Field field_of(const Size& size) {
+  const auto ours = [&](const char* name, Engine engine) {
+    return contender(name, made(size, size.derivative, engine), false);
+  };
+  const auto function = [&](const char* name, Engine engine) {
+    return contender(name, made(size, size.function, engine), true);
+  };
+  Field out;
+  out.contenders.push_back(ours("Rewind eager", Engine::eager));
+  if (!size.converges) out.contenders.push_back(ours("Rewind compiled", Engine::compiled));
+  for (const Peer& peer : {by_hand_peer(), adolc_peer(), sacado_peer()}) {
+    if (*peer.absent != 0) {
+      out.absent.push_back(fmt::format("{}: {}", peer.name, peer.absent));
+      continue;
+    }
+    Rng rng(1);
+    if (const auto work = peer.derivative(size.eval, size.input(rng)))
+      out.contenders.push_back(contender(peer.name, *work, false));
+  }
+  if (size.converges) {
+    out.contenders.push_back(ours("plain C++, derivatives by hand", Engine::plain));
+  } else {
+    out.contenders.push_back(function("the function alone, compiled", Engine::compiled));
+    out.contenders.push_back(function("the function alone, plain C++", Engine::plain));
+  }
+  return out;
 }
 
 }  // namespace
@@ -111,16 +137,9 @@ std::vector<Comparison> gradbench_eval_comparisons() {
     Comparison c;
     c.name = "gradbench/" + size.name;
     c.note = "a gradient or Jacobian, f64";
-    c.tolerance = 1e-10;
+    c.tolerance = size.converges ? 1e-4 : 1e-10;
     c.quick = size.quick;
-    c.make = [size](const Setting&) {
-      Field out;
-      out.contenders = {contender("Rewind eager", made(size, size.derivative, Engine::eager), false),
-                        contender("Rewind compiled", made(size, size.derivative, Engine::compiled), false),
-                        contender("the function alone, compiled", made(size, size.function, Engine::compiled), true),
-                        contender("the function alone, plain C++", made(size, size.function, Engine::plain), true)};
-      return out;
-    };
+    c.make = [size](const Setting&) { return field_of(size); };
     all.push_back(std::move(c));
   }
   return all;

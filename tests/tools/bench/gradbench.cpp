@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/core/random.h>
-#include <rewind/tools/bench/gradbench/evals.h>
+#include <rewind/tools/bench/gradbench/inputs.h>
 
 using namespace rw;
 using namespace rw::bench::gradbench;
@@ -19,34 +19,11 @@ json run(std::string_view name, std::string_view function, const json& input, En
   return work.output();
 }
 
-// All numbers, in order; of objects in the order of their names.
-void collect(const json& j, Numbers& into) {
-  if (j.is_number()) into.push_back(j.get<double>());
-  if (j.is_structured())
-    for (const json& part : j) collect(part, into);
-}
-Numbers numbers_in(const json& j) {
-  Numbers out;
-  collect(j, out);
-  return out;
-}
-
 double distance(const Numbers& a, const Numbers& b) {
   REQUIRE(a.size() == b.size());
   double most = 0;
   for (std::size_t i = 0; i < a.size(); ++i) most = std::max(most, std::abs(a[i] - b[i]) / (1 + std::abs(b[i])));
   return most;
-}
-
-json random_list(Rng& rng, std::size_t n, double lo = -1, double hi = 1) {
-  Numbers out;
-  for (std::size_t i = 0; i < n; ++i) out.push_back(rng.uniform(lo, hi));
-  return out;
-}
-json random_rows(Rng& rng, std::size_t m, std::size_t n, double lo = -1, double hi = 1) {
-  json out = json::array();
-  for (std::size_t i = 0; i < m; ++i) out.push_back(random_list(rng, n, lo, hi));
-  return out;
 }
 
 // Every number of a list, or list of lists.
@@ -94,36 +71,6 @@ void check_gradient(std::string_view name, std::string_view function, std::strin
   for (const std::string& field : fields)
     for (const Numbers& s : differences(name, function, input, field)) slopes.push_back(s.at(result));
   CHECK(distance(found, slopes) < 1e-8);
-}
-
-json hand(Rng& rng, std::size_t correspondences, bool full) {
-  const std::size_t bones = 22, vertices = 7;
-  json relatives = json::array(), inverse = json::array(), triangles = json::array();
-  std::vector<int> parents, found;
-  std::vector<std::string> names;
-  for (std::size_t b = 0; b < bones; ++b) {
-    relatives.push_back(random_rows(rng, 4, 4, -0.6, 0.6));
-    inverse.push_back(random_rows(rng, 4, 4, -0.6, 0.6));
-    parents.push_back(b == 0 ? -1 : static_cast<int>(b % 4 == 1 ? 0 : b - 1));
-    names.push_back("bone");
-  }
-  for (int i = 0; i < 5; ++i) triangles.push_back({i, i + 1, i + 2});
-  for (std::size_t i = 0; i < correspondences; ++i) found.push_back(static_cast<int>(rng.below(5)));
-  return {{"theta", random_list(rng, 26)},
-          {"us", full ? random_rows(rng, correspondences, 2, 0, 0.5) : json::array()},
-          {"data",
-           {{"correspondences", found},
-            {"points", random_rows(rng, correspondences, 3)},
-            {"model",
-             {{"bone_count", bones},
-              {"bone_names", names},
-              {"parents", parents},
-              {"base_relatives", relatives},
-              {"inverse_base_absolutes", inverse},
-              {"base_positions", random_rows(rng, vertices, 4)},
-              {"weights", random_rows(rng, vertices, bones, 0, 0.2)},
-              {"triangles", triangles},
-              {"is_mirrored", full}}}}}};
 }
 
 }  // namespace
@@ -211,7 +158,7 @@ TEST_CASE("ht: a dense Jacobian, of points on vertices and within triangles") {
   for (const bool full : {false, true}) {
     CAPTURE(full);
     Rng rng(4);
-    const json input = hand(rng, 4, full);
+    const json input = random_hand(rng, 7, 4, full);
     const Numbers found = check_both("ht", "objective", "jacobian", input);
     const std::vector<Numbers> by_theta = differences("ht", "objective", input, "theta");
     const std::size_t more = full ? 2 : 0, columns = 26 + more;

@@ -12,6 +12,7 @@
 #include <rewind/ops/view.h>
 
 #include "evals.h"
+#include "plain.h"
 
 namespace rw::bench::gradbench {
 namespace {
@@ -107,35 +108,30 @@ json jacobian_shape(const SparsityPattern& pattern, const Numbers& values) {
   return {{"rows", some(rows)}, {"cols", some(columns)}, {"vals", some(values)}};
 }
 
-// One observation in plain C++.
-void plain_error(const double* camera, const double* point, double weight, const double* feature, double* error) {
-  double x[3], axis[3], turned[3];
-  for (int i = 0; i < 3; ++i) x[i] = point[i] - camera[3 + i];
-  const double squared = camera[0] * camera[0] + camera[1] * camera[1] + camera[2] * camera[2];
-  const double angle = squared > 0 ? std::sqrt(squared) : 1;
-  for (int i = 0; i < 3; ++i) axis[i] = camera[i] / angle;
-  const double c = squared > 0 ? std::cos(angle) : 1, s = squared > 0 ? std::sin(angle) : 1;
-  const double along = (axis[0] * x[0] + axis[1] * x[1] + axis[2] * x[2]) * (1 - c);
-  for (int i = 0; i < 3; ++i) {
-    const int j = (i + 1) % 3, k = (i + 2) % 3;
-    turned[i] = x[i] * c + (axis[j] * x[k] - axis[k] * x[j]) * s + axis[i] * along;
-  }
-  const double u = turned[0] / turned[2], v = turned[1] / turned[2], r = u * u + v * v;
-  const double distortion = 1 + camera[9] * r + camera[10] * r * r;
-  error[0] = weight * (u * distortion * camera[6] + camera[7] - feature[0]);
-  error[1] = weight * (v * distortion * camera[6] + camera[8] - feature[1]);
-}
-
 json plain_objective(const Scene& s) {
   Numbers reprojection(static_cast<std::size_t>(2 * s.p)), weights(static_cast<std::size_t>(s.p));
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    plain_error(s.camera.data(), s.point.data(), s.weight, s.feature.data(), &reprojection[2 * i]);
+    plain_cpp::ba_error(s.camera.data(), s.point.data(), s.weight, s.feature.data(), &reprojection[2 * i]);
     weights[i] = 1 - s.weight * s.weight;
   }
   return objective_shape(reprojection, weights);
 }
 
 }  // namespace
+
+Work ba_by_observations(const json& input, ObservationDerivatives derivatives) {
+  return plain([s = Scene(input), pattern = pattern_of(Scene(input)), derivatives = std::move(derivatives)] {
+    constexpr std::size_t n = camera_numbers + 4;
+    Numbers x = s.camera, values;
+    x.insert(x.end(), s.point.begin(), s.point.end());
+    x.push_back(s.weight);
+    values.resize(pattern.entries());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(s.p); ++i)
+      derivatives(x.data(), s.feature.data(), &values[2 * n * i]);
+    std::fill(values.end() - static_cast<std::ptrdiff_t>(s.p), values.end(), -2 * s.weight);
+    return jacobian_shape(pattern, values);
+  });
+}
 
 Eval ba_eval() {
   return {

@@ -64,6 +64,12 @@ json number(const std::vector<Array>& results);
 json list(const std::vector<Array>& results);
 json rows(const Array& matrix);
 
+/// Of one observation of bundle adjustment: 2 rows of derivatives by the camera's 11 numbers, the point's 3 and the
+/// weight, which are x.
+using ObservationDerivatives = std::function<void(const double* x, const double* feature, double* rows)>;
+/// The Jacobian of ba's input by that function.
+Work ba_by_observations(const json& input, ObservationDerivatives derivatives);
+
 [[noreturn]] void no_function(std::string_view eval, std::string_view function);
 
 Eval hello_eval();

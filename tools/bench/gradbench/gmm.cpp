@@ -1,9 +1,5 @@
 // The log likelihood of a mixture of Gaussians, with a Wishart prior, and its gradient by everything but the data.
 
-#include <algorithm>
-#include <cmath>
-#include <numbers>
-
 #include <rewind/autograd/transform/derivatives.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/lookup.h>
@@ -12,6 +8,7 @@
 #include <rewind/ops/view.h>
 
 #include "evals.h"
+#include "plain.h"
 
 namespace rw::bench::gradbench {
 namespace {
@@ -20,16 +17,12 @@ struct Sizes {
   Index d = 0, k = 0, n = 0;
   double gamma = 1;
   Index m = 0;
-};
 
-// What does not depend on the parameters: of the Gaussians, and of the prior (log of the multivariate gamma function).
-double constant_part(const Sizes& s) {
-  const double d = static_cast<double>(s.d), n = d + static_cast<double>(s.m) + 1;
-  double log_gamma = d * (d - 1) / 4 * std::log(std::numbers::pi);
-  for (Index j = 1; j <= s.d; ++j) log_gamma += std::lgamma(n / 2 + 0.5 * (1 - static_cast<double>(j)));
-  const double prior = n * d * (std::log(s.gamma) - 0.5 * std::log(2)) - log_gamma;
-  return -static_cast<double>(s.n) * d * 0.5 * std::log(2 * std::numbers::pi) + static_cast<double>(s.k) * prior;
-}
+  plain_cpp::GmmSizes plain() const {
+    const auto size = [](Index i) { return static_cast<std::size_t>(i); };
+    return {size(d), size(k), size(n), gamma, size(m)};
+  }
+};
 
 // Where the numbers of l, and a 0 behind them, stand in a matrix: the strict lower triangle, column by column.
 Array places(Index d) {
@@ -63,44 +56,7 @@ Tensor likelihood(const Sizes& s, Tensor x, Tensor at, Tensor alpha, Tensor mu, 
   const Tensor fit = sum(lse(terms, 1)) - static_cast<double>(s.n) * lse(alpha, 0);
   const Tensor frobenius = sum(square(diagonal)) + sum(square(l));
   const Tensor prior = 0.5 * s.gamma * s.gamma * frobenius - static_cast<double>(s.m) * sum(sums);
-  return fit - prior + constant_part(s);
-}
-
-double plain_lse(const Numbers& x) {
-  const double largest = *std::max_element(x.begin(), x.end());
-  double total = 0;
-  for (double e : x) total += std::exp(e - largest);
-  return largest + std::log(total);
-}
-
-double plain_likelihood(const Sizes& s, const Numbers& x, const Numbers& alpha, const Numbers& mu, const Numbers& q,
-                        const Numbers& l) {
-  const auto d = static_cast<std::size_t>(s.d), k = static_cast<std::size_t>(s.k), n = static_cast<std::size_t>(s.n);
-  const std::size_t triangle = d * (d - 1) / 2;
-  Numbers diagonal(q.size()), sums(k), terms(k), centred(d), turned(d);
-  for (std::size_t i = 0; i < q.size(); ++i) diagonal[i] = std::exp(q[i]), sums[i / d] += q[i];
-  double fit = 0;
-  for (std::size_t p = 0; p < n; ++p) {
-    for (std::size_t c = 0; c < k; ++c) {
-      for (std::size_t i = 0; i < d; ++i) {
-        centred[i] = x[p * d + i] - mu[c * d + i];
-        turned[i] = diagonal[c * d + i] * centred[i];
-      }
-      const double* lower = l.data() + c * triangle;
-      for (std::size_t i = 0; i < d; ++i)
-        for (std::size_t j = i + 1; j < d; ++j) turned[j] += *lower++ * centred[i];
-      double distance = 0;
-      for (double e : turned) distance += e * e;
-      terms[c] = alpha[c] + sums[c] - 0.5 * distance;
-    }
-    fit += plain_lse(terms);
-  }
-  double prior = 0;
-  for (double e : diagonal) prior += e * e;
-  for (double e : l) prior += e * e;
-  prior *= 0.5 * s.gamma * s.gamma;
-  for (double e : sums) prior -= static_cast<double>(s.m) * e;
-  return fit - static_cast<double>(n) * plain_lse(alpha) - prior + constant_part(s);
+  return fit - prior + plain_cpp::gmm_constant(s.plain());
 }
 
 }  // namespace
@@ -111,8 +67,9 @@ Eval gmm_eval() {
                           input.at("gamma").get<double>(), input.at("m").get<Index>()};
             const auto alpha = input.at("alpha").get<Numbers>();
             if (engine == Engine::plain && function == "objective")
-              return plain([s, alpha, x = flat(input.at("x")), mu = flat(input.at("mu")), q = flat(input.at("q")),
-                            l = flat(input.at("l"))] { return json(plain_likelihood(s, x, alpha, mu, q, l)); });
+              return plain(
+                  [s, alpha, x = flat(input.at("x")), mu = flat(input.at("mu")), q = flat(input.at("q")),
+                   l = flat(input.at("l"))] { return json(plain_cpp::gmm<double>(s.plain(), x, alpha, mu, q, l)); });
             if ((function != "objective" && function != "jacobian") || engine == Engine::plain)
               no_function("gmm", function);
             const Array l(flat(input.at("l")), Shape{s.k, s.d * (s.d - 1) / 2});

@@ -1,13 +1,11 @@
 // log(sum(exp(x))), by its primitives.
 
-#include <algorithm>
-#include <cmath>
-
 #include <rewind/autograd/transform/derivatives.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/reduce.h>
 
 #include "evals.h"
+#include "plain.h"
 
 namespace rw::bench::gradbench {
 namespace {
@@ -17,19 +15,13 @@ Tensor lse(Tensor x) {
   return largest + log(sum(exp(x - largest)));
 }
 
-double plain_lse(const Numbers& x) {
-  const double largest = *std::max_element(x.begin(), x.end());
-  double sum = 0;
-  for (double e : x) sum += std::exp(e - largest);
-  return largest + std::log(sum);
-}
-
 }  // namespace
 
 Eval lse_eval() {
   return {"lse", {"primal", "gradient"}, [](std::string_view function, const json& input, Engine engine) -> Work {
             const auto x = input.at("x").get<Numbers>();
-            if (engine == Engine::plain && function == "primal") return plain([x] { return json(plain_lse(x)); });
+            if (engine == Engine::plain && function == "primal")
+              return plain([x] { return json(plain_cpp::lse<double>(x)); });
             if (function == "primal")
               return ours(
                   engine, [](Tape&, const auto& at) { return std::vector{lse(at[0])}; }, {vector_of(x)}, number);

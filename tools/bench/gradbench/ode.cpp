@@ -5,6 +5,7 @@
 #include <rewind/ops/view.h>
 
 #include "evals.h"
+#include "plain.h"
 
 namespace rw::bench::gradbench {
 namespace {
@@ -27,28 +28,6 @@ Tensor solved(Tensor x, Index steps) {
   return y;
 }
 
-void plain_slope(const Numbers& x, const Numbers& y, Numbers& z) {
-  z[0] = x[0];
-  for (std::size_t i = 1; i < x.size(); ++i) z[i] = x[i] * y[i - 1];
-}
-
-Numbers plain_solved(const Numbers& x, Index steps) {
-  const double h = end / static_cast<double>(steps);
-  const std::size_t n = x.size();
-  Numbers y(n), at(n), k1(n), k2(n), k3(n), k4(n);
-  const auto stand = [&](double factor, const Numbers& k) {
-    for (std::size_t i = 0; i < n; ++i) at[i] = y[i] + factor * k[i];
-  };
-  for (Index step = 0; step < steps; ++step) {
-    plain_slope(x, y, k1);
-    stand(h / 2, k1), plain_slope(x, at, k2);
-    stand(h / 2, k2), plain_slope(x, at, k3);
-    stand(h, k3), plain_slope(x, at, k4);
-    for (std::size_t i = 0; i < n; ++i) y[i] += h / 6 * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]);
-  }
-  return y;
-}
-
 }  // namespace
 
 Eval ode_eval() {
@@ -56,7 +35,7 @@ Eval ode_eval() {
             const auto x = input.at("x").get<Numbers>();
             const auto s = input.at("s").get<Index>();
             if (engine == Engine::plain && function == "primal")
-              return plain([x, s] { return json(plain_solved(x, s)); });
+              return plain([x, s] { return json(plain_cpp::ode<double>(x, static_cast<std::size_t>(s))); });
             if ((function != "primal" && function != "gradient") || engine == Engine::plain)
               no_function("ode", function);
             const Record record = [s, derive = function == "gradient"](Tape&, const std::vector<Tensor>& at) {
