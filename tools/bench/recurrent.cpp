@@ -48,6 +48,7 @@ std::vector<Maker> makers(const Problem& p, int threads) {
   if (p.bf16) return bf16_makers();
   std::vector<Maker> out{{"Rewind eager", p.carry ? rewind_eager_step : rewind_eager, ""},
                          {"Rewind compiled", p.carry ? rewind_compiled_step : rewind_compiled, ""}};
+  if (p.carry && p.H <= 64) out.push_back({"Rewind header", rewind_header_step, "there is no compiler, c++"});
   if (threads > 1 && (p.layers > 1 || p.both_ways))
     out.push_back({"Rewind compiled, one kernel at a time", rewind_one_at_a_time, ""});
   const char* other_work = "other cells, or other gradients";

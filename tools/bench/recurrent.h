@@ -71,6 +71,8 @@ std::unique_ptr<Network> rewind_one_at_a_time(const Problem&, const Inputs&);
 /// For a problem that carries its state: one step.
 std::unique_ptr<Network> rewind_eager_step(const Problem&, const Inputs&);
 std::unique_ptr<Network> rewind_compiled_step(const Problem&, const Inputs&);
+/// The same as an exported header; needs a compiler.
+std::unique_ptr<Network> rewind_header_step(const Problem&, const Inputs&);
 /// oneDNN's primitive: always computes the gradient of x; LSTM, GRU and tanh RNN.
 std::unique_ptr<Network> dnnl_primitive(const Problem&, const Inputs&);
 /// Loops in plain C++, the gradient by hand: one layer of LSTM, GRU or tanh RNN.

@@ -81,6 +81,11 @@ void add_bf16(std::vector<Comparison>& all) {
 
 // The sampling loop: one step of one sequence at a time.
 void add_one_step(std::vector<Comparison>& all) {
+  for (Index H : {8, 16, 20, 32, 40}) {
+    all.push_back(inference("step", {.T = 1, .N = 1, .I = 1, .H = H, .carry = true}));
+    all.back().note = "one step of inference for one number in, the state carried: an audio callback";
+    all.back().unit = "ns", all.back().scale = 1e9, all.back().all_cores = false;
+  }
   for (Index H : {128, 512, 1024}) {
     all.push_back(inference("step", {.T = 1, .N = 1, .I = H, .H = H, .carry = true}));
     all.back().note = "one step of inference, the state carried: the sampling loop";

@@ -1,7 +1,12 @@
 // The sampling loop: one step of an LSTM without gradients, the state carried from run to run.
 
+#include <dlfcn.h>
+
 #include <rewind/autograd/compile/compile.h>
+#include <rewind/models/weights/file.h>
 #include <rewind/rewind.h>
+#include <rewind/tools/export/header.h>
+#include <rewind/tools/process.h>
 
 #include "recurrent.h"
 
@@ -58,8 +63,52 @@ class CompiledStep : public Network {
   Compiled<Step, Array, State> plan_ = compile(Step{&cell_}, x_, state_);
 };
 
+/// The cell as a header of plain C++, compiled here and now for this processor.
+class HeaderStep : public Network {
+ public:
+  HeaderStep(const Problem& p, const Inputs& inputs)
+      : x_(inputs.x), y_(Shape{p.H}), recorded_(record_step(make_cell(p, inputs), p.I)) {}
+  ~HeaderStep() override {
+    if (library_ != nullptr) dlclose(library_);
+  }
+  HeaderStep(const HeaderStep&) = delete;
+  HeaderStep& operator=(const HeaderStep&) = delete;
+
+  /// Whether there is a compiler.
+  bool compile() {
+    const std::string source = folder_.path() + "/step.cpp", library = folder_.path() + "/step.so";
+    write_file(source, make_header(recorded_, {.name = "exported"}).text + R"(
+static const exported::Model model;
+static exported::State state;
+extern "C" void step(const float* x, float* y);
+extern "C" void step(const float* x, float* y) { model.step(x, state, y); }
+)");
+    if (detail::run_program(
+            {"c++", "-std=c++17", "-O3", "-march=native", "-w", "-shared", "-fPIC", source, "-o", library}) != 0)
+      return false;
+    library_ = dlopen(library.c_str(), RTLD_NOW);
+    if (library_ == nullptr) return false;
+    step_ = reinterpret_cast<Step>(dlsym(library_, "step"));
+    return step_ != nullptr;
+  }
+  void run() override { step_(x_.span<float>().data(), y_.span<float>().data()); }
+  Result result() override { return {{"h", sample(y_.span<float>().data(), y_.size())}}; }
+
+ private:
+  using Step = void (*)(const float* x, float* y);
+  Array x_, y_;
+  RecordedStep recorded_;
+  detail::ScratchFolder folder_;
+  void* library_ = nullptr;
+  Step step_ = nullptr;
+};
+
 }  // namespace
 
+std::unique_ptr<Network> rewind_header_step(const Problem& p, const Inputs& inputs) {
+  auto step = std::make_unique<HeaderStep>(p, inputs);
+  return step->compile() ? std::move(step) : nullptr;
+}
 std::unique_ptr<Network> rewind_eager_step(const Problem& p, const Inputs& inputs) {
   return std::make_unique<EagerStep>(p, inputs);
 }

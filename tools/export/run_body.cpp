@@ -30,8 +30,8 @@ class RunWriter {
 
   RunBody run() {
     look_at_reads();
-    text_.line("Real* next = workspace;");
-    text_.line("static_cast<void>(next);");
+    line("Real* next = workspace;");
+    line("static_cast<void>(next);");
     place_leaves();
     for (std::uint32_t i = 0; i < program_.program().ops.size(); ++i) place_op(i);
     items(0, program_.program().items.size());
@@ -42,6 +42,11 @@ class RunWriter {
   }
 
  private:
+  template <class... A>
+  void line(fmt::format_string<A...> text, A&&... a) {
+    text_.line(fmt::format(text, std::forward<A>(a)...));
+  }
+
   const ir::Program& program() const { return program_.program(); }
   std::vector<std::uint32_t> around(std::uint32_t op) const {
     const auto loops = program_.loops_around(op);
@@ -197,8 +202,8 @@ class RunWriter {
   std::string room(const std::string& name, std::vector<Length> size) {
     for (const Length& l : size) need(l, 0);
     workspace_.add(size);
-    text_.line("Real* const {} = next;", name);
-    text_.line("next += {};", product_text(size));
+    line("Real* const {} = next;", name);
+    line("next += {};", product_text(size));
     return name;
   }
 
@@ -233,7 +238,7 @@ class RunWriter {
   /// An index takes the place of a number.
   void copy_numbers(const std::string& to, const std::string& from, const Lengths& shape) {
     text_.begin("j", product_text(shape));
-    text_.line("std::memcpy({} + j, {} + j, sizeof *{});", to, from, from);
+    line("std::memcpy({} + j, {} + j, sizeof *{});", to, from, from);
     text_.end();
   }
 
@@ -250,7 +255,7 @@ class RunWriter {
       throw Error(what + " has numbers for each sequence or step");
     const std::string to = room(fmt::format("u{}", leaf), shape);
     text_.begin("j", product_text(shape));
-    text_.line("{}[j] = {};", to, literal(numbers.empty() ? 0 : numbers[0], program().real));
+    line("{}[j] = {};", to, literal(numbers.empty() ? 0 : numbers[0], program().real));
     text_.end();
     return to;
   }
@@ -272,7 +277,7 @@ class RunWriter {
     if (!rounded) return copy_numbers(to, "w." + name, {{.factor = shape.size()}}), to;
     text_.begin("i", fmt::format("{}", shape[0]));
     text_.begin("j", fmt::format("{}", shape[1]));
-    text_.line("{0}[{1} * i + j] = Real(w.{2}[{1} * i + j]) * w.{2}_scale[i];", to, shape[1], name);
+    line("{0}[{1} * i + j] = Real(w.{2}[{1} * i + j]) * w.{2}_scale[i];", to, shape[1], name);
     text_.end(2);
     return to;
   }
@@ -311,9 +316,9 @@ class RunWriter {
   }
   /// A step of a loop that is written out.
   void step(std::size_t at, Index t) {
-    text_.line("{{");
+    line("{{");
     ++text_.depth;
-    text_.line("[[maybe_unused]] constexpr std::ptrdiff_t {} = {};", variable(at), t);
+    line("[[maybe_unused]] constexpr std::ptrdiff_t {} = {};", variable(at), t);
     now_[static_cast<std::uint32_t>(at)] = static_cast<std::int32_t>(t);
     items(at + 1, at + 1 + program().items[at].size);
     now_.erase(static_cast<std::uint32_t>(at));
@@ -323,16 +328,16 @@ class RunWriter {
 
   void op(std::uint32_t i) {
     const ir::Node& node = program().ops[i].node;
-    text_.line("{{  // {}", node.info->name);
+    line("{{  // {}", node.info->name);
     ++text_.depth;
     std::vector<RunInput> in;
     for (std::uint32_t input = 0; input < program_.inputs(i); ++input) inputs(i, input, in);
     for (std::size_t k = 0; k < in.size(); ++k) {
       if (in[k].count != Length{.factor = 1}) continue;
-      text_.line("const Real* const a{} = {};", k, in[k].pointer);
+      line("const Real* const a{} = {};", k, in[k].pointer);
       in[k].pointer = fmt::format("a{}", k);
     }
-    text_.line("Real* const o = {};", address({.op = i, .steps = own_steps(i)}, i));
+    line("Real* const o = {};", address({.op = i, .steps = own_steps(i)}, i));
     const Lengths shape = of_one_sequence(program_.shape_of(i));
     write_run_op({.text = text_,
                   .program = program_,
@@ -470,7 +475,7 @@ class RunWriter {
 
   /// y, and the state after the last step.
   void results() {
-    text_.line("// Results.");
+    line("// Results.");
     for (std::size_t k = 0; k < program().outputs.size(); ++k) {
       const SizedSource s = program_.output(k);
       const Lengths shape = shape_of(s);
@@ -482,7 +487,7 @@ class RunWriter {
                         k - 1, start_[k - 1].size(), product_text(shape)));
       const std::string from = address(s, s.op == ir::no_entry ? 0 : s.op);
       text_.begin("j", product_text(shape));
-      text_.line("std::memcpy({} + j, {} + j, sizeof *{});", to, s.op == ir::no_entry ? from : "(" + from + ")", to);
+      line("std::memcpy({} + j, {} + j, sizeof *{});", to, s.op == ir::no_entry ? from : "(" + from + ")", to);
       text_.end();
     }
   }

@@ -1,5 +1,9 @@
 #include <algorithm>
 #include <array>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include <rewind/autograd/permute.h>
 #include <rewind/autograd/program/graph.h>
@@ -35,6 +39,11 @@ class Form {
   }
 
  private:
+  template <class... A>
+  void line(fmt::format_string<A...> text, A&&... a) {
+    text_.line(fmt::format(text, std::forward<A>(a)...));
+  }
+
   std::string_view name() const { return node_.info->name; }
   const RunInput& in(std::size_t k = 0) const { return r_.in[k]; }
   const std::string& x(std::size_t k = 0) const { return r_.in[k].pointer; }
@@ -68,9 +77,9 @@ class Form {
   /// One element, of any type.
   void move(const std::string& to, const std::string& k, const std::string& from) {
     if (is_real(node_.dtype))
-      text_.line("o[{}] = {}[{}];", to, k, from);
+      line("o[{}] = {}[{}];", to, k, from);
     else
-      text_.line("std::memcpy(o + ({}), {} + ({}), sizeof *o);", to, k, from);
+      line("std::memcpy(o + ({}), {} + ({}), sizeof *o);", to, k, from);
   }
   void copy() {
     text_.begin("j", size(r_.shape));
@@ -124,21 +133,21 @@ class Form {
                                    !flat                  ? position(i.shape, along)
                                    : size(i.shape) == "1" ? "0"
                                                           : "j"));
-    text_.line("o[{}] = {};", to, value(inputs));
+    line("o[{}] = {};", to, value(inputs));
     text_.end(loops);
   }
 
   void sum() {
     text_.begin("j", size(r_.shape));
-    text_.line("double total = 0;");
+    line("double total = 0;");
     for (const RunInput& i : r_.in) {
       if (i.count == one) {
-        text_.line("total += double({}[j]);", i.pointer);
+        line("total += double({}[j]);", i.pointer);
         continue;
       }
-      text_.line("for (std::ptrdiff_t k = 0; k < {}; ++k) total += double(({})[j]);", text_of(i.count), i.pointer);
+      line("for (std::ptrdiff_t k = 0; k < {}; ++k) total += double(({})[j]);", text_of(i.count), i.pointer);
     }
-    text_.line("o[j] = Real(total);");
+    line("o[j] = Real(total);");
     text_.end();
   }
 
@@ -156,7 +165,7 @@ class Form {
         throw Error("export: " + r_.program.describe(r_.op) + " has a number that depends on the length or the batch");
       number = "Real(" + text_of(of_one_sequence(r_.program.length_of(whole, r_.op))) + ")";
     }
-    text_.line("for (std::ptrdiff_t j = 0; j < {}; ++j) o[j] = {};", size(r_.shape), number);
+    line("for (std::ptrdiff_t j = 0; j < {}; ++j) o[j] = {};", size(r_.shape), number);
   }
 
   // ---- Products
@@ -166,11 +175,11 @@ class Form {
     const Lengths &a = in(0).shape, &b = in(1).shape;
     const Length rows = r_.shape[r_.shape.size() - 2], columns = r_.shape.back();
     const Length k = fact.ta ? a[a.size() - 2] : a.back();
-    text_.line("for (std::ptrdiff_t j = 0; j < {}; ++j) o[j] = 0;", size(r_.shape));
+    line("for (std::ptrdiff_t j = 0; j < {}; ++j) o[j] = 0;", size(r_.shape));
     if (b.size() == 2 && !fact.ta && k.is_number() && columns.is_number() && k != Length{} && columns != Length{}) {
       text_.begin("r", size(rows_of(r_.shape)));
-      text_.line("math::{}<{}, {}>({} + {} * r, {}, o + {} * r);", fact.tb ? "add_dots" : "add_product", text_of(k),
-                 text_of(columns), x(0), text_of(k), x(1), text_of(columns));
+      line("math::{}<{}, {}>({} + {} * r, {}, o + {} * r);", fact.tb ? "add_dots" : "add_product", text_of(k),
+           text_of(columns), x(0), text_of(k), x(1), text_of(columns));
       text_.end();
       return;
     }
@@ -185,7 +194,7 @@ class Form {
         fact.ta ? fmt::format("(b * {} + k) * {} + r", inner, m) : fmt::format("(b * {} + r) * {} + k", m, inner);
     const std::string with =
         fact.tb ? fmt::format("(b * {} + j) * {} + k", n, inner) : fmt::format("(b * {} + k) * {} + j", inner, n);
-    text_.line("o[(b * {} + r) * {} + j] += {}[{}] * {}[{}];", m, n, x(0), from, x(1), with);
+    line("o[(b * {} + r) * {} + j] += {}[{}] * {}[{}];", m, n, x(0), from, x(1), with);
     text_.end(4);
   }
 
@@ -210,16 +219,16 @@ class Form {
       }
     }
     const std::string to = position(r_.shape, along);
-    text_.line("{{");
+    line("{{");
     ++text_.depth;
-    text_.line("{}", begin);
+    line("{}", begin);
     for (const std::size_t a : within) {
       text_.begin(along[a], text_of(whole[a]));
       ++inner;
     }
-    text_.line("{}", step(fmt::format("{}[{}]", x(), position(whole, along))));
+    line("{}", step(fmt::format("{}[{}]", x(), position(whole, along))));
     text_.end(inner);
-    text_.line("o[{}] = {};", to, end);
+    line("o[{}] = {};", to, end);
     text_.end(loops + 1);
   }
   void sum_to() {
@@ -238,19 +247,19 @@ class Form {
   void row_function() {
     const std::string n = text_of(r_.shape.back());
     text_.begin("r", size(rows_of(r_.shape)));
-    text_.line("math::{0}_of({1} + {2} * r, {2}, o + {2} * r);", name(), x(), n);
+    line("math::{0}_of({1} + {2} * r, {2}, o + {2} * r);", name(), x(), n);
     text_.end();
   }
   void logsumexp() {
     const std::string n = text_of(in().shape.back());
     text_.begin("r", size(rows_of(in().shape)));
-    text_.line("const Real* const row = {} + {} * r;", x(), n);
-    text_.line("Real most = row[0];");
-    text_.line("for (std::ptrdiff_t j = 1; j < {}; ++j) most = math::maximum(most, row[j]);", n);
-    text_.line("const Real shift = most - most == 0 ? most : Real(0);");
-    text_.line("double total = 0;");
-    text_.line("for (std::ptrdiff_t j = 0; j < {}; ++j) total += double(math::exp(row[j] - shift));", n);
-    text_.line("o[r] = shift + math::log(Real(total));");
+    line("const Real* const row = {} + {} * r;", x(), n);
+    line("Real most = row[0];");
+    line("for (std::ptrdiff_t j = 1; j < {}; ++j) most = math::maximum(most, row[j]);", n);
+    line("const Real shift = most - most == 0 ? most : Real(0);");
+    line("double total = 0;");
+    line("for (std::ptrdiff_t j = 0; j < {}; ++j) total += double(math::exp(row[j] - shift));", n);
+    line("o[r] = shift + math::log(Real(total));");
     text_.end();
   }
   void cumsum() {
@@ -259,12 +268,12 @@ class Form {
     const std::string n = text_of(r_.shape[axis]), inner = size(std::span(r_.shape).subspan(axis + 1));
     text_.begin("b", size(std::span(r_.shape).first(axis)));
     text_.begin("i", inner);
-    text_.line("double total = 0;");
+    line("double total = 0;");
     text_.begin("k", n);
-    text_.line("const std::ptrdiff_t at = (b * {} + {}) * ({}) + i;", n,
-               attribute[1] != 0 ? fmt::format("({} - 1 - k)", n) : "k", inner);
-    text_.line("total += double({}[at]);", x());
-    text_.line("o[at] = Real(total);");
+    line("const std::ptrdiff_t at = (b * {} + {}) * ({}) + i;", n,
+         attribute[1] != 0 ? fmt::format("({} - 1 - k)", n) : "k", inner);
+    line("total += double({}[at]);", x());
+    line("o[at] = Real(total);");
     text_.end(3);
   }
 
@@ -338,22 +347,21 @@ class Form {
 
   void begin_indices(const RunInput& indices, const Length& bound) {
     text_.begin("i", size(indices.shape));
-    text_.line("std::int32_t index;");
-    text_.line("std::memcpy(&index, {} + i, sizeof index);", indices.pointer);
-    text_.line("const bool inside = index >= 0 && index < {};", text_of(bound));
-    text_.line("const std::ptrdiff_t at = inside ? index : 0;");
+    line("std::int32_t index;");
+    line("std::memcpy(&index, {} + i, sizeof index);", indices.pointer);
+    line("const bool inside = index >= 0 && index < {};", text_of(bound));
+    line("const std::ptrdiff_t at = inside ? index : 0;");
   }
   void lookup() {
     const std::string n = text_of(in().shape.back());
     begin_indices(in(1), in().shape[0]);
-    text_.line("for (std::ptrdiff_t j = 0; j < {0}; ++j) o[i * {0} + j] = inside ? {1}[at * {0} + j] : Real(NAN);", n,
-               x());
+    line("for (std::ptrdiff_t j = 0; j < {0}; ++j) o[i * {0} + j] = inside ? {1}[at * {0} + j] : Real(NAN);", n, x());
     text_.end();
   }
   void one_hot() {
     const std::string n = text_of(r_.shape.back());
     begin_indices(in(), r_.shape.back());
-    text_.line(
+    line(
         "for (std::ptrdiff_t j = 0; j < {0}; ++j) o[i * {0} + j] = !inside ? Real(NAN) : (j == at ? Real(1) : "
         "Real(0));",
         n);
@@ -361,7 +369,7 @@ class Form {
   }
   void pick() {
     begin_indices(in(1), in().shape.back());
-    text_.line("o[i] = inside ? {}[i * {} + at] : Real(NAN);", x(), text_of(in().shape.back()));
+    line("o[i] = inside ? {}[i * {} + at] : Real(NAN);", x(), text_of(in().shape.back()));
     text_.end();
   }
 
@@ -371,6 +379,20 @@ class Form {
 };
 
 }  // namespace
+
+void RunText::line(const std::string& text) {
+  out += std::string(static_cast<std::size_t>(2 * depth), ' ') + text + "\n";
+}
+void RunText::begin(const std::string& variable, const std::string& count) {
+  line(fmt::format("for (std::ptrdiff_t {0} = 0; {0} < {1}; ++{0}) {{", variable, count));
+  ++depth;
+}
+void RunText::end(int loops) {
+  for (; loops > 0; --loops) {
+    --depth;
+    line("}");
+  }
+}
 
 void write_run_op(const RunOp& op) { Form(op).write(); }
 

@@ -5,10 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include <rewind/tools/export/length_text.h>
 
@@ -19,21 +16,10 @@ struct RunText {
   std::string out = {};
   int depth = 1;
 
-  template <class... A>
-  void line(fmt::format_string<A...> text, A&&... a) {
-    out += std::string(static_cast<std::size_t>(2 * depth), ' ') + fmt::format(text, std::forward<A>(a)...) + "\n";
-  }
+  void line(const std::string& text);
   /// A loop around what is written until `end`.
-  void begin(std::string_view variable, std::string_view count) {
-    line("for (std::ptrdiff_t {0} = 0; {0} < {1}; ++{0}) {{", variable, count);
-    ++depth;
-  }
-  void end(int loops = 1) {
-    for (; loops > 0; --loops) {
-      --depth;
-      line("}}");
-    }
-  }
+  void begin(const std::string& variable, const std::string& count);
+  void end(int loops = 1);
 };
 
 /// What an op reads, at `pointer`; of `count` values, when that is not 1, number k. Numbers of another type than Real,
