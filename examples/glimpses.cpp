@@ -10,6 +10,7 @@
 // Longer: glimpses --steps 20000
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -234,6 +235,7 @@ int look(Task& task) {
   std::ostringstream found;
   found << "six glimpses (" << plain.looking_parameters << " parameters) " << 100 * plain.looking
         << "%, the whole picture (" << plain.whole_parameters << ") " << 100 * plain.whole << '%';
+  std::cout << found.str() << std::endl;
   if (pieces > 0) {
     const Result cluttered = learn(task, pieces, drawing, 2 * cell);
     found << "; among " << pieces << " pieces of others " << 100 * cluttered.looking << "% and "
