@@ -24,8 +24,9 @@ struct GraphLoop {
 };
 
 /// The loops of a graph, found from its structure alone: the ops in the order in which they were recorded, and in one
-/// in which what belongs together stands together, are searched for repetitions, and a repetition is a loop if its edges repeat too and it carries a state, or goes step
-/// by step with one that does. Scopes and names play no part. N ops take time of order N log N.
+/// in which what belongs together stands together, are searched for repetitions, and a repetition is a loop if its
+/// edges repeat too and it carries a state, or goes step by step with one that does. Scopes and names play no part. N
+/// ops take time of order N log N.
 std::vector<GraphLoop> find_loops(const GraphView& view);
 
 }  // namespace rw
