@@ -56,8 +56,10 @@ class Sequences {
       for (const Expected& e : t.runs) {
         CAPTURE(e.x.shape()[0]);
         const auto [y, last] = exports_.run_sequence(t.number, e.x);
-        check_near(y, e.y32, e.y64, t.real);
-        check_near(last, e.last32, e.last64, t.real);
+        // A small result may be what is left of states that nearly cancel: roundings are as large as those.
+        const double most = std::max({largest(e.y64), largest(e.last64), 1e-30});
+        check_near(y, e.y32, e.y64, t.real, most);
+        check_near(last, e.last32, e.last64, t.real, most);
       }
     }
   }
@@ -96,8 +98,7 @@ class Sequences {
     }
     return e;
   }
-  static void check_near(const Array& found, const Array& tape32, const Array& tape64, DType real) {
-    const double most = std::max(largest(tape64), 1e-30);
+  static void check_near(const Array& found, const Array& tape32, const Array& tape64, DType real, double most) {
     if (real == DType::f64) {
       CHECK(difference(found, tape64) <= 1e-13 * most);
       return;
