@@ -42,19 +42,22 @@ inline std::vector<float> resampled(std::span<const float> x, Index from, Index 
   return y;
 }
 
-/// Somebody. One half of the voices is for training, the other for tests.
+/// Somebody. Those of the tests are never heard in training.
 class EspeakVoice {
  public:
   EspeakVoice(bool test, Rng& rng) {
     static constexpr std::string_view accents[] = {"en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029"};
-    static constexpr std::string_view voices[][8] = {{"m1", "m2", "m3", "m4", "f1", "f2", "Andy", "linda"},
-                                                     {"m5", "m6", "m7", "m8", "f3", "f4", "Denis", "Alicia"}};
+    static constexpr std::string_view heard[] = {
+        "m1",    "m2",    "m3",    "m4",      "f1",      "f2",       "Andy",  "linda",  "Alex",    "Annie",
+        "Diogo", "Gene",  "Jacky", "Marco",   "Michael", "Henrique", "adam",  "anika",  "antonio", "aunty",
+        "david", "boris", "caleb", "belinda", "edward",  "grandma",  "iven2", "victor", "john",    "quincy"};
+    static constexpr std::string_view unheard[] = {"m5", "m6", "m7", "m8", "f3", "f4", "Denis", "Alicia"};
     const auto one_of = [&](const auto& all) {
       return std::string(all[rng.below(static_cast<Index>(std::size(all)))]);
     };
     const std::string accent = one_of(accents);
-    options_ = " -v " + accent + '+' + one_of(voices[test ? 1 : 0]) + " -s " + std::to_string(140 + rng.below(70)) +
-               " -p " + std::to_string(20 + rng.below(60));
+    options_ = " -v " + accent + '+' + (test ? one_of(unheard) : one_of(heard)) + " -s " +
+               std::to_string(140 + rng.below(70)) + " -p " + std::to_string(20 + rng.below(60));
   }
 
   /// Numbers of words: samples of a mean square of 1, `samples_per_second`. Throws Error without espeak-ng.
