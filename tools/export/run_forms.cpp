@@ -154,17 +154,10 @@ class Form {
   void fill() {
     const auto words = r_.program.attributes_at(r_.op, {});
     std::array<double, 3> values{};
-    std::array<Index, 3> whole{};
-    for (std::size_t k = 0; k < 3; ++k) {
-      values[k] = SizedProgram::Attributes::as<Fill>(words[k]).value;
-      whole[k] = static_cast<Index>(values[k]);
-    }
+    for (std::size_t k = 0; k < 3; ++k) values[k] = SizedProgram::Attributes::as<Fill>(words[k]).value;
     std::string number = literal(values[0], r_.program.program().real);
-    if (values[0] != values[1] || values[0] != values[2]) {  // as in a mean over the steps
-      if (!std::equal(values.begin(), values.end(), whole.begin()))
-        throw Error("export: " + r_.program.describe(r_.op) + " has a number that depends on the length or the batch");
-      number = "Real(" + text_of(of_one_sequence(r_.program.length_of(whole, r_.op))) + ")";
-    }
+    if (values[0] != values[1] || values[0] != values[2])
+      number = "Real(" + text_of(of_one_sequence(r_.program.length_in(values, r_.op))) + ")";
     line("for (std::ptrdiff_t j = 0; j < {}; ++j) o[j] = {};", size(r_.shape), number);
   }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -84,6 +85,17 @@ Length SizedProgram::length_of(std::array<Index, 3> values, std::uint32_t op) co
   throw_changes(fmt::format("{} has lengths {}, {} and {} at {}, {} and {} steps of {}, {} and {} sequences",
                             op == ir::no_entry ? "an input" : describe(op), first, longer, wider, size[0].steps,
                             size[1].steps, size[2].steps, size[0].batch, size[1].batch, size[2].batch));
+}
+
+Length SizedProgram::length_in(const std::array<double, 3>& numbers, std::uint32_t op) const {
+  constexpr double most = 1e15;  // all lengths are below
+  std::array<Index, 3> whole{};
+  for (std::size_t k = 0; k < 3; ++k) {
+    if (!(std::abs(numbers[k]) < most) || numbers[k] != std::floor(numbers[k]))
+      throw Error("export: " + describe(op) + " has a number that depends on the length or the batch");
+    whole[k] = static_cast<Index>(numbers[k]);
+  }
+  return length_of(whole, op);
 }
 
 Length SizedProgram::trips(std::size_t item) const {

@@ -102,6 +102,9 @@ class SizedProgram {
   std::array<std::vector<std::uint64_t>, 3> attributes_at(std::uint32_t op, const ir::PerLoop& steps) const;
   /// From what it is at the three sizes. Throws Error, naming the op, for another function.
   Length length_of(std::array<Index, 3> values, std::uint32_t op) const;
+  /// The same of a number that the op works with, as the count of a mean over the steps. Throws Error where it is not
+  /// whole.
+  Length length_in(const std::array<double, 3>& numbers, std::uint32_t op) const;
 
  private:
   const ir::Read& read(std::size_t size, const ReadOf& r) const;

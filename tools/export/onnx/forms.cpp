@@ -153,19 +153,11 @@ std::string power_of_two(const Form& f) {
 
 std::string filled(const Form& f) {
   const SizedProgram::Attributes words = f.program.attributes(f.op, f.steps);
-  std::array<Index, 3> values{};
   std::array<double, 3> fills{};
-  for (std::size_t k = 0; k < 3; ++k) {
-    fills[k] = words.as<Fill>(words.first[k]).value;
-    values[k] = static_cast<Index>(fills[k]);
-  }
+  for (std::size_t k = 0; k < 3; ++k) fills[k] = words.as<Fill>(words.first[k]).value;
   std::string number = f.c(fills[0]);
-  if (fills[0] != fills[1] || fills[0] != fills[2]) {  // as in a mean over the steps
-    if (!std::equal(fills.begin(), fills.end(), values.begin()))
-      throw Error("write_onnx: " + f.program.describe(f.op) + " has a number that depends on the length or the batch");
-    const std::string length = f.nodes.length(f.program.length_of(values, f.op));
-    number = f.real(f.add("Squeeze", length));
-  }
+  if (fills[0] != fills[1] || fills[0] != fills[2])
+    number = f.real(f.add("Squeeze", f.nodes.length(f.program.length_in(fills, f.op))));
   return f.shape().empty() ? number : f.add("Expand", number, f.nodes.lengths(f.shape()));
 }
 
