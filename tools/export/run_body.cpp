@@ -229,9 +229,9 @@ class RunWriter {
   /// x, or a copy of a tensor of the state: that is written at the end.
   std::string place_input(std::int32_t leaf, const Lengths& shape) {
     const ir::Node& node = program().leaves[static_cast<std::size_t>(leaf)].node;
-    const std::string from = node.leaf == 0 ? "x" : fmt::format("state.s{}", node.leaf - 1);
+    std::string from = node.leaf == 0 ? "x" : fmt::format("state.s{}", node.leaf - 1);
     if (node.leaf == 0 && is_real(node.dtype)) return from;
-    const std::string to = room(fmt::format("u{}", leaf), shape);
+    std::string to = room(fmt::format("u{}", leaf), shape);
     copy_numbers(to, from, shape);
     return to;
   }
@@ -253,7 +253,7 @@ class RunWriter {
     if (!is_real(value.dtype()) ||
         std::any_of(numbers.begin(), numbers.end(), [&](double x) { return x != numbers[0]; }))
       throw Error(what + " has numbers for each sequence or step");
-    const std::string to = room(fmt::format("u{}", leaf), shape);
+    std::string to = room(fmt::format("u{}", leaf), shape);
     text_.begin("j", product_text(shape));
     line("{}[j] = {};", to, literal(numbers.empty() ? 0 : numbers[0], program().real));
     text_.end();
@@ -273,7 +273,7 @@ class RunWriter {
                                                      : "std::int32_t",
                             name, std::max<Index>(shape.size(), 1), value});
     if (!rounded && is_real(value.dtype())) return "w." + name;
-    const std::string to = room(fmt::format("u{}", leaf), {{.factor = shape.size()}});
+    std::string to = room(fmt::format("u{}", leaf), {{.factor = shape.size()}});
     if (!rounded) return copy_numbers(to, "w." + name, {{.factor = shape.size()}}), to;
     text_.begin("i", fmt::format("{}", shape[0]));
     text_.begin("j", fmt::format("{}", shape[1]));
@@ -446,7 +446,7 @@ class RunWriter {
   /// `further[j]` steps of loop j later with each k.
   std::string address(const SizedSource& s, std::uint32_t reader, const std::vector<Index>& further = {}) const {
     if (s.op == ir::no_entry) return places_.at(s.leaf);
-    const std::string base = fmt::format("v{}", s.op);
+    std::string base = fmt::format("v{}", s.op);
     const auto loops = around(s.op), mine = around(reader);
     if (!kept_[s.op] || loops.empty()) return base;
     std::vector<std::string> along;

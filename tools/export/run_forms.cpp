@@ -101,7 +101,7 @@ class Form {
   }
   /// The numbers among its attributes, which must not depend on the length.
   std::vector<double> numbers(const std::array<std::vector<std::uint64_t>, 3>& words) const {
-    const auto all = attributes(alone(words[0]), 0);
+    auto all = attributes(alone(words[0]), 0);
     if (attributes(alone(words[1]), 0) != all || attributes(alone(words[2]), 0) != all)
       throw Error("export: " + r_.program.describe(r_.op) + " has a number that depends on the length or the batch");
     return all;

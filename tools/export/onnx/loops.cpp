@@ -262,7 +262,7 @@ std::string ProgramWriter::element(std::string from, std::int64_t axis, const Le
   }
   for (const Element& e : scan_->elements)
     if (e.from == from && e.axis == axis && e.backwards == backwards) return e.name;
-  const std::string name = nodes_.fresh("at");
+  std::string name = nodes_.fresh("at");
   scan_->elements.push_back({.from = from, .name = name, .axis = axis, .backwards = backwards});
   *scan_->body.add_input() = value_info(name, shape, dtype);
   return name;
