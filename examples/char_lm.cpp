@@ -8,7 +8,7 @@
 
 #include <rewind/rewind.h>
 
-#include "step.h"
+#include "learn_text.h"
 #include "task.h"
 
 using namespace rw;
@@ -38,51 +38,12 @@ std::pair<std::u32string, double> text_of(const Task& task, Rng rng) {
 }
 
 int char_lm(Task& task) {
-  const Index updates = task.count("steps");
   Rng rng(task.seed());
   const auto [text, entropy] = text_of(task, rng.split(1));
   const Vocabulary vocabulary = Vocabulary::of(text);
   const TextData data(vocabulary.encode(text), {.batch = batch, .sequence = sequence, .held_out = 0.1});
   CharModel model(vocabulary, {.layers = 1, .hidden = task.count("hidden")}, rng);
-  const auto parameters = model.parameters();
-  Adam adam(parameters);
-  const Schedule rate = falling(3e-3, updates);
-
-  Tape tape;
-  const CharModel::State zero = model.zero_state(tape, batch);
-  const TextData::Chunk example = data.chunk(0);
-  const auto loss_of = [&](Tensor x, Tensor y, CharModel::State& s) { return cross_entropy(model.logits(x, s), y); };
-  auto learn = make_step(
-      task,
-      [&](Tape&, Tensor x, Tensor y, CharModel::State s) {
-        const Tensor loss = loss_of(x, y, s);
-        backward(loss);
-        return std::pair(loss, s);
-      },
-      example.inputs, example.targets, zero);
-  auto test = make_step(
-      task, [&](Tape&, Tensor x, Tensor y, CharModel::State s) { return std::pair(loss_of(x, y, s), s); },
-      example.inputs, example.targets, zero);
-
-  CharModel::State state = zero;
-  for (Index i = 0; i < updates; ++i) {
-    const Index chunk = i % data.train_chunks();
-    const TextData::Chunk c = data.chunk(chunk);
-    const auto [loss, next] = learn(c.inputs, c.targets, chunk == 0 ? zero : state);
-    state = next;  // carried on, without gradient
-    clip_grad_norm(parameters, 1);
-    adam.set_rate(rate(i));
-    adam.step();
-    task.progress("lstm", i + 1, updates, loss.item(), " nats a character");
-  }
-  double loss = 0;
-  state = zero;
-  for (Index c = data.train_chunks(); c < data.chunks(); ++c) {
-    const TextData::Chunk chunk = data.chunk(c);
-    const auto [l, next] = test(chunk.inputs, chunk.targets, state);
-    state = next;
-    loss += l.item() / static_cast<double>(data.held_out_chunks());
-  }
+  const double loss = learn_text(task, model, data, batch, falling(3e-3, task.count("steps")));
 
   model.eval();
   CharWriter writer(model, {}, task.seed());

@@ -15,7 +15,7 @@
 
 #include <rewind/rewind.h>
 
-#include "step.h"
+#include "learn_text.h"
 #include "task.h"
 
 using namespace rw;
@@ -127,49 +127,6 @@ class Judge {
   std::string_view rest_;
 };
 
-/// Carries the state on from chunk to chunk, as in char_lm. Gives the held-out loss, in nats a character.
-double learn(Task& task, CharModel& model, const TextData& data) {
-  const Index updates = task.count("steps");
-  const auto parameters = model.parameters();
-  Adam adam(parameters);
-  const Schedule rate = falling(3e-3, updates, 0.5);
-  Tape tape;
-  const CharModel::State zero = model.zero_state(tape, batch);
-  const TextData::Chunk example = data.chunk(0);
-  const auto loss_of = [&](Tensor x, Tensor y, CharModel::State& s) { return cross_entropy(model.logits(x, s), y); };
-  auto update = make_step(
-      task,
-      [&](Tape&, Tensor x, Tensor y, CharModel::State s) {
-        const Tensor loss = loss_of(x, y, s);
-        backward(loss);
-        return std::pair(loss, s);
-      },
-      example.inputs, example.targets, zero);
-  auto test = make_step(
-      task, [&](Tape&, Tensor x, Tensor y, CharModel::State s) { return std::pair(loss_of(x, y, s), s); },
-      example.inputs, example.targets, zero);
-  CharModel::State state = zero;
-  for (Index i = 0; i < updates; ++i) {
-    const Index chunk = i % data.train_chunks();
-    const TextData::Chunk c = data.chunk(chunk);
-    const auto [loss, next] = update(c.inputs, c.targets, chunk == 0 ? zero : state);
-    state = next;
-    clip_grad_norm(parameters, 1);
-    adam.set_rate(rate(i));
-    adam.step();
-    task.progress("lstm", i + 1, updates, loss.item(), " nats a character");
-  }
-  double loss = 0;
-  state = zero;
-  for (Index c = data.train_chunks(); c < data.chunks(); ++c) {
-    const TextData::Chunk chunk = data.chunk(c);
-    const auto [l, next] = test(chunk.inputs, chunk.targets, state);
-    state = next;
-    loss += l.item() / static_cast<double>(data.held_out_chunks());
-  }
-  return loss;
-}
-
 /// The next line that the model writes; it may be cut short where no line ends.
 std::string next_tune(CharWriter& writer) {
   std::u32string text;
@@ -206,7 +163,7 @@ int tunes(Task& task) {
   const Vocabulary vocabulary = Vocabulary::of(characters);
   const TextData data(vocabulary.encode(characters), {.batch = batch, .sequence = sequence, .held_out = 0.1});
   CharModel model(vocabulary, {.layers = 1, .hidden = task.count("hidden", 1)}, rng);
-  const double loss = learn(task, model, data);
+  const double loss = learn_text(task, model, data, batch, falling(3e-3, task.count("steps"), 0.5));
 
   model.eval();
   const Written learned = write_tunes(task, model, 1), careful = write_tunes(task, model, 0.5);
