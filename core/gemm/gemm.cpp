@@ -112,10 +112,13 @@ void any_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda
   });
 }
 
+// The numbers of a column as a row: where they stand when they are neighbours, or else a copy in `room`.
 template <class T>
-void copy_column(Index n, const T* from, Index stride, std::vector<T>& to) {
-  to.resize(static_cast<std::size_t>(n));
-  for (Index i = 0; i < n; ++i) to[static_cast<std::size_t>(i)] = from[i * stride];
+const T* as_row(Index n, const T* column, Index stride, std::vector<T>& room) {
+  if (stride == 1) return column;
+  room.resize(static_cast<std::size_t>(n));
+  for (Index i = 0; i < n; ++i) room[static_cast<std::size_t>(i)] = column[i * stride];
+  return room.data();
 }
 
 // (A b)' = b' A'.
@@ -123,12 +126,10 @@ template <class T>
 void column_gemm(bool ta, bool tb, Index m, Index k, const T* a, Index lda, const T* b, Index ldb, T* c, Index ldc,
                  bool accumulate) {
   thread_local std::vector<T> in, out;
-  if (!tb && ldb != 1) {
-    copy_column(k, b, ldb, in);
-    b = in.data();
-  }
+  if (!tb) b = as_row(k, b, ldb, in);
   if (ldc == 1) return any_gemm(false, !ta, 1, m, k, b, k, a, lda, c, m, accumulate);
-  copy_column(m, c, ldc, out);
+  out.resize(static_cast<std::size_t>(m));
+  if (accumulate) as_row<T>(m, c, ldc, out);
   any_gemm(false, !ta, 1, m, k, b, k, a, lda, out.data(), m, accumulate);
   for (Index i = 0; i < m; ++i) c[i * ldc] = out[static_cast<std::size_t>(i)];
 }
@@ -141,8 +142,7 @@ void any_shape_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Ind
   if (n == 1 && m > 1 && k > 1) return column_gemm(ta, tb, m, k, a, lda, b, ldb, c, ldc, accumulate);
   if (k == 1 && tb && n > 1) {
     thread_local std::vector<T> row;
-    copy_column(n, b, ldb, row);
-    return any_gemm(ta, false, m, n, k, a, lda, row.data(), n, c, ldc, accumulate);
+    return any_gemm(ta, false, m, n, k, a, lda, as_row(n, b, ldb, row), n, c, ldc, accumulate);
   }
   any_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
 }
