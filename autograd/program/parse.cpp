@@ -373,6 +373,7 @@ class Parser {
       n.lane.section = static_cast<std::uint32_t>(in.natural(most_leaves));
       in.expect("/");
       n.lane.number = static_cast<std::uint32_t>(in.natural(most_leaves));
+      if (n.lane.section == 0 || n.lane.number == 0) throw Error("sections and their lanes are counted from 1");
     }
   }
 

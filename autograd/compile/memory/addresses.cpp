@@ -66,10 +66,10 @@ void assign(Layout& layout, std::vector<std::uint32_t> by_first, bool reuse) {
 
 // Lanes have addresses of their own. What stands elsewhere has left an empty buffer behind, which needs none.
 void assign_addresses(Layout& layout, bool reuse) {
-  std::vector<std::vector<std::uint32_t>> by_lane(16);
+  std::map<std::uint32_t, std::vector<std::uint32_t>> by_lane;
   for (std::uint32_t i = 0; i < layout.buffers.size(); ++i)
     if (layout.buffers[i].bytes > 0) by_lane[layout.buffers[i].lane].push_back(i);
-  for (auto& buffers : by_lane) assign(layout, std::move(buffers), reuse);
+  for (auto& [lane, buffers] : by_lane) assign(layout, std::move(buffers), reuse);
 }
 
 }  // namespace rw::ir

@@ -99,7 +99,7 @@ TEST_CASE("a program is the same text again") {
       "n5 = constant : () = 0.1\n"
       "n6 = constant : i32 (3) = 1 -2 3\n"
       "n7 = fill(value=0.5) : ()\n"
-      "n8 = mul n4 n7 : (3, 8) kernel=0\n"
+      "n8 = mul n4 n7 : (3, 8) kernel=0 lane=2/1\n"
       "n9 = lookup n4 n6 : (3, 8)\n"
       "n10 = matmul(tb=true) n8 n4 : (3, 3) backward kernel=3\n"
       "n11 = matmul(ta=true) n3 n4 : (5, 8) backward\n"
@@ -211,6 +211,9 @@ TEST_CASE("what is no program is an error with its line and what was expected") 
   CHECK(error_in("return x\nreturn x") == "parse: line 5: a second return");
   CHECK(error_in("y = tanh x @") == "parse: line 4: expected the name of a scope at the end of the line");
   CHECK(error_in("y = tanh x kernel=-1").find("expected a number from 0") != std::string::npos);
+  for (const char* lane : {"0/1", "1/0", "0/0"})
+    CHECK(error_in(std::string("y = tanh x lane=") + lane).find("counted from 1") != std::string::npos);
+  CHECK(error_in("y = tanh x lane=17").find("expected '/'") != std::string::npos);
 }
 
 TEST_CASE("shapes that an op cannot take are errors, and nothing else") {
