@@ -11,7 +11,7 @@ namespace rw {
 
 using detail::TapeData;
 
-int Vjp::inputs() const { return static_cast<int>(sweep_.tape().nodes[node_].inputs); }
+int Vjp::inputs() const { return static_cast<int>(sweep_.tape().nodes[node_].arity); }
 NodeId Vjp::input(int i) const {
   const Node& n = sweep_.tape().nodes[node_];
   if (i < 0 || i >= inputs())
@@ -58,10 +58,12 @@ const std::vector<bool>& read_by_rules(TapeData& tape, NodeId root) {
 
 // A leaf looks at its parameter's storage: when that has changed, rules would read other numbers than their ops did.
 void check_leaves(TapeData& tape, NodeId root) {
-  const auto changed = [](const TapeData::Leaf& l) { return !l.substituted && l.version != l.parameter->version; };
+  const auto changed = [](const TapeData::ReadParameter& l) {
+    return !l.substituted && l.version != l.parameter->version;
+  };
   if (std::none_of(tape.leaves.begin(), tape.leaves.end(), changed)) return;
   const std::vector<bool>& read = read_by_rules(tape, root);
-  for (const TapeData::Leaf& leaf : tape.leaves)
+  for (const TapeData::ReadParameter& leaf : tape.leaves)
     if (changed(leaf) && read[leaf.node])
       throw Error(
           "parameter '" + leaf.parameter->name +
@@ -164,7 +166,7 @@ void run_backward(Tensor y, Gradients* into, const BackwardOptions& options) {
   if (into != nullptr) throw Error("backward into Gradients cannot be traced by compile: let it go to the parameters");
   std::vector<NodeId> leaves;
   std::vector<std::shared_ptr<Parameter::Data>> parameters;
-  for (const TapeData::Leaf& leaf : tape.leaves)
+  for (const TapeData::ReadParameter& leaf : tape.leaves)
     if (tape.nodes[leaf.node].needs_grad) {
       leaves.push_back(leaf.node);
       parameters.push_back(leaf.parameter);

@@ -46,7 +46,7 @@ NodeId TapeData::known_leaf(const std::shared_ptr<Parameter::Data>& data) {
   if (leaf_index.empty()) return no_node;
   const std::uint32_t entry = *leaf_slot(data.get());
   if (entry == no_node) return no_node;
-  const Leaf& known = leaves[entry];
+  const ReadParameter& known = leaves[entry];
   const bool wants_grad = !data->frozen && recording_gradients;
   return known.version == data->version && nodes[known.node].needs_grad == wants_grad ? known.node : no_node;
 }

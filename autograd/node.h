@@ -22,12 +22,12 @@ struct Node {
 
   const OpInfo* info = nullptr;
   const void* op = nullptr;       // the op's attributes
-  const NodeId* input = nullptr;  // `inputs` of them
+  const NodeId* input = nullptr;  // `arity` of them
   void* data = nullptr;           // the value; null while tracing and once released
   Index stride = 1;               // of the value's rows
   Shape shape;
   std::uint64_t stamp = 0;  // of its recording
-  std::uint32_t inputs = 0;
+  std::uint32_t arity = 0;
   std::uint32_t scope = 0;      // see Tape::scope_path
   NodeId origin = no_node;      // of a node recorded by a backward: the node whose gradient rule made it
   std::uint32_t parameter = 0;  // of a parameter leaf: see Tape::parameter_of
@@ -38,7 +38,7 @@ struct Node {
   bool keep = false;       // survives release_values
 
   /// The nodes that are its inputs.
-  std::span<const NodeId> in() const { return {input, inputs}; }
+  std::span<const NodeId> in() const { return {input, arity}; }
   /// Its numbers; no data while there are none.
   ConstView value() const { return {data, shape, stride, dtype}; }
 };

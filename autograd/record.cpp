@@ -169,7 +169,7 @@ NodeId TapeData::append(const OpInfo& info, const void* op, std::span<const Node
   node.info = &info;
   node.op = attributes;
   node.input = in;
-  node.inputs = static_cast<std::uint32_t>(inputs.size());
+  node.arity = static_cast<std::uint32_t>(inputs.size());
   node.shape = shape;
   node.stride = shape.cols();
   node.stamp = slot->next_stamp++;

@@ -25,7 +25,7 @@ TapeMark TapeData::mark() const {
 
 void TapeData::forget_gradients(NodeId from) {
   for (std::size_t i = from; i < gradients.size(); ++i)
-    if (gradients[i] != nullptr) blocks.give(gradients[i], bytes_of(nodes[i].shape, nodes[i].dtype));
+    if (gradients[i] != nullptr) blocks.release(gradients[i], bytes_of(nodes[i].shape, nodes[i].dtype));
   if (gradients.size() > from) gradients.resize(from);
 }
 
@@ -36,7 +36,7 @@ void TapeData::truncate(const TapeMark& mark) {
 }
 
 bool TapeData::forgets_an_update(const TapeMark& mark) const {
-  return gradients_taken && std::any_of(leaves.begin(), leaves.end(), [&](const Leaf& leaf) {
+  return gradients_taken && std::any_of(leaves.begin(), leaves.end(), [&](const ReadParameter& leaf) {
            return leaf.node >= mark.nodes && leaf.version != leaf.parameter->version;
          });
 }

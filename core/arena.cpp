@@ -79,7 +79,7 @@ void* Arena::take(std::size_t bytes) {
   return allocate(size);
 }
 
-void Arena::give(void* block, std::size_t bytes) {
+void Arena::release(void* block, std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   live_ -= size;
   auto* b = static_cast<FreeBlock*>(block);

@@ -10,7 +10,7 @@ namespace rw {
 
 /// Memory that grows by large chunks and is never given back before destruction, so that a second identical step takes
 /// nothing from the heap. Two uses, not mixed within one arena: a stack (`allocate`, `mark`, `rewind`) or blocks that
-/// come and go (`take`, `give`). Blocks are aligned to 64 bytes when they are 64 bytes or more, to 16 below.
+/// come and go (`take`, `release`). Blocks are aligned to 64 bytes when they are 64 bytes or more, to 16 below.
 class Arena {
  public:
   /// A position in the stack.
@@ -36,10 +36,10 @@ class Arena {
   /// Gives back what was allocated since the mark.
   void rewind(Mark mark);
 
-  /// A block from the free list of its size class, or from the stack; `give` puts it back for the next `take`.
+  /// A block from the free list of its size class, or from the stack; `release` puts it back for the next `take`.
   void* take(std::size_t bytes);
-  /// Gives a block back that `take` gave.
-  void give(void* block, std::size_t bytes);
+  /// Gives a block of `take` back.
+  void release(void* block, std::size_t bytes);
   /// Forgets all blocks: everything is free.
   void reset();
 

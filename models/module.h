@@ -30,12 +30,12 @@ namespace detail {
 /// nothing from the heap for up to 64.
 template <class F>
 void for_each_once(std::span<const NamedParameter> parameters, F&& f) {
-  struct Place {
+  struct Occurrence {
     const void* storage;
     std::size_t index;
-    auto operator<=>(const Place&) const = default;
+    auto operator<=>(const Occurrence&) const = default;
   };
-  InlineVector<Place, 64> places(parameters.size());
+  InlineVector<Occurrence, 64> places(parameters.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) places[i] = {parameters[i].parameter->data().get(), i};
   std::sort(places.begin(), places.end());
   InlineVector<char, 64> repeated(parameters.size());

@@ -138,10 +138,10 @@ class Gates {
 
  private:
   NodeId again(NodeId i) {
-    if (tape_.nodes[i].role != Role::op || tape_.nodes[i].inputs == 0) return i;
+    if (tape_.nodes[i].role != Role::op || tape_.nodes[i].arity == 0) return i;
     std::vector<Operand> in;
     bool same = true;
-    for (std::uint32_t k = 0; k < tape_.nodes[i].inputs; ++k) {
+    for (std::uint32_t k = 0; k < tape_.nodes[i].arity; ++k) {
       const NodeId old = tape_.nodes[i].input[k], now = input(old);
       same = same && old == now;
       in.emplace_back(tape_.tensor(now));

@@ -133,7 +133,7 @@ class Compiled {
       result.emplace(call(tape, inputs, args...));
       collect(*result, results);
     });
-    std::erase_if(results_, [&](const Entry& e) { return !core_.holds(e.plan); });
+    std::erase_if(results_, [&](const TracedResult& e) { return !core_.holds(e.plan); });
     results_.push_back({core_.current(), std::move(*result)});
   }
 
@@ -176,7 +176,7 @@ class Compiled {
  private:
   struct Nothing {};
   using Stored = std::conditional_t<std::is_void_v<Result>, Nothing, Result>;
-  struct Entry {
+  struct TracedResult {
     std::uint64_t plan;
     Stored result;  // of the trace: what is no Tensor is kept
   };
@@ -218,14 +218,14 @@ class Compiled {
     if constexpr (!std::is_void_v<Result>) detail::collect_tensors(result, results);
   }
   const Stored& stored() const {
-    for (const Entry& e : results_)
+    for (const TracedResult& e : results_)
       if (e.plan == core_.current()) return e.result;
     throw Error("compile: no result is kept for this plan");
   }
 
   F f_;
   detail::CompiledCore core_;
-  std::vector<Entry> results_;
+  std::vector<TracedResult> results_;
 };
 
 /// Traces `f`, gradient and all, optimises the graph, and returns the object that replays it (see Compiled). `f` takes

@@ -26,13 +26,13 @@ namespace {
 constexpr std::size_t most_plans = 16, most_followed = 512;
 constexpr std::size_t most_followed_bytes = std::size_t{1} << 28;  // of matrices that they have packed
 
-struct Leaf {
+struct ArgumentType {
   Shape shape;
   DType dtype;
 };
 
-struct Entry {
-  std::vector<Leaf> leaves;
+struct KnownPlan {
+  std::vector<ArgumentType> leaves;
   std::vector<std::uint64_t> numbers;
   std::uint64_t hash = 0;  // of both
   TraceReads reads;
@@ -78,13 +78,13 @@ class Flag {
 
 struct CompiledCore::State {
   CompileOptions options;
-  std::vector<std::unique_ptr<Entry>> plans;
+  std::vector<std::unique_ptr<KnownPlan>> plans;
   std::unique_ptr<ir::Lengths> lengths;
   std::unordered_set<std::uint64_t> ids;  // of plans
-  Entry* current = nullptr;
+  KnownPlan* current = nullptr;
   std::unique_ptr<ir::Plan> with_graph;  // of a plan that follows, made when somebody asks for it
   std::uint64_t with_graph_of = 0;       // its id
-  const Entry* shown = nullptr;          // whose results may be looked at
+  const KnownPlan* shown = nullptr;      // whose results may be looked at
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0, followed = 0;  // plans that were made, and of these followed
   std::unordered_set<std::uint64_t> believed;                           // kinds of programs that were checked
   bool warned = false, tracing = false;
@@ -109,7 +109,8 @@ struct CompiledCore::State {
     }
     return *with_graph;
   }
-  bool fits(const Entry& entry, const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) const {
+  bool fits(const KnownPlan& entry, const std::vector<ConstView>& views,
+            const std::vector<std::uint64_t>& numbers) const {
     return entry.fits(views, numbers) && entry.reads.hold(seed, step);
   }
   DType real_of(const std::vector<ConstView>& views) const {
@@ -126,16 +127,16 @@ struct CompiledCore::State {
     ir::Graph graph() const { return ir::from_tape(tape, results, inputs); }
   };
   void record(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads, Recording& to);
-  bool follow(const Recording& recording, Entry& entry);
-  void compile(const Recording& recording, Entry& entry);
-  void await_check(Entry& entry, const std::function<ir::Graph()>& traced) const;
+  bool follow(const Recording& recording, KnownPlan& entry);
+  void compile(const Recording& recording, KnownPlan& entry);
+  void await_check(KnownPlan& entry, const std::function<ir::Graph()>& traced) const;
   /// What a check says, and the gradients that the plan found.
   struct Checked {
     std::string verdict;
     std::vector<Array> gradients;
   };
-  Checked check(Entry& entry, const Trace& function, const std::vector<ConstView>& views);
-  void settle(Entry& entry, std::string verdict);
+  Checked check(KnownPlan& entry, const Trace& function, const std::vector<ConstView>& views);
+  void settle(KnownPlan& entry, std::string verdict);
   // Where it throws, the memory of earlier results may have been written over.
   template <class F>
   auto run(F&& replay) {
@@ -146,8 +147,8 @@ struct CompiledCore::State {
       throw;
     }
   }
-  bool crowded(const Entry& coming) const;
-  void make_room(const Entry& coming);
+  bool crowded(const KnownPlan& coming) const;
+  void make_room(const KnownPlan& coming);
   void show_results();
 };
 
@@ -182,7 +183,7 @@ bool CompiledCore::known() {
 }
 
 // Plans that were compiled as a whole have memory of their own; those that follow from them only what they pack.
-bool CompiledCore::State::crowded(const Entry& coming) const {
+bool CompiledCore::State::crowded(const KnownPlan& coming) const {
   std::size_t count = 0, bytes = coming.plan->memory();
   for (const auto& entry : plans) {
     if (entry->follows != coming.follows) continue;
@@ -193,7 +194,7 @@ bool CompiledCore::State::crowded(const Entry& coming) const {
   return count >= most_followed || (count > 0 && bytes > most_followed_bytes);
 }
 
-void CompiledCore::State::make_room(const Entry& coming) {
+void CompiledCore::State::make_room(const KnownPlan& coming) {
   while (crowded(coming)) {
     // Where most of what is new follows, the others are few.
     const bool warns = !warned && !coming.follows && made > 2 * followed;
@@ -203,7 +204,7 @@ void CompiledCore::State::make_room(const Entry& coming) {
           "rewind: compile: more than 16 plans were made, so they are made again and again: pad shapes to rw::bucket "
           "lengths with rw::padded; and explain() says what else a plan depends on\n",
           stderr);
-    const auto age = [&](const std::unique_ptr<Entry>& e) {
+    const auto age = [&](const std::unique_ptr<KnownPlan>& e) {
       return std::tuple(e->follows != coming.follows, e.get() == shown, e->used);
     };
     const auto oldest =
@@ -223,12 +224,12 @@ void CompiledCore::State::record(const Trace& trace, const std::vector<ConstView
   const ActiveTrace active(reads);
   const Flag now(tracing);
   trace(to.tape, to.inputs, to.results);
-  for (const TapeData::Leaf& leaf : to.tape.data().leaves) reads.parameter(leaf.parameter);
+  for (const TapeData::ReadParameter& leaf : to.tape.data().leaves) reads.parameter(leaf.parameter);
   for (const auto& [parameter, value] : to.tape.data().effects) reads.parameter(parameter);
 }
 
 // Whether the plan of what was recorded follows from those of other lengths.
-bool CompiledCore::State::follow(const Recording& recording, Entry& entry) {
+bool CompiledCore::State::follow(const Recording& recording, KnownPlan& entry) {
   if (lengths == nullptr) {
     entry.found.why = "Pass::loops is off";
     return false;
@@ -242,7 +243,7 @@ bool CompiledCore::State::follow(const Recording& recording, Entry& entry) {
   return true;
 }
 
-void CompiledCore::State::compile(const Recording& recording, Entry& entry) {
+void CompiledCore::State::compile(const Recording& recording, KnownPlan& entry) {
   ir::Graph graph = recording.graph();
   if (options.check == SelfCheck::first) entry.kind = ir::kind_of(graph);
   await_check(entry, [&] { return graph; });
@@ -258,7 +259,7 @@ void CompiledCore::compile(const Trace& trace) {
   State& s = *state_;
   const DType real = s.real_of(views_);
   ir::check_precision(s.options, real, has_bf16());
-  auto entry = std::make_unique<Entry>();
+  auto entry = std::make_unique<KnownPlan>();
   for (const ConstView& v : views_) entry->leaves.push_back({v.shape, v.dtype});
   entry->numbers = numbers_;
   entry->hash = hash_of(views_, numbers_);
@@ -275,7 +276,7 @@ void CompiledCore::compile(const Trace& trace) {
 }
 
 // Keeps what a check will need, unless none is due.
-void CompiledCore::State::await_check(Entry& entry, const std::function<ir::Graph()>& traced) const {
+void CompiledCore::State::await_check(KnownPlan& entry, const std::function<ir::Graph()>& traced) const {
   entry.settled = options.check == SelfCheck::off;
   if (entry.settled) entry.checked = "not checked: CompileOptions::check is off";
   if (options.check == SelfCheck::first && believed.contains(entry.kind)) {
@@ -285,7 +286,7 @@ void CompiledCore::State::await_check(Entry& entry, const std::function<ir::Grap
   if (!entry.settled) entry.traced = std::make_shared<ir::Graph>(traced());
 }
 
-void CompiledCore::State::settle(Entry& entry, std::string verdict) {
+void CompiledCore::State::settle(KnownPlan& entry, std::string verdict) {
   entry.checked = std::move(verdict);
   if (options.check == SelfCheck::always) return;
   believed.insert(entry.kind);
@@ -297,7 +298,7 @@ bool CompiledCore::must_check() const { return !state_->current->settled; }
 
 void CompiledCore::replay_checked(const Trace& function) {
   State& s = *state_;
-  Entry& entry = *s.current;
+  KnownPlan& entry = *s.current;
   const double needed = ir::tape_bytes(*entry.traced);
   const std::size_t room = s.options.check_bytes.value_or(free_memory() / 2);
   if (needed > static_cast<double>(room)) {
@@ -332,7 +333,7 @@ std::vector<Array> renumbered(const std::vector<Array>& gradients, const ir::Sto
 }  // namespace
 
 // Runs the function on a tape and the plan, apart from the parameters' gradients; throws when they differ.
-CompiledCore::State::Checked CompiledCore::State::check(Entry& entry, const Trace& function,
+CompiledCore::State::Checked CompiledCore::State::check(KnownPlan& entry, const Trace& function,
                                                         const std::vector<ConstView>& views) {
   const DType real = real_of(views);
   Tape tape(TapeOptions{.dtype = real, .seed = seed});
@@ -435,7 +436,7 @@ std::size_t CompiledCore::kernels() const {
 }
 std::string CompiledCore::explain() const {
   const ir::Plan& plan = state_->whole();
-  const Entry& entry = *state_->current;
+  const KnownPlan& entry = *state_->current;
   const std::string lengths = entry.follows ? "this plan follows from those of other lengths, and no pass ran for it"
                                             : "this plan was compiled as a whole: " + entry.found.why;
   return ir::explain(plan, entry.notes, {entry.checked, lengths, entry.reads.lines(), entry.held});

@@ -14,7 +14,7 @@ namespace rw::detail {
 bool PlainSweep::plain_elementwise_rule(NodeId id) {
   const Node& n = tape_.nodes[id];
   const void* x[max_loop_inputs];
-  const std::size_t arity = n.inputs;
+  const std::size_t arity = n.arity;
   for (std::size_t i = 0; i < arity; ++i) {
     const Node& from = tape_.nodes[n.input[i]];
     if (!(from.shape == n.shape) || from.stride != n.stride) return false;
@@ -42,13 +42,13 @@ bool PlainSweep::plain_elementwise_rule(NodeId id) {
 std::size_t PlainSweep::takeover_input(NodeId id) const {
   const Node& n = tape_.nodes[id];
   const std::uint32_t passes = n.info->elementwise->passes_gradient;
-  if (passes == 0 || keeps_gradient(id)) return n.inputs;
-  for (std::size_t i = 0; i < n.inputs; ++i) {
+  if (passes == 0 || keeps_gradient(id)) return n.arity;
+  for (std::size_t i = 0; i < n.arity; ++i) {
     const NodeId to = n.input[i];
     if ((passes >> i & 1u) == 0 || !tape_.nodes[to].needs_grad || !may_be_given(to)) continue;
-    if (std::count(n.input, n.input + n.inputs, to) == 1) return i;
+    if (std::count(n.input, n.input + n.arity, to) == 1) return i;
   }
-  return n.inputs;
+  return n.arity;
 }
 
 void PlainSweep::move_gradient(NodeId from, NodeId to) {
@@ -61,7 +61,7 @@ void PlainSweep::elementwise_rule(NodeId id) {
   if (plain_elementwise_rule(id)) return;
   const Node& n = tape_.nodes[id];
   Scratch<ConstView, max_loop_inputs> x;
-  const std::size_t arity = n.inputs;
+  const std::size_t arity = n.arity;
   for (std::size_t i = 0; i < arity; ++i) x[i] = tape_.nodes[n.input[i]].value();
   x[arity] = n.value();
   x[arity + 1] = gradient(id);
@@ -80,7 +80,7 @@ void PlainSweep::stretched_input(NodeId id, std::size_t input, std::span<const C
   const View y = contiguous_view(whole, n.shape, n.dtype);
   broadcast_loop(fact.gradient[input], n.op, x, y);
   add_summed(to, y);
-  tape_.blocks.give(whole, bytes_of(n));
+  tape_.blocks.release(whole, bytes_of(n));
 }
 
 void PlainSweep::add_summed(NodeId to, ConstView g) {
@@ -91,7 +91,7 @@ void PlainSweep::add_summed(NodeId to, ConstView g) {
   const View sum = contiguous_view(part, target.shape, target.dtype);
   sum_to(g, sum);
   add_into(sum, gradient(to));
-  tape_.blocks.give(part, bytes_of(target));
+  tape_.blocks.release(part, bytes_of(target));
 }
 
 void PlainSweep::add_to(NodeId to, ConstView g) {
@@ -125,7 +125,7 @@ void PlainSweep::add_part(NodeId to, ConstView part, Index axis, Index start) {
   void* packed = tape_.blocks.take(bytes);
   copy(part, contiguous_view(packed, part.shape, part.dtype));
   add_into(contiguous_view(static_cast<const void*>(packed), region.shape, part.dtype), region);
-  tape_.blocks.give(packed, bytes);
+  tape_.blocks.release(packed, bytes);
 }
 
 // The two views that every unrolled cell is full of; the same sums as their recorded rules make.

@@ -15,7 +15,7 @@ void PlainSweep::seed(const Seed& seed) {
 
 // While sums go from tape to tape, the gradients of parameters are their memory and not the tape's.
 void PlainSweep::attach_sums() {
-  for (const TapeData::Leaf& leaf : tape_.leaves) {
+  for (const TapeData::ReadParameter& leaf : tape_.leaves) {
     const auto known = sums_->find(leaf.parameter);
     if (known == sums_->end() || !tape_.nodes[leaf.node].needs_grad) continue;
     tape_.gradients[leaf.node] = known->second.block.view().data;
@@ -24,7 +24,7 @@ void PlainSweep::attach_sums() {
 }
 
 void PlainSweep::detach_sums() {
-  for (const TapeData::Leaf& leaf : tape_.leaves) {
+  for (const TapeData::ReadParameter& leaf : tape_.leaves) {
     if (leaf.node >= tape_.gradients.size() || tape_.gradients[leaf.node] == nullptr) continue;
     tape_.gradients[leaf.node] = nullptr;
     if (const auto known = sums_->find(leaf.parameter); known != sums_->end())
@@ -157,13 +157,13 @@ void PlainSweep::release_value(NodeId id) {
 
 // What can fail comes first, so that a throw leaves every parameter's gradient as it was.
 void PlainSweep::commit(Gradients* into) {
-  const auto reached = [&](const TapeData::Leaf& leaf) {
+  const auto reached = [&](const TapeData::ReadParameter& leaf) {
     return leaf.node < tape_.gradients.size() && tape_.gradients[leaf.node] != nullptr;
   };
-  const auto sum = [&](const TapeData::Leaf& leaf) {
+  const auto sum = [&](const TapeData::ReadParameter& leaf) {
     return (into != nullptr ? into->sum(leaf.parameter) : leaf.parameter->grad).view();
   };
-  for (const TapeData::Leaf& leaf : tape_.leaves) {
+  for (const TapeData::ReadParameter& leaf : tape_.leaves) {
     if (!reached(leaf)) continue;
     if (into == nullptr)
       leaf.parameter->check_grad();
@@ -171,7 +171,7 @@ void PlainSweep::commit(Gradients* into) {
       throw Error("parameter '" + leaf.parameter->name + "': its sum in Gradients was replaced by one of shape " +
                   into->sum(leaf.parameter).shape().str());
   }
-  for (const TapeData::Leaf& leaf : tape_.leaves)
+  for (const TapeData::ReadParameter& leaf : tape_.leaves)
     if (reached(leaf)) add_into(gradient(leaf.node), sum(leaf));
 }
 

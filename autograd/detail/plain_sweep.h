@@ -96,7 +96,7 @@ class PlainSweep final : public Sweep {
         .first->second;
   }
   void free_gradient(NodeId id) {
-    tape_.blocks.give(tape_.gradients[id], bytes_of(tape_.nodes[id]));
+    tape_.blocks.release(tape_.gradients[id], bytes_of(tape_.nodes[id]));
     tape_.gradients[id] = nullptr;
   }
 

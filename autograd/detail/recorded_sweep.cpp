@@ -74,7 +74,7 @@ void RecordedSweep::add_slice(NodeId to, Tensor g, int axis, Index start) {
 
 // Whether what has flowed into a view is left to what it looks at.
 bool RecordedSweep::pass_on(NodeId view) {
-  if (asked_[view - first_] || tape_.nodes[view].inputs != 1) return false;
+  if (asked_[view - first_] || tape_.nodes[view].arity != 1) return false;
   const NodeId behind = tape_.nodes[view].in()[0];
   if (!wants(behind)) return false;
   const auto moved = parts_behind(tape_, tape_.nodes[view], parts(view));

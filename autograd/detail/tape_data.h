@@ -88,7 +88,7 @@ class TapeData {
     std::uint32_t parent = 0, name = 0;
     Index number = -1;
   };
-  struct Leaf {
+  struct ReadParameter {
     std::shared_ptr<Parameter::Data> parameter;
     NodeId node = no_node;
     std::uint64_t version = 0;
@@ -104,7 +104,7 @@ class TapeData {
   Arena blocks;   // gradients, which come and go
 
   // Parameter leaves, and an index by address of the parameter's data (open addressing, a power of two).
-  std::vector<Leaf> leaves;
+  std::vector<ReadParameter> leaves;
   std::vector<std::uint32_t> leaf_index;
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, Array>> substitutes;
 

@@ -78,7 +78,7 @@ class ProgramWriter : TextWriter {
   void op(std::uint32_t id) {
     const ProgramOp& op = p_.ops[id];
     std::string inputs;
-    for (std::uint32_t k = 0; k < op.node.inputs; ++k) inputs += " " + text_of(id, p_.reads[op.node.first + k]);
+    for (std::uint32_t k = 0; k < op.node.arity; ++k) inputs += " " + text_of(id, p_.reads[op.node.first + k]);
     node(op.node, op_name(id), attributes(op), inputs, scope(op));
   }
 

@@ -16,8 +16,7 @@ bool is_shared_leaf(const Node& n) { return !computes(*n.info); }
 
 /// Equal for nodes that could be the same place of a loop at different steps. Attributes play no part: see `Folder`.
 std::uint64_t label_of(const Node& n) {
-  std::uint64_t h =
-      detail::mix(std::hash<std::string_view>()(n.info->name), n.inputs);  // no address: the same each run
+  std::uint64_t h = detail::mix(std::hash<std::string_view>()(n.info->name), n.arity);  // no address: the same each run
   h = detail::mix(detail::mix(h, n.kernel), std::uint64_t{n.lane.section} << 32 | n.lane.number);
   h = detail::mix(h, (n.backward ? 1u : 0u) + 2 * static_cast<std::uint64_t>(n.role) +
                          16 * static_cast<std::uint64_t>(n.dtype) + 256 * static_cast<std::uint64_t>(n.shape.rank()));
@@ -57,18 +56,18 @@ void Folder::begin() {
 
 /// Where to cut: what passes fewest values from step to step is how a person would write the loop. A stray op before a
 /// loop can look like the end of a step, so of equal places the later one wins.
-std::uint32_t Folder::best_phase(const Run& run, std::uint32_t slack) const {
+std::uint32_t Folder::best_phase(const Repeat& repeat, std::uint32_t slack) const {
   if (slack == 0) return 0;
-  const std::uint32_t p = run.period;
+  const std::uint32_t p = repeat.period;
   std::vector<std::uint32_t> reach(p), begin(p);  // by source: how far its readers are, and where it is
-  for (std::uint32_t i = run.begin + p; i < run.begin + 2 * p; ++i)
+  for (std::uint32_t i = repeat.begin + p; i < repeat.begin + 2 * p; ++i)
     for (const std::uint32_t op : ops_of(items_[i]))
-      for (std::uint32_t k = 0; k < node(op).inputs; ++k) {
+      for (std::uint32_t k = 0; k < node(op).arity; ++k) {
         const std::int32_t from = reads_[ops_[op].reads + k].first;
-        if (from < items_[run.begin].begin || from >= items_[i].begin) continue;
-        const std::uint32_t source = item_at_[static_cast<std::size_t>(from)] - run.begin, c = source % p;
-        if (i - run.begin - source <= reach[c]) continue;
-        reach[c] = i - run.begin - source;
+        if (from < items_[repeat.begin].begin || from >= items_[i].begin) continue;
+        const std::uint32_t source = item_at_[static_cast<std::size_t>(from)] - repeat.begin, c = source % p;
+        if (i - repeat.begin - source <= reach[c]) continue;
+        reach[c] = i - repeat.begin - source;
         begin[c] = source;
       }
   std::vector<std::int32_t> change(2 * p + 2);
@@ -104,32 +103,32 @@ bool Folder::worth_it(std::uint32_t at, std::int32_t steps, std::uint32_t period
     for (const std::uint32_t op : ops_of(items_[i])) {
       if (rule(op).depth == most_nested) return false;
       const Op &second = ops_[op], &third = ops_[op + static_cast<std::uint32_t>(step_size_)];
-      for (std::uint32_t k = 0; k < node(op).inputs; ++k)
+      for (std::uint32_t k = 0; k < node(op).arity; ++k)
         carries = carries || carried(reads_[second.reads + k], reads_[third.reads + k]);
     }
   return (steps - 1) * step_size_ >= (carries ? least_steps : least_saved);
 }
 
-void Folder::fold_run(const Run& run) {
-  for (std::uint32_t i = run.begin; i < run.end; ++i)
+void Folder::fold_repeat(const Repeat& repeat) {
+  for (std::uint32_t i = repeat.begin; i < repeat.end; ++i)
     if (into_[i] != no_entry) return;  // a shorter period was folded here: the next pass sees what that gave
-  const std::uint32_t p = run.period;
-  std::uint32_t at = run.begin + best_phase(run, (run.end - run.begin) % p);
-  while (at + 3 * p <= run.end) {
+  const std::uint32_t p = repeat.period;
+  std::uint32_t at = repeat.begin + best_phase(repeat, (repeat.end - repeat.begin) % p);
+  while (at + 3 * p <= repeat.end) {
     begin_ = items_[at].begin;
     step_size_ = items_[at + p].begin - begin_;
     free_scope_.assign(static_cast<std::size_t>(step_size_), 0);
     std::int32_t steps = 2;
     const auto end_of = [&](std::int32_t count) { return at + static_cast<std::uint32_t>(count) * p; };
-    while (end_of(steps + 1) <= run.end && fits(at, steps, p)) ++steps;
-    const bool stopped = end_of(steps + 1) <= run.end;
+    while (end_of(steps + 1) <= repeat.end && fits(at, steps, p)) ++steps;
+    const bool stopped = end_of(steps + 1) <= repeat.end;
     bool carries = false;
     const bool loop = steps >= least_steps && worth_it(at, steps, p, carries);
     if (stopped || !loop) {
       if (!stopped) why_ = {items_[at].op, "begins a loop that would save too little, or be nested too deep", 0};
-      if (items_[run.end - 1].begin - begin_ >= least_saved)
+      if (items_[repeat.end - 1].begin - begin_ >= least_saved)
         failures_.push_back({node_at_[static_cast<std::size_t>(begin_)],
-                             node_at_[static_cast<std::size_t>(items_[run.end - 1].begin)], step_size_, why_});
+                             node_at_[static_cast<std::size_t>(items_[repeat.end - 1].begin)], step_size_, why_});
       partly_ = true;
     }
     if (!loop && steps >= least_steps) small_.push_back({begin_, step_size_, steps, p});
@@ -164,14 +163,14 @@ bool Folder::keeps_step(const Small& small) const {
   for (const Item& item : items_) {
     if (item.loop == no_entry || !loops_[item.loop].carries) continue;
     for (const std::uint32_t op : loops_[item.loop].ops)
-      for (std::uint32_t k = 0; k < node(op).inputs; ++k) {
+      for (std::uint32_t k = 0; k < node(op).arity; ++k) {
         const Read& r = reads_[ops_[op].reads + k];
         const std::int32_t per = r.per[rule(op).depth - 1];
         if (std::abs(per) == small.step_size && within(r.first + per, small.begin, end)) return true;
       }
     const std::int32_t step = item.size / loops_[item.loop].steps;
     for (std::int32_t at = small.begin + small.step_size; at < small.begin + 2 * small.step_size; ++at)
-      for (std::uint32_t k = 0; k < node(static_cast<std::uint32_t>(at)).inputs; ++k) {
+      for (std::uint32_t k = 0; k < node(static_cast<std::uint32_t>(at)).arity; ++k) {
         const Read &now = reads_[ops_[static_cast<std::size_t>(at)].reads + k],
                    &next = reads_[ops_[static_cast<std::size_t>(at + small.step_size)].reads + k];
         if (std::abs(next.first - now.first) == step && within(now.first, item.begin, item.begin + item.size))
@@ -219,7 +218,7 @@ void Folder::put_op(std::uint32_t x, std::uint32_t y, std::int32_t steps) {
     for (std::size_t k = 0; k < words; ++k) more[k] = b[k] - a[k];
     op.attributes[depth] = more;
   }
-  for (std::uint32_t k = 0; k < m.inputs; ++k)
+  for (std::uint32_t k = 0; k < m.arity; ++k)
     reads_[ops_[x].reads + k] =
         put_read(reads_[ops_[x].reads + k], reads_[ops_[y].reads + k], reads_[ops_[z].reads + k], depth);
   ++op.depth;
@@ -285,7 +284,7 @@ bool Folder::pass(bool with_leaves) {
   for (const Item& item : items_) labels.push_back(with_leaves ? detail::mix(item.label, item.leaves) : item.label);
   const std::size_t before = loops_.size();
   partly_ = false;
-  for (const Run& run : label_runs(labels)) fold_run(run);
+  for (const Repeat& repeat : label_repeats(labels)) fold_repeat(repeat);
   if (loops_.size() == before) return false;
   renew();
   return true;

@@ -7,7 +7,7 @@ namespace rw::ir {
 namespace {
 
 bool same_kind(const Node& a, const Node& b) {
-  return a.info == b.info && a.inputs == b.inputs && a.shape == b.shape && a.dtype == b.dtype && a.role == b.role &&
+  return a.info == b.info && a.arity == b.arity && a.shape == b.shape && a.dtype == b.dtype && a.role == b.role &&
          a.backward == b.backward && a.kernel == b.kernel && a.lane == b.lane;
 }
 
@@ -83,7 +83,7 @@ bool Folder::op_fits(std::uint32_t w, std::uint32_t x, std::uint32_t y, std::uin
       b.free_scope || c.free_scope)
     free_scope = 1;
   why_.what = "reads something else";
-  for (std::uint32_t k = 0; k < o.inputs; ++k) {
+  for (std::uint32_t k = 0; k < o.arity; ++k) {
     why_.input = k;
     if (!read_fits(reads_[ops_[x].reads + k], reads_[ops_[y].reads + k], reads_[ops_[z].reads + k], c.depth, s == 2))
       return false;

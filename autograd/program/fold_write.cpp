@@ -52,7 +52,7 @@ void Folder::write_op(std::uint32_t id, Program& p) const {
   std::copy(op.attributes.begin(), op.attributes.end(), to.attributes.begin());
   const auto first = static_cast<std::uint32_t>(p.reads.size());
   const auto starts = [](const Read& r) { return r.start != Read().start; };
-  for (std::uint32_t k = 0; k < to.node.inputs; ++k) {
+  for (std::uint32_t k = 0; k < to.node.arity; ++k) {
     const Read& r = reads_[ops_[id].reads + k];
     Read* last = p.reads.size() > first ? &p.reads.back() : nullptr;
     const bool joins = last != nullptr && !starts(r) && !starts(*last) && r.per == last->per && r.first >= 0 &&
@@ -65,7 +65,7 @@ void Folder::write_op(std::uint32_t id, Program& p) const {
     ++last->count;
   }
   to.node.first = first;
-  to.node.inputs = static_cast<std::uint32_t>(p.reads.size() - first);
+  to.node.arity = static_cast<std::uint32_t>(p.reads.size() - first);
   for (std::size_t i = first; i < p.reads.size(); ++i)  // and those of first steps, after them
     for (std::size_t l = 0; l < most_nested; ++l) {
       if (p.reads[i].start[l] == no_entry) continue;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <rewind/autograd/program/program.h>
-#include <rewind/autograd/program/runs.h>
+#include <rewind/autograd/program/repeats.h>
 
 namespace rw::ir {
 
@@ -67,8 +67,8 @@ class Folder {
 
   void begin();
   bool pass(bool with_leaves);
-  void fold_run(const Run& run);
-  std::uint32_t best_phase(const Run& run, std::uint32_t slack) const;
+  void fold_repeat(const Repeat& repeat);
+  std::uint32_t best_phase(const Repeat& repeat, std::uint32_t slack) const;
   std::span<const std::uint32_t> ops_of(const Item& item) const {
     return item.loop == no_entry ? std::span(&item.op, 1) : std::span(loops_[item.loop].ops);
   }

@@ -21,7 +21,7 @@ Graph Graph::like() const {
 NodeId Graph::append(const Node& node, std::span<const NodeId> inputs) {
   Node n = node;
   n.first = static_cast<std::uint32_t>(edges.size());
-  n.inputs = static_cast<std::uint32_t>(inputs.size());
+  n.arity = static_cast<std::uint32_t>(inputs.size());
   // The inputs may be a range of `edges` itself.
   const std::size_t count = inputs.size();
   const bool own = !edges.empty() && inputs.data() >= edges.data() && inputs.data() < edges.data() + edges.size();

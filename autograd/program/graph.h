@@ -30,7 +30,7 @@ struct Node {
   const OpInfo* info = nullptr;
   const void* op = nullptr;  // attributes, owned by the graph's store
   Shape shape;
-  std::uint32_t first = 0, inputs = 0;  // a range of Graph::edges
+  std::uint32_t first = 0, arity = 0;  // a range of Graph::edges
   std::uint32_t leaf = 0;
   std::uint32_t scope = 0;
   std::uint32_t kernel = no_kernel;  // nodes of one kernel run together
@@ -66,7 +66,7 @@ class Graph {
   std::shared_ptr<Store> store = std::make_shared<Store>();
 
   NodeId size() const { return static_cast<NodeId>(nodes.size()); }
-  std::span<const NodeId> in(NodeId id) const { return {edges.data() + nodes[id].first, nodes[id].inputs}; }
+  std::span<const NodeId> in(NodeId id) const { return {edges.data() + nodes[id].first, nodes[id].arity}; }
   NodeId in(NodeId id, std::uint32_t i) const { return edges[nodes[id].first + i]; }
 
   /// An empty graph over the same store.

@@ -59,7 +59,7 @@ class Unfolder {
     n.scope = op.scopes == no_entry ? static_cast<std::uint32_t>(scope) : p_.scopes[free];
     n.op = attributes(op);
     inputs_.clear();
-    for (std::uint32_t k = 0; k < op.node.inputs; ++k) read(op, p_.reads[op.node.first + k]);
+    for (std::uint32_t k = 0; k < op.node.arity; ++k) read(op, p_.reads[op.node.first + k]);
     node_at_.push_back(g_.append(n, inputs_));
   }
 

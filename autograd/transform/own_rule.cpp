@@ -135,7 +135,7 @@ std::vector<Tensor> forget_and_name_inputs(TapeData& tape, const TapeMark& mark)
     for (NodeId in : tape.nodes[i].in())
       if (in < mark.nodes && tape.nodes[in].needs_grad && seen.insert(in).second) ids.push_back(in);
   std::vector<std::shared_ptr<Parameter::Data>> parameters;
-  for (const TapeData::Leaf& leaf : tape.leaves)
+  for (const TapeData::ReadParameter& leaf : tape.leaves)
     if (leaf.node >= mark.nodes && tape.nodes[leaf.node].needs_grad) parameters.push_back(leaf.parameter);
   tape.forget_nodes(mark);
   tape.draws = mark.draws;

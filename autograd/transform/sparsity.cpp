@@ -160,7 +160,7 @@ class PatternFinder {
 
   void visit(const Node& n, Sets& out) {
     bool any = false;
-    for (std::size_t i = 0; i < n.inputs; ++i) any = any || depends(n, i);
+    for (std::size_t i = 0; i < n.arity; ++i) any = any || depends(n, i);
     if (!any) return;
     out.resize(static_cast<std::size_t>(n.shape.size()));
     if (n.info->elementwise != nullptr || n.info == &op_info<AddN>() || n.info == &op_info<BroadcastTo>())
@@ -168,13 +168,13 @@ class PatternFinder {
     if (n.info == &op_info<SumTo>()) return summed(n, out);
     if (n.info->any_dtype && moved(n, out, DType::i32)) return;
     if (n.info->moves_elements && moved(n, out, DType::f64)) return;
-    if (n.info->product != nullptr && n.inputs == 2 && product(n, out)) return;
-    if (n.info->rows_are_independent != nullptr && n.inputs == 1 && rows(n, out)) return;
+    if (n.info->product != nullptr && n.arity == 2 && product(n, out)) return;
+    if (n.info->rows_are_independent != nullptr && n.arity == 1 && rows(n, out)) return;
     dense(n, out);
   }
 
   void aligned(const Node& n, Sets& out) {
-    for (std::size_t k = 0; k < n.inputs; ++k) {
+    for (std::size_t k = 0; k < n.arity; ++k) {
       if (!depends(n, k)) continue;
       const Shape& from = tape_.node(n.input[k]).shape;
       for (std::size_t i = 0; i < out.size(); ++i)
@@ -202,7 +202,7 @@ class PatternFinder {
     std::vector<Array> numbers;
     std::vector<ConstView> views;
     std::vector<std::pair<std::size_t, Index>> origin{{0, 0}};
-    for (std::size_t k = 0; k < n.inputs; ++k) {
+    for (std::size_t k = 0; k < n.arity; ++k) {
       const Node& from = tape_.node(n.input[k]);
       if (!n.info->any_dtype && k > 0) {
         if (from.data == nullptr) return false;
@@ -262,7 +262,7 @@ class PatternFinder {
 
   void dense(const Node& n, Sets& out) {
     Set all;
-    for (std::size_t k = n.info == &op_info<OwnRule>() ? 1 : 0; k < n.inputs; ++k)
+    for (std::size_t k = n.info == &op_info<OwnRule>() ? 1 : 0; k < n.arity; ++k)
       if (depends(n, k))
         for (const Set& s : sets(n.input[k])) unite(all, s);
     std::fill(out.begin(), out.end(), all);

@@ -109,7 +109,7 @@ class CheckpointedBptt {
   using StepLoss = typename detail::CheckpointTape<C>::StepLoss;
 
   // All of a run is told in positions: see CheckpointSequence.
-  struct Run {
+  struct RunState {
     detail::CheckpointSequence sequence;
     LastLoss last;
     StepLoss each;
@@ -120,9 +120,9 @@ class CheckpointedBptt {
   };
 
   double run(ConstView x, const CheckpointedRun& how, LastLoss last, StepLoss each) {
-    Run r{.sequence = {.x = x, .reverse = how.reverse, .block = options_.block},
-          .last = std::move(last),
-          .each = std::move(each)};
+    RunState r{.sequence = {.x = x, .reverse = how.reverse, .block = options_.block},
+               .last = std::move(last),
+               .each = std::move(each)};
     if (how.lengths) r.sequence.lengths = how.lengths->view();
     detail::check(r.sequence, batch_, options_.input_gradient);
     sums_.clear();
@@ -146,14 +146,14 @@ class CheckpointedBptt {
   }
 
   // The first state becomes the current one.
-  void begin(Run& r) {
+  void begin(RunState& r) {
     part_.begin(r.sequence, start_.has_value() ? &*start_ : nullptr, r.each);
     r.cotangents.clear();
     if (options_.input_gradient) r.input_gradient = Array(r.sequence.x.shape, tape().dtype());
   }
 
   // Of no steps: the last state is the first, and its gradient that of the loss, if it has one.
-  void start_alone(Run& r) {
+  void start_alone(RunState& r) {
     const State state = part_.record(0, 0, options_.input_gradient);
     save_state(state, last_);
     if (r.last) {
@@ -165,7 +165,7 @@ class CheckpointedBptt {
     take_gradients(r, 0);
   }
 
-  void follow(Run& r, const CheckpointPlan& plan) {
+  void follow(RunState& r, const CheckpointPlan& plan) {
     r.places.resize(static_cast<std::size_t>(plan.places));
     const auto place = [&](Index i) -> detail::Checkpoint& { return r.places[static_cast<std::size_t>(i)]; };
     run_checkpoints(plan.segments, plan.places,
@@ -183,7 +183,7 @@ class CheckpointedBptt {
                          }});
   }
 
-  void reverse(Run& r, Index from, Index to) {
+  void reverse(RunState& r, Index from, Index to) {
     const State state = part_.record(from, to, options_.input_gradient);
     std::vector<SplitBackward::Root>& roots = part_.roots();
     if (to == r.sequence.steps()) {
@@ -203,7 +203,7 @@ class CheckpointedBptt {
   }
 
   // Where a loss of the last state alone has no gradient, `backward` says why.
-  void reverse_last(Run& r, Index from, Tensor loss) {
+  void reverse_last(RunState& r, Index from, Tensor loss) {
     part_.check(loss);
     if (!loss.needs_grad()) rw::backward(loss);
     sums_.run({{loss}});
@@ -211,7 +211,7 @@ class CheckpointedBptt {
     take_gradients(r, from);
   }
 
-  void take_gradients(Run& r, Index from) {
+  void take_gradients(RunState& r, Index from) {
     const SavedState& values = part_.current().values;
     const std::vector<Tensor>& variables = part_.variables();
     r.cotangents.resize(values.size());
@@ -232,7 +232,7 @@ class CheckpointedBptt {
     }
   }
 
-  CheckpointPlan make_plan(Run& r) {
+  CheckpointPlan make_plan(RunState& r) {
     const Index steps = r.sequence.steps();
     if (options_.states.has_value()) return detail::plan_with_places(steps, options_.block, *options_.states);
     detail::CheckpointSizes sizes{.steps = steps, .block = options_.block};
@@ -250,7 +250,7 @@ class CheckpointedBptt {
   }
 
   // What the tape needs for the first blocks, with a gradient to every tensor of the state behind them.
-  detail::TapeUse measure(Run& r, Index blocks) {
+  detail::TapeUse measure(RunState& r, Index blocks) {
     tape().reset_peak();
     part_.stop_counting();
     const State state = part_.record(0, std::min(blocks * options_.block, r.sequence.steps()), options_.input_gradient);

@@ -29,7 +29,7 @@ bool all_zero(const WeightMap::Link& link, const std::vector<double>& x) {
 
 WeightMap& WeightMap::add(const std::string& prefix, const WeightMap& part) {
   const std::size_t first = arrays_.size(), parts = std::exchange(parts_, parts_ + part.parts_);
-  for (const Entry& e : part.arrays_) array(prefix + e.name, e.shape);
+  for (const NamedShape& e : part.arrays_) array(prefix + e.name, e.shape);
   for (Link link : part.links_) {
     link.array += first;
     link.part += parts;
@@ -39,7 +39,7 @@ WeightMap& WeightMap::add(const std::string& prefix, const WeightMap& part) {
 }
 
 std::size_t WeightMap::array(std::string name, const Shape& shape) {
-  for (const Entry& e : arrays_)
+  for (const NamedShape& e : arrays_)
     if (e.name == name) throw Error("a weight map has an array '" + name + "' already: give its parts prefixes");
   arrays_.push_back({std::move(name), shape});
   return arrays_.size() - 1;
@@ -47,7 +47,7 @@ std::size_t WeightMap::array(std::string name, const Shape& shape) {
 
 void WeightMap::set(std::span<const NamedArray> arrays, const std::string& source) const {
   std::vector<detail::ExpectedArray> expected;
-  for (const Entry& e : arrays_) expected.push_back({e.name, e.shape});
+  for (const NamedShape& e : arrays_) expected.push_back({e.name, e.shape});
   std::vector<std::vector<double>> given;
   for (const Array* a : detail::match_arrays(expected, arrays, source + ": it does not fit the model"))
     given.push_back(a->to_vector<double>());
@@ -77,7 +77,7 @@ void WeightMap::set(std::span<const NamedArray> arrays, const std::string& sourc
 std::vector<NamedArray> WeightMap::get() const {
   std::vector<std::vector<double>> values;
   std::vector<DType> types(arrays_.size(), DType::f32);
-  for (const Entry& e : arrays_) values.emplace_back(static_cast<std::size_t>(e.shape.size()));
+  for (const NamedShape& e : arrays_) values.emplace_back(static_cast<std::size_t>(e.shape.size()));
   for (const Link& link : links_) {
     if (link.parameter->dtype() == DType::f64) types[link.array] = DType::f64;
     if (link.way == Way::both || link.way == Way::save)

@@ -64,11 +64,11 @@ class WeightMap {
   void save(const std::string& path, const Metadata& metadata = {}) const;
 
  private:
-  struct Entry {
+  struct NamedShape {
     std::string name;
     Shape shape;
   };
-  std::vector<Entry> arrays_;
+  std::vector<NamedShape> arrays_;
   std::vector<Link> links_;
   std::size_t parts_ = 1;
 };

@@ -137,7 +137,7 @@ TEST_CASE("one add_n sums what flows into a node") {
   const Tensor g = grad(loss, x);
   CHECK(g.item() == 45);
   CHECK(tape.node(g.index()).info == &op_info<AddN>());
-  CHECK(tape.node(g.index()).inputs == 9);
+  CHECK(tape.node(g.index()).arity == 9);
 }
 
 TEST_CASE("under NoGrad a recorded gradient cannot be differentiated again") {

@@ -127,7 +127,7 @@ TEST_CASE("blocks that come and go never overlap, and their sum is accounted for
         const auto at = static_cast<std::size_t>(rng.below(static_cast<rw::Index>(model.size())));
         const auto [p, bytes] = model[at];
         model.remove(at);
-        arena.give(p, bytes);
+        arena.release(p, bytes);
       }
       most = std::max(most, arena.live());
       REQUIRE(arena.live() >= model.bytes());
@@ -137,7 +137,7 @@ TEST_CASE("blocks that come and go never overlap, and their sum is accounted for
     while (model.size() > 0) {
       const auto [p, bytes] = model[model.size() - 1];
       model.remove(model.size() - 1);
-      arena.give(p, bytes);
+      arena.release(p, bytes);
     }
     CHECK(arena.live() == 0);
     CHECK(arena.peak() == most);
@@ -150,9 +150,9 @@ TEST_CASE("a block that was given back is the next of its size to be taken") {
   Arena arena;
   void* a = arena.take(1000);
   void* b = arena.take(1000);
-  arena.give(a, 1000);
+  arena.release(a, 1000);
   CHECK(arena.take(1000) == a);
-  arena.give(b, 1000);
+  arena.release(b, 1000);
   CHECK(arena.take(10) != b);
   CHECK(arena.take(1001) == b);  // of the same size class
 }
@@ -162,15 +162,15 @@ TEST_CASE("every size fits in its class") {
   for (std::size_t bytes = 0; bytes < 5000; ++bytes) {
     Model model;
     void* p = arena.take(bytes);
-    arena.give(p, bytes);
+    arena.release(p, bytes);
     void* q = arena.take(bytes);
     REQUIRE(q == p);
     model.add(q, bytes);
     void* other = arena.take(bytes);
     model.add(other, bytes);
     model.check(q, bytes);
-    arena.give(q, bytes);
-    arena.give(other, bytes);
+    arena.release(q, bytes);
+    arena.release(other, bytes);
   }
 }
 
@@ -216,7 +216,7 @@ TEST_CASE("reset frees all blocks") {
   void* first = arena.take(100);
   arena.take(100000);
   void* given = arena.take(64);
-  arena.give(given, 64);
+  arena.release(given, 64);
   const std::size_t reserved = arena.reserved();
   arena.reset();
   CHECK(arena.live() == 0);

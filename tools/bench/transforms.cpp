@@ -30,11 +30,11 @@ Result result_of(const Tensors& all) {
 }
 
 Contender eager(Record record, std::vector<Array> arguments) {
-  struct Run {
+  struct Recorded {
     Tape tape;
     Tensors results;
   };
-  const auto run = std::make_shared<Run>();
+  const auto run = std::make_shared<Recorded>();
   const auto once = [run, record = std::move(record), arguments = std::move(arguments)] {
     run->tape.clear();
     Tensors x;

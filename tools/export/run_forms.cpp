@@ -94,7 +94,7 @@ class Form {
     ir::Graph g;
     ir::Node copy = node_;
     copy.op = words.data();
-    copy.first = copy.inputs = copy.scope = 0;
+    copy.first = copy.arity = copy.scope = 0;
     g.real = r_.program.program().real;
     g.nodes.push_back(copy);
     return g;

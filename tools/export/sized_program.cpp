@@ -51,7 +51,7 @@ void SizedProgram::check_same() const {
           (a.items[i].steps == 0) != (b.items[i].steps == 0))
         throw_changes("loops differ");
     for (std::uint32_t i = 0; i < a.ops.size(); ++i)
-      if (a.ops[i].node.info != b.ops[i].node.info || a.ops[i].node.inputs != b.ops[i].node.inputs)
+      if (a.ops[i].node.info != b.ops[i].node.info || a.ops[i].node.arity != b.ops[i].node.arity)
         throw_changes(describe(i));
   }
 }
@@ -62,7 +62,7 @@ std::string SizedProgram::describe(std::uint32_t op) const {
   g.real = p.real;
   g.store = p.store;
   ir::Node node = p.ops[op].node;
-  node.first = node.inputs = 0;
+  node.first = node.arity = 0;
   g.nodes.push_back(node);
   return g.describe(0);
 }

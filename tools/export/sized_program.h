@@ -68,7 +68,7 @@ class SizedProgram {
   bool is_same_constant(std::int32_t leaf) const;
 
   /// The number of reads of an op, each of one value or of many.
-  std::uint32_t inputs(std::uint32_t op) const { return program().ops[op].node.inputs; }
+  std::uint32_t inputs(std::uint32_t op) const { return program().ops[op].node.arity; }
   Length count(std::uint32_t op, std::uint32_t input) const;
   const ir::Read& read(const ReadOf& r) const { return read(0, r); }
   /// The read that has this operand. Nothing where the number of operands is not known.

@@ -2,14 +2,14 @@
 #include <unordered_map>
 
 #include <rewind/autograd/attributes.h>
-#include <rewind/autograd/program/runs.h>
+#include <rewind/autograd/program/repeats.h>
 #include <rewind/tools/graph/loops.h>
 
 namespace rw {
 
 namespace {
 
-using ir::Run;
+using ir::Repeat;
 
 constexpr std::uint32_t none = no_node;
 
@@ -81,7 +81,7 @@ class LoopFinder {
 
   const std::vector<GraphEdge>& in(std::uint32_t at) const { return view_.nodes[ops_[at]].in; }
   std::uint32_t restart(std::uint32_t at, std::uint32_t begin, std::uint32_t period) const;
-  void search(const Run& r);
+  void search(const Repeat& r);
   void take(std::uint32_t begin, std::uint32_t end, std::uint32_t period);
   std::uint32_t best_phase(std::uint32_t begin, std::uint32_t period, std::uint32_t slack) const;
   std::uint32_t carried(std::uint32_t begin, std::uint32_t period, std::uint32_t phase) const;
@@ -177,7 +177,7 @@ void LoopFinder::take(std::uint32_t begin, std::uint32_t end, std::uint32_t peri
 }
 
 /// Splits a repetition of labels into the loops whose edges repeat as well.
-void LoopFinder::search(const Run& r) {
+void LoopFinder::search(const Repeat& r) {
   std::uint32_t begin = r.begin, at = r.begin;
   while (at + r.period < r.end && budget_-- > 0) {
     const std::uint32_t next = restart(at, begin, r.period);
@@ -242,16 +242,16 @@ std::vector<GraphLoop> LoopFinder::run() {
       if (view_.nodes[e.from].role == GraphRole::parameter)
         with_parameters.back() = detail::mix(with_parameters.back(), e.from);
   }
-  std::vector<Run> candidates = ir::label_runs(labels, 2);
-  for (const Run& r : ir::label_runs(with_parameters, 2)) candidates.push_back(r);
+  std::vector<Repeat> candidates = ir::label_repeats(labels, 2);
+  for (const Repeat& r : ir::label_repeats(with_parameters, 2)) candidates.push_back(r);
   // What a loop saves; many short steps rather than few long ones.
-  const auto worth = [](const Run& r) {
+  const auto worth = [](const Repeat& r) {
     const double saved = r.end - r.begin - r.period;
     return saved * saved / (r.end - r.begin);
   };
   std::stable_sort(candidates.begin(), candidates.end(),
-                   [&](const Run& a, const Run& b) { return worth(a) > worth(b); });
-  for (const Run& r : candidates) search(r);
+                   [&](const Repeat& a, const Repeat& b) { return worth(a) > worth(b); });
+  for (const Repeat& r : candidates) search(r);
   accept_followers();
   std::vector<GraphLoop> loops;
   for (const Found& f : found_)

@@ -135,11 +135,11 @@ struct KernelProgram::Runner {
         if (kind == OperandKind::full || kind == OperandKind::output || kind == OperandKind::output_column)
           reg[i] = data(i) + r * strides[i];
       }
-      for (const Run& run : p.runs_) execute_run(run, n);
+      for (const RowInstructions& run : p.runs_) execute_run(run, n);
     }
   }
 
-  void execute_run(const Run& run, Index n) const {
+  void execute_run(const RowInstructions& run, Index n) const {
     const Instruction& i = p.instructions[run.begin];
     const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
     switch (i.over) {
@@ -152,7 +152,7 @@ struct KernelProgram::Runner {
     }
   }
 
-  void execute_block(const Run& run, Index c, Index n) const {
+  void execute_block(const RowInstructions& run, Index c, Index n) const {
     const auto at = [&](std::uint16_t r) { return reg[r] + (c & p.moves_[r]); };
     for (std::size_t k = run.begin; k < run.end; ++k) {
       const Instruction& i = p.instructions[k];

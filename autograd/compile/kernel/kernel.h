@@ -80,10 +80,10 @@ class KernelProgram {
   void find_runs();
 
   /// By rows: instructions over whole rows that follow each other, computed block by block; or one of another kind.
-  struct Run {
+  struct RowInstructions {
     std::size_t begin = 0, end = 0;
   };
-  std::vector<Run> runs_;
+  std::vector<RowInstructions> runs_;
   std::vector<Index> moves_;     // by register: -1 when a block is a part of it, 0 when all blocks share it
   std::vector<std::size_t> at_;  // by register: its own memory, in elements
   std::size_t memory_ = 0;

@@ -30,7 +30,7 @@ void KernelOrder::find_phases() {
 Arithmetic KernelOrder::arithmetic(NodeId i) const {
   const Node& n = g_.nodes[i];
   if (n.info->elementwise != nullptr) return n.info->elementwise->arithmetic;
-  return g_.is<AddN>(i) && n.inputs == 2 ? Arithmetic::add : Arithmetic::none;
+  return g_.is<AddN>(i) && n.arity == 2 ? Arithmetic::add : Arithmetic::none;
 }
 
 // What only a sum or product reads is computed in the same loop.

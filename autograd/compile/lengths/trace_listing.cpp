@@ -14,31 +14,32 @@ namespace {
 using Word = std::int64_t;
 
 constexpr Word of_results = -1, of_effect = -2;  // in place of an op
-constexpr std::size_t most_listed = 8;           // inputs; more are runs of a fixed distance
+constexpr std::size_t most_listed = 8;           // inputs; more are progressions of a fixed distance
 
 /// The second of a node's fixed words.
 struct Traits {
   std::uint8_t role = 0, dtype = 0, backward = 0, rank = 0;
-  std::uint32_t inputs = 0;  // or runs of them
+  std::uint32_t inputs = 0;  // or progressions of them
   Word word() const { return std::bit_cast<Word>(*this); }
 };
 static_assert(sizeof(Traits) == sizeof(Word));
 
 /// Inputs that are as far from each other: the first, their distance, how many.
-struct Run {
+struct Progression {
   Word first, distance, count;
 };
 
-void find_runs(std::span<const NodeId> inputs, std::vector<Run>& runs) {
-  runs.clear();
+void find_progressions(std::span<const NodeId> inputs, std::vector<Progression>& progressions) {
+  progressions.clear();
   for (const NodeId id : inputs) {
     const Word at = id;
-    if (!runs.empty() &&
-        (runs.back().count == 1 || at - runs.back().first == runs.back().count * runs.back().distance)) {
-      if (runs.back().count == 1) runs.back().distance = at - runs.back().first;
-      ++runs.back().count;
+    if (!progressions.empty() &&
+        (progressions.back().count == 1 ||
+         at - progressions.back().first == progressions.back().count * progressions.back().distance)) {
+      if (progressions.back().count == 1) progressions.back().distance = at - progressions.back().first;
+      ++progressions.back().count;
     } else {
-      runs.push_back({at, 0, 1});
+      progressions.push_back({at, 0, 1});
     }
   }
 }
@@ -55,7 +56,7 @@ class TraceWriter {
   bool is(NodeId i, const Pattern::Line& line, Slots& own) {
     if (i < r_.tape.size() && line.fixed.size() == 2) {
       const rw::Node& n = r_.tape.node(i);
-      if (n.inputs <= most_listed && n.info != &op_info<Fill>() && computes(*n.info)) return is_op(n, line);
+      if (n.arity <= most_listed && n.info != &op_info<Fill>() && computes(*n.info)) return is_op(n, line);
     }
     scratch_.clear();
     write(i, scratch_);
@@ -95,13 +96,13 @@ class TraceWriter {
  private:
   static Traits traits_of(const rw::Node& n) {
     return {static_cast<std::uint8_t>(n.role), static_cast<std::uint8_t>(n.dtype), n.origin != no_node,
-            static_cast<std::uint8_t>(n.shape.rank()), n.inputs};
+            static_cast<std::uint8_t>(n.shape.rank()), n.arity};
   }
 
   static bool is_op(const rw::Node& n, const Pattern::Line& line) {
     const std::size_t bytes = n.info->attribute_size;
     if (std::bit_cast<Word>(n.info) != line.fixed[0] || traits_of(n).word() != line.fixed[1] ||
-        line.numbers.size() != static_cast<std::size_t>(n.shape.rank()) + n.inputs + (bytes + 7) / 8)
+        line.numbers.size() != static_cast<std::size_t>(n.shape.rank()) + n.arity + (bytes + 7) / 8)
       return false;
     const Word* expected = line.numbers.data();
     for (const std::int32_t d : n.shape)
@@ -155,16 +156,17 @@ class TraceWriter {
       for (const NodeId id : ids) to.number(id);
       return static_cast<std::uint32_t>(ids.size());
     }
-    find_runs(ids, runs_);
-    for (const Run& run : runs_) to.number(run.first), to.number(run.distance), to.number(run.count);
-    return static_cast<std::uint32_t>(runs_.size() + most_listed + 1);
+    find_progressions(ids, progressions_);
+    for (const Progression& progression : progressions_)
+      to.number(progression.first), to.number(progression.distance), to.number(progression.count);
+    return static_cast<std::uint32_t>(progressions_.size() + most_listed + 1);
   }
 
   Recorded r_;
   Dictionary& words_;
   bool learns_;
   std::vector<NodeId> ids_;
-  std::vector<Run> runs_;
+  std::vector<Progression> progressions_;
   Listing scratch_;
 };
 

@@ -269,7 +269,7 @@ class Placer {
   void pack_inputs(NodeId i) {
     const Node& n = g_.nodes[i];
     if (!out_.computed[i] || n.kernel != no_kernel || n.info->strided_inputs || n.info->product != nullptr) return;
-    for (std::uint32_t k = 0; k < n.inputs; ++k) {
+    for (std::uint32_t k = 0; k < n.arity; ++k) {
       const NodeId in = g_.in(i, k);
       if (out_.view(g_, in, any_address).contiguous()) continue;
       const std::uint32_t buffer = new_buffer(g_.nodes[in]);

@@ -334,7 +334,7 @@ void Batcher::merge(const Group& group) {
 void Batcher::replace(Group& group) {
   const std::uint32_t operands[] = {0};
   for (NodeId m : group)
-    for (NodeId& e : std::span(g_.edges.data() + g_.nodes[m].first, g_.nodes[m].inputs)) e = replaced_.now(e);
+    for (NodeId& e : std::span(g_.edges.data() + g_.nodes[m].first, g_.nodes[m].arity)) e = replaced_.now(e);
   order(group, operands);
   const Node first = g_.nodes[group[0]];
   const NodeId b = g_.in(group[0], 1);
@@ -362,7 +362,7 @@ void Batcher::sort_topologically() {
     stack.emplace_back(root, 0);
     while (!stack.empty()) {
       auto& [i, k] = stack.back();
-      if (k < g_.nodes[i].inputs) {
+      if (k < g_.nodes[i].arity) {
         const NodeId x = replaced_.now(g_.in(i, k++));
         if (state[x] == 0) state[x] = 1, stack.emplace_back(x, 0);
         continue;

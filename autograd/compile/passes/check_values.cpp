@@ -20,7 +20,7 @@ bool small_enough(const Graph& g) {
   Index elements = 0, multiplications = 0;
   for (NodeId i = 0; i < g.size(); ++i) {
     elements += g.nodes[i].shape.size();
-    if (g.nodes[i].info->product != nullptr && g.nodes[i].inputs > 0)
+    if (g.nodes[i].info->product != nullptr && g.nodes[i].arity > 0)
       multiplications +=
           g.nodes[i].shape.size() * g.nodes[g.in(i, 0)].shape.size() / std::max<Index>(g.nodes[i].shape.rows(), 1);
   }

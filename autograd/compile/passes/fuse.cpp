@@ -16,7 +16,7 @@ class Fuser {
   explicit Fuser(const Graph& g) : g_(g), n_(g.size()), stage_(n_), member_(n_), parent_(n_) {}
 
   Graph run() {
-    for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i) && g_.nodes[i].inputs <= 16;
+    for (NodeId i = 0; i < n_; ++i) member_[i] = fusible(g_, i) && g_.nodes[i].arity <= 16;
     find_widths();
     as_soon_as_possible();
     as_late_as_free();
@@ -31,7 +31,7 @@ class Fuser {
     for (NodeId i = 0; i < n_; ++i) {
       if (!member_[i]) continue;
       Kernel& k = kernels[find(i)];
-      const std::uint32_t terms = std::max(g_.nodes[i].inputs, 1u);
+      const std::uint32_t terms = std::max(g_.nodes[i].arity, 1u);
       if (k.nodes + terms > most_nodes) k = {count++, 0};
       k.nodes += terms;
       out.nodes[i].kernel = k.number;

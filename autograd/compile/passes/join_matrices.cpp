@@ -138,8 +138,8 @@ class MatrixJoiner {
     if (!product_of(g_, group[0]).ta || product_of(g_, group[0]).tb) return false;
     const Nodes b = second_operands(group);
     for (NodeId x : b) {
-      if (is_stack(g_, x) != is_stack(g_, b[0]) || g_.nodes[x].inputs != g_.nodes[b[0]].inputs) return false;
-      for (std::uint32_t k = 0; is_stack(g_, x) && k < g_.nodes[x].inputs; ++k)
+      if (is_stack(g_, x) != is_stack(g_, b[0]) || g_.nodes[x].arity != g_.nodes[b[0]].arity) return false;
+      for (std::uint32_t k = 0; is_stack(g_, x) && k < g_.nodes[x].arity; ++k)
         if (shape(g_.in(x, k)).rank() != 2 || shape(g_.in(x, k))[0] != shape(g_.in(b[0], k))[0]) return false;
     }
     return !order_of(group).empty();
@@ -150,7 +150,7 @@ class MatrixJoiner {
       Nodes rows;
       for (NodeId m : group) {
         const NodeId b = g_.in(m, 1);
-        rows.push_back(is_stack(g_, b) ? g_.in(b, last ? g_.nodes[b].inputs - 1 : 0) : b);
+        rows.push_back(is_stack(g_, b) ? g_.in(b, last ? g_.nodes[b].arity - 1 : 0) : b);
       }
       Nodes sorted_rows(rows);
       std::sort(sorted_rows.begin(), sorted_rows.end());
@@ -168,7 +168,7 @@ class MatrixJoiner {
   NodeId side_by_side(const Nodes& b, const Node& like) {
     if (!is_stack(g_, b[0]) || is_part_of_leaf(g_, b[0])) return concat(1, b, like);
     Nodes rows;
-    for (std::uint32_t k = 0; k < g_.nodes[b[0]].inputs; ++k) {
+    for (std::uint32_t k = 0; k < g_.nodes[b[0]].arity; ++k) {
       Nodes pieces;
       for (NodeId x : b) pieces.push_back(g_.in(x, k));
       rows.push_back(concat(1, pieces, like));

@@ -80,7 +80,7 @@ class Numbers {
 
 void RoundingNoise::move(const Graph& g, NodeId i, std::span<const ConstView> x, Array& y) {
   const Node& n = g.nodes[i];
-  if (!is_real(y.dtype()) || n.inputs == 0 || n.info->alias != nullptr) return;
+  if (!is_real(y.dtype()) || n.arity == 0 || n.info->alias != nullptr) return;
   Numbers of_inputs(x);
   const double most = unit_ * std::max(1.0, static_cast<double>(roundings_of(g, i)) / 16);
   const Array sizes = sizes_of_terms(g, i, x, y.view());

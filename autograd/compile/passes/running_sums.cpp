@@ -26,7 +26,7 @@ class RunningSums {
 
   Graph run() {
     for (NodeId i = 0; i < g_.size(); ++i)
-      if (g_.is<AddN>(i) && g_.nodes[i].inputs > long_sum && fusible(g_, i)) {
+      if (g_.is<AddN>(i) && g_.nodes[i].arity > long_sum && fusible(g_, i)) {
         sums_.push_back({i, no_node, 0, {}});
         for (NodeId x : g_.in(i)) waits_[x].push_back(static_cast<std::uint32_t>(sums_.size() - 1));
       }

@@ -80,7 +80,7 @@ class Simplifier {
     const auto [begin, end] = known_.equal_range(h);
     for (auto k = begin; k != end; ++k) {
       const Node& m = out_.nodes[k->second];
-      if (m.info == n.info && m.leaf == n.leaf && m.shape == n.shape && m.dtype == n.dtype && m.inputs == in.size() &&
+      if (m.info == n.info && m.leaf == n.leaf && m.shape == n.shape && m.dtype == n.dtype && m.arity == in.size() &&
           std::equal(in.begin(), in.end(), out_.in(k->second).begin()) &&
           (n.info->attribute_size == 0 || n.info->equal(m.op, n.op)))
         return k->second;
@@ -174,16 +174,16 @@ class Simplifier {
     if (in.size() == 1) return in[0];
     const auto seams_of_first = [&](NodeId x) {
       if (!out_.is<Concat>(x) || out_.op<Concat>(x).axis != out_.op<Concat>(in[0]).axis ||
-          out_.nodes[x].inputs != out_.nodes[in[0]].inputs)
+          out_.nodes[x].arity != out_.nodes[in[0]].arity)
         return false;
-      for (std::uint32_t k = 0; k < out_.nodes[x].inputs; ++k)
+      for (std::uint32_t k = 0; k < out_.nodes[x].arity; ++k)
         if (!(out_.nodes[out_.in(x, k)].shape == out_.nodes[out_.in(in[0], k)].shape)) return false;
       return true;
     };
     if (!out_.is<Concat>(in[0]) || !std::all_of(in.begin(), in.end(), seams_of_first)) return unique(n, in);
     const Concat seams = out_.op<Concat>(in[0]);
     std::vector<NodeId> sums, terms;
-    for (std::uint32_t k = 0; k < out_.nodes[in[0]].inputs; ++k) {
+    for (std::uint32_t k = 0; k < out_.nodes[in[0]].arity; ++k) {
       terms.clear();
       for (NodeId x : in) terms.push_back(out_.in(x, k));
       Node part = n;

@@ -55,9 +55,7 @@ class StackSharer {
     while (g_.is<Reshape>(i) && g_.nodes[g_.in(i, 0)].shape.cols() == g_.nodes[i].shape.cols()) i = g_.in(i, 0);
     return i;
   }
-  bool stacks_rows(NodeId i) const {
-    return is_stack(g_, i) && g_.nodes[i].shape.rank() >= 2 && g_.nodes[i].inputs > 1;
-  }
+  bool stacks_rows(NodeId i) const { return is_stack(g_, i) && g_.nodes[i].shape.rank() >= 2 && g_.nodes[i].arity > 1; }
   void add_columns(NodeId whole) {
     Index at = 0;
     for (NodeId x : g_.in(whole)) {
@@ -75,10 +73,10 @@ class StackSharer {
     return {};
   }
   bool matches(NodeId narrow, NodeId stack, Index at) const {
-    if (g_.nodes[stack].inputs != g_.nodes[narrow].inputs ||
+    if (g_.nodes[stack].arity != g_.nodes[narrow].arity ||
         g_.nodes[stack].shape.rows() != g_.nodes[narrow].shape.rows())
       return false;
-    for (std::uint32_t k = 0; k < g_.nodes[narrow].inputs; ++k) {
+    for (std::uint32_t k = 0; k < g_.nodes[narrow].arity; ++k) {
       const NodeId whole = root_of(g_.in(stack, k));
       const auto& columns = columns_[root_of(g_.in(narrow, k))];
       if (std::none_of(columns.begin(), columns.end(), [&](const Column& c) { return c.whole == whole && c.at == at; }))

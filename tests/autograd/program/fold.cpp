@@ -8,7 +8,7 @@
 
 #include <rewind/autograd/backward.h>
 #include <rewind/autograd/program/program.h>
-#include <rewind/autograd/program/runs.h>
+#include <rewind/autograd/program/repeats.h>
 #include <rewind/autograd/program/text.h>
 #include <rewind/core/random.h>
 #include <rewind/models/bptt/checkpointed.h>
@@ -319,13 +319,13 @@ TEST_CASE("a chain of many steps folds; so does a graph without ops") {
 
 TEST_CASE("runs of labels: as many periods as asked for, as long as they can be, one that was planted among them") {
   using Labels = std::vector<std::uint64_t>;
-  using ir::Run;
-  CHECK(ir::label_runs(Labels()).empty());
-  CHECK(ir::label_runs(Labels{1, 2, 1, 2}).empty());
-  CHECK(ir::label_runs(Labels{1, 2, 1, 2}, 2) == std::vector<Run>{{0, 4, 2}});
-  CHECK(ir::label_runs(Labels{7, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 9}) == std::vector<Run>{{1, 11, 3}});
-  CHECK(ir::label_runs(Labels(10, 5)) == std::vector<Run>{{0, 10, 1}});
-  CHECK(ir::label_runs(Labels{1, 2, 3, 4, 5, 6, 7, 8, 9}).empty());
+  using ir::Repeat;
+  CHECK(ir::label_repeats(Labels()).empty());
+  CHECK(ir::label_repeats(Labels{1, 2, 1, 2}).empty());
+  CHECK(ir::label_repeats(Labels{1, 2, 1, 2}, 2) == std::vector<Repeat>{{0, 4, 2}});
+  CHECK(ir::label_repeats(Labels{7, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 9}) == std::vector<Repeat>{{1, 11, 3}});
+  CHECK(ir::label_repeats(Labels(10, 5)) == std::vector<Repeat>{{0, 10, 1}});
+  CHECK(ir::label_repeats(Labels{1, 2, 3, 4, 5, 6, 7, 8, 9}).empty());
   Rng rng(1);
   for (int round = 0; round < 300; ++round) {
     const auto length = static_cast<std::size_t>(1 + rng.below(40)), times = static_cast<std::size_t>(3 + rng.below(5));
@@ -341,7 +341,7 @@ TEST_CASE("runs of labels: as many periods as asked for, as long as they can be,
     for (std::size_t k = 0; k < times; ++k) labels.insert(labels.end(), period.begin(), period.end());
     add(labels, static_cast<std::size_t>(rng.below(30)));
     bool planted = false;
-    for (const Run& r : ir::label_runs(labels)) {
+    for (const Repeat& r : ir::label_repeats(labels)) {
       bool repeats = r.end - r.begin >= 3 * r.period && r.end <= labels.size();
       for (std::size_t i = r.begin; i + r.period < r.end; ++i) repeats = repeats && labels[i] == labels[i + r.period];
       CHECK(repeats);

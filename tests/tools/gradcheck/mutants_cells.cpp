@@ -71,7 +71,7 @@ void try_cell(const std::string& name, const C& cell, Counts& all) {
     const std::string scope = tape.scope_path(n.scope);
     if (n.role != Role::op || !n.needs_grad || !scope.ends_with(step_on_trial)) continue;
     const bool part = n.info == &op_info<Slice>() && n.shape.rank() == 2;
-    for (int input = 0; input < static_cast<int>(n.inputs); ++input) {
+    for (int input = 0; input < static_cast<int>(n.arity); ++input) {
       // Lost, or there twice: one time step's contribution. A rule that drops it: of a slice, a gate's gradient.
       try_mutation(cell, {n.info, Fault::drop, input, Where::in_large_graph, i}, scope, counts);
       try_mutation(cell, {n.info, Fault::twice, input, Where::in_large_graph, i}, scope, counts);

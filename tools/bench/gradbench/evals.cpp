@@ -29,7 +29,7 @@ void no_function(std::string_view eval, std::string_view function) {
 
 namespace {
 
-struct Run {
+struct Evaluation {
   Record record;
   std::vector<Array> arguments, results;
   Tape tape{DType::f64};
@@ -56,7 +56,7 @@ struct Run {
 
 Work ours(Engine engine, Record record, std::vector<Array> arguments,
           std::function<json(const std::vector<Array>&)> shape) {
-  const auto run = std::make_shared<Run>();
+  const auto run = std::make_shared<Evaluation>();
   run->record = std::move(record);
   run->arguments = std::move(arguments);
   const auto output = [run, shape = std::move(shape)] { return shape(run->results); };

@@ -273,7 +273,7 @@ std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op, co
     ir::Graph one;
     ir::Node copy = node;
     copy.op = words.first[k].data();
-    copy.first = copy.inputs = copy.scope = 0;
+    copy.first = copy.arity = copy.scope = 0;
     one.nodes.push_back(copy);
     numbers[k] = attributes(one, 0);
   }

@@ -338,18 +338,18 @@ class Match {
 
 Recognizer::Recognizer(const SizedProgram& program) : program_(program) {
   const ir::Program& p = program.program();
-  struct Place {
+  struct Located {
     std::uint32_t op = 0;
     bool last = false;
   };
-  std::vector<Place> places(p.nodes);
+  std::vector<Located> places(p.nodes);
   for (std::uint32_t op = 0; op < p.ops.size(); ++op)
     ir::each_step(p.ops[op], [&](const ir::PerLoop& t) {
       places[static_cast<std::size_t>(ir::position_at(p.ops[op], t))] = {op, t[0] + 1 == p.ops[op].steps[0]};
     });
   const auto look = [&](std::span<const std::uint32_t> around, std::int32_t at) {
     if (at < 0 || static_cast<std::size_t>(at) >= places.size()) return;
-    const Place place = places[static_cast<std::size_t>(at)];
+    const Located place = places[static_cast<std::size_t>(at)];
     const auto loops = program.loops_around(place.op);
     if (loops.empty() || (!around.empty() && around.back() == loops.back())) return;
     outside_.insert(place.op);
@@ -358,7 +358,7 @@ Recognizer::Recognizer(const SizedProgram& program) : program_(program) {
   for (std::uint32_t op = 0; op < p.ops.size(); ++op)
     ir::each_step(p.ops[op], [&](const ir::PerLoop& t) {
       const ir::Node& n = p.ops[op].node;
-      for (std::uint32_t k = 0; k < n.inputs; ++k) {
+      for (std::uint32_t k = 0; k < n.arity; ++k) {
         const ir::Read* r = &p.reads[n.first + k];
         for (std::uint32_t l = p.ops[op].depth; l-- > 0;)
           if (t[l] == 0 && r->start[l] != ir::no_entry) r = &p.reads[r->start[l]];

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include <rewind/autograd/program/runs.h>
+#include <rewind/autograd/program/repeats.h>
 
 namespace rw::ir {
 namespace {
@@ -46,9 +46,9 @@ class RunFinder {
         budget_(10000 + 16 * static_cast<std::int64_t>(labels.size())),
         known_(labels.size() / periods + 1) {}
 
-  std::vector<Run> run() {
+  std::vector<Repeat> run() {
     for (const std::size_t window : {2, 8}) search(window);  // short runs; and long periods in which little is unique
-    std::sort(found_.begin(), found_.end(), [](const Run& a, const Run& b) {
+    std::sort(found_.begin(), found_.end(), [](const Repeat& a, const Repeat& b) {
       return std::tuple(a.period, a.begin, a.end) < std::tuple(b.period, b.begin, b.end);
     });
     found_.erase(std::unique(found_.begin(), found_.end()), found_.end());
@@ -94,12 +94,12 @@ class RunFinder {
   std::int64_t budget_;  // of comparisons: a text that is made to waste them is left as it is
   std::uint32_t period_ = 0, end_ = 0;
   std::vector<std::uint32_t> known_;  // by period
-  std::vector<Run> found_;
+  std::vector<Repeat> found_;
 };
 
 }  // namespace
 
-std::vector<Run> label_runs(std::span<const std::uint64_t> labels, std::uint32_t periods) {
+std::vector<Repeat> label_repeats(std::span<const std::uint64_t> labels, std::uint32_t periods) {
   return RunFinder(labels, periods).run();
 }
 
