@@ -252,7 +252,7 @@ bool KernelProgram::fills_vectors() const {
 }
 
 // A register whose value is read after its run of instructions, or summed, holds whole rows.
-void KernelProgram::find_runs() {
+void KernelProgram::find_row_instructions() {
   constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
   std::vector<std::size_t> written(registers, nowhere);
   for (std::size_t k = 0; k < instructions.size(); ++k) {
@@ -281,7 +281,7 @@ void KernelProgram::finish() {
   else if (by_rows)
     block_ = std::min(row, block_);
   moves_.assign(registers, 0);
-  if (by_rows) find_runs();
+  if (by_rows) find_row_instructions();
   for (std::size_t i = 0; i < registers; ++i) {
     at_.push_back(memory_);
     memory_ += static_cast<std::size_t>(moves_[i] == 0 ? block_ : row);

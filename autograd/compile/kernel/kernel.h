@@ -77,7 +77,7 @@ class KernelProgram {
  private:
   template <class T>
   struct Runner;
-  void find_runs();
+  void find_row_instructions();
 
   /// By rows: instructions over whole rows that follow each other, computed block by block; or one of another kind.
   struct RowInstructions {
