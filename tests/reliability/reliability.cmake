@@ -20,7 +20,7 @@ endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")  # sanitizers have a malloc of their own
   add_executable(test_allocations ${reliability}/allocations.cpp)
   target_link_libraries(test_allocations PRIVATE rewind::rewind rewind_flags)
-  add_test(NAME reliability/allocations COMMAND test_allocations 1)
+  add_test(NAME reliability/allocations COMMAND test_allocations)
 endif()
 
 add_executable(test_misuse ${reliability}/../misuse/mistakes.cpp)
