@@ -36,9 +36,12 @@ LinearOptions output_options(const CharModelOptions& o) {
   return {.weights = o.init.value_or(Init::glorot()), .biases = o.init.value_or(Init::constant(0))};
 }
 
+/// What can be refused is refused before memory is taken.
 Index checked(const Vocabulary& vocabulary, const CharModelOptions& o) {
   if (vocabulary.size() == 0) throw Error("char_model: the vocabulary is empty");
   if (o.embedding < 0) throw Error(fmt::format("char_model: the embedding is {}: it must be 0 or more", o.embedding));
+  if (o.hidden < 1) throw Error(fmt::format("char_model: the hidden width is {}: it must be 1 or more", o.hidden));
+  if (o.layers < 1) throw Error(fmt::format("char_model: there are {} layers: there must be 1 or more", o.layers));
   return vocabulary.size();
 }
 
@@ -106,7 +109,7 @@ T number(const Metadata& metadata, const std::string& name, const std::string& s
 /// What the header says must be what the arrays are, before memory is taken for it.
 void check_sizes(const ArrayFile& file, const Vocabulary& vocabulary, const CharModelOptions& o,
                  const std::string& source) {
-  if (o.hidden < 1 || o.embedding < 0 || o.layers < 1) return;  // refused later, by name
+  if (o.hidden < 1 || o.embedding < 0 || o.layers < 1) return;  // refused by the model, by name
   constexpr Index most_layers = 1024;
   double numbers = 0;
   for (const NamedArray& a : file.arrays) numbers += static_cast<double>(a.array.size());
