@@ -35,6 +35,9 @@ class Array {
   template <Element T>
   Array(std::initializer_list<T> values, const Shape& shape)
       : Array(std::span<const T>(values.begin(), values.size()), shape) {}
+  /// The same for a list of several types, as {1., -1}: f64.
+  Array(std::initializer_list<double> values, const Shape& shape)
+      : Array(std::span<const double>(values.begin(), values.size()), shape) {}
   /// A vector of them.
   template <Element T>
   explicit Array(const std::vector<T>& values) : Array(values, Shape{static_cast<Index>(values.size())}) {}

@@ -53,6 +53,7 @@ rewind_must_not_compile(stack_of_no_modules tests/must_not_compile/stack_of_no_m
                         "write class MyCell : public Module" ONE_LINE)
 rewind_must_not_compile(cell_without_empty_state tests/must_not_compile/cell_without_empty_state.cpp
                         "needs a member .State empty_state")
+rewind_must_not_compile(compiled_without_tape tests/must_not_compile/compiled_without_tape.cpp "takes the tape" ONE_LINE)
 rewind_must_not_compile(op_with_a_text tests/must_not_compile/op_with_a_text.cpp "trivially copyable")
 
 include(tests/pages/blocks.cmake)

@@ -74,6 +74,16 @@ class CompiledCore {
 
 }  // namespace detail
 
+namespace detail {
+template <class F, class... Examples>
+concept TakesTape = std::invocable<F&, Tape&, Traced<Examples>...>;
+/// What stands for the result where `compile` was refused, so that nothing else is said.
+struct NotCompiled {
+  template <class... Args>
+  NotCompiled operator()(const Args&...) const;
+};
+}  // namespace detail
+
 /// A function that `compile` traced: call it with arguments of the same structure as the examples. Arguments may be
 /// Tensors of any tape, Arrays or views, and aggregates (a cell's State), ranges, pairs and tuples of them. The first
 /// call with new shapes, element types or numbers traces again; 16 plans, and 512 that follow from them, are kept.
@@ -233,14 +243,26 @@ class Compiled {
 /// and `grad` work within; `Tensor::value` and `item` throw, since there are no values while tracing. Throws Error as
 /// `f` does.
 template <class F, class... Examples>
-Compiled<F, Examples...> compile(F f, const CompileOptions& options, const Examples&... examples) {
+requires detail::TakesTape<F, Examples...> Compiled<F, Examples...> compile(F f, const CompileOptions& options,
+                                                                            const Examples&... examples) {
   Compiled<F, Examples...> compiled(std::move(f), options);
   compiled.prepare(examples...);
   return compiled;
 }
 template <class F, class... Examples>
-requires std::invocable<F&, Tape&, detail::Traced<Examples>...> Compiled<F, Examples...> compile(
-    F f, const Examples&... examples) {
+requires detail::TakesTape<F, Examples...> Compiled<F, Examples...> compile(F f, const Examples&... examples) {
+  return compile(std::move(f), CompileOptions{}, examples...);
+}
+template <class F, class... Examples>
+requires(!detail::TakesTape<F, Examples...>) detail::NotCompiled compile(F, const CompileOptions&, const Examples&...) {
+  constexpr bool takes_tape = detail::TakesTape<F, Examples...>;
+  static_assert(takes_tape,
+                "compile: the function takes the tape, and then a Tensor (or a State) for each example: write "
+                "[&](Tape& tape, Tensor x) { ... }");
+  return {};
+}
+template <class F, class... Examples>
+requires(!detail::TakesTape<F, Examples...>) detail::NotCompiled compile(F f, const Examples&... examples) {
   return compile(std::move(f), CompileOptions{}, examples...);
 }
 

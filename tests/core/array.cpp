@@ -48,6 +48,11 @@ TEST_CASE("arrays are made from vectors, spans and lists, and copied back") {
   CHECK(Array(v).to_vector<double>() == std::vector<double>{1, 2, 3, 4, 5, 6});
   CHECK(Array(std::vector<float>{}).shape() == Shape{0});
   CHECK_THROWS_WITH_AS(Array(v, Shape{2, 2}), "an array of shape (2, 2) takes 4 values, not 6", rw::Error);
+  const Array mixed({1., -1, 2.5f}, {3});
+  CHECK(mixed.dtype() == DType::f64);
+  CHECK(mixed == Array({1., -1., 2.5}, {3}));
+  CHECK(Array({1, 2}, {2}).dtype() == DType::i32);
+  CHECK(Array({1.f, 2.f}, {2}).dtype() == DType::f32);
 }
 
 TEST_CASE("a copy is deep, a move leaves an empty array behind") {
