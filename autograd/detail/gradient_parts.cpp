@@ -21,10 +21,11 @@ class PartSum {
   PartSum(TapeData& tape, const Shape& whole) : tape_(tape), whole_(whole) {}
 
   NodeId run(std::span<const GradientPart> parts) {
-    if (parts.size() == 1 && dense(parts[0])) return parts[0].node;
+    if (std::all_of(parts.begin(), parts.end(), [&](const GradientPart& part) { return dense(part); }))
+      return sum_of_dense(parts);
     const std::vector<Parts> groups = groups_of(parts);
+    if (groups.size() == 1) return concat_slices(groups[0]);
     const Region all{whole_, {}};
-    if (groups.size() == 1) return sum(all, groups[0]);
     const Index padded = static_cast<Index>(groups.size()) * whole_.size();
     if (cost_in_pieces(parts) < padded) return sum(all, Parts(parts.begin(), parts.end()));
     std::vector<Operand> terms;
@@ -100,6 +101,36 @@ class PartSum {
     Index cost = whole_.size();
     for (std::size_t i = 0; i < parts.size(); ++i) cost += shape(parts[i]).size() + pieces[i] * elements_a_node;
     return cost;
+  }
+
+  NodeId sum_of_dense(std::span<const GradientPart> parts) {
+    if (parts.size() == 1) return parts[0].node;
+    std::vector<Operand> terms;
+    terms.reserve(parts.size());
+    for (const GradientPart& part : parts) terms.emplace_back(tape_.tensor(part.node));
+    return tape_.id(record(AddN{}, std::span<const Operand>(terms)));
+  }
+
+  // A group of slices, and zeros between them. One that cuts along several axes is a region.
+  NodeId concat_slices(Parts group) {
+    const int axis = only_axis(group[0]);
+    if (axis < 0) return sum({whole_, {}}, group);
+    std::sort(group.begin(), group.end(),
+              [&](const GradientPart& a, const GradientPart& b) { return begin(a, axis) < begin(b, axis); });
+    std::vector<Operand> pieces;
+    pieces.reserve(2 * group.size() + 1);
+    Index at = 0;
+    const auto zeros_to = [&](Index to) {
+      if (at < to) pieces.emplace_back(tape_.owner->constant(0, whole_.with(axis, to - at)));
+    };
+    for (const GradientPart& part : group) {
+      if (shape(part)[axis] == 0) continue;
+      zeros_to(begin(part, axis));
+      pieces.emplace_back(tape_.tensor(part.node));
+      at = end(part, axis);
+    }
+    zeros_to(whole_[axis]);
+    return tape_.id(record(Concat{axis}, std::span<const Operand>(pieces)));
   }
 
   // The sum within a region, all of whose parts reach into it: cut along the first axis that any of them does not fill.
