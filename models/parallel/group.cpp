@@ -58,6 +58,7 @@ Group& alone() {
 std::vector<std::string> gather(Group& group, std::string_view mine) {
   const std::vector<std::uint64_t> lengths = gather_values<std::uint64_t>(group, mine.size());
   std::vector<std::string> all;
+  all.reserve(lengths.size());
   for (const std::uint64_t length : lengths) all.emplace_back(length, '\0');
   const std::vector<std::string_view> out(all.size(), mine);
   group.exchange(out, std::vector<std::span<char>>(all.begin(), all.end()));

@@ -144,6 +144,7 @@ const T* NodeSums<T>::all_sums() {
   const Slice own = slice_of(group_->rank());
   const std::vector<T*> leaves = own_slices();
   std::vector<ShardRange> ranges;
+  ranges.reserve(nodes_.size());
   for (const Node& node : nodes_) ranges.push_back(node.range);
   carry_out<T>(tree_sum(ranges, shards_), leaves, own.size());
   std::vector<std::span<char>> in;

@@ -162,6 +162,7 @@ std::optional<double> ShardedGradients::total(const Numbers& mine) const {
   const std::vector<std::string_view> out(all.size(),
                                           {reinterpret_cast<const char*>(sent.data()), sent.size() * sizeof(double)});
   std::vector<std::span<char>> in;
+  in.reserve(all.size());
   for (std::vector<double>& theirs : all)
     in.emplace_back(reinterpret_cast<char*>(theirs.data()), theirs.size() * sizeof(double));
   group_->exchange(out, in);
