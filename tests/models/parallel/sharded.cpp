@@ -204,6 +204,28 @@ TEST_CASE("no memory is said in words") {
                        GroupError);
 }
 
+TEST_CASE("texts that differ are shown where they do") {
+  test::Threads threads(2);
+  const std::string same(100, '-');
+  std::vector<std::string> errors(2);
+  std::vector<std::thread> running;
+  for (int rank = 0; rank < 2; ++rank)
+    running.emplace_back([&, rank] {
+      test::Threads::One group(threads, rank);
+      require_same(group, "text", same);
+      try {
+        require_same(group, "text", same + (rank == 0 ? "one" : "two") + same);
+      } catch (const GroupError& error) {
+        errors[static_cast<std::size_t>(rank)] = error.what();
+      }
+    });
+  for (std::thread& t : running) t.join();
+  const std::string before = "..." + same.substr(0, 20), after = same.substr(0, 57) + "...";
+  CHECK(errors[0] == "process 1 of 2 has another text, '" + before + "two" + after + "', than process 0, '" + before +
+                         "one" + after + "': they must be the same");
+  CHECK(errors[1] == errors[0]);
+}
+
 TEST_CASE("a group of one tells itself everything") {
   CHECK(gather(alone(), "word") == std::vector<std::string>{"word"});
   CHECK(gather(alone(), "") == std::vector<std::string>{""});
