@@ -1,5 +1,6 @@
 #pragma once
 // Processes that train one model together, and what they tell each other.
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,8 +12,31 @@
 
 namespace rw {
 
-/// Processes that work as one, numbered from 0. Every function here is for all of them to call, in the same order, from
-/// the thread that made the group; who waits for others sleeps. A process that ends without doing so ends the others.
+/// Messages that are under way. Their memory must stay as it is until `wait` has returned.
+class Transfer {
+ public:
+  Transfer() = default;
+  virtual ~Transfer() = default;
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+  /// Returns when all is sent and received; who waits for others sleeps. Throws Error when the network fails.
+  virtual void wait() = 0;
+};
+
+/// A message to another process.
+struct Outgoing {
+  int to;
+  std::string_view bytes;
+};
+
+/// Where one from another process goes: it has this length.
+struct Incoming {
+  int from;
+  std::span<char> bytes;
+};
+
+/// Processes that work as one, numbered from 0. Messages from one to another arrive in the order in which they were
+/// begun; what one sends the other must receive. A process that ends without doing so ends the others.
 class Group {
  public:
   Group() = default;
@@ -25,8 +49,15 @@ class Group {
   /// How many processes there are.
   virtual int size() const = 0;
   /// Sends out[r] to each process r, and fills in[r] with what it sends to this one: lengths must agree. Nothing may
-  /// overlap. Throws Error when the network fails.
-  virtual void exchange(std::span<const std::string_view> out, std::span<const std::span<char>> in) = 0;
+  /// overlap. For all processes to call, in the same order. Throws Error when the network fails.
+  void exchange(std::span<const std::string_view> out, std::span<const std::span<char>> in);
+  /// Begins to send to and receive from other processes, and goes on with it while this one computes. Any thread may
+  /// call it. Throws Error when the network fails.
+  std::unique_ptr<Transfer> begin(std::span<const Outgoing> out, std::span<const Incoming> in);
+
+ protected:
+  /// For `begin`, and for `exchange`, which waits at once.
+  virtual std::unique_ptr<Transfer> start(std::span<const Outgoing> out, std::span<const Incoming> in, bool waits) = 0;
 };
 
 /// What all processes of a group throw together, so that each may end in peace: none waits for another.
@@ -35,12 +66,14 @@ class GroupError : public Error {
   using Error::Error;
 };
 
-/// A group of this process only: what it sends to itself arrives.
+/// A group of this process only.
 class Alone final : public Group {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
-  void exchange(std::span<const std::string_view> out, std::span<const std::span<char>> in) override;
+
+ private:
+  std::unique_ptr<Transfer> start(std::span<const Outgoing> out, std::span<const Incoming> in, bool waits) override;
 };
 
 /// One of them, for those who need no group.

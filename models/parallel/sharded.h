@@ -12,10 +12,6 @@
 
 namespace rw {
 
-namespace detail {
-struct ShardRange;
-}  // namespace detail
-
 /// Gradients of a batch that is cut into a fixed number of shards. The processes of a group share the shards out among
 /// themselves, and within a process threads do; every sum runs along one binary tree over the shards, so that weights
 /// have the same bits for any number of processes and threads. How many shards belongs to the recipe: another number is
@@ -35,7 +31,9 @@ struct ShardRange;
 ///     }
 ///
 /// What follows the sums (clipping, the optimizer) every process does for itself, on the same numbers. A process that
-/// has no shard, of a group larger than their number, adds up its part of the parameters like the others.
+/// has no shard, of a group larger than their number, adds up its part of the parameters like the others. Where the
+/// shards of a process make up several nodes of the tree, the first are sent while the gradients of the others are
+/// computed; of the last one, which all have, nothing can be sent before its last gradient is there.
 class ShardedGradients {
  public:
   /// Parameters are f32 or f64. Throws Error unless there is at least one shard. The group must outlive this.
@@ -64,23 +62,15 @@ class ShardedGradients {
   double sum(const std::function<double(Index shard)>& read);
 
  private:
-  template <class T>
-  struct Buffers;
-  double run(const std::function<double(Index shard)>& read, std::optional<std::string> error);
-  template <class T>
-  void collect(Index shard, Gradients& gradients, Buffers<T>& buffers);
-  template <class T>
-  void add_up(Buffers<T>& buffers);
-  template <class T>
-  void add_slices(Buffers<T>& buffers);
-  template <class T>
-  std::vector<detail::ShardRange> exchange_nodes(Buffers<T>& buffers);
+  struct Numbers;
+  struct Sums;
+  Numbers read_all(const std::function<double(Index shard)>& read, std::optional<std::string> error) const;
+  std::optional<double> total(const Numbers& mine) const;
 
   Index shards_;
   Group* group_;
   Index first_, last_;
-  std::unique_ptr<Buffers<float>> f32_;
-  std::unique_ptr<Buffers<double>> f64_;
+  std::unique_ptr<Sums> sums_;
 };
 
 }  // namespace rw

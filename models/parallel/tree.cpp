@@ -55,10 +55,14 @@ TreeSum tree_sum(std::span<const ShardRange> leaves, Index shards) { return Buil
 
 ShardRange shards_of(int rank, int ranks, Index shards) { return {shards * rank / ranks, shards * (rank + 1) / ranks}; }
 
+std::vector<ShardRange> single_shards(ShardRange range) {
+  std::vector<ShardRange> out;
+  for (Index i = range.first; i < range.last; ++i) out.push_back({i, i + 1});
+  return out;
+}
+
 std::vector<ShardRange> nodes_of(ShardRange range, Index shards) {
-  std::vector<ShardRange> leaves;
-  for (Index i = range.first; i < range.last; ++i) leaves.push_back({i, i + 1});
-  return tree_sum(leaves, shards).nodes;
+  return tree_sum(single_shards(range), shards).nodes;
 }
 
 }  // namespace rw::detail

@@ -30,6 +30,9 @@ TreeSum tree_sum(std::span<const ShardRange> leaves, Index shards);
 /// The shards of process `rank` of `ranks`: all of them, in order, as evenly as it goes.
 ShardRange shards_of(int rank, int ranks, Index shards);
 
+/// Each shard of `range` by itself.
+std::vector<ShardRange> single_shards(ShardRange range);
+
 /// The fewest nodes that make up `range`.
 std::vector<ShardRange> nodes_of(ShardRange range, Index shards);
 

@@ -149,13 +149,19 @@ void TrainRun::say_start() {
                             trainer_.data().chunks(), o.sequence, trainer_.data().held_out_chunks()));
   const Index shards = std::min(o.shards, o.batch);
   if (group_.size() > 1)
-    progress_.say(fmt::format("{} shards on {} processes{}", shards, group_.size(),
-                              group_.size() > shards ? fmt::format(": {} have none, --shards {} would use them all",
-                                                                   group_.size() - shards, group_.size())
-                                                     : ""));
+    progress_.say(fmt::format("{} shards on {} processes{}", shards, group_.size(), idle_text(shards, o.batch)));
   if (!command_.resume.empty())
     progress_.say(fmt::format("resumed from {} at step {}; the model goes to {}", command_.resume, trainer_.steps(),
                               command_.files.out));
+}
+
+/// Of processes without a shard: ": 2 have none, --shards 4 would use them all".
+std::string TrainRun::idle_text(Index shards, Index batch) const {
+  const Index size = group_.size();
+  if (size <= shards) return "";
+  return fmt::format(": {} {} none, {}--shards {} would use them all", size - shards,
+                     size - shards == 1 ? "has" : "have", batch < size ? fmt::format("--batch {} and ", size) : "",
+                     size);
 }
 
 int TrainRun::run() {
@@ -166,7 +172,7 @@ int TrainRun::run() {
   now_ = agreed();
   validated_ = saved_ = now_.seconds;
   first_step_ = trainer_.steps();
-  for (; !trainer_.done(now_.seconds); now_ = agreed()) {
+  while (!trainer_.done(now_.seconds)) {  // each step ends with another moment
     const bool time = command_.pause_after > 0 && trainer_.steps() - first_step_ >= command_.pause_after;
     if (now_.signal != 0 || time)
       if (const std::optional<int> code = pause(now_.signal)) return *code;

@@ -40,6 +40,7 @@ class TrainRun {
   void step();
   void validate();
   void say_start();
+  std::string idle_text(Index shards, Index batch) const;
   Status status() const;
   RunFiles files_at(const std::string& checkpoint) const;
   /// For all processes to call; the file of process 0 is the one to write.

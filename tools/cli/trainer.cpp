@@ -184,9 +184,13 @@ double Trainer::step_together(Index chunk) {
   });
   if (!std::isfinite(loss))
     for (const NamedParameter& p : parameters_) p.parameter->zero_grad();
-  require_finite(loss, steps() + 1, optimizer_->rate());
-  clip(parameters_);
-  optimizer_->step();
+  try {
+    require_finite(loss, steps() + 1, optimizer_->rate());
+    clip(parameters_);
+    optimizer_->step();
+  } catch (const Error& error) {  // all processes have the same numbers, and so the same error
+    throw GroupError(error.what());
+  }
   if (average_) average_->update();
   return loss;
 }

@@ -1,5 +1,7 @@
 #include <cmath>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -143,6 +145,47 @@ TEST_CASE("any number of processes gives the same bits: of fewer numbers, or sha
     }
 }
 
+TEST_CASE(
+    "a shard that fails in one process ends the step in all, also after nodes were sent, and the next one goes well") {
+  constexpr Index shards = 8, size = 5;
+  for (const int ranks : {2, 3, 9}) {
+    CAPTURE(ranks);
+    test::Threads threads(ranks);
+    std::vector<std::string> errors(static_cast<std::size_t>(ranks));
+    std::vector<double> sums(errors.size()), losses(errors.size());
+    std::vector<std::thread> running;
+    for (int rank = 0; rank < ranks; ++rank)
+      running.emplace_back([&, rank] {
+        const auto r = static_cast<std::size_t>(rank);
+        test::Threads::One group(threads, rank);
+        Parameter a("a", Array({size}, DType::f32));
+        const std::vector<NamedParameter> named{{"a", &a}};
+        ShardedGradients sharded(named, shards, group);
+        const auto read = [&](Index shard, Gradients& into) {
+          for (float& x : into.sum(a.data()).span<float>()) x += static_cast<float>(shard);
+          return static_cast<double>(shard);
+        };
+        try {
+          sharded.step([&](Index shard, Gradients& into) {
+            if (shard == 4) throw Error("no rows");
+            return read(shard, into);
+          });
+        } catch (const GroupError& error) {
+          errors[r] = error.what();
+        }
+        losses[r] = sharded.step(read);
+        sums[r] = std::as_const(a).grad().at({size - 1});
+      });
+    for (std::thread& t : running) t.join();
+    const int guilty = ranks == 2 ? 1 : ranks == 3 ? 1 : 5;
+    for (std::size_t r = 0; r < errors.size(); ++r) {
+      CHECK(errors[r] == "process " + std::to_string(guilty) + " of " + std::to_string(ranks) + ": no rows");
+      CHECK(losses[r] == 28);
+      CHECK(sums[r] == 28);
+    }
+  }
+}
+
 TEST_CASE("a gradient that was replaced by another shape is told before anything is read") {
   Net net;
   const auto named = net.named();
@@ -159,6 +202,28 @@ TEST_CASE("no memory is said in words") {
   ShardedGradients sharded(named, 2);
   CHECK_THROWS_WITH_AS(sharded.step([](Index, Gradients&) -> double { throw std::bad_alloc(); }), "not enough memory",
                        GroupError);
+}
+
+TEST_CASE("texts that differ are shown where they do") {
+  test::Threads threads(2);
+  const std::string same(100, '-');
+  std::vector<std::string> errors(2);
+  std::vector<std::thread> running;
+  for (int rank = 0; rank < 2; ++rank)
+    running.emplace_back([&, rank] {
+      test::Threads::One group(threads, rank);
+      require_same(group, "text", same);
+      try {
+        require_same(group, "text", same + (rank == 0 ? "one" : "two") + same);
+      } catch (const GroupError& error) {
+        errors[static_cast<std::size_t>(rank)] = error.what();
+      }
+    });
+  for (std::thread& t : running) t.join();
+  const std::string before = "..." + same.substr(0, 20), after = same.substr(0, 57) + "...";
+  CHECK(errors[0] == "process 1 of 2 has another text, '" + before + "two" + after + "', than process 0, '" + before +
+                         "one" + after + "': they must be the same");
+  CHECK(errors[1] == errors[0]);
 }
 
 TEST_CASE("a group of one tells itself everything") {

@@ -1,46 +1,78 @@
 #pragma once
 
 #include <algorithm>
-#include <barrier>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <span>
-#include <string_view>
+#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <rewind/models/parallel/group.h>
 
 namespace rw::test {
 
-// Processes as threads: what each sends lies where the others look.
+// Processes as threads: messages lie in one place, numbered for each sender and receiver, as they were begun.
 class Threads {
  public:
-  explicit Threads(int size) : sent_(static_cast<std::size_t>(size)), all_(size) {}
+  explicit Threads(int size) : size_(size) {}
 
   class One final : public Group {
    public:
-    One(Threads& others, int rank) : others_(others), rank_(rank) {}
+    One(Threads& all, int rank) : all_(all), rank_(rank) {}
     int rank() const override { return rank_; }
-    int size() const override { return static_cast<int>(others_.sent_.size()); }
-    void exchange(std::span<const std::string_view> out, std::span<const std::span<char>> in) override {
-      others_.sent_[static_cast<std::size_t>(rank_)] = out;
-      others_.all_.arrive_and_wait();
-      bool fits = true;
-      for (std::size_t r = 0; r < in.size(); ++r) {
-        const std::string_view from = others_.sent_[r][static_cast<std::size_t>(rank_)];
-        fits = fits && from.size() == in[r].size();
-        if (fits) std::copy(from.begin(), from.end(), in[r].begin());
-      }
-      others_.all_.arrive_and_wait();
-      if (!fits) throw Error("lengths differ");
-    }
+    int size() const override { return all_.size_; }
 
    private:
-    Threads& others_;
+    using Awaited = std::vector<std::pair<Incoming, int>>;  // with its number
+
+    class Waiting final : public Transfer {
+     public:
+      Waiting(One& one, Awaited awaited) : one_(one), awaited_(std::move(awaited)) {}
+      void wait() override {
+        bool fits = true;
+        for (const auto& [in, number] : std::exchange(awaited_, {})) fits = one_.take(in, number) && fits;
+        if (!fits) throw Error("lengths differ");
+      }
+
+     private:
+      One& one_;
+      Awaited awaited_;
+    };
+
+    std::unique_ptr<Transfer> start(std::span<const Outgoing> out, std::span<const Incoming> in, bool) override {
+      const std::lock_guard lock(all_.mutex_);
+      for (const Outgoing& o : out)
+        if (!o.bytes.empty()) all_.sent_[{rank_, o.to, begun_[{rank_, o.to}]++}] = o.bytes;
+      Awaited awaited;
+      for (const Incoming& i : in)
+        if (!i.bytes.empty()) awaited.emplace_back(i, begun_[{i.from, rank_}]++);
+      all_.changed_.notify_all();
+      return std::make_unique<Waiting>(*this, std::move(awaited));
+    }
+    bool take(const Incoming& in, int number) {
+      std::unique_lock lock(all_.mutex_);
+      const Key key{in.from, rank_, number};
+      all_.changed_.wait(lock, [&] { return all_.sent_.contains(key); });
+      const std::string bytes = all_.sent_.extract(key).mapped();
+      if (bytes.size() == in.bytes.size()) std::copy(bytes.begin(), bytes.end(), in.bytes.begin());
+      return bytes.size() == in.bytes.size();
+    }
+
+    Threads& all_;
     int rank_;
+    std::map<std::pair<int, int>, int> begun_;  // messages of this process, from and to
   };
 
  private:
-  std::vector<std::span<const std::string_view>> sent_;
-  std::barrier<> all_;
+  using Key = std::tuple<int, int, int>;  // from, to, number
+  int size_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<Key, std::string> sent_;
 };
 
 }  // namespace rw::test

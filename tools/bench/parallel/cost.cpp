@@ -2,11 +2,15 @@
 // each process and then by MPI_Allreduce, whose order is the library's; in turn, medians. And what the model of time in
 // docs/distributed.md needs: the latency of a message and the bandwidth of a pair.
 //
-//     mpirun -n 2 build/bench/bench/distributed_cost        (as JSON, from process 0)
+//     mpirun -n 2 build/bench/bench/distributed_cost [MS]        (as JSON, from process 0)
+//
+// With MS each shard takes so long, asleep, before its gradient is there: how much of the sums other shards hide.
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <mpi.h>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -40,7 +44,7 @@ struct Costs {
   double ordered, unordered;
 };
 
-Costs costs(Group& group, Index size, int rounds) {
+Costs costs(Group& group, Index size, int rounds, std::chrono::duration<double, std::milli> work) {
   Parameter p("p", Array({size}, DType::f32));
   const std::vector<NamedParameter> named{{"p", &p}};
   ShardedGradients sharded(named, shards, group);
@@ -50,14 +54,17 @@ Costs costs(Group& group, Index size, int rounds) {
   std::vector<float> sum(count);
   const auto ordered = [&] {
     sharded.step([&](Index shard, Gradients& into) {  // moves them to where they are added up, as a real step does
+      std::this_thread::sleep_for(work);
       into.sum(p.data()) = Array(mine[static_cast<std::size_t>(shard - sharded.first())]);
       return 0.0;
     });
   };
   const auto unordered = [&] {
     std::fill(sum.begin(), sum.end(), 0.0F);
-    for (const std::vector<float>& shard : mine)
+    for (const std::vector<float>& shard : mine) {
+      std::this_thread::sleep_for(work);
       for (std::size_t i = 0; i < count; ++i) sum[i] += shard[i];
+    }
     MPI_Allreduce(MPI_IN_PLACE, sum.data(), static_cast<int>(size), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
     float* const to = p.grad().span<float>().data();
     for (std::size_t i = 0; i < count; ++i) to[i] += sum[i];
@@ -89,7 +96,8 @@ double one_way(int rank, std::size_t bytes, int rounds) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  const std::chrono::duration<double, std::milli> work(argc > 1 ? std::atof(argv[1]) : 0);
   const auto group = open_group();
   if (group->size() < 2) {
     fmt::print(stderr, "distributed_cost: start it by mpirun, with 2 processes or more\n");
@@ -98,7 +106,7 @@ int main() {
   set_threads(1);
   std::vector<std::string> rows;
   for (const Index size : {239'297, 1'000'000, 10'000'000}) {
-    const Costs c = costs(*group, size, size > 2'000'000 ? 15 : 51);
+    const Costs c = costs(*group, size, size > 2'000'000 ? 15 : 51, work);
     rows.push_back(fmt::format(R"({{"parameters": {}, "ordered_ms": {:.4g}, "unordered_ms": {:.4g}}})", size,
                                1e3 * c.ordered, 1e3 * c.unordered));
   }
