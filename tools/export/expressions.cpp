@@ -1,4 +1,5 @@
 #include <cctype>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -56,7 +57,7 @@ const Table& library_expressions() {
       {"greater_equal", "(a >= b ? Real(1) : Real(0))"},
       {"logical_and", "(a != 0 && b != 0 ? Real(1) : Real(0))"},
       {"logical_or", "(a != 0 || b != 0 ? Real(1) : Real(0))"},
-      {"logical_xor", "((a != 0) != (b != 0) ? Real(1) : Real(0))"},
+      {"logical_xor", "((a != 0 ? 1 : 0) + (b != 0 ? 1 : 0) == 1 ? Real(1) : Real(0))"},
       {"logical_not", "(a == 0 ? Real(1) : Real(0))"},
       {"where", "(a != 0 ? b : c)"},
       {"huber", "math::huber(a, p0)"},
@@ -89,29 +90,57 @@ std::string replaced(std::string_view text, Word&& word) {
   return out;
 }
 
+/// Those of one attribute, which may be a struct or an array of some.
+void read_numbers(TextReader& in, std::vector<double>& out) {
+  for (const auto& [open, close] : {std::pair{"{", "}"}, {"[", "]"}}) {
+    if (!in.take(open)) continue;
+    while (!in.take(close))
+      if (!in.take(",")) read_numbers(in, out);
+    return;
+  }
+  if (in.take("true"))
+    out.push_back(1);
+  else if (in.take("false"))
+    out.push_back(0);
+  else if (in.sees("("))
+    static_cast<void>(in.shape());
+  else
+    out.push_back(in.number64());
+}
+
 }  // namespace
 
-std::vector<double> attributes(const ir::Graph& g, NodeId i) {
+std::vector<AttributeNumbers> attributes(const ir::Graph& g, NodeId i) {
   const ir::Node& n = g.nodes[i];
   if (n.info->attribute_size == 0) return {};
   if (n.info->write == nullptr) throw_no_form(g, i);
   std::string text;
   n.info->write(n.op, text);
-  std::vector<double> all;
+  std::vector<AttributeNumbers> all;
   TextReader in(text);
   while (!in.done()) {
+    AttributeNumbers a{.name = fmt::format("{}", all.size()), .numbers = {}};
     TextReader ahead = in;
-    if (!ahead.take_name().empty() && ahead.take("=")) in = ahead;
-    if (in.take("true"))
-      all.push_back(1);
-    else if (in.take("false"))
-      all.push_back(0);
-    else if (in.sees("("))
-      static_cast<void>(in.shape());
-    else
-      all.push_back(in.number64());
+    if (const std::string_view name = ahead.take_name(); !name.empty() && ahead.take("=")) {
+      a.name = name;
+      in = ahead;
+    }
+    read_numbers(in, a.numbers);
+    all.push_back(std::move(a));
     if (!in.done()) in.expect(",");
   }
+  return all;
+}
+
+double number_of(const std::vector<AttributeNumbers>& all, std::string_view name, std::size_t k, double usual) {
+  for (const AttributeNumbers& a : all)
+    if (a.name == name) return a.numbers.at(k);
+  return usual;
+}
+
+std::vector<double> numbers_of(const ir::Graph& g, NodeId i) {
+  std::vector<double> all;
+  for (const AttributeNumbers& a : attributes(g, i)) all.insert(all.end(), a.numbers.begin(), a.numbers.end());
   return all;
 }
 
@@ -137,7 +166,7 @@ std::string expression(const ir::Graph& g, NodeId i, std::span<const std::string
     text = known->second;
   else
     throw_no_form(g, i);
-  const std::vector<double> numbers = g.is<BroadcastTo>(i) ? std::vector<double>() : attributes(g, i);
+  const std::vector<double> numbers = g.is<BroadcastTo>(i) ? std::vector<double>() : numbers_of(g, i);
   return replaced(text, [&](std::string_view word) {
     if (word.size() == 1 && word[0] >= 'a' && word[0] <= 'c' && word[0] - 'a' < static_cast<int>(inputs.size()))
       return inputs[static_cast<std::size_t>(word[0] - 'a')];

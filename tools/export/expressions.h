@@ -18,8 +18,17 @@ namespace rw::detail {
 std::string expression(const ir::Graph& g, NodeId i, std::span<const std::string> inputs,
                        const std::map<std::string, std::string>& own);
 
-/// The numbers among an op's attributes, in order.
-std::vector<double> attributes(const ir::Graph& g, NodeId i);
+/// The numbers that an attribute is made of, but for shapes. Its name is its place, "0", where the op gives none.
+struct AttributeNumbers {
+  std::string name;
+  std::vector<double> numbers;
+};
+/// An op's, in order; those that have a name and are as in a new op are left out.
+std::vector<AttributeNumbers> attributes(const ir::Graph& g, NodeId i);
+/// Number k of one of them, or what it is in a new op.
+double number_of(const std::vector<AttributeNumbers>& all, std::string_view name, std::size_t k, double usual);
+/// All of their numbers.
+std::vector<double> numbers_of(const ir::Graph& g, NodeId i);
 
 /// An Error for an op that has no form in C++.
 [[noreturn]] void throw_no_form(const ir::Graph& g, NodeId i);

@@ -1,24 +1,19 @@
 #include <algorithm>
 #include <cctype>
-#include <set>
-#include <span>
+#include <iterator>
 #include <vector>
 
 #include <rewind/core/error.h>
 #include <rewind/tools/export/math_text.h>
+#include <rewind/tools/export/math_text_ops.h>
 
 namespace rw::detail {
 namespace {
 
-/// A function as text, for both types or for each. Those after it may use it.
-struct Function {
-  std::string_view name, f32, f64;
-};
-
 // The formulas are those of core/math.h, with constants for processors that have no fused multiply-add: the high part
 // of log 2 has so few digits that its products with k are exact. Errors are in units in the last place, largest ones
 // seen, with and without fused multiply-add; tests/tools/export/functions.cpp measures them.
-constexpr Function functions[] = {
+constexpr MathFunction functions[] = {
     {"maximum",
      R"(
 /// The larger and the smaller; nan when either is.
@@ -479,38 +474,6 @@ inline void log_softmax_of(const Real* x, std::ptrdiff_t n, Real* y) {
 }
 )",
      {}},
-    {"is_below",
-     R"(
-/// Whether a comes before b in a sorted row; nan comes last.
-inline bool is_below(Real a, Real b) { return a < b || (b != b && a == a); }
-)",
-     {}},
-    {"sorted_order",
-     R"(
-/// Where the numbers of a row stand once sorted; equal ones stay in order.
-template <std::size_t N, bool falling>
-inline void sorted_order(const Real* x, std::size_t* order) {
-  for (std::size_t i = 0; i < N; ++i) {
-    std::size_t j = i;
-    for (; j > 0 && (falling ? is_below(x[order[j - 1]], x[i]) : is_below(x[i], x[order[j - 1]])); --j)
-      order[j] = order[j - 1];
-    order[j] = i;
-  }
-}
-)",
-     {}},
-    {"hardmax",
-     R"(
-/// 1 at the largest number of a row, 0 elsewhere; a nan counts as the largest.
-template <std::size_t N>
-inline void hardmax(const Real* x, Real* y) {
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < N && x[best] == x[best]; ++i)
-    if (!(x[i] <= x[best])) best = i;
-  for (std::size_t i = 0; i < N; ++i) y[i] = i == best ? Real(1) : Real(0);
-}
-)",
-     {}},
 };
 
 bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
@@ -525,7 +488,9 @@ bool names(std::string_view text, std::string_view word) {
   return false;
 }
 
-std::string_view text_of(const Function& f, DType real) { return real == DType::f64 && !f.f64.empty() ? f.f64 : f.f32; }
+std::string_view text_of(const MathFunction& f, DType real) {
+  return real == DType::f64 && !f.f64.empty() ? f.f64 : f.f32;
+}
 
 /// What stands outside of comments.
 std::string without_comments(std::string_view text) {
@@ -544,7 +509,8 @@ std::string without_comments(std::string_view text) {
 std::string math_functions(std::string_view used_by, DType real) {
   std::string needs(used_by);
   std::vector<std::string_view> chosen;
-  const std::span<const Function> all(functions);
+  std::vector<MathFunction> all(std::begin(functions), std::end(functions));
+  all.insert(all.end(), op_functions().begin(), op_functions().end());
   for (std::size_t i = all.size(); i-- > 0;) {
     if (!names(needs, all[i].name)) continue;
     chosen.push_back(text_of(all[i], real));

@@ -332,6 +332,7 @@ class RunWriter {
     ++text_.depth;
     std::vector<RunInput> in;
     for (std::uint32_t input = 0; input < program_.inputs(i); ++input) inputs(i, input, in);
+    if (node.info->same_value) in.erase(in.begin() + 1, in.end());  // what else it reads is for gradients
     for (std::size_t k = 0; k < in.size(); ++k) {
       if (in[k].count != Length{.factor = 1}) continue;
       line("const Real* const a{} = {};", k, in[k].pointer);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include <rewind/autograd/structural.h>
 #include <rewind/core/error.h>
 #include <rewind/tools/export/expressions.h>
+#include <rewind/tools/export/op_calls.h>
 #include <rewind/tools/export/plan.h>
 #include <rewind/tools/export/run_forms.h>
 
@@ -34,7 +36,7 @@ class Form {
         {"pick", &Form::pick},           {"slice", &Form::slice},     {"softmax", &Form::row_function},
         {"sum_to", &Form::sum_to}};
     const auto form = forms.find(name());
-    if (form == forms.end()) throw_no_form();
+    if (form == forms.end()) return call();
     (this->*form->second)();
   }
 
@@ -101,10 +103,12 @@ class Form {
   }
   /// The numbers among its attributes, which must not depend on the length.
   std::vector<double> numbers(const std::array<std::vector<std::uint64_t>, 3>& words) const {
-    auto all = attributes(alone(words[0]), 0);
-    if (attributes(alone(words[1]), 0) != all || attributes(alone(words[2]), 0) != all)
-      throw Error("export: " + r_.program.describe(r_.op) + " has a number that depends on the length or the batch");
+    auto all = numbers_of(alone(words[0]), 0);
+    if (numbers_of(alone(words[1]), 0) != all || numbers_of(alone(words[2]), 0) != all) throw_depends();
     return all;
+  }
+  [[noreturn]] void throw_depends() const {
+    throw Error("export: " + r_.program.describe(r_.op) + " has a number that depends on the length or the batch");
   }
   std::string value(const std::vector<std::string>& inputs) const {
     const auto words = r_.program.attributes_at(r_.op, {});
@@ -246,13 +250,7 @@ class Form {
   void logsumexp() {
     const std::string n = text_of(in().shape.back());
     text_.begin("r", size(rows_of(in().shape)));
-    line("const Real* const row = {} + {} * r;", x(), n);
-    line("Real most = row[0];");
-    line("for (std::ptrdiff_t j = 1; j < {}; ++j) most = math::maximum(most, row[j]);", n);
-    line("const Real shift = most - most == 0 ? most : Real(0);");
-    line("double total = 0;");
-    line("for (std::ptrdiff_t j = 0; j < {}; ++j) total += double(math::exp(row[j] - shift));", n);
-    line("o[r] = shift + math::log(Real(total));");
+    line("o[r] = math::logsumexp_of({0} + {1} * r, {1});", x(), n);
     text_.end();
   }
   void cumsum() {
@@ -364,6 +362,41 @@ class Form {
     begin_indices(in(1), in().shape.back());
     line("o[i] = inside ? {}[i * {} + at] : Real(NAN);", x(), text_of(in().shape.back()));
     text_.end();
+  }
+
+  // ---- Functions of `math`
+
+  void call() {
+    const auto words = r_.program.attributes_at(r_.op, {});
+    const auto at_sizes = [&](std::string_view attribute, std::size_t k, double usual) {
+      std::array<double, 3> all{};
+      for (std::size_t size = 0; size < 3; ++size)
+        all[size] = number_of(attributes(alone(words[size]), 0), attribute, k, usual);
+      return all;
+    };
+    OpCall c{
+        .in = {},
+        .out = {"o", r_.shape},
+        .number =
+            [&](std::string_view attribute, double usual) {
+              const std::array<double, 3> all = at_sizes(attribute, 0, usual);
+              if (all[1] != all[0] || all[2] != all[0]) throw_depends();
+              return all[0];
+            },
+        .length =
+            [&](std::string_view attribute, std::size_t k, Index usual) {
+              return of_one_sequence(r_.program.length_in(at_sizes(attribute, k, static_cast<double>(usual)), r_.op));
+            }};
+    for (const RunInput& i : r_.in) c.in.push_back({i.pointer, i.shape});
+    const std::optional<std::string> text = op_call(name(), c);
+    if (!text) throw_no_form();
+    line("{}", *text);
+    if (name() == "sort") need_room(r_.shape.back());
+    if (name() == "unsort") need_room(in(1).shape.back());
+  }
+  /// As many numbers as are taken from each row.
+  void need_room(const Length& taken) {
+    if (taken.is_number()) r_.need(in().shape.back(), taken.factor + taken.more);
   }
 
   const RunOp& r_;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -7,6 +8,7 @@
 #include <rewind/autograd/program/queries.h>
 #include <rewind/core/error.h>
 #include <rewind/tools/export/expressions.h>
+#include <rewind/tools/export/op_calls.h>
 #include <rewind/tools/export/statements.h>
 
 namespace rw::detail {
@@ -184,7 +186,7 @@ class Writer {
     }
     const Shape &a = shape(x), &y = shape(p);
     const ProductFact fact = ir::product_of(g_, p);
-    const Index rows = y[y.rank() - 2], n = y.cols(), k = ir::inner_length(g_, p);
+    const Index rows = y[y.rank() - 2], n = y.cols(), k = summed(p);
     if (k == 0) return;
     if (fact.ta || shape(w).rank() > 2) return product_of_matrices(i, p, a.rank() > 2 ? y.size() / (rows * n) : 1);
     const Index all_rows = y.size() / n;
@@ -201,11 +203,17 @@ class Writer {
     end();
   }
 
+  /// How many products each number of a product is the sum of.
+  Index summed(NodeId p) const {
+    const Shape& w = shape(g_.in(p, 1));
+    return w[w.rank() - (ir::product_of(g_, p).tb ? 1 : 2)];
+  }
+
   /// Any operands, transposed or not, of as many matrices.
   void product_of_matrices(NodeId i, NodeId p, Index matrices) {
     const ProductFact fact = ir::product_of(g_, p);
     const Shape& y = shape(p);
-    const Index m = y[y.rank() - 2], n = y.cols(), k = ir::inner_length(g_, p);
+    const Index m = y[y.rank() - 2], n = y.cols(), k = summed(p);
     begin("b", matrices);
     begin("r", m);
     begin("k", k);
@@ -230,23 +238,38 @@ class Writer {
                                                         {"min", &Writer::extreme},
                                                         {"softmax", &Writer::row_function},
                                                         {"log_softmax", &Writer::row_function},
-                                                        {"hardmax", &Writer::row_function},
                                                         {"logsumexp", &Writer::logsumexp},
-                                                        {"cross_entropy", &Writer::cross_entropy},
                                                         {"permute", &Writer::permute},
                                                         {"flip", &Writer::flip},
                                                         {"lookup", &Writer::lookup},
                                                         {"one_hot", &Writer::one_hot},
                                                         {"pick", &Writer::pick},
-                                                        {"place", &Writer::place},
-                                                        {"scatter_rows", &Writer::scatter_rows},
-                                                        {"cumsum", &Writer::cumsum},
-                                                        {"clear_padding", &Writer::clear_padding},
-                                                        {"sort", &Writer::sort},
-                                                        {"unsort", &Writer::unsort}};
+                                                        {"cumsum", &Writer::cumsum}};
     const auto form = forms.find(node(i).info->name);
-    if (form == forms.end()) throw_no_form(g_, i);
+    if (form == forms.end()) return call(i);
     (this->*form->second)(i);
+  }
+
+  double attribute(NodeId i, std::string_view name, std::size_t k, double usual) const {
+    return number_of(attributes(g_, i), name, k, usual);
+  }
+  void call(NodeId i) {
+    const auto operand = [&](NodeId x) {
+      CallOperand o{.pointer = pointer(x), .shape = {}};
+      for (int a = 0; a < shape(x).rank(); ++a) o.shape.push_back({.factor = shape(x)[a]});
+      return o;
+    };
+    OpCall c{.in = {},
+             .out = operand(i),
+             .number = [&](std::string_view name, double usual) { return attribute(i, name, 0, usual); },
+             .length =
+                 [&](std::string_view name, std::size_t k, Index usual) {
+                   return Length{.factor = static_cast<Index>(attribute(i, name, k, static_cast<double>(usual)))};
+                 }};
+    for (const NodeId x : g_.in(i)) c.in.push_back(operand(x));
+    const std::optional<std::string> text = op_call(node(i).info->name, c);
+    if (!text) throw_no_form(g_, i);
+    line("{}", *text);
   }
 
   void copy(const std::string& to, const std::string& from, Index n, DType dtype) {
@@ -360,15 +383,6 @@ class Writer {
     line("const std::size_t at = inside ? static_cast<std::size_t>(index) : 0;");
   }
 
-  void cross_entropy(NodeId i) {
-    const NodeId x = g_.in(i, 0);
-    const Index n = shape(x).cols();
-    begin_indices(g_.in(i, 1), n);
-    line("{} = inside ? math::logsumexp<{}>({} + {} * i) - {} : Real(NAN);", number(i, "i"), n, pointer(x), n,
-         number(x, fmt::format("{} * i + at", n)));
-    end();
-  }
-
   void lookup(NodeId i) {
     const NodeId table = g_.in(i, 0);
     const Index columns = shape(table).cols();
@@ -393,34 +407,6 @@ class Writer {
     begin_indices(g_.in(i, 1), n);
     line("{} = inside ? {} : Real(NAN);", number(i, "i"), number(g_.in(i, 0), fmt::format("{} * i + at", n)));
     end();
-  }
-
-  void place(NodeId i) {
-    const Index classes = shape(i).cols();
-    begin_indices(g_.in(i, 1), classes);
-    line("for (std::size_t j = 0; j < {}; ++j) {} = !inside ? Real(NAN) : (j == at ? {} : Real(0));", classes,
-         number(i, fmt::format("{} * i + j", classes)), number(g_.in(i, 0), "i"));
-    end();
-  }
-
-  void scatter_rows(NodeId i) {
-    const Index columns = shape(i).cols();
-    fill(i, "0");
-    begin_indices(g_.in(i, 1), shape(i)[0]);
-    line("for (std::size_t j = 0; j < {}; ++j) {} += inside ? {} : Real(NAN);", columns,
-         number(i, fmt::format("{} * at + j", columns)), number(g_.in(i, 0), fmt::format("{} * i + j", columns)));
-    end();
-  }
-
-  void clear_padding(NodeId i) {
-    const Index steps = shape(i)[0], batch = shape(i)[1], n = shape(i).size() / (steps * batch);
-    begin("t", steps);
-    begin("n", batch);
-    line("const bool inside = static_cast<std::int32_t>(t) < {};", number(g_.in(i, 1), "n"));
-    const std::string position = fmt::format("{} * t + {} * n + j", batch * n, n);
-    line("for (std::size_t j = 0; j < {}; ++j) {} = inside ? {} : {}(0);", n, number(i, position),
-         number(g_.in(i, 0), position), type_name(node(i).dtype));
-    end(2);
   }
 
   // ---- Ops that move elements
@@ -453,7 +439,7 @@ class Writer {
   }
 
   void cumsum(NodeId i) {
-    const std::vector<double> attribute = attributes(g_, i);
+    const std::vector<double> attribute = numbers_of(g_, i);
     const AroundAxis axis(shape(i), static_cast<Index>(attribute[0]));
     const bool from_end = attribute[1] != 0;
     begin("o", axis.outer);
@@ -465,28 +451,6 @@ class Writer {
     line("total += {};", number(g_.in(i, 0), "at"));
     line("{} = total;", number(i, "at"));
     end(3);
-  }
-
-  void begin_sorted(NodeId x, bool falling) {
-    const Index n = shape(x).cols();
-    begin("r", shape(x).rows());
-    line("std::size_t order[{}];", n);
-    line("math::sorted_order<{}, {}>({} + {} * r, order);", n, falling, pointer(x), n);
-  }
-  void sort(NodeId i) {
-    const Index n = shape(g_.in(i, 0)).cols(), count = shape(i).cols();
-    begin_sorted(g_.in(i, 0), attributes(g_, i)[1] != 0);
-    line("for (std::size_t j = 0; j < {}; ++j) {} = {};", count, number(i, fmt::format("{} * r + j", count)),
-         number(g_.in(i, 1), fmt::format("{} * r + order[j]", n)));
-    end();
-  }
-  void unsort(NodeId i) {
-    const Index n = shape(i).cols(), count = shape(g_.in(i, 1)).cols();
-    fill(i, "0");
-    begin_sorted(g_.in(i, 0), attributes(g_, i)[0] != 0);
-    line("for (std::size_t j = 0; j < {}; ++j) {} = {};", count, number(i, fmt::format("{} * r + order[j]", n)),
-         number(g_.in(i, 1), fmt::format("{} * r + j", count)));
-    end();
   }
 
   // ---- What leaves

@@ -190,7 +190,7 @@ extern "C" int sequence{0}(const void* x, std::size_t T, void* y, void* workspac
     Index inputs, outputs;
     DType x, real;
   };
-  detail::ScratchFolder folder_;
+  rw::detail::ScratchFolder folder_;
   std::string source_;
   std::vector<Sizes> sizes_;
   std::vector<std::string> weights_;

@@ -275,7 +275,7 @@ std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op, co
     copy.op = words.first[k].data();
     copy.first = copy.arity = copy.scope = 0;
     one.nodes.push_back(copy);
-    numbers[k] = attributes(one, 0);
+    numbers[k] = rw::detail::numbers_of(one, 0);
   }
   if (numbers[0] != numbers[1] || numbers[0] != numbers[2])
     throw Error("write_onnx: " + program.describe(op) + " has a number that depends on the length or the batch");
