@@ -31,7 +31,7 @@ struct Change {
 struct Candidate {
   Change change;
   Choices choices;
-  std::unique_ptr<Plan> plan;
+  std::shared_ptr<Plan> plan;       // several may have one, and share its work in other ways
   std::vector<double> ratios = {};  // of its time to that of the first candidate, by round
   double seconds = 1e300;           // of a replay, at the least
 };
@@ -96,6 +96,7 @@ class Tuner {
   Plan* plan(std::size_t i) { return candidates_[i].plan.get(); }
   double passed() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
   double seconds_of(std::size_t i, int replays) {
+    plan(i)->share_as(candidates_[i].choices);
     return plan(i)->time_apart(call_.inputs, call_.seed, call_.step, replays);
   }
   void say(std::string line) { lines_.push_back("tuned: " + std::move(line)); }
@@ -105,7 +106,7 @@ class Tuner {
     CompileOptions options = options_;
     options.choices = choices_text(choices);
     Notes notes;
-    return {change, choices, std::make_unique<Plan>(optimise(traced_, options, notes), options)};
+    return {change, choices, std::make_shared<Plan>(optimise(traced_, options, notes), options)};
   }
 
   // ---- Candidates ----
@@ -117,10 +118,11 @@ class Tuner {
     const Choices& now = candidates_[0].choices;
     std::vector<Change> out;
     for (const NumberField<Choices>& f : choice_fields()) {
-      if (f.keeps_bits ? threads() == 1 : !options_.tune_other_bits) continue;
+      const bool threads_matter = threads() > 1 && (now.one_thread == 0 || f.number == &Choices::one_thread);
+      if (f.keeps_bits ? !threads_matter : !options_.tune_other_bits) continue;
       const double value = now.*f.number;
       std::vector<double> others{value / 4, value * 4, never};
-      if (f.name == "one_thread") others = {1 - value};
+      if (f.number == &Choices::one_thread) others = {1 - value};
       if (value == never) others = {(Choices{}.*f.number)};
       for (double other : others) {
         if (f.whole) other = std::round(other);
@@ -144,24 +146,26 @@ class Tuner {
       }
       Choices choices = candidates_[0].choices;
       choices.*change.field->number = change.value;
-      Candidate c = compiled(choices, change);
-      if (!is_another(c)) continue;
-      held += static_cast<double>(c.plan->memory());
+      const bool shares = change.field->name.ends_with("share_from");
+      Candidate c = shares ? Candidate{change, choices, candidates_[0].plan} : compiled(choices, change);
+      if (!shares && change.field->number != &Choices::one_thread && is_known(*c.plan)) continue;
+      if (change.field->keeps_bits && !has_bits_of_estimate(c)) {
+        say(name(change) + ": left out, since it gives other bits");
+        continue;
+      }
+      held += shares ? 0 : static_cast<double>(c.plan->memory());
       candidates_.push_back(std::move(c));
     }
   }
 
-  // Plans may be equal as lists of steps, and differ in who runs them.
-  bool is_another(Candidate& c) {
-    const std::string_view field = c.change.field->name;
-    const bool shares = field == "one_thread" || field.ends_with("share_from");
-    for (const Candidate& other : candidates_)
-      if (!shares && same_steps(*c.plan, *other.plan)) return false;
-    if (!c.change.field->keeps_bits) return true;
+  bool is_known(const Plan& plan) const {
+    return std::any_of(candidates_.begin(), candidates_.end(),
+                       [&](const Candidate& c) { return same_steps(plan, *c.plan); });
+  }
+  bool has_bits_of_estimate(const Candidate& c) const {
+    c.plan->share_as(c.choices);
     const Outcome found = replay_apart(*c.plan, call_);
-    if (same_bits(found.results, estimated_.results) && same_bits(found.gradients, estimated_.gradients)) return true;
-    say(name(c.change) + ": left out, since it gives other bits");
-    return false;
+    return same_bits(found.results, estimated_.results) && same_bits(found.gradients, estimated_.gradients);
   }
 
   // ---- Measuring ----
