@@ -13,12 +13,13 @@
 #include <vector>
 
 #include <rewind/core/error.h>
+#include <rewind/core/one_thread.h>
 #include <rewind/core/threads.h>
 
 namespace rw {
 namespace {
 
-// Within a block, on a worker or on the caller: a nested parallel_for runs serially.
+// Within a block, on a worker or on the caller, or where OneThread is wanted: a parallel_for runs serially.
 thread_local bool in_block = false;
 
 int threads_at_start() {
@@ -289,6 +290,9 @@ void set_threads(int n) {
   if (in_block) throw Error("[set_threads] called from within a parallel_for; call it before");
   pool().resize(n);
 }
+
+OneThread::OneThread(bool on) : before_(in_block) { in_block = in_block || on; }
+OneThread::~OneThread() { in_block = before_; }
 
 namespace detail {
 

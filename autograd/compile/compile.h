@@ -63,6 +63,7 @@ class CompiledCore {
   Tape graph() const;
   std::size_t kernels() const;
   std::string explain() const;
+  std::string choices() const;
   std::string profile(int replays);
 
  private:
@@ -176,8 +177,11 @@ class Compiled {
   std::size_t kernels() const { return core_.kernels(); }
   /// As text: whether the plan was checked; what it depends on besides its arguments; what was fused and batched, and
   /// what was not and why; with several threads, which stretches run side by side in lanes, and the estimated times of
-  /// that and of sharing each kernel among the threads.
+  /// that and of sharing each kernel among the threads; by which costs that was chosen, and what was measured for it.
   std::string explain() const { return core_.explain(); }
+  /// As text: everything that was chosen, by CompileOptions::tune, by its `choices` or by costs; `choices` takes it,
+  /// and a function is then compiled in the same way. It is of one version of the library.
+  std::string choices() const { return core_.choices(); }
   /// A table by kernel over some replays with arguments of the last call's shapes (numbers from 0 to 1, indices 0):
   /// time, share, how often, FLOP/s, bytes, and the scope. Steps run one after the other and are timed one by one; the
   /// times are then scaled to those of replays that nobody interrupts. Gradients are left alone.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/check/check.h>
+#include <rewind/autograd/compile/choices/tune.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/compile/lengths/lengths.h>
 #include <rewind/autograd/compile/passes/passes.h>
@@ -88,6 +89,7 @@ struct CompiledCore::State {
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0, followed = 0;  // plans that were made, and of these followed
   std::unordered_set<std::uint64_t> believed;                           // kinds of programs that were checked
   bool warned = false, tracing = false;
+  std::vector<std::string> tuned;  // what was measured to choose by
   std::unique_ptr<Tape> results;
   std::unique_ptr<Tape> eager_next, eager_last;  // of eager calls: what the last one gave is valid
 
@@ -128,7 +130,9 @@ struct CompiledCore::State {
   };
   void record(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads, Recording& to);
   bool follow(const Recording& recording, KnownPlan& entry);
-  void compile(const Recording& recording, KnownPlan& entry);
+  void compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry);
+  void tune_once(const ir::Graph& graph, const std::vector<ConstView>& views);
+  std::vector<std::string> chosen_by() const;
   void await_check(KnownPlan& entry, const std::function<ir::Graph()>& traced) const;
   /// What a check says, and the gradients that the plan found.
   struct Checked {
@@ -153,6 +157,7 @@ struct CompiledCore::State {
 };
 
 CompiledCore::CompiledCore(const CompileOptions& options) : state_(std::make_unique<State>()) {
+  ir::choices_of(options);  // throws for a text that is none of choices
   state_->options = options;
   state_->seed = options.seed;
   if (options.passes.has(Pass::loops)) state_->lengths = std::make_unique<ir::Lengths>(options);
@@ -237,14 +242,32 @@ bool CompiledCore::State::follow(const Recording& recording, KnownPlan& entry) {
   entry.found = lengths->find(recording.view());
   if (entry.found.plan == nullptr) return false;
   entry.plan = std::move(entry.found.plan);
+  entry.plan->share_as(ir::choices_of(options));
   entry.follows = true;
   entry.kind = mix(0x10095, entry.found.family->number);
   await_check(entry, [&] { return recording.graph(); });
   return true;
 }
 
-void CompiledCore::State::compile(const Recording& recording, KnownPlan& entry) {
+// At the first plan; the others take its choices over.
+void CompiledCore::State::tune_once(const ir::Graph& graph, const std::vector<ConstView>& views) {
+  if (!(options.tune > 0) || !options.choices.empty()) return;
+  ir::Tuned found = ir::tune(graph, options, {views, seed, step});
+  options.choices = ir::choices_text(found.choices);
+  tuned = std::move(found.lines);
+}
+
+// For `explain`: where choices come from.
+std::vector<std::string> CompiledCore::State::chosen_by() const {
+  std::vector<std::string> out{"costs: " + ir::machine_costs().from};
+  if (tuned.empty() && !options.choices.empty()) out = {"choices: as CompileOptions::choices says"};
+  out.insert(out.end(), tuned.begin(), tuned.end());
+  return out;
+}
+
+void CompiledCore::State::compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry) {
   ir::Graph graph = recording.graph();
+  tune_once(graph, views);
   if (options.check == SelfCheck::first) entry.kind = ir::kind_of(graph);
   await_check(entry, [&] { return graph; });
   entry.held = ir::held_arrays(graph);
@@ -265,7 +288,7 @@ void CompiledCore::compile(const Trace& trace) {
   entry->hash = hash_of(views_, numbers_);
   State::Recording recording{Tape(TapeOptions{.dtype = real, .seed = s.seed, .trace = true}), {}, {}};
   s.record(trace, views_, entry->reads, recording);
-  if (!s.follow(recording, *entry)) s.compile(recording, *entry);
+  if (!s.follow(recording, *entry)) s.compile(recording, views_, *entry);
   entry->id = ++s.made;
   s.followed += entry->follows ? 1 : 0;
   entry->used = ++s.clock;
@@ -439,8 +462,9 @@ std::string CompiledCore::explain() const {
   const KnownPlan& entry = *state_->current;
   const std::string lengths = entry.follows ? "this plan follows from those of other lengths, and no pass ran for it"
                                             : "this plan was compiled as a whole: " + entry.found.why;
-  return ir::explain(plan, entry.notes, {entry.checked, lengths, entry.reads.lines(), entry.held});
+  return ir::explain(plan, entry.notes, {entry.checked, lengths, state_->chosen_by(), entry.reads.lines(), entry.held});
 }
+std::string CompiledCore::choices() const { return ir::choices_text(ir::choices_of(state_->options)); }
 std::string CompiledCore::profile(int replays) {
   // The arguments of the last call may be gone: others of their shapes; 0 is an index into every table.
   std::vector<Array> arguments;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include <rewind/core/dtype.h>
@@ -115,6 +116,16 @@ struct CompileOptions {
   /// The most memory that the tape of a check may take, in bytes: else the check is left out, and `explain()` says so.
   /// Without it: half of what the system has free.
   std::optional<std::size_t> check_bytes = std::nullopt;
+  /// Seconds in which to measure, when the first plan is made, which choices suit this function and this machine best:
+  /// lanes or not, one thread or all, from which size work is shared, ... (true: one second). 0: nothing is measured,
+  /// and costs decide. Replays for this leave gradients, steps and results alone. Other plans take over what was
+  /// chosen; `explain()` says what was tried. Choices never change bits, unless `tune_other_bits` is set: then packing
+  /// and cutting products, which add in another order, may be chosen too.
+  double tune = 0;
+  bool tune_other_bits = false;
+  /// What choices() of a compiled function wrote, or a part of it: nothing is measured then. Throws Error for any other
+  /// text. Empty: what suits this machine.
+  std::string choices = {};
 };
 
 }  // namespace rw

@@ -9,6 +9,7 @@
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/gemm/panels.h>
 #include <rewind/core/memory.h>
+#include <rewind/core/processor.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
 
@@ -25,7 +26,6 @@ namespace {
 constexpr Index width = panel_width, depth = panel_depth;
 constexpr Index most_rows = 14;        // of a tile: 28 sums, two vectors of b and one of a
 constexpr Index row_gap = depth + 16;  // between the rows of a copied tile: they fall into different cache sets
-constexpr Index tiles_at_once = 24;    // of a, kept in the second-level cache
 
 /// Memory of one thread, grown and never given back.
 class Room {
@@ -126,6 +126,13 @@ class Split {
 
 constexpr Index tile_size = most_rows * row_gap;
 
+// Tiles of a that are kept in the second-level cache: half of it, and no more than were of use. Changes no bits.
+Index tiles_at_once() {
+  static const Index tiles =
+      std::clamp<Index>(static_cast<Index>(this_processor().second_cache / 2 / (tile_size * sizeof(float))), 4, 24);
+  return tiles;
+}
+
 // Copies tiles [begin, end) of a, so that their rows neither fall into the same cache sets nor need pages of their own.
 void copy_rows(const Split& s, Index begin, Index end, Index k, const float* a, Index lda, float* to) {
   for (Index t = begin; t < end; ++t, to += tile_size)
@@ -195,10 +202,10 @@ struct Tiles {
 
 // Columns for one thread: enough to be worth it. Each part copies a, so there are few; but a thread that wakes late
 // wants a small share.
-Index columns_each(Index m, Index n, Index k) {
+Index columns_each(Index m, Index n, Index k, Index share_from) {
   if (runs_serially()) return panels(n) * width;
   const bool awake = helpers_are_awake();
-  const Index worth = Index{1} << (awake ? 20 : 23);
+  const Index worth = awake ? share_from : 8 * share_from;
   const Index pieces = std::clamp<Index>(m * n * k / worth, 1, awake ? threads() : 8);
   return (panels(n) + pieces - 1) / pieces * width;
 }
@@ -210,21 +217,22 @@ bool has_packed_gemm() {
   return has;
 }
 
-bool suits_packed_gemm(bool tb, Index m, Index n, Index k) {
-  if (!has_packed_gemm() || portable_bits() || m < 4 || m > 192 || n < 16 || k < 16) return false;
+bool suits_packed_gemm(bool tb, Index m, Index n, Index k, Index most_rows) {
+  if (!has_packed_gemm() || portable_bits() || m < 4 || m > most_rows || n < 16 || k < 16) return false;
   return tb || m * n * k > (Index{1} << 18);  // small ones have kernels that need no packing
 }
 
 void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, const float* packed, float* c,
-                 Index ldc, bool accumulate) {
-  const Index each = columns_each(m, n, k), whole = panels(n) * width;
+                 Index ldc, bool accumulate, Index share_from) {
+  const Index each = columns_each(m, n, k, share_from), whole = panels(n) * width;
   const Split rows(m);
   parallel_for((n + each - 1) / each, [&](Index part) {
     thread_local Room room;
     const Index j = part * each, cols = std::min(each, n - j);
-    float* copies = room.floats(std::min(rows.tiles, tiles_at_once) * tile_size);
-    for (Index t = 0; t < rows.tiles; t += tiles_at_once) {
-      const Index end = std::min(rows.tiles, t + tiles_at_once), height = rows.begin(end) - rows.begin(t);
+    const Index at_once = tiles_at_once();
+    float* copies = room.floats(std::min(rows.tiles, at_once) * tile_size);
+    for (Index t = 0; t < rows.tiles; t += at_once) {
+      const Index end = std::min(rows.tiles, t + at_once), height = rows.begin(end) - rows.begin(t);
       for (Index p = 0; p < k; p += depth) {
         const Index steps = std::min(depth, k - p), next = std::min(depth, k - p - steps), i = rows.begin(t);
         (ta ? copy_columns : copy_rows)(rows, t, end, steps, a + (ta ? p * lda : p), lda, copies);
@@ -241,8 +249,8 @@ void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, 
 #else
 
 bool has_packed_gemm() { return false; }
-bool suits_packed_gemm(bool, Index, Index, Index) { return false; }
-void packed_gemm(bool, Index, Index, Index, const float*, Index, const float*, float*, Index, bool) {}
+bool suits_packed_gemm(bool, Index, Index, Index, Index) { return false; }
+void packed_gemm(bool, Index, Index, Index, const float*, Index, const float*, float*, Index, bool, Index) {}
 #endif
 
 }  // namespace rw::detail

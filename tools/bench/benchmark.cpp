@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "blas.h"
 #include "budget.h"
 #include "chart.h"
 #include "comparisons.h"
@@ -183,12 +184,14 @@ int main(int argc, char** argv) {
   using namespace rw::bench;
   try {
     if (const std::optional<int> done = measure_peak(argc, argv)) return *done;
-    take_best_settings(argv);
-    if (argc == 2 && argv[1] == std::string("--help")) {
+    if (const std::optional<int> done = measure_blas(argc, argv)) return *done;
+    const Options options = parsed(argc, argv);
+    if (options.help) {
       fmt::print("{}", usage);
       return 0;
     }
-    return run_all(parsed(argc, argv));
+    if (!options.list && options.from.empty()) take_best_settings(argv);
+    return run_all(options);
   } catch (const std::invalid_argument& e) {
     fmt::print(stderr, "benchmark: {}\n{}", e.what(), usage);
     return 2;

@@ -12,7 +12,7 @@ struct Options {
   std::string filter = any, contenders, json, svg, markdown, text, commit, from;
   double budget = 1800;
   int threads = 0;
-  bool quick = false, list = false, publish = false, profile = false;
+  bool help = false, quick = false, list = false, publish = false, profile = false;
 };
 
 /// Throws std::invalid_argument for what `usage` does not say.

@@ -1,5 +1,6 @@
 #include <cstdlib>
 #include <dlfcn.h>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <malloc.h>
@@ -16,6 +17,7 @@
 
 #include <rewind/core/threads.h>
 
+#include "blas.h"
 #include "peers.h"
 #include "settings.h"
 
@@ -48,17 +50,7 @@ const cpu_set_t& allowed() {
   }
 }
 
-std::string openblas_core() {
-  const auto name = loaded<char*()>("openblas_get_corename");
-  return name == nullptr ? "" : name();
-}
-
-const char* best_openblas_core() {
-  if (__builtin_cpu_supports("avx512bf16")) return "Cooperlake";
-  if (__builtin_cpu_supports("avx512dq")) return "SkylakeX";
-  if (__builtin_cpu_supports("avx2")) return "Haswell";
-  return nullptr;
-}
+constexpr const char* measured = "REWIND_BENCH_BLAS";  // what was measured, for the process that uses it
 
 }  // namespace
 
@@ -87,11 +79,14 @@ void take_best_settings(char** argv) {
   // Memory goes back to the system at the end, not after every large tensor.
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  const std::string core = openblas_core();
-  const char* best = best_openblas_core();
-  if ((core != "Prescott" && core != "Generic") || best == nullptr || std::getenv("OPENBLAS_CORETYPE") != nullptr)
-    return;
-  setenv("OPENBLAS_CORETYPE", best, 1);
+  if (openblas_core().empty() || std::getenv(measured) != nullptr) return;
+  const std::vector<BlasRate> rates = blas_rates(std::filesystem::read_symlink("/proc/self/exe").string());
+  setenv(measured, text_of(rates).c_str(), 1);
+  if (rates.empty() || rates[0].setting.empty()) return;
+  if (rates[0].setting == "auto")
+    unsetenv("OPENBLAS_CORETYPE");
+  else
+    setenv("OPENBLAS_CORETYPE", rates[0].setting.c_str(), 1);
   execv("/proc/self/exe", argv);
 }
 
@@ -107,6 +102,8 @@ Machine machine() {
   m.torch = torch_version();
   const auto config = loaded<char*()>("openblas_get_config");
   if (config != nullptr) m.blas = fmt::format("{}, {} kernels", config(), openblas_core());
+  const char* rates = std::getenv(measured);
+  if (config != nullptr && rates != nullptr) m.blas += fmt::format(" (GFLOP/s of one thread: {})", rates);
   return m;
 }
 

@@ -10,9 +10,9 @@ void use_threads(int n);
 int cores();
 int last_core();
 
-/// The best settings of the peers that are read when a program starts, so it starts itself anew with them: OpenBLAS
-/// before 0.3.22 takes processors that came after it for a Prescott of 2004, and its products are then 4 times slower.
-/// Returns when nothing was to be set.
+/// The best settings of the peers that are read when a program starts, so it starts itself anew with them: the kernels
+/// of OpenBLAS that are fastest here, which are measured. OpenBLAS takes processors that came after it for older ones,
+/// or is told so by OPENBLAS_CORETYPE, and is then up to 4 times slower. Returns when nothing is to be set.
 void take_best_settings(char** argv);
 
 /// What was measured where: processor, compiler, libraries and settings.

@@ -26,6 +26,7 @@ int run(int argc, char** argv) {
   rw::cli::add_gradcheck(app);
   rw::cli::add_flow(app);
   rw::cli::add_export(app);
+  rw::cli::add_tune(app);
   rw::cli::check_whole_numbers(app);
   try {
     app.parse(argc, argv);

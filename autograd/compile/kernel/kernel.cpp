@@ -4,6 +4,7 @@
 #include <rewind/autograd/compile/kernel/copy_rows.h>
 #include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/core/error.h>
+#include <rewind/core/processor.h>
 #include <rewind/core/reduce.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
@@ -39,8 +40,6 @@ void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, 
                   reinterpret_cast<std::byte*>(to), to_stride * size);
 }
 
-// Elements times instructions; below, one thread is faster.
-Index parallel_from() { return rw::detail::helpers_are_awake() ? 1 << 15 : 1 << 18; }
 constexpr Index wide_row = 512;  // bytes: a loop over one row is no slower than one over several
 
 }  // namespace
@@ -209,7 +208,7 @@ struct KernelProgram::Runner {
   }
 };
 
-void KernelProgram::run(void* const* pointers, const Index* strides) const {
+void KernelProgram::run(void* const* pointers, const Index* strides, Index share_from) const {
   if (rows == 0 || cols == 0) return;
   bool is_flat = true;
   for (std::size_t i = 0; i < operands.size(); ++i) {
@@ -236,9 +235,9 @@ void KernelProgram::run(void* const* pointers, const Index* strides) const {
         runner.narrow(begin, end);
     };
     const Index work = rows * cols * static_cast<Index>(instructions.size() + 3);
-    const Index enough = parallel_from();
+    const Index enough = rw::detail::helpers_are_awake() ? share_from : 8 * share_from;
     if (work < enough) return part(0, units);
-    const Index pieces = std::min<Index>(16, work / (enough / 4));
+    const Index pieces = std::min<Index>(16, work / std::max<Index>(enough / 4, 1));
     const Index least = is_flat ? block_ : (block_ + cols - 1) / cols;
     const Index each = std::max(least, ((units + pieces - 1) / pieces + least - 1) / least * least);
     parallel_for((units + each - 1) / each, [&](Index b) { part(b * each, std::min(units, (b + 1) * each)); });
@@ -269,7 +268,7 @@ void KernelProgram::find_row_instructions() {
 
 void KernelProgram::finish() {
   if (registers > most_registers) throw Error("compile: a kernel of too many registers");
-  const Index bytes = Index{24} * 1024;  // half of the first-level cache
+  const auto bytes = static_cast<Index>(this_processor().first_cache / 2);
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
   const Index row = (cols + 63) / 64 * 64;
   block_ = std::clamp<Index>(each / 64 * 64, 256, 512);

@@ -65,8 +65,9 @@ class KernelProgram {
   std::vector<Instruction> instructions;  // later registers are temporary
   std::uint16_t registers = 0;
 
-  /// Computes everything; pointers and row strides (in elements) of the operands, in order.
-  void run(void* const* pointers, const Index* strides) const;
+  /// Computes everything; pointers and row strides (in elements) of the operands, in order. Threads share a program of
+  /// `share_from` elements times instructions or more (8 times as many where helpers sleep).
+  void run(void* const* pointers, const Index* strides, Index share_from = 1 << 15) const;
   /// Whether it has elements so few that they are computed as whole vectors, which takes `room` or copies.
   bool fills_vectors() const;
   /// To be called once, when the program is complete.

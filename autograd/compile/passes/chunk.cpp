@@ -15,9 +15,10 @@ namespace {
 /// the lower one, where what needs the first rows could begin long before the last are there.
 class Chunker {
  public:
-  Chunker(const Graph& g, double from, Notes& notes)
+  Chunker(const Graph& g, const Choices& choices, Notes& notes)
       : g_(g),
-        from_(from),
+        from_(choices.chunk_from),
+        fewest_rows_(static_cast<Index>(choices.chunk_rows)),
         notes_(notes),
         cuts_(g.size()),
         reads_(g.size()),
@@ -57,11 +58,11 @@ class Chunker {
         ready_[i] = std::max(ready_[i], ready_[in]);
         ready_shared_[i] = std::max(ready_shared_[i], ready_shared_[in]);
       }
-      ready_[i] += cost_of(g_, i);
-      ready_shared_[i] += shared_cost(cost_of(g_, i), 2);
+      ready_[i] += cost_of(g_, i, costs_);
+      ready_shared_[i] += shared_cost(cost_of(g_, i, costs_), 2, costs_);
     }
     for (NodeId i = g_.size(); i-- > 0;) {
-      below_[i] += cost_of(g_, i);
+      below_[i] += cost_of(g_, i, costs_);
       for (NodeId in : g_.in(i)) below_[in] = std::max(below_[in], below_[i]);
     }
   }
@@ -114,9 +115,9 @@ class Chunker {
 
   // Whole pieces, of about equal rows, as many as the library's kernels like; no view falls into two.
   std::vector<Chunk> chunks_of(NodeId product, const std::vector<Piece>& pieces) const {
-    constexpr Index fewest_rows = 200, most_chunks = 8;
+    constexpr Index most_chunks = 8;
     const Index rows = pieces.back().end;
-    const Index number = from_ == 0 ? most_chunks : std::clamp<Index>(rows / fewest_rows, 1, most_chunks);
+    const Index number = from_ == 0 ? most_chunks : std::clamp<Index>(rows / fewest_rows_, 1, most_chunks);
     std::vector<Index> views_end(static_cast<std::size_t>(rows) + 1);  // by first row
     for (const Read& r : reads_[product].views) {
       Index& end = views_end[static_cast<std::size_t>(r.begin)];
@@ -169,7 +170,7 @@ class Chunker {
 
   // By how much the longest path through the product becomes shorter.
   double time_saved(NodeId product, const std::vector<Piece>& pieces, const std::vector<Chunk>& chunks) const {
-    const double cost = cost_of(g_, product), all = reads_[product].all ? below_[product] - cost : 0;
+    const double cost = cost_of(g_, product, costs_), all = reads_[product].all ? below_[product] - cost : 0;
     std::vector<double> ready, below(chunks.size(), all);
     for (const Chunk& c : chunks) {
       ready.push_back(0);
@@ -239,7 +240,9 @@ class Chunker {
   };
 
   const Graph& g_;
+  static constexpr Costs costs_{};  // of no machine in particular: what is cut has other bits
   double from_;
+  Index fewest_rows_;
   Notes& notes_;
   std::vector<std::vector<Chunk>> cuts_;  // by product
   std::vector<Reads> reads_;
@@ -249,8 +252,6 @@ class Chunker {
 
 }  // namespace
 
-Graph chunk(const Graph& g, double from_microseconds, Notes& notes) {
-  return Chunker(g, from_microseconds, notes).run();
-}
+Graph chunk(const Graph& g, const Choices& choices, Notes& notes) { return Chunker(g, choices, notes).run(); }
 
 }  // namespace rw::ir

@@ -5,18 +5,26 @@
 
 namespace rw::ir {
 
-double cost_of(const Graph& g, NodeId id) {
+double cost_of(const Graph& g, NodeId id, const Costs& costs) {
   const Node& n = g.nodes[id];
   if (is_view(g, id) || is_leaf(g, id) || g.is<Concat>(id)) return 0;
-  const double wide = n.dtype == DType::f64 ? 2 : 1;
+  const bool f64 = n.dtype == DType::f64;
+  const double wide = f64 ? 2 : 1;
   Index elements = n.shape.size();
-  if (is_product(g, id)) return 0.3 + 1.25e-5 * wide * static_cast<double>(elements * inner_length(g, id));
+  if (is_product(g, id)) {
+    const double one_row = costs.of_one_row * wide, some_rows = f64 ? costs.of_f64 : costs.multiplication;
+    return costs.product +
+           (n.shape.rows() == 1 ? one_row : some_rows) * static_cast<double>(elements * inner_length(g, id));
+  }
   if (n.kernel != no_kernel || n.info->elementwise != nullptr)
-    return 0.05 + 1.7e-4 * wide * static_cast<double>(elements);
+    return costs.kernel + costs.element * wide * static_cast<double>(elements);
   for (NodeId in : g.in(id)) elements = std::max(elements, g.nodes[in].shape.size());
-  return 0.3 + 3e-4 * wide * static_cast<double>(elements);
+  return costs.other + costs.other_element * wide * static_cast<double>(elements);
 }
 
-double shared_cost(double cost, int threads) { return cost < 12 ? cost : std::min(cost, 3 + 1.05 * cost / threads); }
+// Below four hand-overs a kernel is not shared; and two threads are not quite twice as fast.
+double shared_cost(double cost, int threads, const Costs& costs) {
+  return cost < 4 * costs.hand_over ? cost : std::min(cost, costs.hand_over + 1.05 * cost / threads);
+}
 
 }  // namespace rw::ir

@@ -32,9 +32,12 @@ template <Graph (*pass)(const Graph&, Notes&)>
 Graph with_notes(const Graph& g, const Options&, Notes& notes) {
   return pass(g, notes);
 }
-Graph chunk_from(const Graph& g, const Options& options, Notes& notes) { return chunk(g, options.branch_from, notes); }
+Graph chunk_products(const Graph& g, const Options& options, Notes& notes) {
+  return chunk(g, choices_of(options), notes);
+}
 Graph schedule_threads(const Graph& g, const Options& options, Notes& notes) {
-  return schedule(g, threads(), options.branch_from, notes);
+  const Choices choices = choices_of(options);
+  return schedule(g, choices.one_thread != 0 ? 1 : threads(), choices, notes);
 }
 
 constexpr Passes batch_and_simplify = Passes(Pass::batch) | Pass::simplify;
@@ -50,7 +53,7 @@ constexpr std::array<GraphPass, 14> passes{{
     {"join_matrices", with_notes<join_matrices>, batch_and_simplify, nullptr, false, "batch"},
     {"stacks_to_slices", without_notes<stacks_to_slices>, batch_and_place, nullptr, true, "batch"},
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
-    {"chunk", chunk_from, Pass::chunk, may_overlap, false, "sort"},
+    {"chunk", chunk_products, Pass::chunk, may_overlap, false, "sort"},
     {"own_outputs", without_notes<own_outputs>, Passes::none(), nullptr, true, "sort"},
     {"running_sums", without_notes<running_sums>, Pass::fuse, nullptr, true, "own_outputs"},
     {"fuse", without_notes<fuse>, Pass::fuse, nullptr, true, "running_sums"},

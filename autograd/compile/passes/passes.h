@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <rewind/autograd/compile/choices/choices.h>
 #include <rewind/autograd/compile/options.h>
 #include <rewind/autograd/program/graph.h>
 
@@ -43,9 +44,9 @@ Graph batch(const Graph& g, Notes& notes);
 Graph stacks_to_slices(const Graph& g);
 
 /// Products over the rows of many steps are cut into chunks of steps, where what needs the first rows could begin at
-/// least `from_microseconds` earlier: two layers can then run as a pipeline. Decided by estimated costs alone, whatever
-/// the number of threads. Does not keep bits.
-Graph chunk(const Graph& g, double from_microseconds, Notes& notes);
+/// least `Choices::chunk_from` earlier: two layers can then run as a pipeline. Decided by the costs built in alone,
+/// whatever the machine and the number of threads. Does not keep bits.
+Graph chunk(const Graph& g, const Choices& choices, Notes& notes);
 
 /// Long sums become running sums, from left to right, that take up each term as soon as it is there: they can then be
 /// part of the kernel that computes the term. Keeps bits.
@@ -63,7 +64,7 @@ void check_precision(const CompileOptions& options, DType real, bool has_bf16);
 /// quicker than sharing each kernel among the threads, and puts the nodes in the order of their estimated begin. Keeps
 /// bits. List scheduling: the kernel that begins the longest path goes first, to the lane on which it ends first
 /// (Topcuoglu, Hariri, Wu: Performance-effective and low-complexity task scheduling, 2002).
-Graph schedule(const Graph& g, int threads, double from_microseconds, Notes& notes);
+Graph schedule(const Graph& g, int threads, const Choices& choices, Notes& notes);
 
 /// A value of its own, equal to the input: for results that would otherwise be the caller's memory, and for pieces
 /// that must be neighbours.

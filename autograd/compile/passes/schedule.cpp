@@ -30,11 +30,12 @@ using UnitId = std::uint32_t;
 /// Gives units to lanes and decides for which sections of the order that this makes lanes are the better way.
 class Scheduler {
  public:
-  Scheduler(const Graph& g, int threads, double from, Notes& notes)
+  Scheduler(const Graph& g, int threads, const Choices& choices, Notes& notes)
       : g_(g),
         lanes_(std::min(threads, most_lanes)),
         threads_(threads),
-        from_(from),
+        from_(choices.branch_from),
+        costs_(choices.costs),
         notes_(notes),
         unit_of_(g.size()) {}
 
@@ -72,7 +73,7 @@ class Scheduler {
       }
       Unit& u = units_.back();
       u.end = i + 1;
-      u.cost += cost_of(g_, i);
+      u.cost += cost_of(g_, i, costs_);
       unit_of_[i] = static_cast<UnitId>(units_.size() - 1);
       u.view = u.view && is_view(g_, i);
       bool source = is_view(g_, i) || is_leaf(g_, i);
@@ -109,7 +110,8 @@ class Scheduler {
   // What another lane computed, or used last, comes from its cache, which takes about as long as from memory.
   void give_lane(UnitId u) {
     Unit& unit = units_[u];
-    const double distrust = std::min(1.0, from_ / 60), far = 1 * distrust, far_byte = 5e-5 * distrust;
+    const double distrust = std::min(1.0, from_ / 60), far = costs_.from_other * distrust;
+    const double far_byte = costs_.far_byte * distrust;
     std::array<double, most_lanes> ready{}, extra{};
     std::uint32_t of_last = 0;
     double last = -1;
@@ -160,7 +162,7 @@ class Scheduler {
       Window& w = windows_.back();
       w.end = k + 1;
       w.finish = std::max(w.finish, u.finish);
-      w.shared += shared_cost(u.cost, threads_);
+      w.shared += shared_cost(u.cost, threads_, costs_);
       w.cost += u.cost;
     }
   }
@@ -244,6 +246,7 @@ class Scheduler {
   const Graph& g_;
   int lanes_, threads_;
   double from_;
+  const Costs& costs_;
   Notes& notes_;
   std::vector<UnitId> unit_of_, in_order_;
   std::vector<Unit> units_;
@@ -254,8 +257,8 @@ class Scheduler {
 
 }  // namespace
 
-Graph schedule(const Graph& g, int threads, double from_microseconds, Notes& notes) {
-  return Scheduler(g, threads, from_microseconds, notes).run();
+Graph schedule(const Graph& g, int threads, const Choices& choices, Notes& notes) {
+  return Scheduler(g, threads, choices, notes).run();
 }
 
 }  // namespace rw::ir

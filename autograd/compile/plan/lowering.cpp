@@ -8,6 +8,7 @@
 namespace rw::ir {
 
 void Lowering::run() {
+  p_.share_as(choices_);
   find_uses();
   find_direct_gradients();
   find_shared_matrices();
@@ -202,12 +203,16 @@ std::uint64_t matrix_key(NodeId b, bool tb) { return static_cast<std::uint64_t>(
 
 }  // namespace
 
+bool Lowering::suits_packing(const Plan::Product& p) const {
+  return detail::suits_packed_gemm(p.tb, p.m, p.n, p.k, static_cast<Index>(choices_.packed_rows));
+}
+
 void Lowering::find_shared_matrices() {
   if (!passes_.has(Pass::pack)) return;
   for (NodeId i = 0; i < g_.size(); ++i) {
     if (!is_product(i) || g_.nodes[i].dtype != DType::f32) continue;
     const Plan::Product p = shape_of(i);
-    if (detail::suits_packed_gemm(p.tb, p.m, p.n, p.k)) ++uses_of_matrix_[matrix_key(g_.in(i, 1), p.tb)];
+    if (suits_packing(p)) ++uses_of_matrix_[matrix_key(g_.in(i, 1), p.tb)];
   }
 }
 
@@ -219,11 +224,11 @@ const Parameter::Data* Lowering::untrained(NodeId value) const {
 // The panels of a product's matrix, packed before its first use; null when that does not pay.
 const float* Lowering::packed(NodeId i, const Plan::Product& p) {
   // Packing costs about as much as a product of few rows; but what is not trained is packed once for all replays.
-  const int worth = untrained(g_.in(i, 1)) != nullptr ? 1 : 4;
+  const bool once = untrained(g_.in(i, 1)) != nullptr && choices_.pack_from < never;
+  const double worth = once ? 1 : choices_.pack_from;
   const std::uint64_t key = matrix_key(g_.in(i, 1), p.tb);
   const auto uses = uses_of_matrix_.find(key);
-  if (uses == uses_of_matrix_.end() || uses->second < worth || p.dtype != DType::f32 ||
-      !detail::suits_packed_gemm(p.tb, p.m, p.n, p.k))
+  if (uses == uses_of_matrix_.end() || uses->second < worth || p.dtype != DType::f32 || !suits_packing(p))
     return nullptr;
   const auto [known, fresh] = packed_.emplace(key, nullptr);
   if (!fresh) return known->second;

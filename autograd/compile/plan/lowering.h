@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <rewind/autograd/compile/choices/choices.h>
 #include <rewind/autograd/compile/plan/plan.h>
 
 namespace rw::ir {
@@ -18,6 +19,7 @@ class Lowering {
       : p_(plan),
         g_(plan.graph_),
         passes_(options.passes),
+        choices_(choices_of(options)),
         bf16_(options.matmul == Precision::bf16 && rw::detail::bf16_is_faster()) {}
   void run();
 
@@ -30,6 +32,7 @@ class Lowering {
   detail::Bf16Product* bf16_product(NodeId i, const Plan::Product& shape, bool add);
   Plan::Product shape_of(NodeId i) const;
   bool is_product(NodeId i) const;
+  bool suits_packing(const Plan::Product& p) const;
   void lower_generic(NodeId i);
   void lower_copies(NodeId concat);
   void lower_copy(NodeId value, const Place& to, NodeId node);
@@ -45,6 +48,7 @@ class Lowering {
   Plan& p_;
   const Graph& g_;
   Passes passes_;
+  Choices choices_;
   bool bf16_;  // products run in bf16
   std::vector<bool> used_outside_;
   std::vector<std::uint32_t> gradient_of_;  // by node: the parameter to whose gradient it is added

@@ -14,6 +14,7 @@
 #include <rewind/core/gemm/gemm.h>
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/memory.h>
+#include <rewind/core/one_thread.h>
 #include <rewind/core/reduce.h>
 #include <rewind/core/threads.h>
 
@@ -238,6 +239,18 @@ void Plan::replay(std::span<const ConstView> inputs, std::uint64_t seed, std::ui
   commit();
 }
 
+double Plan::time_apart(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step, int replays) {
+  Apart apart(*this);
+  double begin = 0;
+  for (int r = 0; r <= replays; ++r) {
+    if (r == 1) begin = wall_clock();
+    begin_replay(inputs, seed, step);
+    run_all();
+    commit();
+  }
+  return (wall_clock() - begin) / replays;
+}
+
 std::vector<double> Plan::measure(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step,
                                   int replays) {
   Apart apart(*this);
@@ -274,7 +287,14 @@ std::vector<double> Plan::measure(std::span<const ConstView> inputs, std::uint64
   return least;
 }
 
+void Plan::share_as(const Choices& choices) {
+  one_thread_ = choices.one_thread != 0;
+  kernel_share_from_ = static_cast<Index>(choices.kernel_share_from);
+  product_share_from_ = static_cast<Index>(choices.product_share_from);
+}
+
 void Plan::run_all() {
+  const OneThread alone(one_thread_);
   const bool one_thread = rw::detail::runs_serially();
   for (const Section& part : sections_) {
     if (part.lanes != nullptr && !one_thread) {
@@ -310,7 +330,7 @@ void Plan::run(const Step& s) {
       if (p.bf16 != nullptr) return p.bf16->run(static_cast<const float*>(at[0]), p.lda, static_cast<float*>(at[2]));
       if (p.packed != nullptr)
         return detail::packed_gemm(p.ta, p.m, p.n, p.k, static_cast<const float*>(at[0]), p.lda, p.packed,
-                                   static_cast<float*>(at[2]), p.ldc, p.add);
+                                   static_cast<float*>(at[2]), p.ldc, p.add, product_share_from_);
       visit_real(p.dtype, [&]<class T>() {
         gemm(p.ta, p.tb, p.m, p.n, p.k, static_cast<const T*>(at[0]), p.lda, static_cast<const T*>(at[1]), p.ldb,
              static_cast<T*>(at[2]), p.ldc, p.add);
@@ -324,7 +344,7 @@ void Plan::run(const Step& s) {
       detail::pack(p.tb, p.k, p.n, static_cast<const float*>(at[0]), p.ldb, p.to);
       break;
     }
-    case Kind::kernel: programs_[calls_[s.index]].run(at, strides_.data() + s.pointer); break;
+    case Kind::kernel: programs_[calls_[s.index]].run(at, strides_.data() + s.pointer, kernel_share_from_); break;
     case Kind::generic: run_generic(s); break;
     case Kind::copy: {
       ConstView from = views_[s.index];

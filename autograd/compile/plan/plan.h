@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <rewind/autograd/compile/choices/choices.h>
 #include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/autograd/compile/memory/guard.h>
 #include <rewind/autograd/compile/memory/layout.h>
@@ -55,6 +56,9 @@ class Plan {
     NodeId node = no_node;
   };
 
+  /// How replays share their work among threads: bits are the same.
+  void share_as(const Choices& choices);
+
   /// Runs everything. Inputs have the shapes of the graph's placeholders; the element type of reals may differ. The
   /// gradients fit their parameters: see `check_gradients`.
   void replay(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step);
@@ -83,6 +87,9 @@ class Plan {
   const std::vector<Layout::Copy>& copies() const { return layout_.copies; }
   std::size_t programs() const { return programs_.size(); }
   const KernelProgram& program(const Step& step) const { return programs_[calls_[step.index]]; }
+  /// The seconds that a replay takes by the clock on the wall: the mean of some, after one that is not counted. Leaves
+  /// parameters alone.
+  double time_apart(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step, int replays);
   /// The seconds that each step takes in a replay, and last those before and after the steps: the least of some replays
   /// that run step by step and leave parameters alone, scaled to what such a replay takes when it is timed as a whole.
   std::vector<double> measure(std::span<const ConstView> inputs, std::uint64_t seed, std::uint64_t step, int replays);
@@ -193,6 +200,8 @@ class Plan {
   std::int32_t key_words_[4] = {};
   std::unique_ptr<MemoryGuard> guard_;  // with CompileOptions::watch_memory
   std::size_t packed_bytes_ = 0;
+  bool one_thread_ = false;  // see Choices
+  Index kernel_share_from_ = 1 << 15, product_share_from_ = 1 << 20;
 };
 
 }  // namespace rw::ir

@@ -156,6 +156,7 @@ std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
       static_cast<double>(plan.memory()) / 1e6);
   out += "check: " + said.checked + "\n";
   out += "lengths: " + said.lengths + "\n";
+  for (const std::string& line : said.choices) out += line + "\n";
   out += reads.str("depends on: ");
   if (!said.held.empty())
     out +=

@@ -12,7 +12,8 @@ namespace rw::ir {
 /// became constants.
 struct Said {
   std::string checked;
-  std::string lengths;  // where it comes from
+  std::string lengths;               // where it comes from
+  std::vector<std::string> choices;  // and by what things were chosen
   std::vector<std::string> reads, held;
 };
 
