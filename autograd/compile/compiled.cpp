@@ -259,7 +259,7 @@ void CompiledCore::State::tune_once(const ir::Graph& graph, const std::vector<Co
 // For `explain`: where choices come from.
 std::vector<std::string> CompiledCore::State::chosen_by() const {
   std::vector<std::string> out{"costs: " + ir::machine_costs().from};
-  if (tuned.empty() && !options.choices.empty()) out = {"choices: as CompileOptions::choices says"};
+  if (tuned.empty() && !options.choices.empty()) out.emplace_back("choices: as CompileOptions::choices says");
   out.insert(out.end(), tuned.begin(), tuned.end());
   return out;
 }

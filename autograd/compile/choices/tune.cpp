@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <memory>
 
 #include <fmt/format.h>
@@ -8,7 +9,6 @@
 #include <rewind/autograd/compile/check/check.h>
 #include <rewind/autograd/compile/choices/tune.h>
 #include <rewind/autograd/compile/passes/passes.h>
-#include <rewind/core/error.h>
 #include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 
@@ -241,7 +241,7 @@ class Tuner {
 Tuned tune(const Graph& traced, const CompileOptions& options, const Call& call) {
   try {
     return Tuner(traced, options, call).run();
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {  // a user's op may throw what it likes; the first call will say it again
     return {choices_of(options), {std::string("tuned: as estimated: a replay threw: ") + e.what()}};
   }
 }
