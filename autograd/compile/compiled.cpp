@@ -254,6 +254,7 @@ void CompiledCore::State::tune_once(const ir::Graph& graph, const std::vector<Co
   ir::Tuned found = ir::tune(graph, options, {views, seed, step});
   options.choices = ir::choices_text(found.choices);
   tuned = std::move(found.lines);
+  if (lengths != nullptr) lengths = std::make_unique<ir::Lengths>(options);  // it has learnt nothing yet
 }
 
 // For `explain`: where choices come from.
