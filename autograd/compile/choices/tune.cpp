@@ -126,7 +126,8 @@ class Tuner {
       if (value == never) others = {(Choices{}.*f.number)};
       for (double other : others) {
         if (f.whole) other = std::round(other);
-        if (other != value && other >= f.least && other <= f.most) out.push_back({&f, other});
+        const bool was_worse = left_.field == &f && left_.value == other;
+        if (other != value && !was_worse && other >= f.least && other <= f.most) out.push_back({&f, other});
       }
     }
     return out;
@@ -209,7 +210,11 @@ class Tuner {
     } else {
       say("no candidate is faster by 3% and in three quarters of the rounds");
     }
-    if (taken) std::swap(candidates_[0], candidates_[1]);
+    if (taken) {
+      const NumberField<Choices>* const field = candidates_[1].change.field;
+      left_ = {field, candidates_[0].choices.*field->number};
+      std::swap(candidates_[0], candidates_[1]);
+    }
     candidates_.resize(1);
     return taken;
   }
@@ -233,6 +238,7 @@ class Tuner {
   Outcome estimated_;
   double replay_seconds_ = 0;
   std::vector<Candidate> candidates_;  // first the one that is compared with
+  Change left_;                        // what was so before it
   std::vector<std::string> lines_;
 };
 
