@@ -255,12 +255,13 @@ void CompiledCore::State::tune_once(const ir::Graph& graph, const std::vector<Co
   ir::Tuned found = ir::tune(graph, options, {views, seed, step});
   options.choices = ir::choices_text(found.choices);
   tuned = std::move(found.lines);
+  if (lengths != nullptr) lengths = std::make_unique<ir::Lengths>(options);  // it has learnt nothing yet
 }
 
 // For `explain`: where choices come from.
 std::vector<std::string> CompiledCore::State::chosen_by() const {
   std::vector<std::string> out{"costs: " + ir::machine_costs().from};
-  if (tuned.empty() && !options.choices.empty()) out = {"choices: as CompileOptions::choices says"};
+  if (tuned.empty() && !options.choices.empty()) out.emplace_back("choices: as CompileOptions::choices says");
   out.insert(out.end(), tuned.begin(), tuned.end());
   return out;
 }

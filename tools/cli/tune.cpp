@@ -44,7 +44,7 @@ void tune(double seconds) {
   const MeasuredMachine found = measure_machine(seconds);
   std::string text = fmt::format("{}\ncaches of {} and {} KB; {} rounds\n", processor.name, processor.first_cache >> 10,
                                  processor.second_cache >> 10, found.rounds);
-  for (const Rate& r : found.rates) text += fmt::format("{:<48} {:>9.3g} {}\n", r.what, r.value, r.unit);
+  for (const Rate& r : found.rates) text += fmt::format("{:<54} {:>9.3g} {}\n", r.what, r.value, r.unit);
   write_file(path, ir::costs_text(found.costs, processor));
   std::cout << text << "kept in " << path << "; compiled functions read it when they begin\n" << std::flush;
   if (!std::cout) throw Error("cannot write the report: standard output is closed or full");

@@ -60,24 +60,6 @@ std::string_view next_line(std::string_view& text) {
   return line;
 }
 
-// Why this text is not to be believed here; empty when it is, and `costs` are then those in it.
-std::string refuse(std::string_view text, const Processor& processor, Costs& costs) {
-  if (text.size() > most_bytes) return "it is too long to be what rewind tune writes";
-  if (next_line(text) != first_line) return "it is not what this version of rewind tune writes";
-  if (next_line(text) != "version " + std::string(version())) return "another version of Rewind wrote it";
-  if (next_line(text) != "processor " + processor.name) return "it was measured on another processor";
-  const std::string_view numbers = next_line(text);
-  if (text != "end\n") return "its end is missing";
-  try {
-    Costs read;
-    read_numbers(numbers, named(read, cost_fields()));
-    costs = read;
-    return "";
-  } catch (const Error& e) {
-    return e.what();
-  }
-}
-
 }  // namespace
 
 std::span<const NumberField<Costs>> cost_fields() { return fields; }
@@ -98,6 +80,28 @@ std::string costs_text(Costs costs, const Processor& processor) {
   return fmt::format("{}\nversion {}\nprocessor {}\n{}\nend\n", first_line, version(), processor.name,
                      numbers_text(named(costs, cost_fields())));
 }
+
+namespace {
+
+// Why this text is not to be believed here; empty when it is, and `costs` are then those in it.
+std::string refuse(std::string_view text, const Processor& processor, Costs& costs) {
+  const std::string_view all = text;
+  if (text.size() > most_bytes) return "it is too long to be what rewind tune writes";
+  if (next_line(text) != first_line) return "it is not what this version of rewind tune writes";
+  if (next_line(text) != "version " + std::string(version())) return "another version of Rewind wrote it";
+  if (next_line(text) != "processor " + processor.name) return "it was measured on another processor";
+  Costs read;
+  try {
+    read_numbers(next_line(text), named(read, cost_fields()));
+  } catch (const Error& e) {
+    return e.what();
+  }
+  if (costs_text(read, processor) != all) return "it was changed, or is not whole";
+  costs = read;
+  return "";
+}
+
+}  // namespace
 
 MachineCosts read_costs(const std::string& path, const Processor& processor) {
   MachineCosts out;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <memory>
 
 #include <fmt/format.h>
@@ -8,7 +9,6 @@
 #include <rewind/autograd/compile/check/check.h>
 #include <rewind/autograd/compile/choices/tune.h>
 #include <rewind/autograd/compile/passes/passes.h>
-#include <rewind/core/error.h>
 #include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 
@@ -126,7 +126,8 @@ class Tuner {
       if (value == never) others = {(Choices{}.*f.number)};
       for (double other : others) {
         if (f.whole) other = std::round(other);
-        if (other != value && other >= f.least && other <= f.most) out.push_back({&f, other});
+        const bool was_worse = left_.field == &f && left_.value == other;
+        if (other != value && !was_worse && other >= f.least && other <= f.most) out.push_back({&f, other});
       }
     }
     return out;
@@ -209,7 +210,11 @@ class Tuner {
     } else {
       say("no candidate is faster by 3% and in three quarters of the rounds");
     }
-    if (taken) std::swap(candidates_[0], candidates_[1]);
+    if (taken) {
+      const NumberField<Choices>* const field = candidates_[1].change.field;
+      left_ = {field, candidates_[0].choices.*field->number};
+      std::swap(candidates_[0], candidates_[1]);
+    }
     candidates_.resize(1);
     return taken;
   }
@@ -233,6 +238,7 @@ class Tuner {
   Outcome estimated_;
   double replay_seconds_ = 0;
   std::vector<Candidate> candidates_;  // first the one that is compared with
+  Change left_;                        // what was so before it
   std::vector<std::string> lines_;
 };
 
@@ -241,7 +247,7 @@ class Tuner {
 Tuned tune(const Graph& traced, const CompileOptions& options, const Call& call) {
   try {
     return Tuner(traced, options, call).run();
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {  // a user's op may throw what it likes; the first call will say it again
     return {choices_of(options), {std::string("tuned: as estimated: a replay threw: ") + e.what()}};
   }
 }

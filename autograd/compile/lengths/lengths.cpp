@@ -27,6 +27,9 @@ std::shared_ptr<const Store> names_of(const Tape& tape) {
 
 }  // namespace
 
+Lengths::Lengths(const CompileOptions& options)
+    : by_{options.passes.has(Pass::reuse), static_cast<Index>(choices_of(options).packed_rows)} {}
+
 Lengths::Found Lengths::find(const Recorded& recorded) {
   Found found;
   found.length = recorded.length();
@@ -42,7 +45,7 @@ Lengths::Found Lengths::find(const Recorded& recorded) {
       for (std::size_t i = store_->constants.size(); i < words_->constants().size(); ++i)
         store_->constants.push_back(words_->constants()[i]);
       memory_->reserve(range.bytes);  // at once
-      found.plan = plan_of(range.plan, found.length, slots, *words_, store_, family->real, reuse_, memory_);
+      found.plan = plan_of(range.plan, found.length, slots, *words_, store_, family->real, by_, memory_);
       if (found.plan != nullptr) return found;
     }
     found.why = "of this program too few plans are known that have the same form, one shorter and one longer";
@@ -67,7 +70,7 @@ void Lengths::learn(const Recorded& recorded, Found& found, Plan& plan) {
     forget_all();
     found.family = nullptr;
   }
-  if (recorded.length() < longest) listing = list(plan, *words_, refused);
+  if (recorded.length() < longest) listing = list(plan, *words_, refused, by_);
   plan.forget_places();
   if (!refused.empty()) found.why = refused;
   if (listing.records.empty()) return;

@@ -8,6 +8,7 @@
 #include <rewind/autograd/compile/lengths/constants_form.h>
 #include <rewind/autograd/compile/lengths/dictionary.h>
 #include <rewind/autograd/compile/lengths/pattern.h>
+#include <rewind/autograd/compile/lengths/plan_listing.h>
 #include <rewind/autograd/compile/lengths/trace_listing.h>
 #include <rewind/autograd/compile/options.h>
 #include <rewind/autograd/compile/plan/plan.h>
@@ -55,7 +56,7 @@ class Lengths {
     std::string why;             // where none does
   };
 
-  explicit Lengths(const CompileOptions& options) : reuse_(options.passes.has(Pass::reuse)) {}
+  explicit Lengths(const CompileOptions& options);
 
   Found find(const Recorded& recorded);
   /// Takes up a plan that was compiled as a whole; forgets where its pointers came from.
@@ -82,7 +83,7 @@ class Lengths {
   void forget_all();
   void find_range(Family& family);
 
-  bool reuse_;
+  LoweredBy by_;
   std::shared_ptr<Dictionary> words_ = std::make_shared<Dictionary>();
   std::vector<std::shared_ptr<Family>> families_;
   std::vector<Lone> lone_;

@@ -18,8 +18,8 @@ enum class About : std::uint8_t { buffer, product, pack, kernel, generic, operan
 
 // Lowering asks this of lengths that lie between two bounds: the answer must be the same at all lengths of a pattern.
 template <class Product>
-bool may_be_packed(const Product& p) {
-  return p.dtype == DType::f32 && detail::suits_packed_gemm(p.tb, p.m, p.n, p.k);
+bool may_be_packed(const Product& p, const LoweredBy& by) {
+  return p.dtype == DType::f32 && detail::suits_packed_gemm(p.tb, p.m, p.n, p.k, by.packed_rows);
 }
 
 /// Base of a pointer that is bound to the gradient of a parameter: its number is that of the parameter.
@@ -30,7 +30,8 @@ constexpr Word gradient_base = 16;
 /// Writes records of a plan.
 class PlanWriter {
  public:
-  PlanWriter(const Plan& plan, Dictionary& words) : p_(plan), words_(words), gradient_(plan.pointers_.size(), -1) {
+  PlanWriter(const Plan& plan, Dictionary& words, const LoweredBy& by)
+      : p_(plan), words_(words), by_(by), gradient_(plan.pointers_.size(), -1) {
     for (std::size_t i = 0; i < p_.gradients_.size(); ++i)
       for (const Plan::Patch& patch : p_.gradients_[i].patches)
         gradient_[patch.pointer] = words_.parameter(p_.graph_.store->parameters[i]);
@@ -134,7 +135,7 @@ class PlanWriter {
     begin(About::product);
     to_.fixed(p.ta + 2 * p.tb + 4 * p.add + 8 * static_cast<Word>(p.dtype));
     to_.fixed(p.packed == nullptr ? -1 : pack_at_.at(p.packed));
-    to_.fixed(may_be_packed(p));
+    to_.fixed(may_be_packed(p, by_));
     for (const Index n : {p.m, p.n, p.k, p.lda, p.ldb, p.ldc}) to_.number(n);
     for (std::uint32_t k = 0; k < 3; ++k) pointer(at + k);
   }
@@ -180,6 +181,7 @@ class PlanWriter {
 
   const Plan& p_;
   Dictionary& words_;
+  LoweredBy by_;
   std::vector<Word> gradient_;  // by pointer: the parameter
   std::unordered_map<const float*, Word> pack_at_;
   Listing to_;
@@ -188,7 +190,7 @@ class PlanWriter {
 /// Makes a plan of records.
 class PlanReader {
  public:
-  PlanReader(Plan& plan, const Dictionary& words, bool reuse) : p_(plan), words_(words), reuse_(reuse) {
+  PlanReader(Plan& plan, const Dictionary& words, const LoweredBy& by) : p_(plan), words_(words), by_(by) {
     p_.parameters_.resize(words.parameters().size());
     p_.gradients_.resize(words.parameters().size());
   }
@@ -236,7 +238,7 @@ class PlanReader {
 
   // By the same sweep as of any plan, so that addresses are those that it gives.
   void lay_out() {
-    assign_addresses(p_.layout_, reuse_);
+    assign_addresses(p_.layout_, by_.reuse);
     p_.arena_ = p_.memory_->reserve(p_.layout_.arena);
     laid_out_ = true;
   }
@@ -309,7 +311,7 @@ class PlanReader {
     p.ta = (flags & 1) != 0, p.tb = (flags & 2) != 0, p.add = (flags & 4) != 0;
     p.dtype = static_cast<DType>(flags / 8);
     for (Index* n : {&p.m, &p.n, &p.k, &p.lda, &p.ldb, &p.ldc}) *n = number();
-    fits_ = fits_ && suits == may_be_packed(p);
+    fits_ = fits_ && suits == may_be_packed(p, by_);
     p.packed = packed < 0 ? nullptr : p_.packs_[static_cast<std::size_t>(packed)].to;
     step(Plan::Kind::product, p_.products_.size());
     p_.products_.push_back(p);
@@ -421,7 +423,8 @@ class PlanReader {
 
   Plan& p_;
   const Dictionary& words_;
-  bool reuse_, laid_out_ = false, fits_ = true;
+  LoweredBy by_;
+  bool laid_out_ = false, fits_ = true;
   const Pattern::Line* line_ = nullptr;
   std::size_t fixed_ = 0, number_ = 0;
   Place last_;  // of the last pointer, its offset in bytes
@@ -434,13 +437,15 @@ class PlanReader {
   std::vector<LastCall> last_call_;
 };
 
-Listing list(const Plan& plan, Dictionary& words, std::string& why) { return PlanWriter(plan, words).run(why); }
+Listing list(const Plan& plan, Dictionary& words, std::string& why, const LoweredBy& by) {
+  return PlanWriter(plan, words, by).run(why);
+}
 
 std::unique_ptr<Plan> plan_of(const Pattern& pattern, std::int64_t length, const Slots& slots, const Dictionary& words,
-                              const std::shared_ptr<Store>& store, DType real, bool reuse,
+                              const std::shared_ptr<Store>& store, DType real, const LoweredBy& by,
                               const std::shared_ptr<PlanMemory>& memory) {
   auto plan = std::make_unique<Plan>(store, real, memory);
-  PlanReader reader(*plan, words, reuse);
+  PlanReader reader(*plan, words, by);
   if (!pattern.each(length, slots, [&](const Pattern::Line& line) { return reader.read(line); })) return nullptr;
   reader.end();
   return plan;

@@ -74,6 +74,26 @@ TEST_CASE("choices that keep bits keep them, whatever they are") {
   set_threads(before);
 }
 
+TEST_CASE("plans of other lengths follow from those that the choices made, with the bits of one made as a whole") {
+  HandLstm cell(I, H);
+  const auto f = [&](Tape& tape, Tensor in) {
+    const Tensor zero = tape.constant(0, Shape{N, H});
+    return cell.unroll(in, {zero, zero}).back().h;
+  };
+  for (const char* rows : {"10", "84", "1000"}) {  // of T N there are 60 to 96
+    CAPTURE(rows);
+    const CompileOptions options{.choices = std::string("pack_from=1 one_thread=1 packed_rows=") + rows};
+    auto step = compile(f, options, random_array(Shape{10, N, I}, 1));
+    for (const Index length : {10, 16, 12, 13, 15}) {
+      const Array x = random_array(Shape{length, N, I}, 2);
+      auto whole = compile(f, options, x);
+      CHECK(step(x).array() == whole(x).array());
+    }
+    if (std::string(rows) == "1000")
+      CHECK(step.explain().find("follows from those of other lengths") != std::string::npos);
+  }
+}
+
 TEST_CASE("bad choices are a clear error, before anything is traced") {
   const auto refused = [](const std::string& text, const std::string& why) {
     int traced = 0;

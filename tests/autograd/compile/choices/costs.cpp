@@ -75,9 +75,11 @@ TEST_CASE("files that are not of this processor and version, or broken, are igno
   ignored("", "it is not what this version of rewind tune writes");
   ignored(std::string(3000, '\0'), "it is not what this version of rewind tune writes");
   ignored(good + std::string(5000, 'x'), "it is too long to be what rewind tune writes");
-  ignored(good + "x", "its end is missing");
-  for (const std::size_t length : {good.size() - 1, good.size() - 5})
-    ignored(good.substr(0, length), "its end is missing");
+  const std::string not_whole = "it was changed, or is not whole";
+  ignored(good + "x", not_whole);
+  ignored(replaced(good, "product=", " product="), not_whole);
+  ignored(good.substr(0, good.find("product=")) + "\nend\n", not_whole);
+  for (const std::size_t length : {good.size() - 1, good.size() - 5}) ignored(good.substr(0, length), not_whole);
   ignored(replaced(good, "kernel=", "kernel=-"), "'kernel=-0.012627604166666669' is not from 0.001 to 1000");
   ignored(replaced(good, "kernel=", "kennel="),
           "'kennel=0.012627604166666669' is none of the names that this version knows");
