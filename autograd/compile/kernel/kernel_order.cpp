@@ -14,16 +14,17 @@ KernelOrder::KernelOrder(const Graph& g, const std::vector<Place>& places, NodeI
   put_in_order(places);
 }
 
-// Numbers of rows first, then whole rows, then their sums, which begin the next phase: a row's elements are then
-// computed block by block, from one sum to the next, and what is stretched for them is there.
+// Between two sums whole rows are then computed block by block, and the numbers that are broadcast over them are there.
 void KernelOrder::find_phases() {
-  phase_.assign(end_ - begin_, 0);
+  phase_.assign(end_ - begin_, {});
   for (NodeId i = begin_; i < end_; ++i) {
-    std::uint32_t phase = 0;
+    Phase& p = phase_[i - begin_];
     for (NodeId in : g_.in(i))
-      if (inside(in)) phase = std::max(phase, phase_[in - begin_] / 3 + (sums_each_row(g_, in) ? 1 : 0));
-    const bool sum = sums_each_row(g_, i), row = g_.nodes[i].shape.cols() > 1;
-    phase_[i - begin_] = 3 * phase + (sum ? 2 : row ? 1 : 0);
+      if (inside(in)) p.sums_before = std::max(p.sums_before, phase(in).sums_before + (sums_each_row(g_, in) ? 1 : 0));
+    if (sums_each_row(g_, i))
+      p.kind = Phase::Kind::sums;
+    else if (g_.nodes[i].shape.cols() > 1)
+      p.kind = Phase::Kind::rows;
   }
 }
 
