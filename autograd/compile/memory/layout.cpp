@@ -12,8 +12,7 @@ const auto any_address = reinterpret_cast<const char*>(std::uintptr_t{1} << 40);
 
 class Placer {
  public:
-  Placer(const Graph& g, Passes passes)
-      : g_(g), passes_(passes), slot_(g.size()), fixed_(g.size(), Fixed::no), over_(g.size(), no_node) {}
+  Placer(const Graph& g, Passes passes) : g_(g), passes_(passes), slot_(g.size()), fixed_(g.size(), Fixed::no) {}
 
   Layout run() {
     out_.places.resize(g_.size());
@@ -23,15 +22,11 @@ class Placer {
       chain_rows();
       place_columns();
     }
-    const Layout before = out_;
     for (NodeId i = 0; i < g_.size(); ++i) place(i);
     if (passes_.has(Pass::reuse)) {
       const std::vector<std::uint32_t> under = overlaid_buffers(g_, out_);
       lay_over(under);
-      over_ = values_in_place(g_, out_, movable(under));
-      out_ = before;
-      for (NodeId i = 0; i < g_.size(); ++i) place(i);
-      lay_over(under);
+      move_over(values_in_place(g_, out_, movable(under)));
     }
     std::stable_sort(out_.copies.begin(), out_.copies.end(),
                      [](const Layout::Copy& a, const Layout::Copy& b) { return a.concat < b.concat; });
@@ -185,12 +180,7 @@ class Placer {
     out_.computed[i] = true;
     p = {Base::buffer, 0, 0, n.shape.cols()};
     switch (fixed_[i]) {
-      case Fixed::no:
-        p.id = new_buffer(n);
-        if (over_[i] == no_node) break;
-        out_.buffers[p.id].bytes = 0;  // buffers keep their numbers
-        p = out_.places[over_[i]];
-        break;
+      case Fixed::no: p.id = new_buffer(n); break;
       case Fixed::chain: p.id = slot_[i].buffer, p.offset = slot_[i].offset; break;
       case Fixed::whole:
         p.id = slot_[i].buffer, p.offset = slot_[i].offset;
@@ -214,6 +204,18 @@ class Placer {
     for (Layout::Copy& c : out_.copies) follow(c.to);
     for (std::uint32_t b = 0; b < under.size(); ++b)
       if (under[b] != b) out_.buffers[b].bytes = 0;
+  }
+
+  // Each value for which there is an operand takes its place, and leaves an empty buffer; views follow what they view.
+  void move_over(const std::vector<NodeId>& operand) {
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      if (operand[i] != no_node) {
+        out_.buffers[out_.places[i].id].bytes = 0;
+        out_.places[i] = out_.places[operand[i]];
+      } else if (is_view_op(i) && !out_.computed[i] && out_.places[i].base != Base::none) {
+        place_view(i);
+      }
+    }
   }
 
   // Views and ops that want their operands in one piece keep a value from standing in rows that are apart. Where one
@@ -284,7 +286,6 @@ class Placer {
   std::vector<Slot> slot_;
   std::vector<Fixed> fixed_;
   std::vector<bool> needed_;
-  std::vector<NodeId> over_;  // the operand in whose place a value stands
   std::vector<NodeId> next_, prev_, chain_, first_, seen_, roots_;
 };
 
