@@ -30,7 +30,7 @@ class Placer {
     }
     std::stable_sort(out_.copies.begin(), out_.copies.end(),
                      [](const Layout::Copy& a, const Layout::Copy& b) { return a.concat < b.concat; });
-    for (NodeId i = 0; i < g_.size(); ++i) pack_inputs(i);
+    for (NodeId i = 0; i < g_.size(); ++i) copy_inputs(i);
     find_lifetimes(g_, out_);
     assign_addresses(out_, passes_.has(Pass::reuse));
     return std::move(out_);
@@ -268,7 +268,7 @@ class Placer {
     }
   }
 
-  void pack_inputs(NodeId i) {
+  void copy_inputs(NodeId i) {
     const Node& n = g_.nodes[i];
     if (!out_.computed[i] || n.kernel != no_kernel || n.info->strided_inputs || n.info->product != nullptr) return;
     for (std::uint32_t k = 0; k < n.arity; ++k) {
@@ -276,7 +276,7 @@ class Placer {
       if (out_.view(g_, in, any_address).contiguous()) continue;
       const std::uint32_t buffer = new_buffer(g_.nodes[in]);
       out_.buffers[buffer].first = out_.buffers[buffer].last = i;
-      out_.packs.push_back({i, k, {Base::buffer, buffer, 0, g_.nodes[in].shape.cols()}});
+      out_.contiguous_inputs.push_back({i, k, {Base::buffer, buffer, 0, g_.nodes[in].shape.cols()}});
     }
   }
 
