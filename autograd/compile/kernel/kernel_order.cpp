@@ -38,7 +38,7 @@ Arithmetic KernelOrder::arithmetic(NodeId i) const {
 void KernelOrder::combine() {
   std::vector<std::uint32_t> uses(end_ - begin_);
   for (NodeId i = begin_; i < end_; ++i)
-    if (g_.nodes[i].info->alias == nullptr)
+    if (!is_view(g_, i))
       for (NodeId in : g_.in(i))
         if (const NodeId x = through_views(in); inside(x)) ++uses[x - begin_];
   for (NodeId i = end_; i-- > begin_;) {
@@ -65,7 +65,7 @@ bool same_place(const Place& p, const Place& q) {
 void KernelOrder::put_in_order(const std::vector<Place>& places) {
   std::vector<NodeId> results, last;
   for (NodeId i = begin_; i < end_; ++i)
-    if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) results.push_back(i);
+    if (used_outside_[i] && !is_view(g_, i)) results.push_back(i);
   std::vector<std::pair<NodeId, NodeId>> over;  // result, reader of what it is written over
   std::vector<bool> read(end_ - begin_);
   for_each_read([&](NodeId reader, NodeId x) {
@@ -86,7 +86,7 @@ void KernelOrder::put_in_order(const std::vector<Place>& places) {
     }
   }
   for (NodeId i = begin_; i < end_; ++i) {
-    if (g_.nodes[i].info->alias != nullptr || part_of_[i - begin_] != no_node) continue;
+    if (is_view(g_, i) || part_of_[i - begin_] != no_node) continue;
     (at_end[i - begin_] ? last : order_).push_back(i);
     if (copied[i - begin_]) copied_.push_back(i);
   }

@@ -6,6 +6,7 @@
 
 #include <rewind/autograd/compile/memory/layout.h>
 #include <rewind/autograd/program/graph.h>
+#include <rewind/autograd/program/queries.h>
 
 namespace rw::ir {
 
@@ -26,11 +27,10 @@ class KernelOrder {
 
  protected:
   bool inside(NodeId i) const { return i >= begin_ && i < end_; }
-  bool is_view(NodeId i) const { return g_.nodes[i].info->alias != nullptr; }
   // The node behind views. Within a kernel they differ in axes of length 1 alone: the elements are the
   // same.
   NodeId through_views(NodeId i) const {
-    while (inside(i) && is_view(i)) i = g_.in(i, 0);
+    while (inside(i) && is_view(g_, i)) i = g_.in(i, 0);
     return i;
   }
   Arithmetic arithmetic(NodeId i) const;
@@ -40,7 +40,7 @@ class KernelOrder {
   template <class F>
   void for_each_read(F&& f) const {
     for (NodeId i = begin_; i < end_; ++i)
-      if (g_.nodes[i].info->alias == nullptr)
+      if (!is_view(g_, i))
         for (NodeId in : g_.in(i)) f(writer_of(i), through_views(in));
   }
 

@@ -94,7 +94,7 @@ class Writer : KernelOrder {
       }
     });
     for (NodeId i = begin_; i < end_; ++i)
-      if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) {
+      if (used_outside_[i] && !is_view(g_, i)) {
         const auto output = static_cast<std::uint32_t>(p_.operands.size());
         operand(i, is_column(i) ? OperandKind::output_column : OperandKind::output);
         if (std::find(copied_.begin(), copied_.end(), i) == copied_.end()) {

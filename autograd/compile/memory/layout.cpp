@@ -2,6 +2,7 @@
 
 #include <rewind/autograd/compile/memory/in_place.h>
 #include <rewind/autograd/compile/memory/layout.h>
+#include <rewind/autograd/program/queries.h>
 #include <rewind/core/error.h>
 
 namespace rw::ir {
@@ -45,8 +46,7 @@ class Placer {
     Index offset = 0;  // in the parent's columns, or in the buffer
   };
 
-  bool is_view_op(NodeId i) const { return g_.nodes[i].info->alias != nullptr; }
-  bool has_own_memory(NodeId i) const { return computes(*g_.nodes[i].info) && !is_view_op(i); }
+  bool has_own_memory(NodeId i) const { return computes(*g_.nodes[i].info) && !is_view(g_, i); }
   // What a piece is another shape of.
   NodeId root_of(NodeId i) const {
     while (g_.is<Reshape>(i) || g_.is<Detach>(i)) i = g_.in(i, 0);
@@ -176,7 +176,7 @@ class Placer {
       p = {base, n.leaf, 0, n.shape.cols()};
       return;
     }
-    if (is_view_op(i) && place_view(i)) return;
+    if (is_view(g_, i) && place_view(i)) return;
     out_.computed[i] = true;
     p = {Base::buffer, 0, 0, n.shape.cols()};
     switch (fixed_[i]) {
@@ -212,7 +212,7 @@ class Placer {
       if (operand[i] != no_node) {
         out_.buffers[out_.places[i].id].bytes = 0;
         out_.places[i] = out_.places[operand[i]];
-      } else if (is_view_op(i) && !out_.computed[i] && out_.places[i].base != Base::none) {
+      } else if (is_view(g_, i) && !out_.computed[i] && out_.places[i].base != Base::none) {
         place_view(i);
       }
     }
@@ -229,9 +229,9 @@ class Placer {
       const Node& n = g_.nodes[i];
       if (n.kernel != no_kernel && out_.computed[i] && fixed_[i] == Fixed::no && !shared[out_.places[i].id])
         out[i] = Movable::in_rows;
-      const bool any_rows = n.kernel != no_kernel || n.info->product != nullptr || n.info->strided_inputs;
+      const bool any_rows = n.kernel != no_kernel || is_product(g_, i) || n.info->strided_inputs;
       for (NodeId in : g_.in(i))
-        if (out[in] != Movable::no && (is_view_op(i) || !any_rows)) out[in] = Movable::as_whole;
+        if (out[in] != Movable::no && (is_view(g_, i) || !any_rows)) out[in] = Movable::as_whole;
     }
     for (NodeId o : g_.outputs) out[o] = Movable::no;
     for (const Effect& e : g_.effects) out[e.value] = Movable::no;
@@ -270,7 +270,7 @@ class Placer {
 
   void copy_inputs(NodeId i) {
     const Node& n = g_.nodes[i];
-    if (!out_.computed[i] || n.kernel != no_kernel || n.info->strided_inputs || n.info->product != nullptr) return;
+    if (!out_.computed[i] || n.kernel != no_kernel || n.info->strided_inputs || is_product(g_, i)) return;
     for (std::uint32_t k = 0; k < n.arity; ++k) {
       const NodeId in = g_.in(i, k);
       if (out_.view(g_, in, any_address).contiguous()) continue;
