@@ -58,7 +58,7 @@ NodeId TapeData::resolve(const Operand& x) {
 
 // The common case of elementwise ops: Tensors of one shape, nothing between their rows. It is kept apart because
 // recording a small op should cost little more than computing it.
-bool TapeData::plain_elementwise(const Operands& inputs, int arity, NodeId* ids) {
+bool TapeData::are_of_one_shape(const Operands& inputs, int arity, NodeId* ids) {
   if (inputs.size() != static_cast<std::size_t>(arity)) return false;
   const bool computes = !lazy && !options.trace;
   const Node* first = nullptr;
@@ -82,7 +82,7 @@ bool TapeData::plain_elementwise(const Operands& inputs, int arity, NodeId* ids)
   return first != nullptr;
 }
 
-Tensor TapeData::record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in) {
+Tensor TapeData::record_of_one_shape(const OpInfo& info, const void* op, std::span<const NodeId> in) {
   const auto id = static_cast<NodeId>(nodes.size());
   const Arena::Mark values_before = values.mark(), records_before = records.mark();
   try {
@@ -127,8 +127,8 @@ void TapeData::check_inputs(const OpInfo& info, std::span<const NodeId> in) cons
 Tensor TapeData::record(const OpInfo& info, const void* op, const Operands& inputs) {
   if (info.elementwise != nullptr) {
     NodeId ids[max_elementwise_inputs];
-    if (plain_elementwise(inputs, info.elementwise->arity, ids))
-      return record_plain_elementwise(info, op, {ids, inputs.size()});
+    if (are_of_one_shape(inputs, info.elementwise->arity, ids))
+      return record_of_one_shape(info, op, {ids, inputs.size()});
   }
   const TapeMark before = mark();
   try {
@@ -209,14 +209,14 @@ void TapeData::evaluate_into(const Node& n, View y, bool add) {
   if (n.info->elementwise != nullptr) {
     Scratch<ConstView, max_elementwise_inputs> x;
     const void* data[max_elementwise_inputs];
-    bool plain = y.contiguous();
+    bool in_one_loop = y.contiguous();
     for (std::size_t i = 0; i < in.size(); ++i) {
       const Node& from = nodes[in[i]];
       if (from.data == nullptr) throw_no_value(in[i]);
       data[i] = from.data;
-      plain = plain && from.shape == y.shape && from.stride == y.stride;
+      in_one_loop = in_one_loop && from.shape == y.shape && from.stride == y.stride;
     }
-    if (plain)
+    if (in_one_loop)
       return contiguous_loop(n.info->elementwise->value, n.op, y.dtype, y.size(), data, static_cast<int>(in.size()),
                              y.data);
     for (std::size_t i = 0; i < in.size(); ++i) x[i] = nodes[in[i]].value();

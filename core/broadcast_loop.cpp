@@ -123,13 +123,13 @@ void run_contiguous(const VectorLoop& loop, const void* fn, Index n, const void*
 
 void broadcast_loop(const VectorLoop& loop, const void* fn, std::span<const ConstView> x, View y) {
   if (y.size() == 0) return;
-  bool plain = y.contiguous();
+  bool in_one_loop = y.contiguous();
   const void* data[most];
   for (std::size_t i = 0; i < x.size(); ++i) {
-    plain = plain && x[i].contiguous() && x[i].shape == y.shape;
+    in_one_loop = in_one_loop && x[i].contiguous() && x[i].shape == y.shape;
     data[i] = x[i].data;
   }
-  if (plain) return contiguous_loop(loop, fn, y.dtype, y.size(), data, static_cast<int>(x.size()), y.data);
+  if (in_one_loop) return contiguous_loop(loop, fn, y.dtype, y.size(), data, static_cast<int>(x.size()), y.data);
   visit_real(y.dtype, [&]<class T>() { run<T>(loop, fn, x, y); });
 }
 

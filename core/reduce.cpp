@@ -20,8 +20,8 @@ struct Plus {
 };
 
 // How sums are made into trees: so many additions follow each other, and then partial sums of equally many terms meet
-// in pairs. Blocks of contiguous numbers are added in double.
-constexpr Index run_length = 32, lanes = 16, sum_block = 4096;
+// in pairs. Contiguous numbers are added by so many running sums side by side, and their blocks in double.
+constexpr Index run_length = 32, side_by_side = 16, sum_block = 4096;
 
 /// A sum in pairs, of terms that come one by one: of 2^k terms at `level_[k]`, as a binary counter has digits.
 class PairwiseSum {
@@ -44,25 +44,25 @@ class PairwiseSum {
   double level_[64];
 };
 
-// Sum of up to `sum_block` contiguous numbers: runs of additions in lanes, and the runs in pairs.
+// Sum of up to `sum_block` contiguous numbers: runs of additions side by side, and the runs in pairs.
 template <class T>
 T block_sum(const T* x, Index n) {
-  constexpr Index each = run_length * lanes, most = sum_block / each;
-  T part[most][lanes];
+  constexpr Index each = run_length * side_by_side, most = sum_block / each;
+  T part[most][side_by_side];
   Index runs = 0;
   for (Index begin = 0; begin < n || runs == 0; begin += each, ++runs) {
     const Index end = std::min(n, begin + each);
-    T* lane = part[runs];
-    std::fill_n(lane, lanes, T(0));
+    T* running = part[runs];
+    std::fill_n(running, side_by_side, T(0));
     Index i = begin;
-    for (; i + lanes <= end; i += lanes)
-      for (Index l = 0; l < lanes; ++l) lane[l] += x[i + l];
-    for (Index l = 0; i < end; ++i, ++l) lane[l] += x[i];
+    for (; i + side_by_side <= end; i += side_by_side)
+      for (Index l = 0; l < side_by_side; ++l) running[l] += x[i + l];
+    for (Index l = 0; i < end; ++i, ++l) running[l] += x[i];
   }
   for (Index apart = 1; apart < runs; apart *= 2)
     for (Index r = 0; r + apart < runs; r += 2 * apart)
-      for (Index l = 0; l < lanes; ++l) part[r][l] += part[r + apart][l];
-  for (Index width = lanes / 2; width > 0; width /= 2)
+      for (Index l = 0; l < side_by_side; ++l) part[r][l] += part[r + apart][l];
+  for (Index width = side_by_side / 2; width > 0; width /= 2)
     for (Index l = 0; l < width; ++l) part[0][l] += part[0][l + width];
   return part[0][0];
 }

@@ -12,8 +12,8 @@ void add_into(ConstView x, View y);
 /// runs in pairs, so that the error grows with the logarithm of the number of terms.
 void sum_to(ConstView x, View y);
 
-/// Sum of n contiguous elements: in blocks of 4096, each of sixteen lanes with runs of 32 additions that meet in pairs;
-/// the blocks in pairs, in double.
+/// Sum of n contiguous elements: in blocks of 4096, each by sixteen sums side by side in runs of 32 additions that
+/// meet in pairs; the blocks in pairs, in double.
 template <class T>
 double sum(const T* x, Index n);
 

@@ -52,18 +52,18 @@ using Doubles [[gnu::vector_size(64), gnu::may_alias]] = double;
 // loop small: no peeling, no scalar remainder, and even the cautious cost model of g++ -O2 vectorises it, so a functor
 // in a program built at -O2 has vector speed too. (Unrolled first, as -O3 would, it does not become vectors.)
 template <class T>
-inline constexpr Index lanes = 64 / static_cast<Index>(sizeof(T));
+inline constexpr Index vector_length = 64 / static_cast<Index>(sizeof(T));
 
 template <class Fn, class T, std::size_t... K>
-[[gnu::always_inline, gnu::flatten]] inline void apply_lanes(const Fn& fn, const T* const* x, T* y,
-                                                             std::index_sequence<K...>) {
+[[gnu::always_inline, gnu::flatten]] inline void apply_vector(const Fn& fn, const T* const* x, T* y,
+                                                              std::index_sequence<K...>) {
 #if defined(__clang__)
 #pragma clang loop vectorize(assume_safety) interleave(disable) unroll(disable)
 #else
 #pragma GCC ivdep
 #pragma GCC unroll 1
 #endif
-  for (Index i = 0; i < lanes<T>; ++i) {
+  for (Index i = 0; i < vector_length<T>; ++i) {
     if constexpr (sizeof...(K) == 0) {
       y[i] = fn.template operator()<T>();
     } else {
@@ -72,10 +72,10 @@ template <class Fn, class T, std::size_t... K>
   }
 }
 
-// Copies fewer than `lanes<T>` elements to a whole vector, zeros behind them; and back.
+// Copies fewer than `vector_length<T>` elements to a whole vector, zeros behind them; and back.
 template <Isa isa, class T>
 void load_tail(const T* x, Index left, T* tail) {
-  std::memset(tail, 0, lanes<T> * sizeof(T));
+  std::memset(tail, 0, vector_length<T> * sizeof(T));
   std::memcpy(tail, x, static_cast<std::size_t>(left) * sizeof(T));
 }
 template <Isa isa, class T>
@@ -111,19 +111,19 @@ template <Isa isa, class Fn, int arity, class T>
 [[gnu::always_inline]] inline void apply(const void* functor, Index n, const T* const* x, T* y) {
   const Fn fn = *static_cast<const Fn*>(functor);  // a copy: the stores below cannot change it
   Index i = 0;
-  for (; i + lanes<T> <= n; i += lanes<T>) {
+  for (; i + vector_length<T> <= n; i += vector_length<T>) {
     const T* from[arity + 1] = {};
     for (int k = 0; k < arity; ++k) from[k] = x[k] + i;
-    apply_lanes(fn, from, y + i, std::make_index_sequence<arity>{});
+    apply_vector(fn, from, y + i, std::make_index_sequence<arity>{});
   }
   if (i == n) return;
-  alignas(64) T tail[arity + 1][lanes<T>];
+  alignas(64) T tail[arity + 1][vector_length<T>];
   const T* from[arity + 1] = {};
   for (int k = 0; k < arity; ++k) {
     load_tail<isa>(x[k] + i, n - i, tail[k]);
     from[k] = tail[k];
   }
-  apply_lanes(fn, from, tail[arity], std::make_index_sequence<arity>{});
+  apply_vector(fn, from, tail[arity], std::make_index_sequence<arity>{});
   store_tail<isa>(tail[arity], n - i, y + i);
 }
 

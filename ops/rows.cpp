@@ -54,31 +54,31 @@ struct Plus {
   }
 };
 
-// lane = fn(lane, x) for as many numbers as fit in the widest vector; two for AVX2.
+// running = fn(running, x) for as many numbers as fit in the widest vector; two for AVX2.
 template <class Fn, class T>
-[[gnu::always_inline]] inline void into_lanes(const Fn& fn, const T* x, T* lane) {
-  const T* in[] = {lane, x};
-  apply_lanes(fn, in, lane, std::make_index_sequence<2>{});
+[[gnu::always_inline]] inline void into_vector(const Fn& fn, const T* x, T* running) {
+  const T* in[] = {running, x};
+  apply_vector(fn, in, running, std::make_index_sequence<2>{});
 }
 
-// The largest or smallest, as `lanes` running ones. The last numbers are taken together with some before them, which
-// changes nothing; only a row shorter than that is copied.
+// The largest or smallest, as a vector of running ones. The last numbers are taken together with some before them,
+// which changes nothing; only a row shorter than that is copied.
 template <class Fn, class T>
 [[gnu::always_inline]] inline T reduce_row(const Fn& fn, const T* x, Index n, T start) {
-  T lane[lanes<T>], few[lanes<T>];
-  std::fill_n(lane, lanes<T>, start);
+  T running[vector_length<T>], few[vector_length<T>];
+  std::fill_n(running, vector_length<T>, start);
   Index i = 0;
-  for (; i + lanes<T> <= n; i += lanes<T>) into_lanes(fn, x + i, lane);
-  if (n < lanes<T>) {
-    std::fill_n(few, lanes<T>, start);
+  for (; i + vector_length<T> <= n; i += vector_length<T>) into_vector(fn, x + i, running);
+  if (n < vector_length<T>) {
+    std::fill_n(few, vector_length<T>, start);
     std::copy_n(x, n, few);
-    into_lanes(fn, few, lane);
+    into_vector(fn, few, running);
   } else if (i < n) {
-    into_lanes(fn, x + n - lanes<T>, lane);
+    into_vector(fn, x + n - vector_length<T>, running);
   }
-  for (Index width = lanes<T> / 2; width > 0; width /= 2)
-    for (Index l = 0; l < width; ++l) lane[l] = fn(lane[l], lane[l + width]);
-  return lane[0];
+  for (Index width = vector_length<T> / 2; width > 0; width /= 2)
+    for (Index l = 0; l < width; ++l) running[l] = fn(running[l], running[l + width]);
+  return running[0];
 }
 
 struct MaxRow {
@@ -106,53 +106,53 @@ struct ExpRow {
     const T largest = reduce_row(Max{}, x, n, -std::numeric_limits<T>::infinity());
     const T off = std::isfinite(largest) ? largest : T(0);
     *shift = static_cast<double>(off);
-    *total = n < lanes<T> ? few(x, n, off, y) : many(x, n, off, y);
+    *total = n < vector_length<T> ? few(x, n, off, y) : many(x, n, off, y);
   }
 
  private:
   template <class T>
-  [[gnu::always_inline]] static void exp_lanes(const T* x, T off, T* e) {
-    apply_lanes(ShiftedExp{static_cast<double>(off)}, &x, e, std::make_index_sequence<1>{});
+  [[gnu::always_inline]] static void exp_vector(const T* x, T off, T* e) {
+    apply_vector(ShiftedExp{static_cast<double>(off)}, &x, e, std::make_index_sequence<1>{});
   }
 
   template <class T>
-  [[gnu::always_inline]] static double sum_lanes(T* lane) {
-    for (Index width = lanes<T> / 2; width > 0; width /= 2)
-      for (Index l = 0; l < width; ++l) lane[l] += lane[l + width];
-    return static_cast<double>(lane[0]);
+  [[gnu::always_inline]] static double sum_vector(T* running) {
+    for (Index width = vector_length<T> / 2; width > 0; width /= 2)
+      for (Index l = 0; l < width; ++l) running[l] += running[l + width];
+    return static_cast<double>(running[0]);
   }
 
   template <class T>
   [[gnu::always_inline]] double few(const T* x, Index n, T off, T* y) const {
-    T in[lanes<T>], e[lanes<T>];
-    std::fill_n(in, lanes<T>, off);
+    T in[vector_length<T>], e[vector_length<T>];
+    std::fill_n(in, vector_length<T>, off);
     std::copy_n(x, n, in);
-    exp_lanes(in, off, e);
+    exp_vector(in, off, e);
     if (store) std::copy_n(e, n, y);
-    for (Index l = 0; l < lanes<T>; ++l) e[l] = l < n ? e[l] : T(0);
-    return sum_lanes(e);
+    for (Index l = 0; l < vector_length<T>; ++l) e[l] = l < n ? e[l] : T(0);
+    return sum_vector(e);
   }
 
-  // The last lanes overlap those before, and only what is new of them is added.
+  // The last vector overlaps the one before, and only what is new in it is added.
   template <class T>
   [[gnu::always_inline]] double many(const T* x, Index n, T off, T* y) const {
     double sum = 0;
-    constexpr Index block = 256 * lanes<T>;
-    T e[lanes<T>];
+    constexpr Index block = 256 * vector_length<T>;
+    T e[vector_length<T>];
     for (Index begin = 0; begin < n; begin += block) {
-      T lane[lanes<T>] = {};
+      T running[vector_length<T>] = {};
       Index i = begin;
-      for (; i + lanes<T> <= std::min(n, begin + block); i += lanes<T>) {
-        exp_lanes(x + i, off, e);
-        into_lanes(Plus{}, e, lane);
+      for (; i + vector_length<T> <= std::min(n, begin + block); i += vector_length<T>) {
+        exp_vector(x + i, off, e);
+        into_vector(Plus{}, e, running);
         if (store) std::memcpy(y + i, e, sizeof e);
       }
-      sum += sum_lanes(lane);
+      sum += sum_vector(running);
     }
-    if (const Index rest = n % lanes<T>; rest > 0) {
-      exp_lanes(x + n - lanes<T>, off, e);
-      if (store) std::memcpy(y + n - lanes<T>, e, sizeof e);
-      for (Index l = lanes<T> - rest; l < lanes<T>; ++l) sum += static_cast<double>(e[l]);
+    if (const Index rest = n % vector_length<T>; rest > 0) {
+      exp_vector(x + n - vector_length<T>, off, e);
+      if (store) std::memcpy(y + n - vector_length<T>, e, sizeof e);
+      for (Index l = vector_length<T> - rest; l < vector_length<T>; ++l) sum += static_cast<double>(e[l]);
     }
     return sum;
   }

@@ -11,7 +11,7 @@
 namespace rw::detail {
 
 // The common case, kept apart for speed: all inputs of the node's shape, nothing between rows.
-bool PlainSweep::plain_elementwise_rule(NodeId id) {
+bool PlainSweep::one_shape_rule(NodeId id) {
   const Node& n = tape_.nodes[id];
   const void* x[max_loop_inputs];
   const std::size_t arity = n.arity;
@@ -58,7 +58,7 @@ void PlainSweep::move_gradient(NodeId from, NodeId to) {
 }
 
 void PlainSweep::elementwise_rule(NodeId id) {
-  if (plain_elementwise_rule(id)) return;
+  if (one_shape_rule(id)) return;
   const Node& n = tape_.nodes[id];
   Scratch<ConstView, max_loop_inputs> x;
   const std::size_t arity = n.arity;

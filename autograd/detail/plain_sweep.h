@@ -35,7 +35,7 @@ class PlainSweep final : public Sweep {
  private:
   void fetch_ahead(NodeId id) const;
   void generic_rule(NodeId id);
-  bool plain_elementwise_rule(NodeId id);
+  bool one_shape_rule(NodeId id);
   std::size_t takeover_input(NodeId id) const;
   void move_gradient(NodeId from, NodeId to);
   void slice_rule(NodeId id);

@@ -144,9 +144,9 @@ class TapeData {
   std::vector<std::pair<std::shared_ptr<Parameter::Data>, NodeId>> effects;
 
  private:
-  bool plain_elementwise(const Operands& inputs, int arity, NodeId* ids);
+  bool are_of_one_shape(const Operands& inputs, int arity, NodeId* ids);
   NodeId known_leaf(const std::shared_ptr<Parameter::Data>& parameter);
-  Tensor record_plain_elementwise(const OpInfo& info, const void* op, std::span<const NodeId> in);
+  Tensor record_of_one_shape(const OpInfo& info, const void* op, std::span<const NodeId> in);
   [[noreturn]] void rethrow_from(const OpInfo& info) const;
   void check_inputs(const OpInfo& info, std::span<const NodeId> in) const;
   std::uint32_t* leaf_slot(const Parameter::Data* parameter);

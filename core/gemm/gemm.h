@@ -15,7 +15,7 @@ namespace rw {
 void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate = false);
 
 /// From now on products and convolutions have the same bits on every processor of one architecture: none by oneDNN,
-/// whose kernels, and none by kernels of our own, whose lanes, are those of the instruction set, but all by Eigen, as
+/// whose kernels, and none by kernels of our own, whose vectors, are those of the instruction set, but all by Eigen, as
 /// it is compiled for the oldest processor and for caches of a fixed size. That takes a multiple of the time. For the
 /// whole program, before it compiles or trains anything: plans that were made before keep their kernels.
 void set_portable_bits(bool on);

@@ -25,8 +25,8 @@ REWIND_TARGET_PANELS void pack_panel(Index k, Index cols, const float* b, Index 
   }
 }
 
-// Rows become columns: pairs of numbers, then fours, then the lanes of four rows each. With masks, since g++ 12 warns
-// of the plain forms.
+// Rows become columns: pairs of numbers, then fours, then quarters of a vector, of four rows each. With masks, since
+// g++ 12 warns of the plain forms.
 REWIND_TARGET_PANELS inline void turn(__m512 (&x)[16]) {
   __m512 pairs[16], fours[16];
 #pragma GCC unroll 8

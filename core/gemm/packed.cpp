@@ -69,7 +69,7 @@ REWIND_TARGET_PANELS inline __attribute__((always_inline)) void add_step(__m512 
 }
 
 // c [rows, 32] (+)= a b over `k` steps. a(i, p) is at a[i * row_gap + p] or, by columns, at a[p * most_rows + i]; b is
-// a panel. Lanes outside the masks are neither read nor written.
+// a panel. Elements outside the masks are neither read nor written.
 template <int rows, bool by_columns>
 REWIND_TARGET_PANELS void tile(Index k, const float* a, const float* b, float* c, Index ldc, __mmask16 left,
                                __mmask16 right, bool accumulate, Ahead ahead) {

@@ -19,21 +19,21 @@ void for_each_gradient(std::span<const NamedParameter> parameters, F&& f) {
   });
 }
 
-// The sum runs over 8 interleaved lanes: the order is fixed, and it becomes vector code.
+// The sum runs over 8 interleaved sums: the order is fixed, and it becomes vector code.
 template <class T>
 double sum_of_squares(std::span<const T> x, double scale) {
-  double lane[8] = {};
+  double part[8] = {};
   std::size_t i = 0;
   for (; i + 8 <= x.size(); i += 8)
     for (std::size_t k = 0; k < 8; ++k) {
       const double v = static_cast<double>(x[i + k]) * scale;
-      lane[k] += v * v;
+      part[k] += v * v;
     }
   for (; i < x.size(); ++i) {
     const double v = static_cast<double>(x[i]) * scale;
-    lane[i % 8] += v * v;
+    part[i % 8] += v * v;
   }
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+  return ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
 }
 
 double total(std::span<const NamedParameter> parameters, double scale) {

@@ -104,7 +104,8 @@ TEST_CASE("the bits of a sum depend on the shapes, not on how the rows lie or on
 }
 
 TEST_CASE("long sums stay accurate") {
-  // Of the contiguous numbers of a block a lane adds 32, three pairs of runs and four of lanes; blocks add in double.
+  // In a block of contiguous numbers a running sum adds 32; runs then meet in pairs three times, and the sums four
+  // times. Blocks add in double.
   const double bound = (32 + 3 + 4) * 0x1p-24;
   const Index n = 1 << 22;
   const Array x = rw::full(Shape{n}, 0.1);

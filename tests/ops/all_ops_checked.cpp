@@ -39,23 +39,33 @@ std::set<std::string> checked_ops(const std::string& test) {
   return names;
 }
 
+// The ops that a file of cases names, as a case or within one.
+std::set<std::string> ops_in_cases(const std::set<std::string>& ops, const std::string& cases) {
+  std::set<std::string> named;
+  for (const std::string& name : ops)
+    if (std::regex_search(cases, std::regex("\\b" + name + "[<(\"]"))) named.insert(name);
+  return named;
+}
+
 std::set<std::string> without(const std::set<std::string>& all, const std::set<std::string>& some) {
   std::set<std::string> rest;
   std::set_difference(all.begin(), all.end(), some.begin(), some.end(), std::inserter(rest, rest.end()));
   return rest;
 }
 
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
 // `names` of every file of one folder.
 template <class Names>
 std::set<std::string> in_folder(const fs::path& folder, const std::string& extension, Names names) {
   std::set<std::string> all;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != extension) continue;
-    std::ifstream file(entry.path());
-    std::stringstream text;
-    text << file.rdbuf();
-    all.merge(names(text.str()));
-  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == extension) all.merge(names(text_of(entry.path())));
   return all;
 }
 
@@ -68,6 +78,20 @@ TEST_CASE("every op has its check_op line") {
   CHECK(declared.size() >= 50);
   CHECK(declared.count("matmul") == 1);
   for (const std::string& name : without(declared, checked)) FAIL_CHECK("no check_op line for ", name);
+}
+
+TEST_CASE("every op has a case for random graphs, mutants and transforms, or is part of others'") {
+  const fs::path root = source_dir();
+  const std::set<std::string> declared = in_folder(root / "ops", ".h", declared_ops);
+  const std::string cases = text_of(root / "tests" / "tools" / "gradcheck" / "op_cases.h");
+  // Used by rules and by other ops; made of ops that have a case; the same op as another function's; no gradient.
+  std::set<std::string> part_of_others = {"neg", "times0", "normal_cdf", "normal_pdf"};
+  part_of_others.merge(std::set<std::string>{"norm", "outer", "einsum", "swap_axes"});
+  part_of_others.merge(std::set<std::string>{"linear_recurrence_from", "dropout_mask"});
+  for (const std::string& name : without(without(declared, ops_in_cases(declared, cases)), part_of_others))
+    FAIL_CHECK("no case in op_cases.h for ", name);
+  CHECK(ops_in_cases({"twice", "half", "wi"}, "unary(\"twice\", twice); f(half<2>(x))") ==
+        std::set<std::string>{"twice", "half"});
 }
 
 TEST_CASE("an op without a line is found") {

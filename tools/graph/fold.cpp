@@ -2,7 +2,7 @@
 #include <cmath>
 #include <map>
 #include <tuple>
-#include <unordered_map>
+#include <utility>
 
 #include <rewind/core/error.h>
 #include <rewind/tools/graph/fold.h>
@@ -282,15 +282,16 @@ class Folder {
 
   std::vector<Uses> gather() const {
     std::vector<Uses> out;
-    std::vector<std::unordered_map<std::uint64_t, std::size_t>> known(out_.nodes.size());
+    std::vector<std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t>> known(  // by slot and source
+        out_.nodes.size());
     for (std::uint32_t i = 0; i < view_.nodes.size(); ++i) {
       const std::vector<GraphEdge>& in = view_.nodes[i].in;
       for (std::uint32_t k = 0; k < in.size(); ++k) {
         const std::uint32_t from = at_[in[k].from];
         // A node that is no loop's may gather many steps: one arrow.
         const std::uint32_t slot = step_of_[i].loop == none && loop_[from] != none ? 0 : k;
-        const auto [entry, fresh] = known[at_[i]].emplace(std::uint64_t{slot} << 32 | from, out.size());
-        if (fresh) out.push_back({.from = from, .to = at_[i], .slot = k, .steps = {}});
+        const auto [entry, is_new] = known[at_[i]].emplace(std::pair(slot, from), out.size());
+        if (is_new) out.push_back({.from = from, .to = at_[i], .slot = k, .steps = {}});
         out[entry->second].steps.emplace_back(step_of_[in[k].from].t, step_of_[i].t);
       }
     }

@@ -1,5 +1,6 @@
 #include <algorithm>
-#include <unordered_map>
+#include <compare>
+#include <map>
 
 #include <rewind/autograd/attributes.h>
 #include <rewind/autograd/program/repeats.h>
@@ -197,14 +198,19 @@ bool LoopFinder::keeps_step_with_accepted(std::uint32_t loop) const {
   struct Steps {
     std::uint32_t last = none, count = 0;
   };
-  std::unordered_map<std::uint64_t, Steps> same;  // steps that agree, by other loop, direction and distance
+  struct Match {
+    std::uint32_t loop;  // the other one
+    bool backwards;
+    std::uint32_t distance;
+    auto operator<=>(const Match&) const = default;
+  };
+  std::map<Match, Steps> same;  // steps that agree
   const auto look = [&](std::uint32_t step, std::uint32_t node) {
     const std::uint32_t at = at_[node];
     if (at == none || step_of_[at].loop == none || !found_[step_of_[at].loop].accepted) return;
-    const std::uint64_t other = std::uint64_t{step_of_[at].loop} << 33;
-    for (std::uint64_t back : {0, 1}) {
-      const std::uint32_t distance = back != 0 ? step_of_[at].step + step : step_of_[at].step - step;
-      Steps& s = same[other | back << 32 | distance];
+    for (const bool backwards : {false, true}) {
+      const std::uint32_t distance = backwards ? step_of_[at].step + step : step_of_[at].step - step;
+      Steps& s = same[{step_of_[at].loop, backwards, distance}];
       if (s.last != step) ++s.count;
       s.last = step;
     }

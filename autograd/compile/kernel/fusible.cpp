@@ -4,8 +4,8 @@ namespace rw::ir {
 
 namespace {
 
-// Whether `in` is stretched along leading or middle axes, those that it keeps being neighbours.
-bool stretched_rows(const Shape& in, const Shape& out, RowsOf& rows) {
+// Whether `in` is broadcast along leading or middle axes, and the axes that it keeps are neighbours.
+bool broadcast_rows(const Shape& in, const Shape& out, RowsOf& rows) {
   if (in.cols() != out.cols() || in.cols() == 1) return false;
   rows = {1, 1};
   Index leading = 1;  // of the axes before those that it keeps
@@ -36,14 +36,14 @@ bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind, RowsOf& 
     kind = OperandKind::row;
     return true;
   }
-  // One number a row: broadcasting cannot stretch another axis where there are as many rows. Leading axes of 1 may
+  // One number a row: with as many rows no other axis is broadcast. Leading axes of 1 may
   // differ.
   if (in.cols() == 1 && in.rows() == out.rows()) {
     kind = OperandKind::column;
     return true;
   }
   kind = OperandKind::rows;
-  return stretched_rows(in, out, rows);
+  return broadcast_rows(in, out, rows);
 }
 
 bool sums_each_row(const Graph& g, NodeId id) {

@@ -90,7 +90,8 @@ struct KernelProgram::Runner {
   // Few elements, not whole vectors: a loop's remainder takes longer than a vector of it, so that the last vector is
   // computed whole. What has no room for that is copied to where there is.
   void padded(Index n) {
-    const Index whole = (n + rw::detail::lanes<T> - 1) / rw::detail::lanes<T> * rw::detail::lanes<T>;
+    constexpr Index vector = rw::detail::vector_length<T>;
+    const Index whole = (n + vector - 1) / vector * vector;
     const Index bytes = n * static_cast<Index>(sizeof(T));
     for (std::size_t i = 0; i < p.operands.size(); ++i) reg[i] = data(i);
     fill_scalars(whole);
@@ -245,9 +246,9 @@ void KernelProgram::run(void* const* pointers, const Index* strides, Index share
 }
 
 bool KernelProgram::fills_vectors() const {
-  const Index n = rows * cols, lanes = 64 / static_cast<Index>(size_of(dtype));
+  const Index n = rows * cols, vector = 64 / static_cast<Index>(size_of(dtype));
   constexpr Index few = 64;  // elements, fewer than a block has
-  return !by_rows && n <= few && n % lanes != 0;
+  return !by_rows && n <= few && n % vector != 0;
 }
 
 // A register whose value is read after its run of instructions, or summed, holds whole rows.

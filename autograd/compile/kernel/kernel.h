@@ -19,8 +19,8 @@ enum class OperandKind : std::uint8_t {
   output_column  // written, one number a row
 };
 
-/// Rows that are stretched along other axes: row r of the kernel takes row r / each of them, counted round when there
-/// are `count` of them (0: there are enough). (N, 1, H) within (N, M, H) has {M, 0}, and (M, H) has {1, M}.
+/// Which row of an operand of fewer rows a row of the kernel reads: row r reads row r / each, modulo `count` unless
+/// that is 0. (N, 1, H) within (N, M, H) has {M, 0}, and (M, H) has {1, M}.
 struct RowsOf {
   Index each = 1, count = 0;
   Index of(Index r) const { return count == 0 ? r / each : r / each % count; }
@@ -60,7 +60,7 @@ class KernelProgram {
   bool by_rows = false;               // it has numbers of rows: each row is computed at once
   std::vector<OperandKind> operands;  // register i is operand i
   std::vector<RowsOf> rows_of;        // by operand
-  std::vector<bool> room;             // by operand: its memory goes on to the end of its last vector, for nobody else
+  std::vector<bool> room;             // by operand: its last vector may be written whole, since nothing else is in it
   std::vector<double> constants;      // the registers after the operands
   std::vector<Instruction> instructions;  // later registers are temporary
   std::uint16_t registers = 0;
@@ -85,7 +85,7 @@ class KernelProgram {
     std::size_t begin = 0, end = 0;
   };
   std::vector<RowInstructions> runs_;
-  std::vector<Index> moves_;     // by register: -1 when a block is a part of it, 0 when all blocks share it
+  std::vector<Index> moves_;     // by register, a mask of offsets: -1 when it has all blocks, 0 when they share one
   std::vector<std::size_t> at_;  // by register: its own memory, in elements
   std::size_t memory_ = 0;
   Index block_ = 512;                                          // elements
@@ -106,8 +106,8 @@ KernelProgram make_program(const Graph& g, const std::vector<Place>& places, Nod
 
 /// Whether a node sums rows, each to one number that stays in its row.
 bool sums_each_row(const Graph& g, NodeId id);
-/// Whether a node may be part of a kernel: elementwise, a sum, stretched or the sums of rows; real, and each input one
-/// of the operand kinds.
+/// Whether a node may be part of a kernel: an elementwise op, an add_n, a broadcast or a sum of each row, of reals,
+/// each of whose inputs is of one of the operand kinds.
 bool fusible(const Graph& g, NodeId id);
 /// The kind of an input of shape `in` to a kernel of shape `out`, and of some rows, which; false when it has none.
 bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind, RowsOf& rows);

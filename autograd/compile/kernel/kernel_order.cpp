@@ -14,16 +14,17 @@ KernelOrder::KernelOrder(const Graph& g, const std::vector<Place>& places, NodeI
   put_in_order(places);
 }
 
-// Numbers of rows first, then whole rows, then their sums, which begin the next phase: a row's elements are then
-// computed block by block, from one sum to the next, and what is stretched for them is there.
+// Between two sums whole rows are then computed block by block, and the numbers that are broadcast over them are there.
 void KernelOrder::find_phases() {
-  phase_.assign(end_ - begin_, 0);
+  phase_.assign(end_ - begin_, {});
   for (NodeId i = begin_; i < end_; ++i) {
-    std::uint32_t phase = 0;
+    Phase& p = phase_[i - begin_];
     for (NodeId in : g_.in(i))
-      if (inside(in)) phase = std::max(phase, phase_[in - begin_] / 3 + (sums_each_row(g_, in) ? 1 : 0));
-    const bool sum = sums_each_row(g_, i), row = g_.nodes[i].shape.cols() > 1;
-    phase_[i - begin_] = 3 * phase + (sum ? 2 : row ? 1 : 0);
+      if (inside(in)) p.sums_before = std::max(p.sums_before, phase(in).sums_before + (sums_each_row(g_, in) ? 1 : 0));
+    if (sums_each_row(g_, i))
+      p.kind = Phase::Kind::sums;
+    else if (g_.nodes[i].shape.cols() > 1)
+      p.kind = Phase::Kind::rows;
   }
 }
 
@@ -37,7 +38,7 @@ Arithmetic KernelOrder::arithmetic(NodeId i) const {
 void KernelOrder::combine() {
   std::vector<std::uint32_t> uses(end_ - begin_);
   for (NodeId i = begin_; i < end_; ++i)
-    if (g_.nodes[i].info->alias == nullptr)
+    if (!is_view(g_, i))
       for (NodeId in : g_.in(i))
         if (const NodeId x = through_views(in); inside(x)) ++uses[x - begin_];
   for (NodeId i = end_; i-- > begin_;) {
@@ -64,7 +65,7 @@ bool same_place(const Place& p, const Place& q) {
 void KernelOrder::put_in_order(const std::vector<Place>& places) {
   std::vector<NodeId> results, last;
   for (NodeId i = begin_; i < end_; ++i)
-    if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) results.push_back(i);
+    if (used_outside_[i] && !is_view(g_, i)) results.push_back(i);
   std::vector<std::pair<NodeId, NodeId>> over;  // result, reader of what it is written over
   std::vector<bool> read(end_ - begin_);
   for_each_read([&](NodeId reader, NodeId x) {
@@ -85,7 +86,7 @@ void KernelOrder::put_in_order(const std::vector<Place>& places) {
     }
   }
   for (NodeId i = begin_; i < end_; ++i) {
-    if (g_.nodes[i].info->alias != nullptr || part_of_[i - begin_] != no_node) continue;
+    if (is_view(g_, i) || part_of_[i - begin_] != no_node) continue;
     (at_end[i - begin_] ? last : order_).push_back(i);
     if (copied[i - begin_]) copied_.push_back(i);
   }

@@ -39,7 +39,7 @@ class Writer : KernelOrder {
     registers_.assign(end_ - begin_, none);
     collect();
     for (std::size_t k = 0; k < order_.size(); ++k) {
-      if (k == 0 || phase_[order_[k] - begin_] != phase_[order_[k - 1] - begin_]) stretch_ahead(k);
+      if (k == 0 || phase(order_[k]) != phase(order_[k - 1])) broadcast_ahead(k);
       write(order_[k]);
     }
     for (const auto& [value, output] : late_) write_late(value, output);
@@ -94,7 +94,7 @@ class Writer : KernelOrder {
       }
     });
     for (NodeId i = begin_; i < end_; ++i)
-      if (used_outside_[i] && g_.nodes[i].info->alias == nullptr) {
+      if (used_outside_[i] && !is_view(g_, i)) {
         const auto output = static_cast<std::uint32_t>(p_.operands.size());
         operand(i, is_column(i) ? OperandKind::output_column : OperandKind::output);
         if (std::find(copied_.begin(), copied_.end(), i) == copied_.end()) {
@@ -123,12 +123,12 @@ class Writer : KernelOrder {
     return static_cast<std::uint32_t>(base() - 1);
   }
 
-  // Where an instruction of node `reader` finds a value: numbers of rows are stretched for whole rows.
+  // Where an instruction of node `reader` finds a value: a number a row is broadcast for whole rows.
   std::uint16_t register_for(NodeId reader, NodeId raw) {
     const NodeId in = through_views(raw);
     if (!inside(in) || !is_column(in) || over(reader) != Over::elements) return register_of(raw);
-    const auto [known, fresh] = stretched_.emplace(in, temporary);
-    if (fresh) {
+    const auto [known, is_new] = broadcast_.emplace(in, temporary);
+    if (is_new) {
       known->second = static_cast<std::uint16_t>(temporary | temporaries_++);
       KernelProgram::Instruction instruction = instruction_of(in, same_loop());
       instruction.over = Over::broadcast;
@@ -140,10 +140,9 @@ class Writer : KernelOrder {
     return known->second;
   }
 
-  // Numbers of rows are stretched before the first instruction of a phase, so that its instructions follow each other.
-  void stretch_ahead(std::size_t k) {
-    for (const std::uint32_t phase = phase_[order_[k] - begin_];
-         k < order_.size() && phase_[order_[k] - begin_] == phase; ++k)
+  // Done before the first instruction of a phase, so that those on whole rows follow each other.
+  void broadcast_ahead(std::size_t k) {
+    for (const Phase now = phase(order_[k]); k < order_.size() && phase(order_[k]) == now; ++k)
       for (NodeId in : g_.in(order_[k])) {
         const NodeId x = through_views(in);
         if (inside(x) && part_of_[x - begin_] == order_[k])
@@ -280,7 +279,7 @@ class Writer : KernelOrder {
   std::vector<std::uint32_t> last_use_;
   std::vector<std::uint32_t> registers_;
   std::unordered_map<NodeId, std::size_t> known_;
-  std::unordered_map<NodeId, std::uint16_t> stretched_;
+  std::unordered_map<NodeId, std::uint16_t> broadcast_;  // the registers of numbers that were
   std::vector<std::uint32_t> free_;
   std::uint32_t temporaries_ = 0;
   KernelProgram p_;

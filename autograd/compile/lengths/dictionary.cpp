@@ -45,13 +45,13 @@ KernelProgram with_lengths(const KernelProgram& like, Index rows, Index cols) {
 }
 
 std::int64_t Dictionary::program(const KernelProgram& program, const std::shared_ptr<const void>& store) {
-  KernelProgram plain = with_lengths(program, 1, 1);
-  std::fill(plain.constants.begin(), plain.constants.end(), 0.0);
+  KernelProgram without_numbers = with_lengths(program, 1, 1);
+  std::fill(without_numbers.constants.begin(), without_numbers.constants.end(), 0.0);
   const auto known =
-      std::find_if(programs_.begin(), programs_.end(), [&](const KernelProgram& p) { return p.same(plain); });
+      std::find_if(programs_.begin(), programs_.end(), [&](const KernelProgram& p) { return p.same(without_numbers); });
   if (known != programs_.end()) return known - programs_.begin();
   if (std::find(stores_.begin(), stores_.end(), store) == stores_.end()) stores_.push_back(store);
-  programs_.push_back(std::move(plain));
+  programs_.push_back(std::move(without_numbers));
   return static_cast<std::int64_t>(programs_.size() - 1);
 }
 

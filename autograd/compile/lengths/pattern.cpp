@@ -8,13 +8,13 @@ namespace {
 
 using Word = std::int64_t;
 
-/// Where the longer listing goes on with so many further steps of a stretch that ends in the shorter one.
+/// Where the longer listing goes on with so many further steps of a repetition that ends in the shorter one.
 struct Gap {
   std::size_t short_at = 0, long_at = 0, steps = 0;
 };
 
-/// A stretch that repeats: `period` records at a time, from the same record on in both listings.
-struct Stretch {
+/// Records that repeat, `period` of them at a time, from the same record on in both listings.
+struct Repetition {
   std::size_t begin = 0, end = 0, long_end = 0, period = 0;  // `begin` and `end` in the shorter one
   std::size_t more = 0;                                      // records that the longer one has
 };
@@ -23,13 +23,13 @@ constexpr std::size_t least_steps = 2, most_peeled = 3;
 
 }  // namespace
 
-/// Finds a pattern: what the longer of two listings has more must be further steps of stretches that both have.
+/// Finds a pattern: what the longer of two listings has more must be further steps of repetitions that both have.
 class PatternFinder {
  public:
   PatternFinder(const Pattern::Sample& a, const Pattern::Sample& b, Pattern::Reals reals)
       : a_(a), b_(b), short_(a.listing), long_(b.listing), reals_(reals) {}
 
-  // All stretches have as many steps more, the most that can be: a step of one may be a few of another.
+  // All repetitions have as many steps more, the most that can be: a step of one may be a few of another.
   std::optional<Pattern> run() {
     const std::size_t more = long_.records.size() - short_.records.size();
     for (std::size_t steps = std::max<std::size_t>(more, 1); steps > 0; --steps) {
@@ -52,11 +52,12 @@ class PatternFinder {
       j += run;
       if (i == n && j == m) return add_singles(from, n, ahead);
       if (m - j <= n - i) return false;
-      const std::optional<Stretch> stretch = next_stretch({i, j, steps}, from, ahead);
-      if (!stretch.has_value() || !add_singles(from, stretch->begin, ahead) || !add_stretch(*stretch, ahead))
+      const std::optional<Repetition> repetition = next_repetition({i, j, steps}, from, ahead);
+      if (!repetition.has_value() || !add_singles(from, repetition->begin, ahead) ||
+          !add_repetition(*repetition, ahead))
         return false;
-      from = stretch->end;
-      j += stretch->more;
+      from = repetition->end;
+      j += repetition->more;
     }
   }
 
@@ -69,14 +70,14 @@ class PatternFinder {
     return n;
   }
 
-  // The records are of other kinds from here on: the longer listing has further steps of a stretch first.
-  std::optional<Stretch> next_stretch(Gap gap, std::size_t from, std::size_t ahead) const {
+  // The records are of other kinds from here on: the longer listing has further steps of a repetition first.
+  std::optional<Repetition> next_repetition(Gap gap, std::size_t from, std::size_t ahead) const {
     const std::size_t left = short_.records.size() - gap.short_at, most = long_.records.size() - gap.long_at - left;
     int tries = 64;  // enough for what repeats; more is not worth it
     for (std::size_t period = 1; gap.steps * period <= most && tries > 0; ++period) {
       const std::size_t more = gap.steps * period;
       if (left == 0 ? more != most : !same(gap.short_at, gap.long_at + more)) continue;
-      if (const auto stretch = stretch_of(gap, period, from, ahead); stretch.has_value()) return stretch;
+      if (const auto repetition = repetition_of(gap, period, from, ahead); repetition.has_value()) return repetition;
       --tries;
     }
     return {};
@@ -103,7 +104,8 @@ class PatternFinder {
     return begin;
   }
 
-  std::optional<Stretch> stretch_of(const Gap& gap, std::size_t period, std::size_t from, std::size_t ahead) const {
+  std::optional<Repetition> repetition_of(const Gap& gap, std::size_t period, std::size_t from,
+                                          std::size_t ahead) const {
     const std::size_t more = gap.steps * period;
     for (std::size_t peeled = 0; peeled <= most_peeled; ++peeled) {
       if (gap.short_at < from + peeled * period) break;
@@ -112,7 +114,7 @@ class PatternFinder {
       begin = std::max(begin, begin_of(long_, from + ahead, long_end, period) - ahead);
       if (begin >= end) continue;
       begin += (end - begin) % period;
-      if ((end - begin) / period >= least_steps) return Stretch{begin, end, long_end, period, more};
+      if ((end - begin) / period >= least_steps) return Repetition{begin, end, long_end, period, more};
     }
     return {};
   }
@@ -162,7 +164,7 @@ class PatternFinder {
     return true;
   }
 
-  bool add_stretch(const Stretch& s, std::size_t ahead) {
+  bool add_repetition(const Repetition& s, std::size_t ahead) {
     const auto steps = [&](std::size_t begin, std::size_t end) { return static_cast<Word>((end - begin) / s.period); };
     const Word few = steps(s.begin, s.end), many = steps(s.begin + ahead, s.long_end);
     out_.segments_.push_back(

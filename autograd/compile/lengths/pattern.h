@@ -13,8 +13,8 @@ namespace rw::ir {
 /// What a length makes of constants: the same ones in the same order at every length.
 using Slots = std::vector<std::int64_t>;
 
-/// A listing as a function of a length. The same records, some stretches of which repeat more often at a greater
-/// length; numbers are affine in the length, and within a stretch in the step; reals are the same at all lengths, or
+/// A listing as a function of a length. The same records, some of which repeat more often at a greater
+/// length; numbers are affine in the length, and within a repetition in the step; reals are the same at all lengths, or
 /// that of a slot.
 ///
 /// A length is counted in anything that grows with it evenly, as the number of nodes of the trace.
@@ -57,7 +57,7 @@ class Pattern {
   /// that are not given leave their reals as they were in the first sample.
   template <class F>
   bool each(std::int64_t length, std::span<const std::int64_t> slots, F&& f) const;
-  /// The same for the first step of each stretch alone.
+  /// The same for the first step of each repetition alone.
   template <class F>
   bool each_first(std::int64_t length, std::span<const std::int64_t> slots, F&& f) const;
 

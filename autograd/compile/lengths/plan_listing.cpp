@@ -103,7 +103,8 @@ class PlanWriter {
   }
 
   void dims(const Shape& shape, DType dtype) {
-    to_.fixed(shape.rank() + 16 * static_cast<Word>(dtype));
+    to_.fixed(shape.rank());
+    to_.fixed(static_cast<Word>(dtype));
     for (const std::int32_t d : shape) to_.number(d);
   }
 
@@ -133,7 +134,8 @@ class PlanWriter {
 
   void product(const Plan::Product& p, std::uint32_t at) {
     begin(About::product);
-    to_.fixed(p.ta + 2 * p.tb + 4 * p.add + 8 * static_cast<Word>(p.dtype));
+    for (const bool flag : {p.ta, p.tb, p.add}) to_.fixed(flag);
+    to_.fixed(static_cast<Word>(p.dtype));
     to_.fixed(p.packed == nullptr ? -1 : pack_at_.at(p.packed));
     to_.fixed(may_be_packed(p, by_));
     for (const Index n : {p.m, p.n, p.k, p.lda, p.ldb, p.ldc}) to_.number(n);
@@ -279,10 +281,9 @@ class PlanReader {
   }
 
   Shape shape(DType& dtype) {
-    const Word what = fixed();
-    dtype = static_cast<DType>(what / 16);
+    const auto rank = static_cast<std::size_t>(fixed());
+    dtype = static_cast<DType>(fixed());
     std::array<Index, max_rank> dims{};
-    const auto rank = static_cast<std::size_t>(what % 16);
     for (std::size_t k = 0; k < rank; ++k) dims[k] = number();
     return Shape(std::span<const Index>(dims.data(), rank));
   }
@@ -305,11 +306,11 @@ class PlanReader {
   }
 
   void product() {
-    const Word flags = fixed(), packed = fixed();
-    const bool suits = fixed() != 0;
     Plan::Product p;
-    p.ta = (flags & 1) != 0, p.tb = (flags & 2) != 0, p.add = (flags & 4) != 0;
-    p.dtype = static_cast<DType>(flags / 8);
+    for (bool* flag : {&p.ta, &p.tb, &p.add}) *flag = fixed() != 0;
+    p.dtype = static_cast<DType>(fixed());
+    const Word packed = fixed();
+    const bool suits = fixed() != 0;
     for (Index* n : {&p.m, &p.n, &p.k, &p.lda, &p.ldb, &p.ldc}) *n = number();
     fits_ = fits_ && suits == may_be_packed(p, by_);
     p.packed = packed < 0 ? nullptr : p_.packs_[static_cast<std::size_t>(packed)].to;

@@ -140,7 +140,8 @@ class TraceWriter {
 
   void write_parameter(const std::shared_ptr<Parameter::Data>& data, Listing& to) {
     to.fixed(words_.parameter(data));
-    to.fixed(16 * static_cast<Word>(data->value.dtype()) + static_cast<Word>(data->grad.dtype()));
+    to.fixed(static_cast<Word>(data->value.dtype()));
+    to.fixed(static_cast<Word>(data->grad.dtype()));
   }
 
   void attributes(const rw::Node& n, Listing& to) {

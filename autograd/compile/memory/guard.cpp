@@ -73,8 +73,8 @@ void MemoryGuard::after(NodeId node, bool copies) {
   allowed_.assign(whole_vectors(layout_.arena), false);
   for (NodeId i = unit.begin; i < unit.end; ++i)
     if (copies || layout_.computed[i]) allow(i);
-  for (const Layout::PackedMatrix& pack : layout_.packs)
-    if (copies && pack.node == node) allow(pack.to, g_.nodes[g_.in(node, pack.input)]);
+  for (const Layout::ContiguousInput& copy : layout_.contiguous_inputs)
+    if (copies && copy.node == node) allow(copy.to, g_.nodes[g_.in(node, copy.input)]);
   constexpr std::size_t vector = 64;  // most of memory is as it was
   for (std::size_t begin = 0; begin < was_.size(); begin += vector) {
     const std::size_t end = std::min(begin + vector, was_.size());

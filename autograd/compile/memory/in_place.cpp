@@ -3,6 +3,7 @@
 
 #include <rewind/autograd/compile/memory/buffer_uses.h>
 #include <rewind/autograd/compile/memory/in_place.h>
+#include <rewind/autograd/program/queries.h>
 
 namespace rw::ir {
 namespace {
@@ -100,7 +101,8 @@ class Mover {
     for_each_pair(g_, layout_, [&](NodeId i, NodeId x) {
       if (i != value) settle();
       value = i;
-      if (movable[i] != Movable::no && fits(i, x, movable[i]) && (best == no_node || root_of(x) < root_of(best)))
+      if (movable[i] != Movable::no && fits(i, x, movable[i]) &&
+          (best == no_node || behind_views(g_, x) < behind_views(g_, best)))
         best = x;
     });
     settle();
@@ -115,10 +117,6 @@ class Mover {
     bool moved = false;
   };
 
-  NodeId root_of(NodeId i) const {
-    while (g_.nodes[i].info->alias != nullptr) i = g_.in(i, 0);
-    return i;
-  }
   Where where(NodeId x) {
     const std::uint32_t b = memory_.buffer(x);
     if (where_[b].moved) return where_[b];

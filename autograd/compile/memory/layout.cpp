@@ -2,6 +2,7 @@
 
 #include <rewind/autograd/compile/memory/in_place.h>
 #include <rewind/autograd/compile/memory/layout.h>
+#include <rewind/autograd/program/queries.h>
 #include <rewind/core/error.h>
 
 namespace rw::ir {
@@ -12,8 +13,7 @@ const auto any_address = reinterpret_cast<const char*>(std::uintptr_t{1} << 40);
 
 class Placer {
  public:
-  Placer(const Graph& g, Passes passes)
-      : g_(g), passes_(passes), slot_(g.size()), fixed_(g.size(), Fixed::no), over_(g.size(), no_node) {}
+  Placer(const Graph& g, Passes passes) : g_(g), passes_(passes), slot_(g.size()), fixed_(g.size(), Fixed::no) {}
 
   Layout run() {
     out_.places.resize(g_.size());
@@ -23,19 +23,15 @@ class Placer {
       chain_rows();
       place_columns();
     }
-    const Layout before = out_;
     for (NodeId i = 0; i < g_.size(); ++i) place(i);
     if (passes_.has(Pass::reuse)) {
       const std::vector<std::uint32_t> under = overlaid_buffers(g_, out_);
       lay_over(under);
-      over_ = values_in_place(g_, out_, movable(under));
-      out_ = before;
-      for (NodeId i = 0; i < g_.size(); ++i) place(i);
-      lay_over(under);
+      move_over(values_in_place(g_, out_, movable(under)));
     }
     std::stable_sort(out_.copies.begin(), out_.copies.end(),
                      [](const Layout::Copy& a, const Layout::Copy& b) { return a.concat < b.concat; });
-    for (NodeId i = 0; i < g_.size(); ++i) pack_inputs(i);
+    for (NodeId i = 0; i < g_.size(); ++i) copy_inputs(i);
     find_lifetimes(g_, out_);
     assign_addresses(out_, passes_.has(Pass::reuse));
     return std::move(out_);
@@ -50,8 +46,7 @@ class Placer {
     Index offset = 0;  // in the parent's columns, or in the buffer
   };
 
-  bool is_view_op(NodeId i) const { return g_.nodes[i].info->alias != nullptr; }
-  bool has_own_memory(NodeId i) const { return computes(*g_.nodes[i].info) && !is_view_op(i); }
+  bool has_own_memory(NodeId i) const { return computes(*g_.nodes[i].info) && !is_view(g_, i); }
   // What a piece is another shape of.
   NodeId root_of(NodeId i) const {
     while (g_.is<Reshape>(i) || g_.is<Detach>(i)) i = g_.in(i, 0);
@@ -181,16 +176,11 @@ class Placer {
       p = {base, n.leaf, 0, n.shape.cols()};
       return;
     }
-    if (is_view_op(i) && place_view(i)) return;
+    if (is_view(g_, i) && place_view(i)) return;
     out_.computed[i] = true;
     p = {Base::buffer, 0, 0, n.shape.cols()};
     switch (fixed_[i]) {
-      case Fixed::no:
-        p.id = new_buffer(n);
-        if (over_[i] == no_node) break;
-        out_.buffers[p.id].bytes = 0;  // buffers keep their numbers
-        p = out_.places[over_[i]];
-        break;
+      case Fixed::no: p.id = new_buffer(n); break;
       case Fixed::chain: p.id = slot_[i].buffer, p.offset = slot_[i].offset; break;
       case Fixed::whole:
         p.id = slot_[i].buffer, p.offset = slot_[i].offset;
@@ -216,6 +206,18 @@ class Placer {
       if (under[b] != b) out_.buffers[b].bytes = 0;
   }
 
+  // Each value for which there is an operand takes its place, and leaves an empty buffer; views follow what they view.
+  void move_over(const std::vector<NodeId>& operand) {
+    for (NodeId i = 0; i < g_.size(); ++i) {
+      if (operand[i] != no_node) {
+        out_.buffers[out_.places[i].id].bytes = 0;
+        out_.places[i] = out_.places[operand[i]];
+      } else if (is_view(g_, i) && !out_.computed[i] && out_.places[i].base != Base::none) {
+        place_view(i);
+      }
+    }
+  }
+
   // Views and ops that want their operands in one piece keep a value from standing in rows that are apart. Where one
   // buffer lies over another all stay: a value that left would take the memory of those that remain.
   std::vector<Movable> movable(const std::vector<std::uint32_t>& under) const {
@@ -227,9 +229,9 @@ class Placer {
       const Node& n = g_.nodes[i];
       if (n.kernel != no_kernel && out_.computed[i] && fixed_[i] == Fixed::no && !shared[out_.places[i].id])
         out[i] = Movable::in_rows;
-      const bool any_rows = n.kernel != no_kernel || n.info->product != nullptr || n.info->strided_inputs;
+      const bool any_rows = n.kernel != no_kernel || is_product(g_, i) || n.info->strided_inputs;
       for (NodeId in : g_.in(i))
-        if (out[in] != Movable::no && (is_view_op(i) || !any_rows)) out[in] = Movable::as_whole;
+        if (out[in] != Movable::no && (is_view(g_, i) || !any_rows)) out[in] = Movable::as_whole;
     }
     for (NodeId o : g_.outputs) out[o] = Movable::no;
     for (const Effect& e : g_.effects) out[e.value] = Movable::no;
@@ -266,15 +268,15 @@ class Placer {
     }
   }
 
-  void pack_inputs(NodeId i) {
+  void copy_inputs(NodeId i) {
     const Node& n = g_.nodes[i];
-    if (!out_.computed[i] || n.kernel != no_kernel || n.info->strided_inputs || n.info->product != nullptr) return;
+    if (!out_.computed[i] || n.kernel != no_kernel || n.info->strided_inputs || is_product(g_, i)) return;
     for (std::uint32_t k = 0; k < n.arity; ++k) {
       const NodeId in = g_.in(i, k);
       if (out_.view(g_, in, any_address).contiguous()) continue;
       const std::uint32_t buffer = new_buffer(g_.nodes[in]);
       out_.buffers[buffer].first = out_.buffers[buffer].last = i;
-      out_.packs.push_back({i, k, {Base::buffer, buffer, 0, g_.nodes[in].shape.cols()}});
+      out_.contiguous_inputs.push_back({i, k, {Base::buffer, buffer, 0, g_.nodes[in].shape.cols()}});
     }
   }
 
@@ -284,7 +286,6 @@ class Placer {
   std::vector<Slot> slot_;
   std::vector<Fixed> fixed_;
   std::vector<bool> needed_;
-  std::vector<NodeId> over_;  // the operand in whose place a value stands
   std::vector<NodeId> next_, prev_, chain_, first_, seen_, roots_;
 };
 

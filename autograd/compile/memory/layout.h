@@ -31,7 +31,7 @@ struct Layout {
     Place to;
   };
   /// A contiguous copy of an input, for an op that cannot read rows that are apart.
-  struct PackedMatrix {
+  struct ContiguousInput {
     NodeId node;
     std::uint32_t input;
     Place to;
@@ -39,9 +39,9 @@ struct Layout {
   std::vector<Place> places;
   std::vector<bool> computed;  // the node runs: it is neither a leaf nor a view
   std::vector<Buffer> buffers;
-  std::vector<Copy> copies;         // by concat, ascending
-  std::vector<PackedMatrix> packs;  // by node, ascending
-  std::size_t arena = 0;            // bytes
+  std::vector<Copy> copies;                        // by concat, ascending
+  std::vector<ContiguousInput> contiguous_inputs;  // by node, ascending
+  std::size_t arena = 0;                           // bytes
 
   ConstView view(const Graph& g, NodeId id, const void* base) const;
 };

@@ -52,7 +52,8 @@ void find_lifetimes(const Graph& g, Layout& layout) {
     touch(i, begin[i], end[i], lane);
     for (NodeId in : g.in(i)) touch(in, end[i], end[i], lane);
   }
-  for (const Layout::PackedMatrix& p : layout.packs) touch_buffer(p.to.id, p.node, p.node, g.nodes[p.node].lane);
+  for (const Layout::ContiguousInput& p : layout.contiguous_inputs)
+    touch_buffer(p.to.id, p.node, p.node, g.nodes[p.node].lane);
   for (NodeId o : g.outputs) touch(o, n, n, Lane());
   for (const Effect& e : g.effects) touch(e.value, n, n, Lane());
   for (std::size_t id = 0; id < only.size(); ++id) {

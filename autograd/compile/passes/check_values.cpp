@@ -7,6 +7,7 @@
 
 #include <rewind/autograd/compile/passes/check_values.h>
 #include <rewind/autograd/compile/passes/rounding.h>
+#include <rewind/autograd/program/queries.h>
 #include <rewind/core/broadcast_loop.h>
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
@@ -20,7 +21,7 @@ bool small_enough(const Graph& g) {
   Index elements = 0, multiplications = 0;
   for (NodeId i = 0; i < g.size(); ++i) {
     elements += g.nodes[i].shape.size();
-    if (g.nodes[i].info->product != nullptr && g.nodes[i].arity > 0)
+    if (is_product(g, i) && g.nodes[i].arity > 0)
       multiplications +=
           g.nodes[i].shape.size() * g.nodes[g.in(i, 0)].shape.size() / std::max<Index>(g.nodes[i].shape.rows(), 1);
   }

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <map>
 #include <unordered_map>
+#include <utility>
 
 #include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/autograd/compile/passes/passes.h>
@@ -48,8 +50,8 @@ class Fuser {
     return i;
   }
 
-  // The columns of the kernel that a node belongs to: a number for each row goes with the rows that it comes from, or
-  // else with those that it is for.
+  // The columns of the kernel that a node belongs to. A node of one number a row belongs to the rows that it is
+  // computed from, or else to the rows that read it.
   void find_widths() {
     width_.resize(n_);
     const auto is_column = [&](NodeId i) { return member_[i] && g_.nodes[i].shape.cols() == 1; };
@@ -86,14 +88,14 @@ class Fuser {
       stage_[i] = s;
     }
   }
-  // Views and leaves are there without a step of their own; what is behind a view counts as its stage.
+  // Whether something must run before the value is there: not for leaves, for numbers, and for views of these.
   bool runs(NodeId i) const {
     i = behind_views(g_, i);
     return !is_leaf(g_, i) && !g_.is<Fill>(i);
   }
 
-  // What reads but one value of its size, which is there without a kernel's work, as a product with a bias: and what
-  // alone reads such a thing, and nothing else.
+  // Whether a node reads at most one value of its own size (a bias does not count), and that value is no part of its
+  // kernel, as a product, or is such a node itself that nobody else reads.
   std::vector<bool> of_one_value() const {
     const std::vector<std::uint32_t> uses = use_counts(g_);
     std::vector<bool> out(n_);
@@ -108,9 +110,10 @@ class Fuser {
     return out;
   }
 
-  // What a gradient rule computes from forward values alone could run in the forward kernel already, but then its
-  // result would have to be stored: it runs with the first that needs it. So does what needs arguments and parameters
-  // alone, as the first step's use of the initial state, and what reads no more than it would store.
+  // Moves nodes to the stage of the first node that needs them, where that costs nothing. A gradient rule computes some
+  // things from forward values alone; they could run in the forward kernel, but would then have to be stored. The same
+  // holds for what needs arguments and parameters alone, as the first step's use of the initial state, and for what
+  // reads no more than it would store.
   void as_late_as_free() {
     constexpr std::uint32_t never = 0xffffffffu;
     std::vector<std::uint32_t> kernel_use(n_, never), other_use(n_, never);  // the first stage that needs it
@@ -140,16 +143,15 @@ class Fuser {
   void connect() {
     for (NodeId i = 0; i < n_; ++i) parent_[i] = i;
     // Nodes of one stage are connected when one reads the other, or both read the same values.
-    std::unordered_map<std::uint64_t, NodeId> readers;
+    std::map<std::pair<NodeId, std::uint32_t>, NodeId> readers;  // the first, by value and stage
     for (NodeId i = 0; i < n_; ++i) {
       if (!member_[i]) continue;
       for (NodeId in : g_.in(i)) {
         if (joins(in, i) && stage_[in] == stage_[i]) parent_[find(i)] = find(in);
         if (!runs(in) || (joins(in, i) && stage_[in] == stage_[i])) continue;
         const NodeId whole = whole_of(in, g_.nodes[i].shape.rows());
-        const auto key = static_cast<std::uint64_t>(whole) << 32 | stage_[i];
-        const auto [known, fresh] = readers.emplace(key, i);
-        if (!fresh && same_space(known->second, i)) parent_[find(i)] = find(known->second);
+        const auto [known, is_first] = readers.emplace(std::pair(whole, stage_[i]), i);
+        if (!is_first && same_space(known->second, i)) parent_[find(i)] = find(known->second);
       }
     }
   }

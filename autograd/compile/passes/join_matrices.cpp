@@ -19,8 +19,8 @@ class MatrixJoiner {
   Graph run() {
     for (NodeId i = 0; i < old_; ++i)
       for (NodeId x : g_.in(i)) depth_[i] = std::max(depth_[i], depth_[x] + (is_product(g_, x) ? 1u : 0u));
-    widen_sums();
-    widen_products();
+    join_sums();
+    join_products();
     if (!changed_) return std::move(g_);
     replaced_.apply(g_);
     return sorted(g_);
@@ -58,7 +58,7 @@ class MatrixJoiner {
   }
 
   // Products by matrices of a's own are summed: a1 b1' + a2 b2' = [a1 a2] [b1 b2]'.
-  void widen_sums() {
+  void join_sums() {
     std::vector<std::pair<NodeId, Nodes>> sums;
     std::map<Nodes, Work> work;
     for (NodeId i = 0; i < old_; ++i) {
@@ -76,7 +76,7 @@ class MatrixJoiner {
       }
     }
     for (const auto& [sum, group] : sums)
-      if (pays(second_operands(group), work[second_operands(group)])) widen_sum(sum, group);
+      if (pays(second_operands(group), work[second_operands(group)])) join_sum(sum, group);
   }
   void add_work(const Nodes& group, Work& work) const {
     work.calls += static_cast<double>(group.size() - 1);
@@ -98,7 +98,7 @@ class MatrixJoiner {
     return false;
   }
 
-  void widen_sum(NodeId sum, const Nodes& group) {
+  void join_sum(NodeId sum, const Nodes& group) {
     const Node like = g_.nodes[sum], first = g_.nodes[group[0]];
     Nodes a;
     for (NodeId m : group) a.push_back(g_.in(m, 0));
@@ -117,7 +117,7 @@ class MatrixJoiner {
 
   // Products of one value: a b1, a b2 = a [b1 b2]. Equal depth, in products, means that none waits for another, however
   // many groups become one product each.
-  void widen_products() {
+  void join_products() {
     std::map<Key, Nodes> groups;
     std::map<Nodes, Work> work;
     for (NodeId i = 0; i < old_; ++i)

@@ -31,8 +31,7 @@ Graph simplify(const Graph& g);
 Graph slice_inputs(const Graph& g);
 
 /// Products of one value by several matrices become one by the matrices side by side, and so do sums of products by
-/// such matrices, and the gradients of the matrices. After `batch`, whose pass it is part of. Does
-/// not keep bits.
+/// such matrices, and the gradients of the matrices. After `batch`. Does not keep bits.
 Graph join_matrices(const Graph& g, Notes& notes);
 
 /// Products that share their second operand and do not depend on each other become one over stacked rows; sums of

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -23,7 +24,7 @@ struct Unit {
   double below = 0;     // from its begin to the end of all that needs it
   double start = 0, finish = 0;
   std::uint32_t lane = 0;
-  std::uint32_t seen = 0;  // lanes, as bits, in whose cache it is
+  std::bitset<most_lanes> cached_by;  // lanes in whose cache it is
 };
 using UnitId = std::uint32_t;
 
@@ -55,10 +56,10 @@ class Scheduler {
  private:
   // Two products must not add to one gradient at a time.
   bool gradients_meet() const {
-    std::vector<bool> seen(g_.store->parameters.size());
+    std::vector<bool> added_to(g_.store->parameters.size());
     for (const Effect& e : g_.effects) {
-      if (seen[e.parameter]) return true;
-      seen[e.parameter] = true;
+      if (added_to[e.parameter]) return true;
+      added_to[e.parameter] = true;
     }
     return false;
   }
@@ -120,7 +121,7 @@ class Scheduler {
       if (!x.source && x.finish > last) last = x.finish, of_last = x.lane;
       for (std::uint32_t lane = 0; lane < lanes(); ++lane) {
         ready[lane] = std::max(ready[lane], x.finish + (!x.source && x.lane != lane ? far : 0));
-        if (x.seen != 0 && (x.seen >> lane & 1) == 0) extra[lane] += bytes(value) * far_byte;
+        if (x.cached_by.any() && !x.cached_by[lane]) extra[lane] += bytes(value) * far_byte;
       }
     });
     if (unit.view || unit.cost == 0) {
@@ -133,9 +134,9 @@ class Scheduler {
         if (finish < unit.finish) unit.lane = lane, unit.start = start, unit.finish = finish;
       }
       busy_[unit.lane] = unit.finish;
-      for_each_input(u, [&](UnitId in, NodeId) { units_[in].seen |= 1u << unit.lane; });
+      for_each_input(u, [&](UnitId in, NodeId) { units_[in].cached_by.set(unit.lane); });
     }
-    unit.seen = 1u << unit.lane;
+    unit.cached_by.reset().set(unit.lane);
     in_order_.push_back(u);
   }
 

@@ -56,7 +56,7 @@ void Lanes::make_tasks(std::span<const LaneUnit> units, const std::vector<std::u
 
 void Lanes::run(RunStep f, void* context) {
   for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
-    states_[lane].at.store(0, std::memory_order_relaxed);
+    states_[lane].progress.store({0, 0}, std::memory_order_relaxed);
     states_[lane].has_thread.store(false, std::memory_order_relaxed);
   }
   failed_.store(false, std::memory_order_relaxed);
@@ -97,21 +97,24 @@ void Lanes::work(std::size_t own, RunStep f, void* context) {
 
 Lanes::Outcome Lanes::advance(std::size_t lane, RunStep f, void* context) {
   State& state = states_[lane];
-  std::uint32_t at = state.at.load(std::memory_order_acquire);
-  const std::uint32_t number = lanes_[lane].first + at / 2;
+  Progress now = state.progress.load(std::memory_order_acquire);
+  const std::uint32_t number = lanes_[lane].first + now.done;
   if (number == lanes_[lane].last) return Outcome::finished;
-  if (at % 2 == 1) return Outcome::waits;
+  if (now.running == 1) return Outcome::waits;
   const Task& task = tasks_[number];
   for (std::uint32_t w = task.first_wait; w < task.last_wait; ++w)
-    if (states_[waits_[w].lane].at.load(std::memory_order_acquire) / 2 < waits_[w].tasks) return Outcome::waits;
-  if (!state.at.compare_exchange_strong(at, at + 1, std::memory_order_acquire)) return Outcome::waits;
+    if (states_[waits_[w].lane].progress.load(std::memory_order_acquire).done < waits_[w].tasks) return Outcome::waits;
+  Progress begun = now;
+  begun.running = 1;
+  if (!state.progress.compare_exchange_strong(now, begun, std::memory_order_acquire)) return Outcome::waits;
   try {
     for (std::uint32_t s = task.first_step; s < task.last_step; ++s) f(context, steps_[s]);
   } catch (...) {
     failed_.store(true, std::memory_order_relaxed);
     throw;
   }
-  state.at.store(at + 2, std::memory_order_release);
+  ++now.done;
+  state.progress.store(now, std::memory_order_release);
   return Outcome::ran;
 }
 

@@ -49,9 +49,11 @@ class Lanes {
   struct Lane {
     std::uint32_t first, last;  // tasks
   };
-  /// Twice the tasks that are done, and one while one runs.
+  struct Progress {
+    std::uint32_t done : 31, running : 1;  // tasks that are done, and whether the next one runs
+  };
   struct alignas(64) State {
-    std::atomic<std::uint32_t> at{0};
+    std::atomic<Progress> progress{Progress{0, 0}};
     std::atomic<bool> has_thread{false};
   };
   enum class Outcome : char { ran, waits, finished };

@@ -247,11 +247,11 @@ void Lowering::lower_generic(NodeId i) {
   const auto in = g_.in(i);
   std::vector<Place> places;
   for (NodeId x : in) places.push_back(p_.layout_.places[x]);
-  const std::vector<Layout::PackedMatrix>& packs = p_.layout_.packs;
-  for (; next_pack_ < packs.size() && packs[next_pack_].node == i; ++next_pack_) {
-    const Layout::PackedMatrix& pack = packs[next_pack_];
-    lower_copy(in[pack.input], pack.to, i);
-    places[pack.input] = pack.to;
+  const std::vector<Layout::ContiguousInput>& copies = p_.layout_.contiguous_inputs;
+  for (; next_input_ < copies.size() && copies[next_input_].node == i; ++next_input_) {
+    const Layout::ContiguousInput& copy = copies[next_input_];
+    lower_copy(in[copy.input], copy.to, i);
+    places[copy.input] = copy.to;
   }
   Plan::Generic generic{n.info, n.op, static_cast<std::uint32_t>(p_.views_.size()),
                         static_cast<std::uint32_t>(in.size())};

@@ -56,7 +56,7 @@ class Lowering {
   std::unordered_map<std::uint64_t, const float*> packed_;
   std::map<std::array<Index, 9>, detail::Bf16Product*> bf16_products_;
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_hash_;
-  std::size_t next_copy_ = 0, next_pack_ = 0;
+  std::size_t next_copy_ = 0, next_input_ = 0;
   std::vector<NodeId> operands_;
 };
 
