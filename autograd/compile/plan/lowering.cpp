@@ -1,6 +1,7 @@
 #include <cstdlib>
 
 #include <rewind/autograd/compile/plan/lowering.h>
+#include <rewind/autograd/compile/plan/packing.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/memory.h>
@@ -196,12 +197,6 @@ void Lowering::find_direct_gradients() {
   }
 }
 
-namespace {
-
-std::uint64_t matrix_key(NodeId b, bool tb) { return static_cast<std::uint64_t>(b) << 1 | (tb ? 1u : 0u); }
-
-}  // namespace
-
 void Lowering::find_shared_matrices() {
   if (!passes_.has(Pass::pack)) return;
   for (NodeId i = 0; i < g_.size(); ++i) {
@@ -218,8 +213,10 @@ const Parameter::Data* Lowering::untrained(NodeId value) const {
 
 // The panels of a product's matrix, packed before its first use; null when that does not pay.
 const float* Lowering::packed(NodeId i, const Plan::Product& p) {
-  // Packing costs about as much as a product of few rows; but what is not trained is packed once for all replays.
-  const int worth = untrained(g_.in(i, 1)) != nullptr ? 1 : 4;
+  // Packing costs about as much as a product of few rows; but what is not trained is packed once for all replays. With
+  // a budget uses say nothing: see packing.h.
+  const int worth = has_budget_ || untrained(g_.in(i, 1)) != nullptr ? 1 : 4;
+  if (has_budget_ && !is_same_all_along(g_, g_.in(i, 1))) return nullptr;
   const std::uint64_t key = matrix_key(g_.in(i, 1), p.tb);
   const auto uses = uses_of_matrix_.find(key);
   if (uses == uses_of_matrix_.end() || uses->second < worth || p.dtype != DType::f32 ||

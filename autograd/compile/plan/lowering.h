@@ -18,7 +18,8 @@ class Lowering {
       : p_(plan),
         g_(plan.graph_),
         passes_(options.passes),
-        bf16_(options.matmul == Precision::bf16 && rw::detail::bf16_is_faster()) {}
+        has_budget_(options.memory.has_value()),
+        bf16_(options.matmul == Precision::bf16 && rw::detail::bf16_is_faster() && !has_budget_) {}
   void run();
 
  private:
@@ -45,7 +46,8 @@ class Lowering {
   Plan& p_;
   const Graph& g_;
   Passes passes_;
-  bool bf16_;  // products run in bf16
+  bool has_budget_;
+  bool bf16_;  // products run in bf16; not with a budget, as what they pack grows with their number
   std::vector<bool> used_outside_;
   std::vector<std::uint32_t> gradient_of_;  // by node: the parameter to whose gradient it is added
   std::unordered_map<std::uint64_t, int> uses_of_matrix_;
