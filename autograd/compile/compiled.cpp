@@ -160,7 +160,8 @@ CompiledCore::CompiledCore(const CompileOptions& options) : state_(std::make_uni
   ir::choices_of(options);  // throws for a text that is none of choices
   state_->options = options;
   state_->seed = options.seed;
-  if (options.passes.has(Pass::loops)) state_->lengths = std::make_unique<ir::Lengths>(options);
+  if (options.passes.has(Pass::loops) && !options.memory.has_value())
+    state_->lengths = std::make_unique<ir::Lengths>(options);
 }
 CompiledCore::~CompiledCore() = default;
 CompiledCore::CompiledCore(CompiledCore&&) noexcept = default;
@@ -236,7 +237,8 @@ void CompiledCore::State::record(const Trace& trace, const std::vector<ConstView
 // Whether the plan of what was recorded follows from those of other lengths.
 bool CompiledCore::State::follow(const Recording& recording, KnownPlan& entry) {
   if (lengths == nullptr) {
-    entry.found.why = "Pass::loops is off";
+    entry.found.why =
+        options.memory.has_value() ? "what fits the budget of memory is chosen for each length" : "Pass::loops is off";
     return false;
   }
   entry.found = lengths->find(recording.view());
@@ -324,7 +326,7 @@ void CompiledCore::replay_checked(const Trace& function) {
   State& s = *state_;
   KnownPlan& entry = *s.current;
   const double needed = ir::tape_bytes(*entry.traced);
-  const std::size_t room = s.options.check_bytes.value_or(free_memory() / 2);
+  const std::size_t room = s.options.check_bytes.value_or(s.options.memory.value_or(free_memory() / 2));
   if (needed > static_cast<double>(room)) {
     entry.settled = s.options.check == SelfCheck::first;
     entry.checked = fmt::format("not checked: its tape would take {:.0f} MB, and there is room for {:.0f} MB",

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -114,7 +115,7 @@ struct CompileOptions {
   /// so it should do nothing but compute.
   SelfCheck check = SelfCheck::first;
   /// The most memory that the tape of a check may take, in bytes: else the check is left out, and `explain()` says so.
-  /// Without it: half of what the system has free.
+  /// Without it: `memory` where there is such a budget, or else half of what the system has free.
   std::optional<std::size_t> check_bytes = std::nullopt;
   /// Seconds in which to measure, when the first plan is made, which choices suit this function and this machine best:
   /// lanes or not, one thread or all, from which size work is shared, ... (true: one second). 0: nothing is measured,
@@ -126,6 +127,16 @@ struct CompileOptions {
   /// What choices() of a compiled function wrote, or a part of it: nothing is measured then. Throws Error for any other
   /// text. Empty: what suits this machine.
   std::string choices = {};
+  /// The most memory that each plan may take, in bytes: values, scratch and packed matrices; arguments, parameters and
+  /// their gradients come on top. What there is no room for is computed again on the way back, as little as possible
+  /// (see docs/compiler.md, "Memory within a budget"); `explain()` says what is kept, what is computed again and what
+  /// that costs. Results and gradients have the same bits whatever the budget is; with Passes::exact() they are those
+  /// of the eager run, too. With other passes they differ from those of a plan without a budget by the order of sums:
+  /// here products over all steps are cut into blocks of steps, whose size does not depend on the budget. Layers and
+  /// kernels do not run side by side (Pass::branch and Pass::chunk do nothing), products of Precision::bf16 multiply
+  /// rounded numbers in f32, and each length is compiled as a whole. `compile` throws Error, with the least budget that
+  /// would do, when the function does not fit.
+  std::optional<std::size_t> memory = std::nullopt;
 };
 
 }  // namespace rw

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/compile/passes/rows.h>
 #include <rewind/autograd/program/queries.h>
 #include <rewind/autograd/program/rewrite.h>
 
@@ -136,8 +137,6 @@ class Batcher {
 
   // ---- Sums of products, and of row sums ----
 
-  bool adds_rows(NodeId i) const;
-
   /// An add_n whose terms become fewer.
   struct Sum {
     NodeId node;
@@ -185,12 +184,6 @@ class Batcher {
 
 // ---- Sums of products, and of row sums ----
 
-// Whether a node adds up all rows, to one.
-bool Batcher::adds_rows(NodeId i) const {
-  if (!g_.is<SumTo>(i) || shape(i).size() != shape(i).cols()) return false;
-  return shape(i).cols() == shape(g_.in(i, 0)).cols() || shape(i).size() == 1;
-}
-
 // Whether a node is a product for each of a stack of matrices, such as an example's part of a gradient, of so few rows
 // that copying them costs less than adding up what it gives.
 bool Batcher::short_stack(NodeId i) const {
@@ -235,7 +228,7 @@ void Batcher::collect(NodeId sum, std::vector<Sum>& all) {
       s.products.push_back(t);
     else if (mine && short_stack(t) && fits(s.stacks, t))
       s.stacks.push_back(t);
-    else if (mine && adds_rows(t) && fits(s.row_sums, t) &&
+    else if (mine && adds_rows(g_, t) && fits(s.row_sums, t) &&
              (s.row_sums.empty() || shape(g_.in(t, 0)).cols() == shape(g_.in(s.row_sums[0], 0)).cols()))
       s.row_sums.push_back(t);
     else

@@ -5,6 +5,7 @@
 
 #include <rewind/autograd/compile/passes/costs.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/compile/passes/rows.h>
 #include <rewind/autograd/program/queries.h>
 #include <rewind/autograd/program/rewrite.h>
 
@@ -21,7 +22,7 @@ class Chunker {
         fewest_rows_(static_cast<Index>(choices.chunk_rows)),
         notes_(notes),
         cuts_(g.size()),
-        reads_(g.size()),
+        reads_(row_reads(g)),
         view_of_(g.size()),
         ready_(g.size()),
         ready_shared_(g.size()),
@@ -29,23 +30,12 @@ class Chunker {
 
   Graph run() {
     find_times();
-    find_reads();
     bool any = false;
     for (NodeId i = 0; i < g_.size(); ++i) any = decide(i) || any;
     return any ? rewritten() : g_;
   }
 
  private:
-  /// Some rows of a product's operand, each a step's; `end` of the rows.
-  struct Piece {
-    NodeId value;
-    Index end;
-  };
-  /// A view of some of the rows.
-  struct Read {
-    NodeId view;
-    Index begin, end;
-  };
   struct Chunk {
     std::size_t first, last;  // pieces [first, last)
     Index begin, end;         // rows
@@ -67,59 +57,19 @@ class Chunker {
     }
   }
 
-  bool can_be_cut(NodeId i) const {
-    return is_product_by_matrix(g_, i) && rows_are_independent(g_, i) && g_.nodes[i].shape.rank() > 1;
-  }
-
-  // Who reads which rows of each product; `all` when somebody reads it as a whole.
-  struct Reads {
-    std::vector<Read> views;
-    bool all = false;
-  };
-
-  void find_reads() {
-    const auto whole = [&](NodeId i) { reads_[behind_reshapes(g_, i)].all = true; };
-    for (NodeId i = 0; i < g_.size(); ++i) {
-      if (g_.is<Reshape>(i)) continue;
-      for (NodeId in : g_.in(i)) {
-        const NodeId from = behind_reshapes(g_, in);
-        if (!can_be_cut(from)) continue;
-        const Shape& shape = g_.nodes[in].shape;
-        const Index inner = shape.size() / std::max<Index>(shape[0], 1), cols = g_.nodes[from].shape.cols();
-        if (!g_.is<Slice>(i) || g_.op<Slice>(i).axis != 0 || inner % cols != 0 || g_.nodes[i].shape.size() == 0) {
-          reads_[from].all = true;
-          continue;
-        }
-        const Slice& s = g_.op<Slice>(i);
-        reads_[from].views.push_back({i, s.start * inner / cols, (s.start + s.length) * inner / cols});
-      }
-    }
-    for (NodeId o : g_.outputs) whole(o);
-    for (const Effect& e : g_.effects) whole(e.value);
-  }
-
   // The pieces of which the first operand consists; none if it is no stack of rows.
-  std::vector<Piece> pieces_of(NodeId product) const {
-    const NodeId a = g_.in(product, 0), stack = behind_reshapes(g_, a);
-    std::vector<Piece> out;
-    if (!is_stack(g_, stack)) return out;
-    const Index cols = g_.nodes[a].shape.cols();
-    Index rows = 0;
-    for (NodeId piece : g_.in(stack)) {
-      const Index size = g_.nodes[piece].shape.size();
-      if (size == 0 || size % cols != 0) return {};
-      out.push_back({piece, rows += size / cols});
-    }
-    return out;
+  std::vector<RowPiece> pieces_of(NodeId product) const {
+    const NodeId a = g_.in(product, 0);
+    return row_pieces(g_, a, g_.nodes[a].shape.cols());
   }
 
   // Whole pieces, of about equal rows, as many as the library's kernels like; no view falls into two.
-  std::vector<Chunk> chunks_of(NodeId product, const std::vector<Piece>& pieces) const {
+  std::vector<Chunk> chunks_of(NodeId product, const std::vector<RowPiece>& pieces) const {
     constexpr Index most_chunks = 8;
     const Index rows = pieces.back().end;
     const Index number = from_ == 0 ? most_chunks : std::clamp<Index>(rows / fewest_rows_, 1, most_chunks);
     std::vector<Index> views_end(static_cast<std::size_t>(rows) + 1);  // by first row
-    for (const Read& r : reads_[product].views) {
+    for (const RowRead& r : reads_[product].views) {
       Index& end = views_end[static_cast<std::size_t>(r.begin)];
       end = std::max(end, r.end);
     }
@@ -138,8 +88,8 @@ class Chunker {
   }
 
   bool decide(NodeId product) {
-    if (!can_be_cut(product) || reads_[product].views.empty()) return false;
-    const std::vector<Piece> pieces = pieces_of(product);
+    if (!has_parts_by_rows(g_, product) || reads_[product].views.empty()) return false;
+    const std::vector<RowPiece> pieces = pieces_of(product);
     if (pieces.size() < 3) return false;
     std::vector<Chunk> chunks = chunks_of(product, pieces);
     const double saved = time_saved(product, pieces, chunks);
@@ -158,25 +108,25 @@ class Chunker {
   }
 
   // Whether two threads that share each kernel compute the pieces about as fast as two layers side by side would be.
-  bool steps_share_well(const std::vector<Piece>& pieces) const {
+  bool steps_share_well(const std::vector<RowPiece>& pieces) const {
     constexpr double well = 0.75;
     const auto span = [&](const std::vector<double>& ready) {
       double first = 1e300, last = 0;
-      for (const Piece& p : pieces) first = std::min(first, ready[p.value]), last = std::max(last, ready[p.value]);
+      for (const RowPiece& p : pieces) first = std::min(first, ready[p.value]), last = std::max(last, ready[p.value]);
       return last - first;
     };
     return span(ready_shared_) <= well * span(ready_);
   }
 
   // By how much the longest path through the product becomes shorter.
-  double time_saved(NodeId product, const std::vector<Piece>& pieces, const std::vector<Chunk>& chunks) const {
+  double time_saved(NodeId product, const std::vector<RowPiece>& pieces, const std::vector<Chunk>& chunks) const {
     const double cost = cost_of(g_, product, costs_), all = reads_[product].all ? below_[product] - cost : 0;
     std::vector<double> ready, below(chunks.size(), all);
     for (const Chunk& c : chunks) {
       ready.push_back(0);
       for (std::size_t p = c.first; p < c.last; ++p) ready.back() = std::max(ready.back(), ready_[pieces[p].value]);
     }
-    for (const Read& r : reads_[product].views) {
+    for (const RowRead& r : reads_[product].views) {
       const auto at = std::upper_bound(chunks.begin(), chunks.end(), r.begin,
                                        [](Index row, const Chunk& c) { return row < c.end; });
       double& longest = below[static_cast<std::size_t>(at - chunks.begin())];
@@ -212,7 +162,7 @@ class Chunker {
     Graph& out = rewriter.to;
     const Node& like = g_.nodes[product];
     const Index inner = g_.nodes[g_.in(product, 0)].shape.cols();
-    const std::vector<Piece> pieces = pieces_of(product);
+    const std::vector<RowPiece> pieces = pieces_of(product);
     std::vector<NodeId> parts, rows;
     Index at = 0;
     for (const Chunk& c : cuts_[product]) {
@@ -225,7 +175,7 @@ class Chunker {
       }
       const NodeId a = rows.size() == 1 ? rows[0] : out.add(Concat{0}, rows, like);
       parts.push_back(out.add(*like.info, like.op, std::array{a, rewriter.now(g_.in(product, 1))}, like));
-      for (const Read& r : reads_[product].views)
+      for (const RowRead& r : reads_[product].views)
         if (r.begin >= c.begin && r.begin < c.end)
           view_of_[r.view] = {parts.back(), r.begin - c.begin, r.end - r.begin};
     }
@@ -245,7 +195,7 @@ class Chunker {
   Index fewest_rows_;
   Notes& notes_;
   std::vector<std::vector<Chunk>> cuts_;  // by product
-  std::vector<Reads> reads_;
+  std::vector<RowReads> reads_;
   std::vector<View> view_of_;
   std::vector<double> ready_, ready_shared_, below_;  // microseconds; two threads share each kernel
 };

@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 
+#include <rewind/autograd/compile/budget/budget.h>
 #include <rewind/autograd/compile/passes/check_values.h>
 #include <rewind/autograd/compile/passes/passes.h>
 #include <rewind/autograd/program/queries.h>
@@ -24,6 +25,12 @@ bool has_bf16_products(const Options& options) { return options.matmul == Precis
 // oneDNN's own memory serves one bf16 product at a time.
 bool may_overlap(const Options& options) { return !has_bf16_products(options) || !rw::detail::bf16_is_faster(); }
 
+bool has_budget(const Options& options) { return options.memory.has_value(); }
+// Chunks let another layer begin earlier, on a thread of its own: with a budget the blocks are in their place.
+bool may_chunk(const Options& options) { return may_overlap(options) && !has_budget(options); }
+// What lanes use is alive as long as their section: with a budget, that would be much.
+bool may_share_out(const Options& options) { return may_overlap(options) && !has_budget(options); }
+
 template <Graph (*pass)(const Graph&)>
 Graph without_notes(const Graph& g, const Options&, Notes&) {
   return pass(g);
@@ -35,6 +42,11 @@ Graph with_notes(const Graph& g, const Options&, Notes& notes) {
 Graph chunk_products(const Graph& g, const Options& options, Notes& notes) {
   return chunk(g, choices_of(options), notes);
 }
+// Of few terms, too, with a budget: none of them waits for the others then.
+Graph running_sums_of(const Graph& g, const Options& options, Notes&) {
+  constexpr std::uint32_t few = 8, pair = 2;
+  return running_sums(g, has_budget(options) ? pair : few);
+}
 Graph schedule_threads(const Graph& g, const Options& options, Notes& notes) {
   const Choices choices = choices_of(options);
   return schedule(g, choices.one_thread != 0 ? 1 : threads(), choices, notes);
@@ -43,7 +55,7 @@ Graph schedule_threads(const Graph& g, const Options& options, Notes& notes) {
 constexpr Passes batch_and_simplify = Passes(Pass::batch) | Pass::simplify;
 constexpr Passes batch_and_place = Passes(Pass::batch) | Pass::place;
 
-constexpr std::array<GraphPass, 14> passes{{
+constexpr std::array<GraphPass, 15> passes{{
     {"sort", without_notes<sorted>, Passes::none(), nullptr, true, ""},
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
     {"slice_inputs", without_notes<slice_inputs>, Pass::fuse, nullptr, true, "sort"},
@@ -51,13 +63,14 @@ constexpr std::array<GraphPass, 14> passes{{
     {"batch", with_notes<batch>, Pass::batch, nullptr, false, "sort"},
     {"simplify", without_notes<simplify>, batch_and_simplify, nullptr, true, "batch"},
     {"join_matrices", with_notes<join_matrices>, batch_and_simplify, nullptr, false, "batch"},
+    {"blocks", with_notes<blocks>, batch_and_simplify, has_budget, false, "join_matrices"},
     {"stacks_to_slices", without_notes<stacks_to_slices>, batch_and_place, nullptr, true, "batch"},
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
-    {"chunk", chunk_products, Pass::chunk, may_overlap, false, "sort"},
+    {"chunk", chunk_products, Pass::chunk, may_chunk, false, "sort"},
     {"own_outputs", without_notes<own_outputs>, Passes::none(), nullptr, true, "sort"},
-    {"running_sums", without_notes<running_sums>, Pass::fuse, nullptr, true, "own_outputs"},
+    {"running_sums", running_sums_of, Pass::fuse, nullptr, true, "own_outputs"},
     {"fuse", without_notes<fuse>, Pass::fuse, nullptr, true, "running_sums"},
-    {"schedule", schedule_threads, Pass::branch, may_overlap, true, "own_outputs"},
+    {"schedule", schedule_threads, Pass::branch, may_share_out, true, "own_outputs"},
 }};
 
 }  // namespace
@@ -108,11 +121,15 @@ class Optimiser {
 
 }  // namespace
 
+// Behind all of them: what a plan keeps, and what it computes again.
+constexpr GraphPass budget{"budget", within_budget, Passes::none(), has_budget, true, "sort"};
+
 Graph optimise(Graph g, const CompileOptions& options, Notes& notes) {
   Optimiser optimiser(std::move(g), options.verify || always_verify);
   for (const GraphPass& pass : passes)
     if (options.passes.has(pass.switches) && (pass.when == nullptr || pass.when(options)))
       optimiser.run(pass, options, notes);
+  if (budget.when(options)) optimiser.run(budget, options, notes);
   return std::move(optimiser).result();
 }
 

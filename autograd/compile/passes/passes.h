@@ -15,6 +15,7 @@ namespace rw::ir {
 struct Notes {
   std::vector<std::string> lines;     // of batch
   std::vector<std::string> schedule;  // of schedule
+  std::vector<std::string> memory;    // of what keeps a plan within its budget
   /// A pass that ran, and the nodes before and after it.
   struct Ran {
     std::string_view pass;
@@ -47,9 +48,14 @@ Graph stacks_to_slices(const Graph& g);
 /// whatever the machine and the number of threads. Does not keep bits.
 Graph chunk(const Graph& g, const Choices& choices, Notes& notes);
 
-/// Long sums become running sums, from left to right, that take up each term as soon as it is there: they can then be
-/// part of the kernel that computes the term. Keeps bits.
-Graph running_sums(const Graph& g);
+/// Products and sums over the rows of many steps are cut into blocks of whole steps, whose size depends on nothing but
+/// the rows of a step: so that not all steps have to be there at once. The terms of a sum stand in the order in which
+/// they can be computed. Does not keep bits.
+Graph blocks(const Graph& g, Notes& notes);
+
+/// Sums of more than `most_terms` become running sums, from left to right, that take up each term as soon as it is
+/// there: they can then be part of the kernel that computes the term. Keeps bits.
+Graph running_sums(const Graph& g, std::uint32_t most_terms);
 
 /// Gathers elementwise ops into kernels: sets Node::kernel. Keeps bits.
 Graph fuse(const Graph& g);

@@ -6,8 +6,6 @@
 namespace rw::ir {
 namespace {
 
-constexpr std::uint32_t long_sum = 8;
-
 /// A long sum under way, in the blocks of core/long_sum.h: `total` of the last of its first `next` terms, and what is
 /// set aside.
 struct Sum {
@@ -22,11 +20,11 @@ struct Sum {
 
 class RunningSums {
  public:
-  explicit RunningSums(const Graph& g) : g_(g), rewriter_(g), waits_(g.size()) {}
+  RunningSums(const Graph& g, std::uint32_t most) : g_(g), most_(most), rewriter_(g), waits_(g.size()) {}
 
   Graph run() {
     for (NodeId i = 0; i < g_.size(); ++i)
-      if (g_.is<AddN>(i) && g_.nodes[i].arity > long_sum && fusible(g_, i)) {
+      if (g_.is<AddN>(i) && g_.nodes[i].arity > most_ && fusible(g_, i)) {
         sums_.push_back({i, no_node, 0, {}});
         for (NodeId x : g_.in(i)) waits_[x].push_back(static_cast<std::uint32_t>(sums_.size() - 1));
       }
@@ -69,6 +67,7 @@ class RunningSums {
   NodeId plus(const Sum& s, NodeId a, NodeId b) { return rewriter_.to.add(AddN{}, {a, b}, g_.nodes[s.node]); }
 
   const Graph& g_;
+  std::uint32_t most_;  // terms of a sum that stays as it is
   Rewriter rewriter_;
   std::vector<std::vector<std::uint32_t>> waits_;
   std::vector<Sum> sums_;
@@ -76,6 +75,6 @@ class RunningSums {
 
 }  // namespace
 
-Graph running_sums(const Graph& g) { return RunningSums(g).run(); }
+Graph running_sums(const Graph& g, std::uint32_t most_terms) { return RunningSums(g, most_terms).run(); }
 
 }  // namespace rw::ir

@@ -1,6 +1,7 @@
 #include <cstdlib>
 
 #include <rewind/autograd/compile/plan/lowering.h>
+#include <rewind/autograd/compile/plan/packing.h>
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/memory.h>
@@ -197,12 +198,6 @@ void Lowering::find_direct_gradients() {
   }
 }
 
-namespace {
-
-std::uint64_t matrix_key(NodeId b, bool tb) { return static_cast<std::uint64_t>(b) << 1 | (tb ? 1u : 0u); }
-
-}  // namespace
-
 bool Lowering::suits_packing(const Plan::Product& p) const {
   return detail::suits_packed_gemm(p.tb, p.m, p.n, p.k, static_cast<Index>(choices_.packed_rows));
 }
@@ -223,9 +218,11 @@ const Parameter::Data* Lowering::untrained(NodeId value) const {
 
 // The panels of a product's matrix, packed before its first use; null when that does not pay.
 const float* Lowering::packed(NodeId i, const Plan::Product& p) {
-  // Packing costs about as much as a product of few rows; but what is not trained is packed once for all replays.
-  const bool once = untrained(g_.in(i, 1)) != nullptr && choices_.pack_from < never;
+  // Packing costs about as much as a product of few rows; but what is not trained is packed once for all replays. With
+  // a budget uses say nothing: see packing.h.
+  const bool once = has_budget_ || (untrained(g_.in(i, 1)) != nullptr && choices_.pack_from < never);
   const double worth = once ? 1 : choices_.pack_from;
+  if (has_budget_ && !is_same_all_along(g_, g_.in(i, 1))) return nullptr;
   const std::uint64_t key = matrix_key(g_.in(i, 1), p.tb);
   const auto uses = uses_of_matrix_.find(key);
   if (uses == uses_of_matrix_.end() || uses->second < worth || p.dtype != DType::f32 || !suits_packing(p))

@@ -20,7 +20,8 @@ class Lowering {
         g_(plan.graph_),
         passes_(options.passes),
         choices_(choices_of(options)),
-        bf16_(options.matmul == Precision::bf16 && rw::detail::bf16_is_faster()) {}
+        has_budget_(options.memory.has_value()),
+        bf16_(options.matmul == Precision::bf16 && rw::detail::bf16_is_faster() && !has_budget_) {}
   void run();
 
  private:
@@ -49,7 +50,8 @@ class Lowering {
   const Graph& g_;
   Passes passes_;
   Choices choices_;
-  bool bf16_;  // products run in bf16
+  bool has_budget_;
+  bool bf16_;  // products run in bf16; not with a budget, as what they pack grows with their number
   std::vector<bool> used_outside_;
   std::vector<std::uint32_t> gradient_of_;  // by node: the parameter to whose gradient it is added
   std::unordered_map<std::uint64_t, int> uses_of_matrix_;

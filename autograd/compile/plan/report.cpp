@@ -145,9 +145,10 @@ std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
   for (const Layout::Copy& c : plan.copies())
     copied.add(fmt::format("{} into {}{}: {}", short_name(g, c.piece), short_name(g, c.concat),
                            in(place_of(g, g.nodes[c.concat])), reason(g, c.piece)));
-  Lines batched, schedule, held, reads;
+  Lines batched, schedule, memory, held, reads;
   for (const std::string& line : notes.lines) batched.add(line);
   for (const std::string& line : notes.schedule) schedule.add(line);
+  for (const std::string& line : notes.memory) memory.add(line);
   for (const std::string& line : said.held) held.add(line);
   for (const std::string& line : said.reads) reads.add(line);
   std::string out = fmt::format(
@@ -157,6 +158,7 @@ std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
   out += "check: " + said.checked + "\n";
   out += "lengths: " + said.lengths + "\n";
   for (const std::string& line : said.choices) out += line + "\n";
+  out += memory.str("memory: ");
   out += reads.str("depends on: ");
   if (!said.held.empty())
     out +=

@@ -18,6 +18,7 @@ struct Trial {
   bool side_by_side = false;        // kernels on threads of their own wherever it can be done
   bool watched = false;             // step by step, with CompileOptions::watch_memory
   bool verified = false;            // after each pass, with CompileOptions::verify
+  bool tight = false;               // in the least memory that does, with CompileOptions::memory
   std::vector<Index> lengths = {};  // one function is called at these after that, of so many steps
 };
 

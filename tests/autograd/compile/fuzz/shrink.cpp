@@ -341,6 +341,7 @@ Trial shrunk(Trial trial, const std::function<bool(const Trial&)>& fails) {
 std::string report(const Trial& trial, const std::string& wrong, std::uint64_t seed) {
   std::string options = fmt::format("{{.passes = {}", passes_text(trial.passes));
   if (trial.watched) options += ", .watch_memory = true";
+  if (trial.tight) options += ", .memory = 0 /* the least: see the Error */";
   options += trial.side_by_side ? ", .branch_from = 0}" : "}";
   return fmt::format("// seed {}, threads {}: {}\n{}", seed, trial.threads, wrong,
                      to_cpp(trial.program, trial.dtype, fmt::format("fuzz {}", seed), options,
