@@ -1,7 +1,9 @@
 // Back-propagation through all of a long sequence in little memory: CheckpointedBptt with several budgets, beside plain
-// back-propagation; loss on the last state.
+// back-propagation; loss on the last state. And compiled plans with several budgets, beside one without.
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -70,6 +72,35 @@ class Checkpointed : public Plain {
   CheckpointedBptt<LstmCell> bptt_;
 };
 
+/// A compiled step, within a budget in MB or without one.
+class InPlan : public Plain {
+ public:
+  InPlan(std::shared_ptr<Model> model, std::optional<Index> budget)
+      : Plain(std::move(model)), step_(compile(function(*model_), options(budget), model_->x)) {}
+  void run() override {
+    model_->cell.zero_grad();
+    loss_ = step_(model_->x).item();
+  }
+  double megabytes() const { return static_cast<double>(step_.memory()) / 1e6; }
+
+ private:
+  using Function = std::function<Tensor(Tape&, Tensor)>;
+  static Function function(const Model& model) {
+    return [&](Tape& tape, Tensor x) {
+      const Tensor loss = loss_of(unroll(model.cell, x, model.cell.zero_state(tape, batch)).back());
+      backward(loss);
+      return loss;
+    };
+  }
+  static CompileOptions options(std::optional<Index> budget) {
+    CompileOptions options{.check = SelfCheck::off};
+    if (budget.has_value()) options.memory = static_cast<std::size_t>(*budget) * 1'000'000;
+    return options;
+  }
+
+  Compiled<Function, Array> step_;
+};
+
 std::unique_ptr<Network> made(const std::string& contender, const std::shared_ptr<Model>& model) {
   for (Index budget : budgets)
     if (contender == name_of(budget)) return std::make_unique<Checkpointed>(model, budget);
@@ -118,6 +149,57 @@ Field forward_runs(const Setting&) {
   return field;
 }
 
+constexpr std::optional<Index> plan_budgets[] = {std::nullopt, 15, 5, 3};  // MB
+
+std::string plan_name(std::optional<Index> budget) {
+  return budget.has_value() ? fmt::format("compiled, in {} MB", *budget) : "compiled";
+}
+
+template <Index T>
+Field plan_times(const Setting&) {
+  const auto model = std::make_shared<Model>(T);
+  Field field;
+  const auto add = [&](const std::string& name, const std::shared_ptr<Network>& network) {
+    field.contenders.push_back({name, [network] { network->run(); }, [network] { return network->result(); }});
+  };
+  for (const auto& budget : plan_budgets) add(plan_name(budget), std::make_shared<InPlan>(model, budget));
+  for (const Index budget : {15, 5, 3}) add("tape, " + name_of(budget), made(name_of(budget), model));
+  return field;
+}
+
+template <Index T>
+Field plan_memory(const Setting&) {
+  const auto model = std::make_shared<Model>(T);
+  Field field;
+  for (const auto& budget : plan_budgets) {
+    Contender one{plan_name(budget), {}};
+    one.measure = [network = std::make_shared<InPlan>(model, budget)] { return network->megabytes(); };
+    field.contenders.push_back(std::move(one));
+  }
+  return field;
+}
+
+std::vector<Comparison> plan_comparisons() {
+  const auto named = [](const char* group, Index T) {
+    Comparison out;
+    out.name = fmt::format("{}/lstm/T{} N{} I{} H{}", group, T, batch, width, width);
+    out.work = 2 * Problem{.T = T, .N = batch, .I = width, .H = width}.work();
+    out.seconds = 5, out.tolerance = 1e-5;
+    return out;
+  };
+  std::vector<Comparison> all;
+  for (const Index T : {Index{1000}, steps}) {
+    Comparison time = named("budget", T), memory = named("budget-memory", T);
+    time.note = "compiled back-propagation within a budget of memory, and CheckpointedBptt on a tape";
+    time.unit = "ms", time.make = T == steps ? plan_times<steps> : plan_times<1000>;
+    memory.note = "the memory that these plans hold";
+    memory.unit = "MB", memory.make = T == steps ? plan_memory<steps> : plan_memory<1000>;
+    all.push_back(std::move(time));
+    all.push_back(std::move(memory));
+  }
+  return all;
+}
+
 }  // namespace
 
 double checkpoint_peak(const std::string& contender, Index T) {
@@ -141,6 +223,7 @@ std::vector<Comparison> checkpoint_comparisons() {
     all[i].note = notes[i], all[i].unit = units[i], all[i].make = makers[i];
     all[i].work = 2 * work, all[i].seconds = 5, all[i].tolerance = 1e-5;
   }
+  for (Comparison& c : plan_comparisons()) all.push_back(std::move(c));
   return all;
 }
 

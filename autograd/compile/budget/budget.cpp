@@ -22,6 +22,8 @@ class Ways {
     while (places_ < most_ && more_than_once({most_, places_}) > longest_way * most_) ++places_;
   }
   std::uint32_t size() const { return most_ == 0 ? 1 : 2 * most_ + 1 - places_; }
+  /// The number of the way that computes all segments again, and stores all of their beginnings.
+  std::uint32_t all_beginnings() const { return most_; }
   /// The segments that are computed on the way to others, besides the once that the forward half does it.
   static double more_than_once(const Recomputed& what) {
     return what.segments == 0 ? 0 : checkpoint_cost(what.segments, what.places) - (what.segments - 1.0);
@@ -56,17 +58,13 @@ class Search {
     everything_ = all.bytes;
     all = {};
     Tried best = tried(ways_.size() - 1);
+    if (best.bytes > budget() && ways_.all_beginnings() != best.way) best = smaller(std::move(best));
     if (best.bytes > budget()) throw Error(too_little(best.bytes));
-    // Where the bytes of a way lie between those of two others, by their number; where that leads astray, by halves.
-    std::uint32_t over = 0;
-    std::size_t over_bytes = everything_;
-    for (int n = 0; n < most_tries && best.way - over > 1 && budget() - best.bytes > budget() / near; ++n) {
-      Tried next = tried(n % 3 == 2 ? std::midpoint(over, best.way) : between(over, over_bytes, best));
-      if (next.bytes <= budget())
-        best = std::move(next);
-      else
-        over = next.way, over_bytes = next.bytes;
-    }
+    // From there to the way that stores all beginnings, and on to this one, bytes go down about evenly.
+    Over over{0, everything_};
+    if (ways_.all_beginnings() < best.way) narrow(tried(ways_.all_beginnings()), over, best);
+    for (int n = 0; n < most_tries && best.way - over.way > 1 && budget() - best.bytes > budget() / near; ++n)
+      narrow(tried(n % 3 == 2 ? std::midpoint(over.way, best.way) : between(over, best)), over, best);
     say(best, notes);
     return std::move(best.graph);
   }
@@ -83,11 +81,29 @@ class Search {
     return out;
   }
 
-  std::uint32_t between(std::uint32_t over, std::size_t over_bytes, const Tried& fits) const {
-    const double share = static_cast<double>(over_bytes - budget()) /
-                         static_cast<double>(std::max<std::size_t>(over_bytes - fits.bytes, 1));
-    const auto step = static_cast<std::uint32_t>(std::max(0.0, share) * (fits.way - over) + 1);
-    return std::clamp(over + step, over + 1, fits.way - 1);
+  // Of few segments, what is computed on the way to one may take more than all beginnings do.
+  Tried smaller(Tried last) const {
+    Tried other = tried(ways_.all_beginnings());
+    return other.bytes < last.bytes ? std::move(other) : std::move(last);
+  }
+
+  /// The last way that was seen not to fit.
+  struct Over {
+    std::uint32_t way = 0;
+    std::size_t bytes = 0;
+  };
+  void narrow(Tried next, Over& over, Tried& best) const {
+    if (next.bytes <= budget())
+      best = std::move(next);
+    else
+      over = {next.way, next.bytes};
+  }
+  // Where a way of as many bytes as the budget should be.
+  std::uint32_t between(const Over& over, const Tried& fits) const {
+    const double share = static_cast<double>(over.bytes - budget()) /
+                         static_cast<double>(std::max(over.bytes, fits.bytes + 1) - fits.bytes);
+    const auto step = static_cast<std::uint32_t>(share * (fits.way - over.way) + 1);
+    return std::clamp(over.way + step, over.way + 1, fits.way - 1);
   }
 
   std::string too_little(std::size_t least) const {

@@ -6,8 +6,8 @@
 namespace rw::ir {
 
 /// The graph, behind all passes, as a plan within `CompileOptions::memory` runs it: it computes again what there is no
-/// room for. Of the ways that fit it is the one that computes the least again. Throws Error, with the least budget,
-/// when none fits. Keeps bits.
+/// room for. Some ways are tried: of those that fit it takes the one that computes the least again. Throws Error, with
+/// the least budget, when none fits. Keeps bits.
 Graph within_budget(const Graph& g, const CompileOptions& options, Notes& notes);
 
 }  // namespace rw::ir

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include <rewind/autograd/binomial_checkpoints.h>
@@ -162,22 +161,17 @@ class Recomputer {
   // ---- The way through the segments ----
 
   void reverse_the_others() {
-    current_at_ = 0;
-    std::vector<std::pair<std::uint32_t, State>> stored(what_.places);
+    std::vector<State> stored(what_.places);
     bool first_way = true;
-    run_checkpoints(
-        what_.segments, what_.places,
-        {.advance = [&](Index from, Index to) { advance(segment(from), segment(to), first_way); },
-         .store =
-             [&](Index place) {
-               stored[static_cast<std::size_t>(place)] = {current_at_, current_};
-             },
-         .load = [&](Index place) { std::tie(current_at_, current_) = stored[static_cast<std::size_t>(place)]; },
-         .reverse =
-             [&](Index s) {
-               first_way = false;
-               reverse(segment(s));
-             }});
+    run_checkpoints(what_.segments, what_.places,
+                    {.advance = [&](Index from, Index to) { advance(segment(from), segment(to), first_way); },
+                     .store = [&](Index place) { stored[static_cast<std::size_t>(place)] = current_; },
+                     .load = [&](Index place) { current_ = stored[static_cast<std::size_t>(place)]; },
+                     .reverse =
+                         [&](Index s) {
+                           first_way = false;
+                           reverse(segment(s));
+                         }});
   }
   static std::uint32_t segment(Index s) { return static_cast<std::uint32_t>(s); }
 
@@ -212,7 +206,6 @@ class Recomputer {
     State state;
     for (NodeId i : wanted) state.emplace_back(i, first_way ? first_[i] : now(i));
     current_ = std::move(state);
-    current_at_ = to;
   }
 
   void reverse(std::uint32_t s) {
@@ -255,8 +248,7 @@ class Recomputer {
   bool forward_only_ = true;  // nothing has been computed again
   std::size_t next_ = 0;      // of the backward half
   std::uint32_t end_ = 0;     // segments from here on are done
-  State current_;
-  std::uint32_t current_at_ = 0;
+  State current_;             // at the beginning of the segment to which the way has come
   std::vector<NodeId> inputs_;
 };
 
