@@ -15,12 +15,12 @@ Program Folder::finish() {
   p.effects = g_.effects;
   p.leaves = leaves_;
   for (const Item& item : items_) write(item, p);
-  std::vector<NodeId> seen;
+  std::vector<NodeId> visited;
   for (const Failure& f : failures_) {
     const NodeId at = ops_[f.why.op].like;
     const bool folded = items_[item_at_[static_cast<std::size_t>(f.why.op)]].loop != no_entry;
-    if (folded || std::find(seen.begin(), seen.end(), at) != seen.end() || seen.size() == 16) continue;
-    seen.push_back(at);
+    if (folded || std::find(visited.begin(), visited.end(), at) != visited.end() || visited.size() == 16) continue;
+    visited.push_back(at);
     const std::string input = std::string_view(f.why.what) == "reads something else"
                                   ? fmt::format(" as input {}", f.why.input)
                                   : std::string();

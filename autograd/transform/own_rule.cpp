@@ -23,10 +23,10 @@ void compute(TapeData& tape, const Tensor& t) {
   std::vector<NodeId> pending{tape.id(t)};
   const auto ready = [&](NodeId id) { return tape.nodes[id].data != nullptr; };
   if (ready(pending[0])) return;
-  std::unordered_set<NodeId> seen(pending.begin(), pending.end());
+  std::unordered_set<NodeId> visited(pending.begin(), pending.end());
   for (std::size_t i = 0; i < pending.size(); ++i)
     for (NodeId in : tape.nodes[pending[i]].in())
-      if (!ready(in) && seen.insert(in).second) pending.push_back(in);
+      if (!ready(in) && visited.insert(in).second) pending.push_back(in);
   std::sort(pending.begin(), pending.end());
   for (NodeId i : pending) tape.evaluate(i);
 }
@@ -130,10 +130,10 @@ Tensor with_plain_rule(Tape& tape, std::span<const Tensor> inputs, const Tensor&
 
 std::vector<Tensor> forget_and_name_inputs(TapeData& tape, const TapeMark& mark) {
   std::vector<NodeId> ids;
-  std::unordered_set<NodeId> seen;
+  std::unordered_set<NodeId> visited;
   for (NodeId i = mark.nodes; i < tape.nodes.size(); ++i)
     for (NodeId in : tape.nodes[i].in())
-      if (in < mark.nodes && tape.nodes[in].needs_grad && seen.insert(in).second) ids.push_back(in);
+      if (in < mark.nodes && tape.nodes[in].needs_grad && visited.insert(in).second) ids.push_back(in);
   std::vector<std::shared_ptr<Parameter::Data>> parameters;
   for (const TapeData::ReadParameter& leaf : tape.leaves)
     if (leaf.node >= mark.nodes && tape.nodes[leaf.node].needs_grad) parameters.push_back(leaf.parameter);

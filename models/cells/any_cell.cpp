@@ -31,6 +31,7 @@ namespace rw {
 namespace {
 
 using detail::CellChoices;
+using detail::with_common;
 using Names = std::span<const std::string_view>;
 
 struct Kind {
@@ -39,24 +40,15 @@ struct Kind {
   AnyCell (*make)(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& choices);
 };
 
-template <class Options>
-Options own_options(const AnyCellOptions& from, Options options) {
-  options.bias = from.bias;
-  options.weights = from.weights;
-  options.recurrent = from.recurrent;
-  options.biases = from.biases;
-  options.heads = from.heads;
-  return options;
-}
-
 constexpr std::string_view lstm_options[] = {"1997",        "coupled", "peepholes", "all-peepholes",
                                              "projection=", "norm",    "heads="};
 
 AnyCell make_lstm(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  LstmOptions o = own_options<LstmOptions>(options, {.forget_gate = !c.has("1997"),
-                                                     .coupled = c.has("coupled"),
-                                                     .projection = c.count("projection"),
-                                                     .layer_norm = c.has("norm")});
+  LstmOptions o = with_common(LstmOptions{.forget_gate = !c.has("1997"),
+                                          .coupled = c.has("coupled"),
+                                          .projection = c.count("projection"),
+                                          .layer_norm = c.has("norm")},
+                              options);
   if (o.forget_gate) o.forget_bias = options.forget_bias;
   if (c.has("peepholes")) o.peepholes = LstmOptions::Peepholes::gates;
   if (c.has("all-peepholes")) o.peepholes = LstmOptions::Peepholes::all;
@@ -66,7 +58,7 @@ AnyCell make_lstm(Index in, Index hidden, Rng& rng, const AnyCellOptions& option
 constexpr std::string_view gru_options[] = {"before", "takes", "heads="};
 
 AnyCell make_gru(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  GruOptions o = own_options<GruOptions>(options, {});
+  GruOptions o = with_common(GruOptions{}, options);
   if (c.has("before") || c.name() == "gru-before") o.reset = GruOptions::Reset::before;
   if (c.has("takes")) o.update = GruOptions::Update::takes;
   return AnyCell(GruCell(in, hidden, rng, o));
@@ -77,13 +69,13 @@ constexpr std::string_view gated_options[] = {"heads="};
 /// A cell of no options but the common ones.
 template <class C>
 AnyCell make_plain(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
-  return AnyCell(C(in, hidden, rng, own_options<CellOptions>(options, {})));
+  return AnyCell(C(in, hidden, rng, with_common(CellOptions{}, options)));
 }
 
 constexpr std::string_view rnn_options[] = {"relu", "heads="};
 
 AnyCell make_rnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  RnnOptions o = own_options<RnnOptions>(options, {});
+  RnnOptions o = with_common(RnnOptions{}, options);
   if (c.has("relu") || c.name() == "rnn-relu") o.activation = RnnOptions::Activation::relu;
   return AnyCell(RnnCell(in, hidden, rng, o));
 }
@@ -99,7 +91,7 @@ AnyCell make_irnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& option
 constexpr std::string_view jordan_options[] = {"tanh", "sigmoid", "heads="};
 
 AnyCell make_jordan(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  JordanOptions o = own_options<JordanOptions>(options, {});
+  JordanOptions o = with_common(JordanOptions{}, options);
   if (c.has("tanh")) o.output = JordanOptions::Output::tanh;
   if (c.has("sigmoid")) o.output = JordanOptions::Output::sigmoid;
   return AnyCell(JordanCell(in, hidden, hidden, rng, o));
@@ -109,7 +101,7 @@ constexpr std::string_view context_options[] = {"decay=", "heads="};
 
 AnyCell make_context(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
   return AnyCell(
-      ContextCell(in, hidden, hidden, rng, own_options<ContextOptions>(options, {.decay = c.number("decay")})));
+      ContextCell(in, hidden, hidden, rng, with_common(ContextOptions{.decay = c.number("decay")}, options)));
 }
 
 /// How often a step does something, each time of which is recorded.
@@ -123,7 +115,7 @@ int repeats(const CellChoices& c, std::string_view option, int otherwise) {
 constexpr std::string_view mogrifier_options[] = {"rounds=", "heads="};
 
 AnyCell make_mogrifier(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  return AnyCell(MogrifierLstmCell(in, hidden, rng, own_options<CellOptions>(options, {}), repeats(c, "rounds", 5)));
+  return AnyCell(MogrifierLstmCell(in, hidden, rng, with_common(CellOptions{}, options), repeats(c, "rounds", 5)));
 }
 
 constexpr std::string_view clockwork_options[] = {"periods="};
@@ -140,13 +132,13 @@ AnyCell make_clockwork(Index in, Index hidden, Rng& rng, const AnyCellOptions& o
     while (hidden % groups != 0) --groups;
     for (Index g = 0; g < groups; ++g) periods.push_back(Index{1} << g);
   }
-  return AnyCell(ClockworkCell(in, hidden, rng, periods, own_options<CellOptions>(options, {})));
+  return AnyCell(ClockworkCell(in, hidden, rng, periods, with_common(CellOptions{}, options)));
 }
 
 constexpr std::string_view gru_ode_options[] = {"euler", "steps=", "heads="};
 
 AnyCell make_gru_ode(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  GruOdeOptions o = own_options<GruOdeOptions>(options, {});
+  GruOdeOptions o = with_common(GruOdeOptions{}, options);
   if (c.has("euler")) o.solver = GruOdeOptions::Solver::euler;
   o.steps = repeats(c, "steps", o.steps);
   return AnyCell(GruOdeCell(in, hidden, rng, o));

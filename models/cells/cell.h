@@ -244,10 +244,25 @@ struct CellOptions {
   Index heads = 1;
 };
 
+namespace detail {
+
+/// `options` with what cells share from `from`, the options of any cell.
+template <class Options, class From>
+Options with_common(Options options, const From& from) {
+  options.bias = from.bias;
+  options.weights = from.weights;
+  options.recurrent = from.recurrent;
+  options.biases = from.biases;
+  options.heads = from.heads;
+  return options;
+}
+
+}  // namespace detail
+
 /// These fields of a cell's own options, which have them too, so that `{.bias = Bias::two, .forget_bias = 0}` works.
 template <class Options>
 CellOptions common_options(const Options& o) {
-  return {.bias = o.bias, .weights = o.weights, .recurrent = o.recurrent, .biases = o.biases, .heads = o.heads};
+  return detail::with_common(CellOptions{}, o);
 }
 
 namespace detail {

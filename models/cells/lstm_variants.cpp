@@ -9,24 +9,11 @@
 #include <rewind/ops/view.h>
 
 namespace rw {
-namespace {
-
-LstmOptions lstm_options(const CellOptions& o) {
-  LstmOptions options;
-  options.bias = o.bias;
-  options.weights = o.weights;
-  options.recurrent = o.recurrent;
-  options.biases = o.biases;
-  options.heads = o.heads;
-  return options;
-}
-
-}  // namespace
 
 MultiplicativeLstmCell::MultiplicativeLstmCell(Index in, Index hidden, Rng& rng, const CellOptions& options)
     : Module("multiplicative"),
       options_(options),
-      lstm_(child("lstm", LstmCell(in, hidden, rng, lstm_options(options)))),
+      lstm_(child("lstm", LstmCell(in, hidden, rng, detail::with_common(LstmOptions{}, options)))),
       Wm_(param("Wm", options.weights(rng, in, hidden))),
       Rm_(param("Rm", options.recurrent(rng, hidden / options.heads, hidden / options.heads, options.heads))),
       bm_(options.bias == Bias::none ? nullptr : &param("bm", options.biases(rng, 1, hidden).reshaped({hidden}))) {}
@@ -48,7 +35,9 @@ MultiplicativeLstmCell MultiplicativeLstmCell::clone() const {
 }
 
 MogrifierLstmCell::MogrifierLstmCell(Index in, Index hidden, Rng& rng, const CellOptions& options, int rounds)
-    : Module("mogrifier"), options_(options), lstm_(child("lstm", LstmCell(in, hidden, rng, lstm_options(options)))) {
+    : Module("mogrifier"),
+      options_(options),
+      lstm_(child("lstm", LstmCell(in, hidden, rng, detail::with_common(LstmOptions{}, options)))) {
   if (rounds < 0) throw Error("mogrifier: " + std::to_string(rounds) + " rounds: it must be 0 or more");
   for (int i = 0; i < rounds; ++i) {
     const Index from = i % 2 == 0 ? hidden : in, to = i % 2 == 0 ? in : hidden;

@@ -66,7 +66,7 @@ class Placer {
     next_.assign(g_.size(), no_node);
     prev_.assign(g_.size(), no_node);
     first_.assign(g_.size(), no_node);
-    seen_.assign(g_.size(), no_node);
+    piece_of_.assign(g_.size(), no_node);
     chain_.resize(g_.size());
     for (NodeId i = 0; i < g_.size(); ++i) chain_[i] = i;
     std::vector<NodeId> concats;
@@ -104,10 +104,10 @@ class Placer {
     roots.clear();
     for (NodeId piece : g_.in(concat)) {
       const NodeId root = root_of(piece);
-      if (!has_own_memory(root) || fixed_[root] == Fixed::whole || seen_[root] == concat ||
+      if (!has_own_memory(root) || fixed_[root] == Fixed::whole || piece_of_[root] == concat ||
           g_.nodes[root].dtype != g_.nodes[concat].dtype)
         return;
-      seen_[root] = concat;
+      piece_of_[root] = concat;
       roots.push_back(root);
     }
     if (roots.size() < 2) return;
@@ -286,7 +286,7 @@ class Placer {
   std::vector<Slot> slot_;
   std::vector<Fixed> fixed_;
   std::vector<bool> needed_;
-  std::vector<NodeId> next_, prev_, chain_, first_, seen_, roots_;
+  std::vector<NodeId> next_, prev_, chain_, first_, piece_of_, roots_;
 };
 
 }  // namespace

@@ -85,14 +85,14 @@ class StackSharer {
     return true;
   }
   bool needs(NodeId user, NodeId value) const {
-    std::vector<bool> seen(g_.size());
+    std::vector<bool> visited(g_.size());
     std::vector<NodeId> open{user};
     while (!open.empty()) {
       const NodeId i = open.back();
       open.pop_back();
       if (i == value) return true;
       for (NodeId x : g_.in(i))
-        if (!seen[x]) seen[x] = true, open.push_back(x);
+        if (!visited[x]) visited[x] = true, open.push_back(x);
     }
     return false;
   }
