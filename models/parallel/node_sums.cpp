@@ -2,6 +2,9 @@
 #include <string_view>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <rewind/core/error.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/parallel/node_sums.h>
 
@@ -12,15 +15,16 @@ namespace {
 constexpr std::size_t block_size = 4096;
 
 template <class T>
+void add(const T* from, T* to, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) to[i] += from[i];
+}
+
+template <class T>
 void carry_out(const TreeSum& sum, std::span<T* const> leaves, std::size_t size) {
   if (sum.additions.empty()) return;
   parallel_for(static_cast<Index>((size + block_size - 1) / block_size), [&](Index block) {
     const std::size_t begin = static_cast<std::size_t>(block) * block_size, end = std::min(begin + block_size, size);
-    for (const auto& [to, from] : sum.additions) {
-      T* a = leaves[to];
-      const T* b = leaves[from];
-      for (std::size_t i = begin; i < end; ++i) a[i] += b[i];
-    }
+    for (const auto& [to, from] : sum.additions) add(leaves[from], leaves[to], begin, end);
   });
 }
 
@@ -42,7 +46,8 @@ NodeSums<T>::NodeSums(Index shards, Group& group)
       group_(&group),
       mine_(shards_of(group.rank(), group.size(), shards)),
       own_(nodes_of(mine_, shards)),
-      collected_(static_cast<std::size_t>(mine_.last - mine_.first)) {
+      collected_(static_cast<std::size_t>(mine_.last - mine_.first)),
+      added_(own_.size()) {
   for (int r = 0; r < group.size(); ++r) {
     std::size_t number = 0;
     for (const ShardRange& range : nodes_of(shards_of(r, group.size(), shards), shards))
@@ -52,7 +57,10 @@ NodeSums<T>::NodeSums(Index shards, Group& group)
 
 template <class T>
 void NodeSums<T>::add_parameter(std::shared_ptr<Parameter::Data> parameter) {
-  begins_.push_back(size() + static_cast<std::size_t>(parameter->value.size()));
+  const auto elements = static_cast<std::size_t>(parameter->value.size());
+  for (std::size_t at = 0; at < elements; at += block_size)
+    blocks_.push_back({parameters_.size(), at, std::min(at + block_size, elements)});
+  begins_.push_back(size() + elements);
   parameters_.push_back(std::move(parameter));
 }
 
@@ -67,7 +75,7 @@ typename NodeSums<T>::Slice NodeSums<T>::slice_of(int rank) const {
   return {size() * r / n, size() * (r + 1) / n};
 }
 
-// Where this process's slice of each node stands: within its own shards, or received.
+// Where this process's slice of each node stands: within its own nodes, or received.
 template <class T>
 std::vector<T*> NodeSums<T>::own_slices() {
   const Slice slice = slice_of(group_->rank());
@@ -75,7 +83,7 @@ std::vector<T*> NodeSums<T>::own_slices() {
   T* next = received_.data();
   for (const Node& node : nodes_) {
     const bool own = node.rank == group_->rank();
-    out.push_back(own ? shard(node.range.first) + slice.begin : next);
+    out.push_back(own ? added_[node.number].data() + slice.begin : next);
     if (!own) next += slice.size();
   }
   return out;
@@ -83,7 +91,8 @@ std::vector<T*> NodeSums<T>::own_slices() {
 
 template <class T>
 void NodeSums<T>::begin() {
-  for (std::vector<T>& shard : collected_) shard.resize(size());
+  for (std::vector<Array>& shard : collected_) shard.clear();
+  for (std::vector<T>& node : added_) node.resize(size());
   if (group_->size() == 1 || size() == 0) return;
   received_.resize((nodes_.size() - own_.size()) * slice_of(group_->rank()).size());
   sums_.resize(size());
@@ -109,24 +118,48 @@ void NodeSums<T>::receive(std::size_t number) {
 }
 
 template <class T>
-void NodeSums<T>::collect(Index number, Gradients& gradients) {
-  for (std::size_t p = 0; p < parameters_.size(); ++p) {
-    const std::span<const T> from = gradients.sum(parameters_[p]).template span<T>();
-    std::copy(from.begin(), from.end(), shard(number) + begins_[p]);
+void NodeSums<T>::collect(Index shard, Gradients& gradients) {
+  std::vector<Array> sums;
+  for (const auto& parameter : parameters_) {
+    Array& sum = gradients.sum(parameter);
+    if (sum.shape() != parameter->value.shape() || sum.dtype() != parameter->value.dtype())
+      throw Error(fmt::format("ShardedGradients: shard {} has a gradient of {} for {} of {}", shard, sum.shape().str(),
+                              parameter->name, parameter->value.shape().str()));
+    sums.push_back(std::move(sum));
   }
+  collected(shard) = std::move(sums);
+}
+
+// Along the tree, and from there to where all parameters are one behind the other.
+template <class T>
+void NodeSums<T>::add_up(std::size_t number) {
+  const ShardRange node = own_[number];
+  const TreeSum sum = tree_sum(single_shards(node), shards_);
+  std::vector<T*> leaves;  // by parameter and shard
+  for (std::size_t p = 0; p < parameters_.size(); ++p)
+    for (Index i = node.first; i < node.last; ++i) leaves.push_back(collected(i)[p].template span<T>().data());
+  const auto shards = static_cast<std::size_t>(node.last - node.first);
+  parallel_for(static_cast<Index>(blocks_.size()), [&](Index i) {
+    const Block& block = blocks_[static_cast<std::size_t>(i)];
+    T* const* of = leaves.data() + block.parameter * shards;
+    for (const auto& [to, from] : sum.additions) add(of[from], of[to], block.begin, block.end);
+    std::copy(of[0] + block.begin, of[0] + block.end, added_[number].data() + begins_[block.parameter] + block.begin);
+  });
 }
 
 template <class T>
-void NodeSums<T>::send(ShardRange node) {
-  std::vector<T*> leaves;
-  for (Index i = node.first; i < node.last; ++i) leaves.push_back(shard(i));
-  carry_out<T>(tree_sum(single_shards(node), shards_), leaves, size());
+void NodeSums<T>::send(std::size_t number) {
+  const ShardRange node = own_[number];
+  bool whole = true;
+  for (Index i = node.first; i < node.last; ++i) whole = whole && collected(i).size() == parameters_.size();
+  if (whole) add_up(number);
+  for (Index i = node.first; i < node.last; ++i) collected(i).clear();
   if (group_->size() == 1 || size() == 0) return;
   std::vector<Outgoing> out;
   for (int k = 1; k < group_->size(); ++k) {  // each begins with another, so that nobody is everybody's first
     const int other = (group_->rank() + k) % group_->size();
     const Slice slice = slice_of(other);
-    out.push_back({other, bytes_of(shard(node.first) + slice.begin, slice.size())});
+    out.push_back({other, bytes_of(added_[number].data() + slice.begin, slice.size())});
   }
   under_way_.push_back(group_->begin(out, {}));
 }
@@ -140,7 +173,7 @@ void NodeSums<T>::wait() {
 // Of all parameters, over all shards.
 template <class T>
 const T* NodeSums<T>::all_sums() {
-  if (group_->size() == 1) return shard(0);
+  if (group_->size() == 1) return added_[0].data();
   const Slice own = slice_of(group_->rank());
   const std::vector<T*> leaves = own_slices();
   std::vector<ShardRange> ranges;

@@ -32,10 +32,11 @@ class NodeSums {
   std::size_t most_nodes() const;
   /// Begins to receive the `number`-th node of each other process that has so many.
   void receive(std::size_t number);
-  /// Any thread may, for another shard each.
+  /// Takes the sums out of `gradients`. Any thread may, for another shard each.
   void collect(Index shard, Gradients& gradients);
-  /// All shards of the node have been collected, or else its sum means nothing.
-  void send(ShardRange node);
+  /// Adds up a node of `own_nodes()` and sends it. Its shards have been collected; where one has failed, what is sent
+  /// means nothing.
+  void send(std::size_t number);
   /// Until the nodes of all have come, and its own have gone.
   void wait();
   /// Adds the sums over all shards to the parameters' gradients.
@@ -52,9 +53,14 @@ class NodeSums {
     std::size_t number;  // among those of its process
     ShardRange range;
   };
+  // Elements of a parameter that are added at a time.
+  struct Block {
+    std::size_t parameter, begin, end;
+  };
   std::size_t size() const { return begins_.back(); }
   Slice slice_of(int rank) const;
-  T* shard(Index number) { return collected_[static_cast<std::size_t>(number - mine_.first)].data(); }
+  std::vector<Array>& collected(Index shard) { return collected_[static_cast<std::size_t>(shard - mine_.first)]; }
+  void add_up(std::size_t number);
   std::vector<T*> own_slices();
   const T* all_sums();
 
@@ -64,9 +70,12 @@ class NodeSums {
   std::vector<ShardRange> own_;
   std::vector<Node> nodes_;  // of all processes, in order
   std::vector<std::shared_ptr<Parameter::Data>> parameters_;
-  std::vector<std::size_t> begins_{0};     // of each parameter, and where the last ends
-  std::vector<std::vector<T>> collected_;  // of this process's shards: all parameters, one behind the other
-  std::vector<T> received_;                // this process's slice of each node of the others
+  std::vector<std::size_t> begins_{
+      0};                      // of each parameter, where all are one behind the other, and where the last ends
+  std::vector<Block> blocks_;  // of all parameters
+  std::vector<std::vector<Array>> collected_;  // of this process's shards, by parameter; none of one that has failed
+  std::vector<std::vector<T>> added_;          // its nodes
+  std::vector<T> received_;                    // this process's slice of each node of the others
   std::vector<T> sums_;
   std::vector<std::unique_ptr<Transfer>> under_way_;
 };

@@ -196,6 +196,17 @@ TEST_CASE("a gradient that was replaced by another shape is told before anything
   CHECK(!read_one);
 }
 
+TEST_CASE("a shard's gradient that was replaced by another shape is refused") {
+  Net net;
+  const auto named = net.named();
+  ShardedGradients sharded(named, 2);
+  CHECK_THROWS_WITH_AS(sharded.step([&](Index shard, Gradients& into) {
+    if (shard == 1) into.sum(net.W.data()) = Array({32, 7}, DType::f32);
+    return 1.0;
+  }),
+                       "ShardedGradients: shard 1 has a gradient of (32, 7) for W of (31, 7)", GroupError);
+}
+
 TEST_CASE("no memory is said in words") {
   Net net;
   const auto named = net.named();
