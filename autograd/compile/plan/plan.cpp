@@ -52,7 +52,7 @@ std::byte* PlanMemory::reserve(std::size_t bytes) {
   grown_out_of_.reserve(grown_out_of_.size() + 1);
   Block block(static_cast<std::byte*>(detail::allocate_vectors(all)));
   if (block == nullptr) throw Error("compile: no memory for the plan, which takes " + std::to_string(bytes) + " bytes");
-  // What fills up a last vector is computed too, and numbers that nobody wrote may be slow ones.
+  // What fills up a last vector is computed too, and what nobody wrote could be subnormal numbers, which are slow.
   std::memset(block.get(), 0, all);
   if (now_ != nullptr) grown_out_of_.push_back(std::move(now_));
   now_ = std::move(block);
