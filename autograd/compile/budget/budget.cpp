@@ -127,7 +127,7 @@ class Search {
     const Recomputed what = ways_[best.way];
     const auto cost = [](const Graph& g) {
       double sum = 0;
-      for (NodeId i = 0; i < g.size(); ++i) sum += cost_of(g, i);
+      for (NodeId i = 0; i < g.size(); ++i) sum += cost_of(g, i, Costs{});
       return sum;
     };
     const double more = cost(best.graph) / cost(g_) - 1;
