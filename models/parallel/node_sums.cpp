@@ -181,6 +181,7 @@ const T* NodeSums<T>::all_sums() {
   for (const Node& node : nodes_) ranges.push_back(node.range);
   carry_out<T>(tree_sum(ranges, shards_), leaves, own.size());
   std::vector<std::span<char>> in;
+  in.reserve(static_cast<std::size_t>(group_->size()));
   for (int r = 0; r < group_->size(); ++r) in.push_back(room_for(sums_.data() + slice_of(r).begin, slice_of(r).size()));
   const std::vector<std::string_view> out(in.size(), bytes_of(leaves[0], own.size()));
   group_->exchange(out, in);
