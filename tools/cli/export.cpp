@@ -21,7 +21,7 @@ namespace {
 struct ExportCommand {
   std::string model, header, onnx, weights, name, data;
   Index pad = 8;
-  bool f64 = false, int8 = false, train = false;
+  bool f64 = false, int8 = false, train = false, sequence = false;
   TrainerOptions trainer;
 };
 
@@ -48,8 +48,9 @@ void write_header_files(const ExportCommand& c) {
                               .int8 = c.int8,
                               .pad = c.pad};
   const DType real = c.f64 ? DType::f64 : DType::f32;
-  const HeaderFile file = c.train ? make_header(record_training(model, real), options, c.trainer)
-                                  : make_header(record_step(model, real), options);
+  const HeaderFile file = c.train      ? make_header(record_training(model, real), options, c.trainer)
+                          : c.sequence ? make_header(record_sequence(model, real), options)
+                                       : make_header(record_step(model, real), options);
   const std::string error = c.data.empty() ? "" : error_on_data(c, model, record_step(model, real));
   if (!c.weights.empty()) write_file(c.weights, file.weights);
   write_file(c.header, file.text);
@@ -87,18 +88,25 @@ void add_export(CLI::App& rewind) {
   app->add_option("MODEL", c->model, "What rewind train made")->required();
   CLI::Option* header = app->add_option("--header", c->header, "The header");
   app->add_option("--onnx", c->onnx, "An ONNX file, for sequences of any length and batch")->excludes(header);
+  CLI::Option* sequence =
+      app->add_flag("--sequence", c->sequence,
+                    "With a run over whole sequences, in memory of its caller's, in place of a step")
+          ->needs(header);
   app->add_option("--name", c->name, "Its namespace, or the graph's name; otherwise the file's name");
   app->add_option("--weights", c->weights, "A file for the weights, which the program gives to the header")
       ->needs(header);
   app->add_option("--pad", c->pad, "Lengths of loops are rounded up to a multiple of this")
       ->needs(header)
+      ->excludes(sequence)
       ->capture_default_str();
   app->add_flag("--f64", c->f64, "Compute with doubles");
   CLI::Option* int8 =
       app->add_flag("--int8", c->int8, "Matrices of whole numbers of 8 bits, with a scale a row")->needs(header);
-  app->add_option("--data", c->data, "A text on which to say how far int8 is off")->needs(int8);
-  CLI::Option* train =
-      app->add_flag("--train", c->train, "With what trains it where it runs, by Adam")->needs(header)->excludes(int8);
+  app->add_option("--data", c->data, "A text on which to say how far int8 is off")->needs(int8)->excludes(sequence);
+  CLI::Option* train = app->add_flag("--train", c->train, "With what trains it where it runs, by Adam")
+                           ->needs(header)
+                           ->excludes(int8)
+                           ->excludes(sequence);
   app->add_option("--window", c->trainer.window, "Steps after which weights move, and gradients end")
       ->needs(train)
       ->capture_default_str();

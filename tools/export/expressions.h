@@ -22,6 +22,7 @@ std::string expression(const ir::Graph& g, NodeId i, std::span<const std::string
 struct AttributeNumbers {
   std::string name;
   std::vector<double> numbers;
+  bool operator==(const AttributeNumbers&) const = default;
 };
 /// An op's, in order; those that have a name and are as in a new op are left out.
 std::vector<AttributeNumbers> attributes(const ir::Graph& g, NodeId i);

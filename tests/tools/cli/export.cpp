@@ -127,6 +127,32 @@ int main() {
   CHECK(!command.scratch.has("a.h"));
 }
 
+TEST_CASE("rewind export --sequence writes a run that gives what the steps give") {
+  Command command{"export"};
+  save_model(command.scratch);
+  REQUIRE(command("m --header voice.h") == 0);
+  REQUIRE(command("m --header whole.h --sequence") == 0);
+  command.scratch.write("main.cpp", R"(#include "voice.h"
+#include "whole.h"
+int main() {
+  const std::int32_t x[] = {0, 3, 1, 4, 2, 2, 0, 1};
+  float a[8 * voice::outputs], b[whole::outputs(8)], workspace[whole::workspace_size(8)], worst = 0;
+  voice::State steps;
+  whole::State state;
+  voice::Model().reset(steps);
+  whole::Model().reset(state);
+  voice::Model().run(x, 8, steps, a);
+  if (!whole::Model().run(x, 8, state, b, workspace)) return 1;
+  for (std::size_t i = 0; i < whole::outputs(8); ++i) worst = std::fabs(a[i] - b[i]) > worst ? std::fabs(a[i] - b[i]) : worst;
+  return whole::outputs(8) == 8 * voice::outputs && worst < 1e-5f ? 0 : 2;
+}
+)");
+  const std::string in_folder = "cd '" + command.scratch.path.string() + "' && ";
+  CHECK(std::system(
+            (in_folder + "g++ -std=c++17 -O0 -Wall -Wextra -Wconversion -Werror main.cpp -o main && ./main").c_str()) ==
+        0);
+}
+
 TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   const Scratch in;
   save_model(in);
@@ -144,6 +170,9 @@ TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   CHECK(run("m --header m").refused("which is also MODEL"));
   CHECK(run("m --header a.h --weights a.h").refused("which is also --header"));
   CHECK(run("m --header a.h --pad 0").refused("padded"));
+  CHECK(run("m --onnx a.onnx --sequence").refused("--header"));
+  CHECK(run("m --header a.h --sequence --train").refused("--sequence"));
+  CHECK(run("m --header a.h --sequence --pad 1").refused("--sequence"));
   CHECK(run("m --header nowhere/a.h").refused("nowhere"));
   CHECK(!in.has("a.h"));
   in.write("mine.h", "int x;\n");

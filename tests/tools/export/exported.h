@@ -55,6 +55,8 @@ class Exports {
     if (library_ != nullptr) dlclose(library_);
   }
 
+  static constexpr Index most_steps = 50;
+
   /// Its number.
   std::size_t add(const RecordedStep& step, HeaderOptions options = {}) {
     const std::size_t n = sizes_.size();
@@ -84,7 +86,7 @@ extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, 
     return n;
   }
 
-  /// What takes whole sequences; `run_sequence` runs it.
+  /// What takes whole sequences; `run_sequence` runs it, and `run` where there are `most_steps` at most.
   std::size_t add(const RecordedSequence& sequence, HeaderOptions options = {}) {
     const std::size_t n = sizes_.size();
     options.name = fmt::format("m{}", n);
@@ -99,8 +101,10 @@ extern "C" int run{0}(const void* x, std::size_t T, void* y, const void* bytes, 
                           sequence.start[i].size(), state, n, i);
       state += sequence.start[i].size();
     }
-    sizes_.push_back({t.x.size() / t.x.size(0) / t.x.size(1), state, t.x.dtype(), t.y.dtype()});
-    source_ += fmt::format(R"(#include "m{0}.h"
+    const Index each = t.x.size(0) * t.x.size(1);
+    sizes_.push_back({t.x.size() / each, t.y.size() / each, t.x.dtype(), t.y.dtype(), state});
+    source_ +=
+        fmt::format(R"(#include "m{0}.h"
 extern "C" std::size_t sizes{0}(std::size_t T, int which);
 extern "C" std::size_t sizes{0}(std::size_t T, int which) {{
   return which == 0 ? m{0}::outputs(T) : which == 1 ? m{0}::workspace_size(T) : m{0}::least_steps;
@@ -115,8 +119,16 @@ extern "C" int sequence{0}(const void* x, std::size_t T, void* y, void* workspac
   static_cast<void>(last);
 {2}  return done ? 0 : 1;
 }}
+extern "C" int run{0}(const void* x, std::size_t T, void* y, const void*, std::size_t);
+extern "C" int run{0}(const void* x, std::size_t T, void* y, const void*, std::size_t) {{
+  static m{0}::Real workspace[m{0}::workspace_size({3})];
+  m{0}::State state;
+  const m{0}::Model model;
+  model.reset(state);
+  return T <= {3} && model.run(static_cast<const {1}*>(x), T, state, static_cast<m{0}::Real*>(y), workspace) ? 0 : 1;
+}}
 )",
-                           n, t.x.dtype() == DType::i32 ? "std::int32_t" : fmt::format("m{}::Real", n), last);
+                    n, t.x.dtype() == DType::i32 ? "std::int32_t" : fmt::format("m{}::Real", n), last, most_steps);
     return n;
   }
 
@@ -172,7 +184,7 @@ extern "C" int sequence{0}(const void* x, std::size_t T, void* y, void* workspac
     const Index T = x.size() / sizes_[n].inputs;
     const DType real = sizes_[n].real;
     const auto numbers = static_cast<Index>(size(n, T, 0)), room = static_cast<Index>(size(n, T, 1)), fence = Index{16};
-    Array y(Shape{numbers}, real), workspace(Shape{room + fence}, real), last(Shape{sizes_[n].outputs}, real);
+    Array y(Shape{numbers}, real), workspace(Shape{room + fence}, real), last(Shape{sizes_[n].state}, real);
     workspace.fill(NAN);
     const Array given = is_real(x.dtype()) ? x.to(real) : x;
     const auto run = reinterpret_cast<Run>(dlsym(library_, fmt::format("sequence{}", n).c_str()));
@@ -187,8 +199,9 @@ extern "C" int sequence{0}(const void* x, std::size_t T, void* y, void* workspac
 
  private:
   struct Sizes {
-    Index inputs, outputs;
+    Index inputs, outputs;  // at each step
     DType x, real;
+    Index state = 0;  // of what takes whole sequences
   };
   rw::detail::ScratchFolder folder_;
   std::string source_;

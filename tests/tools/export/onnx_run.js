@@ -5,9 +5,11 @@ const fs = require('fs'), path = require('path');
 const [, , module_, folder] = process.argv;
 const ort = require(module_);
 
+const number = (text) => text === 'inf' ? Infinity : text === '-inf' ? -Infinity : Number(text);
+
 function numbers(line) {
   const [name, type, rank, ...rest] = line.split(' ');
-  const values = rest.slice(+rank).map(Number), dims = rest.slice(0, +rank).map(Number);
+  const values = rest.slice(+rank).map(number), dims = rest.slice(0, +rank).map(Number);
   return {name, dims, values, tensor: () => new ort.Tensor(type, type === 'int32' ? Int32Array.from(values)
                         : type === 'float64' ? Float64Array.from(values) : Float32Array.from(values), dims)};
 }
@@ -24,8 +26,8 @@ async function run(file) {
     const y = results[l.name];
     if (String(y.dims) !== String(l.dims)) throw new Error(`${l.name} is [${y.dims}], not [${l.dims}]`);
     l.values.forEach((v, k) => {
-      const e = Math.abs(y.data[k] - v) / Math.max(1, Math.abs(v));
-      if (!(e <= error)) error = e;
+      const e = y.data[k] === v ? 0 : Math.abs(y.data[k] - v) / Math.max(1, Math.abs(v));
+      error = Math.max(error, Number.isNaN(e) ? Infinity : e);
     });
   }
   return error;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <string_view>
 
@@ -20,12 +21,16 @@ struct Form {
   std::uint32_t op = 0;
   const std::vector<Operand>& in;
   const ir::PerLoop& steps;
-  std::vector<double> numbers = {};  // its attributes
+  std::vector<AttributeNumbers> attributes = {};
+  std::vector<double> numbers = {};  // all of these
 
   const ir::Node& node() const { return program.program().ops[op].node; }
   Lengths shape() const { return program.shape_of(op); }
   const std::string& x(std::size_t i = 0) const { return in[i].name; }
   std::string c(double value) const { return nodes.number(value); }
+  double attribute(std::string_view name, std::size_t k, double usual) const {
+    return number_of(attributes, name, k, usual);
+  }
   template <class... Names>
   std::string add(std::string_view op_type, const Names&... inputs) const {
     return nodes.add(op_type, Inputs{inputs...});
@@ -134,10 +139,39 @@ std::string sum(const Form& f) {
   return f.nodes.add("Sum", parts);
 }
 
-std::string one_hot(const Form& f) {
-  const auto classes = static_cast<Index>(f.numbers.at(0));
-  const std::string all = f.nodes.weights(arange(classes), "classes");
-  return f.real(f.add("Equal", f.add("Unsqueeze", f.x(), f.nodes.integers({-1})), all));
+/// 0, 1, ..., as many as there are classes.
+Array classes_of(const Form& f, const Length& classes) {
+  if (!classes.is_number()) throw Error("write_onnx: " + f.program.describe(f.op) + " has a class for each step");
+  return arange(classes.factor + classes.more);
+}
+/// Whether each index is a class, along a last axis.
+std::string is_index(const Form& f, const std::string& indices, const Length& classes) {
+  const std::string all = f.nodes.weights(classes_of(f, classes), "classes");
+  return f.add("Equal", f.add("Unsqueeze", indices, f.nodes.integers({-1})), all);
+}
+
+std::string one_hot(const Form& f) { return f.real(is_index(f, f.x(), f.shape().back())); }
+
+std::string place(const Form& f) {
+  const std::string at = is_index(f, f.x(1), f.shape().back());
+  return f.add("Where", at, f.add("Unsqueeze", f.x(), f.nodes.integers({-1})), f.c(0));
+}
+
+/// Rows added up by index: a product with what says where each one goes.
+std::string scattered(const Form& f, const Lengths& shape, const std::string& rows) {
+  const Array classes = classes_of(f, shape[0]);
+  const std::string all = f.nodes.weights(classes.reshaped({classes.size(), 1}), "classes");
+  const std::string indices = f.add("Reshape", f.x(1), f.nodes.integers({1, -1}));
+  return f.add("MatMul", f.real(f.add("Equal", indices, all)), rows);
+}
+std::string scatter_rows(const Form& f) {
+  const Length& columns = f.shape().back();
+  if (!columns.is_number()) throw Error("write_onnx: " + f.program.describe(f.op) + " has a column for each step");
+  return scattered(f, f.shape(), f.add("Reshape", f.x(), f.nodes.integers({-1, columns.factor + columns.more})));
+}
+std::string add_elements(const Form& f) {
+  const std::string sums = scattered(f, f.shape(), f.add("Reshape", f.x(), f.nodes.integers({-1, 1})));
+  return f.add("Reshape", sums, f.nodes.integers({-1}));
 }
 
 std::string pick(const Form& f) {
@@ -146,8 +180,61 @@ std::string pick(const Form& f) {
                f.nodes.integers({-1}));
 }
 
+std::string cross_entropy(const Form& f) {
+  const std::string all =
+      f.nodes.add("ReduceLogSumExp", {f.x()}, {{"axes", std::vector<std::int64_t>{-1}}, {"keepdims", std::int64_t{0}}});
+  return f.add("Sub", all, pick(f));
+}
+
+std::string binary_cross_entropy(const Form& f) {
+  const std::string yes = times0(f, f.x(1), softplus(f, f.add("Neg", f.x())));
+  return f.add("Add", yes, times0(f, f.add("Sub", f.c(1), f.x(1)), softplus(f, f.x())));
+}
+
+std::string cumsum(const Form& f) {
+  const auto axis = static_cast<std::int64_t>(f.numbers.at(0)), from_end = static_cast<std::int64_t>(f.numbers.at(1));
+  return f.nodes.add("CumSum", {f.x(), f.nodes.integers({axis})}, {{"reverse", from_end}});
+}
+
+std::string flipped(const Form& f) {
+  const auto axis = static_cast<std::int64_t>(static_cast<const Flip*>(f.node().op)->axis);
+  return f.add("Slice", f.x(), f.nodes.integers({-1}), f.nodes.integers({std::numeric_limits<std::int64_t>::min()}),
+               f.nodes.integers({axis}), f.nodes.integers({-1}));
+}
+
+std::string sorted(const Form& f) {
+  const std::string values = f.nodes.fresh("sorted"), at = f.nodes.fresh("order");
+  const auto falling = static_cast<std::int64_t>(f.attribute("1", 0, 0));
+  f.nodes.add("TopK", {f.x(), f.nodes.length(f.shape().back())}, Inputs{values, at}, {{"largest", falling}});
+  if (f.x() == f.x(1)) return values;
+  return f.nodes.add("GatherElements", {f.x(1), at}, {{"axis", std::int64_t{-1}}});
+}
+
+std::string lower_triangle(const Form& f) {
+  if (f.attribute("diagonal", 0, 1) != 1)
+    throw Error("write_onnx: " + f.program.describe(f.op) + " weighs its diagonal, which has no form in ONNX");
+  return f.nodes.add("Trilu", {f.x()}, {{"upper", std::int64_t{0}}});
+}
+
+std::string convolved(const Form& f) {
+  const auto whole = [&](std::string_view name, std::size_t k, double usual) {
+    return static_cast<std::int64_t>(f.attribute(name, k, usual));
+  };
+  const auto pair = [&](std::string_view name, double usual) {
+    return std::vector<std::int64_t>{whole(name, 0, usual), whole(name, 1, usual)};
+  };
+  std::vector<std::int64_t> pads = pair("before", 0);
+  for (const std::int64_t after : pair("after", 0)) pads.push_back(after);
+  return f.nodes.add("Conv", {f.x(), f.x(1)},
+                     {{"strides", pair("stride", 1)},
+                      {"dilations", pair("dilation", 1)},
+                      {"pads", pads},
+                      {"group", whole("groups", 0, 1)}});
+}
+
 std::string power_of_two(const Form& f) {
-  const std::string log2 = f.add("Mul", f.add("Log", f.x()), f.c(1 / std::log(2.0)));
+  const std::string size = f.add("Max", f.add("Abs", f.x()), f.c(std::numeric_limits<float>::min()));
+  const std::string log2 = f.add("Mul", f.add("Log", size), f.c(1 / std::log(2.0)));
   return f.add("Pow", f.c(2), f.add("Floor", log2));
 }
 
@@ -229,6 +316,10 @@ const std::map<std::string_view, Writer>& forms() {
       {"huber", huber},
       {"clip_gradient", [](F f) { return f.x(); }},
       {"detach", [](F f) { return f.x(); }},
+      {"gate", [](F f) { return f.x(); }},
+      {"own_rule", [](F f) { return f.x(); }},
+      {"negative", [](F f) { return f.add("Neg", f.x()); }},
+      {"binary_cross_entropy_with_logits", binary_cross_entropy},
       {"matmul", product},
       {"add_n", sum},
       {"concat", concat},
@@ -256,30 +347,44 @@ const std::map<std::string_view, Writer>& forms() {
       {"lookup", [](F f) { return f.add("Gather", f.x(), f.x(1)); }},
       {"one_hot", one_hot},
       {"pick", pick},
+      {"place", place},
+      {"scatter_rows", scatter_rows},
+      {"take_elements", [](F f) { return f.add("Gather", f.x(), f.x(1)); }},
+      {"add_elements", add_elements},
+      {"cross_entropy", cross_entropy},
+      {"hardmax",
+       [](F f) {
+         return f.nodes.add("Hardmax", {f.x()}, {{"axis", std::int64_t{-1}}});
+       }},
+      {"cumsum", cumsum},
+      {"flip", flipped},
+      {"sort", sorted},
+      {"tril", lower_triangle},
+      {"conv", convolved},
   };
   return all;
 }
 
-/// The numbers among the attributes of an op, which are the same at every step and size. (Slice and Fill have their own
-/// way with those that are not.)
-std::vector<double> numbers_of(const SizedProgram& program, std::uint32_t op, const ir::PerLoop& steps) {
+/// Those of an op, which are the same at every step and size. (Slice, Fill, Permute and sort have their own way.)
+std::vector<AttributeNumbers> attributes_of(const SizedProgram& program, std::uint32_t op, const ir::PerLoop& steps) {
   const ir::Node& node = program.program().ops[op].node;
   const bool own_way =
       node.info == &op_info<Slice>() || node.info == &op_info<Fill>() || node.info == &op_info<Permute>();
   if (node.info->attribute_size == 0 || node.info->write == nullptr || own_way) return {};
   const SizedProgram::Attributes words = program.attributes(op, steps);
-  std::array<std::vector<double>, 3> numbers;
+  std::array<std::vector<AttributeNumbers>, 3> all;
   for (std::size_t k = 0; k < 3; ++k) {
     ir::Graph one;
     ir::Node copy = node;
     copy.op = words.first[k].data();
     copy.first = copy.arity = copy.scope = 0;
     one.nodes.push_back(copy);
-    numbers[k] = rw::detail::numbers_of(one, 0);
+    all[k] = attributes(one, 0);
+    if (node.info->name == "sort") all[k].erase(all[k].begin());  // the count is that of the shape
   }
-  if (numbers[0] != numbers[1] || numbers[0] != numbers[2])
+  if (all[0] != all[1] || all[0] != all[2])
     throw Error("write_onnx: " + program.describe(op) + " has a number that depends on the length or the batch");
-  return numbers[0];
+  return all[0];
 }
 
 }  // namespace
@@ -291,12 +396,10 @@ std::string write_op(Nodes& nodes, const SizedProgram& program, std::uint32_t op
   if (form == forms().end()) throw Error("write_onnx: " + program.describe(op) + " has no form in ONNX");
   if (node.info != &op_info<Slice>() && program.attributes(op, steps).change())
     throw Error("write_onnx: " + program.describe(op) + " depends on the time: each step has another one");
-  return form->second(Form{.nodes = nodes,
-                           .program = program,
-                           .op = op,
-                           .in = in,
-                           .steps = steps,
-                           .numbers = numbers_of(program, op, steps)});
+  Form f{.nodes = nodes, .program = program, .op = op, .in = in, .steps = steps};
+  f.attributes = attributes_of(program, op, steps);
+  for (const AttributeNumbers& a : f.attributes) f.numbers.insert(f.numbers.end(), a.numbers.begin(), a.numbers.end());
+  return form->second(f);
 }
 
 }  // namespace rw::detail

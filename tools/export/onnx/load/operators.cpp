@@ -13,8 +13,8 @@ constexpr std::size_t most_nodes = 1 << 24, most_numbers = 1 << 24;  // in a run
 
 std::map<std::string_view, Operator> all_operators() {
   std::map<std::string_view, Operator> all;
-  for (const auto& group : {elementwise_operators(), sum_operators(), view_operators(), shape_operators(),
-                            recurrent_operators(), loop_operators()})
+  for (const auto& group : {elementwise_operators(), sum_operators(), view_operators(), row_operators(),
+                            shape_operators(), recurrent_operators(), loop_operators()})
     for (const Operator& o : group) all.emplace(o.type, o);
   return all;
 }

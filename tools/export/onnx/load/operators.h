@@ -101,6 +101,7 @@ void check_node(const Node& node);
 std::vector<Operator> elementwise_operators();
 std::vector<Operator> sum_operators();
 std::vector<Operator> view_operators();
+std::vector<Operator> row_operators();
 std::vector<Operator> shape_operators();
 std::vector<Operator> recurrent_operators();
 std::vector<Operator> loop_operators();

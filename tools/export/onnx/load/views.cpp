@@ -22,6 +22,23 @@ Values dropped(const Call& c) {
   return {c.value(0)};
 }
 
+/// Axis a of the result is axis axes[a] of w.
+Whole turned(const Whole& w, const std::vector<int>& axes) {
+  std::vector<Index> strides(axes.size(), 1);
+  for (std::size_t a = axes.size(); a-- > 1;) strides[a - 1] = strides[a] * w.shape[static_cast<int>(a)];
+  std::vector<std::int64_t> lengths;
+  for (const int a : axes) lengths.push_back(w.shape[a]);
+  Whole out{.shape = shape_from(lengths), .values = w.values};
+  for (std::size_t i = 0; i < out.values.size(); ++i) {
+    auto rest = static_cast<Index>(i);
+    Index from = 0;
+    for (std::size_t a = axes.size(); a-- > 0; rest /= lengths[a])
+      from += rest % lengths[a] * strides[static_cast<std::size_t>(axes[a])];
+    out.values[i] = w.values[static_cast<std::size_t>(from)];
+  }
+  return out;
+}
+
 Values transposed(const Call& c) {
   const Shape shape = c.shape(0);
   std::vector<int> axes;
@@ -33,8 +50,7 @@ Values transposed(const Call& c) {
     for (int a = shape.rank(); a-- > 0;) axes.push_back(a);
   }
   if (!c.is_whole(0)) return {permute(c.tensor(0), axes)};
-  if (shape.rank() > 1) throw c.error("whole numbers " + shape.str() + " are not turned");
-  return {c.value(0)};
+  return {turned(c.whole(0), axes)};
 }
 
 /// 0 is the length that was there, -1 what the others leave.
