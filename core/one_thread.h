@@ -6,6 +6,7 @@ namespace rw {
 /// Results have the same bits.
 class OneThread {
  public:
+  /// Without `on` nothing changes.
   explicit OneThread(bool on = true);
   ~OneThread();
   OneThread(const OneThread&) = delete;
