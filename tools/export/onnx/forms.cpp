@@ -165,7 +165,7 @@ std::string scattered(const Form& f, const Lengths& shape, const std::string& ro
   return f.add("MatMul", f.real(f.add("Equal", indices, all)), rows);
 }
 std::string scatter_rows(const Form& f) {
-  const Length& columns = f.shape().back();
+  const Length columns = f.shape().back();
   if (!columns.is_number()) throw Error("write_onnx: " + f.program.describe(f.op) + " has a column for each step");
   return scattered(f, f.shape(), f.add("Reshape", f.x(), f.nodes.integers({-1, columns.factor + columns.more})));
 }

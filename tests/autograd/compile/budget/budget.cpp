@@ -95,7 +95,6 @@ struct Kinds {
                [&](Tape& tape, Tensor x) { return last_loss(unroll(lstm, x, lstm.zero_state(tape, N))); }),
         trains("gru, all states", pointers(gru),
                [&](Tape& tape, Tensor x) {
-                 Tensor sum;
                  std::vector<Tensor> h;
                  for (const auto& s : unroll(gru, x, gru.zero_state(tape, N))) h.push_back(s.h);
                  return mean(square(concat(h, 0)));
