@@ -85,7 +85,10 @@ class Tuner {
     // What was found has neighbours of its own, which get the rest of the time.
     for (const double end : {0.7 * options_.tune, options_.tune}) {
       add_neighbours(end);
-      if (candidates_.size() == 1) break;
+      if (candidates_.size() == 1) {
+        if (left_.field == nullptr) say("as estimated: no candidate was measured");
+        break;
+      }
       measure(end);
       if (!take_best()) break;
     }

@@ -56,7 +56,8 @@ TEST_CASE("tuning keeps bits, gradients, steps of random numbers and results") {
     if (n == 1) CHECK(says(said, "tuned: as estimated: on one thread all that keeps bits is the same\n"));
     if (n == 2) {
       CHECK(says(said, "tuned: as estimated: "));
-      CHECK((says(said, "tuned: one_thread=1: ") || says(said, " do not fit in 0.06 s")));  // of a slow machine
+      const bool slow = says(said, " do not fit in 0.06 s") || says(said, "no candidate was measured");
+      CHECK((says(said, "tuned: one_thread=1: ") || slow));
     }
     CHECK_FALSE(says(said, "pack_from="));
     // What was chosen can be had again without measuring.
