@@ -140,6 +140,7 @@ std::vector<Tensor> forget_and_name_inputs(TapeData& tape, const TapeMark& mark)
   tape.forget_nodes(mark);
   tape.draws = mark.draws;
   std::vector<Tensor> out;
+  out.reserve(ids.size() + parameters.size());
   for (NodeId i : ids) out.push_back(tape.tensor(i));
   for (const auto& p : parameters) out.push_back(tape.tensor(tape.leaf_of(p)));
   return out;

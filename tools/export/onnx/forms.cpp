@@ -203,7 +203,8 @@ std::string flipped(const Form& f) {
 }
 
 std::string sorted(const Form& f) {
-  const std::string values = f.nodes.fresh("sorted"), at = f.nodes.fresh("order");
+  std::string values = f.nodes.fresh("sorted");
+  const std::string at = f.nodes.fresh("order");
   const auto falling = static_cast<std::int64_t>(f.attribute("1", 0, 0));
   f.nodes.add("TopK", {f.x(), f.nodes.length(f.shape().back())}, Inputs{values, at}, {{"largest", falling}});
   if (f.x() == f.x(1)) return values;

@@ -27,6 +27,7 @@ Whole turned(const Whole& w, const std::vector<int>& axes) {
   std::vector<Index> strides(axes.size(), 1);
   for (std::size_t a = axes.size(); a-- > 1;) strides[a - 1] = strides[a] * w.shape[static_cast<int>(a)];
   std::vector<std::int64_t> lengths;
+  lengths.reserve(axes.size());
   for (const int a : axes) lengths.push_back(w.shape[a]);
   Whole out{.shape = shape_from(lengths), .values = w.values};
   for (std::size_t i = 0; i < out.values.size(); ++i) {
