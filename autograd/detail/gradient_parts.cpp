@@ -30,7 +30,7 @@ class PartSum {
     if (cost_in_pieces(parts) < padded) return sum(all, Parts(parts.begin(), parts.end()));
     std::vector<Operand> terms;
     terms.reserve(groups.size());
-    for (const Parts& group : groups) terms.emplace_back(tape_.tensor(sum(all, group)));
+    for (const Parts& group : groups) terms.emplace_back(tape_.tensor(concat_slices(group)));
     return tape_.id(record(AddN{}, std::span<const Operand>(terms)));
   }
 

@@ -33,7 +33,7 @@ inline ProductFact product_of(const Graph& g, NodeId i) { return g.nodes[i].info
 /// The length of the axis over which a product sums.
 inline Index inner_length(const Graph& g, NodeId i) {
   const Shape& a = g.nodes[g.in(i, 0)].shape;
-  return product_of(g, i).ta ? a.rows() : a.cols();
+  return product_of(g, i).ta ? a[a.rank() - 2] : a.cols();
 }
 /// A product by one matrix, that has elements.
 inline bool is_product_by_matrix(const Graph& g, NodeId i) {

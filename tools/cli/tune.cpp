@@ -17,7 +17,7 @@ namespace {
 
 bool is_result(const std::string& path) {
   try {
-    return read_file(path, 1 << 16).starts_with("rewind-costs ");
+    return ir::is_costs_text(read_file(path, 1 << 16));
   } catch (const Error&) {
     return false;
   }

@@ -9,7 +9,7 @@
 namespace rw::ir {
 namespace {
 
-constexpr std::uint32_t never = 0;
+constexpr std::uint32_t unplaced = 0;
 
 bool is_free_view(const Graph& g, NodeId i) { return is_view(g, i) && g.nodes[i].kernel == no_kernel; }
 
@@ -126,11 +126,11 @@ std::vector<std::size_t> Halves::find_bytes(const Graph& g) const {
 }
 
 // The latest position of a unit that reads a value, itself or as a part of a view or a concatenation. Units without a
-// position (`never`) do not count.
+// position (`unplaced`) do not count.
 std::vector<std::uint32_t> Halves::last_uses(const Graph& g, const std::vector<std::uint32_t>& position) const {
-  std::vector<std::uint32_t> last(g.size(), never);
+  std::vector<std::uint32_t> last(g.size(), unplaced);
   for (NodeId i = g.size(); i-- > 0;) {
-    const std::uint32_t at = std::max(position[unit_of[i]], is_view(g, i) || g.is<Concat>(i) ? last[i] : never);
+    const std::uint32_t at = std::max(position[unit_of[i]], is_view(g, i) || g.is<Concat>(i) ? last[i] : unplaced);
     for (NodeId in : g.in(i)) last[in] = std::max(last[in], at);
   }
   return last;
@@ -183,7 +183,7 @@ void Halves::order_forward(const Graph& g) {
 // one product at the end.
 void Halves::cut(const Graph& g, const std::vector<std::size_t>& bytes) {
   constexpr std::size_t much = 64, some = 4, fewest_segments = 12, most_segments = 2000, collected = 32;
-  std::vector<std::uint32_t> position(units.size(), never);
+  std::vector<std::uint32_t> position(units.size(), unplaced);
   for (std::uint32_t p = 0; p < forward.size(); ++p) position[forward[p]] = p + 1;
   const std::vector<std::uint32_t> last = last_uses(g, position);
   std::size_t all = 0;

@@ -32,7 +32,7 @@ constexpr std::array<NumberField<Costs>, 11> fields{{
     {"far_byte", &Costs::far_byte, 1e-9, 1},
 }};
 
-constexpr std::string_view first_line = "rewind-costs 1";
+constexpr std::string_view kind = "rewind-costs ", first_line = "rewind-costs 1";
 constexpr std::size_t most_bytes = 4096;
 
 // A regular file of few bytes; nothing else is opened for long.
@@ -75,6 +75,8 @@ std::string costs_path() {
   const std::string home = from("HOME");
   return home.starts_with("/") ? home + "/.cache/rewind/tune.txt" : "";
 }
+
+bool is_costs_text(std::string_view text) { return text.starts_with(kind); }
 
 std::string costs_text(Costs costs, const Processor& processor) {
   return fmt::format("{}\nversion {}\nprocessor {}\n{}\nend\n", first_line, version(), processor.name,

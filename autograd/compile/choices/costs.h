@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include <rewind/autograd/compile/choices/numbers.h>
 #include <rewind/core/processor.h>
@@ -42,6 +43,8 @@ std::string costs_path();
 /// processor gives the costs above, and says why: it is never an error. Of more than a few KB nothing is read.
 std::string costs_text(Costs costs, const Processor& processor);
 MachineCosts read_costs(const std::string& path, const Processor& processor);
+/// Whether a text begins as such a file does, of whatever version: what may be replaced by a new one.
+bool is_costs_text(std::string_view text);
 /// What is at `costs_path()`, read once.
 const MachineCosts& machine_costs();
 
