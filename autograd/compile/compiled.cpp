@@ -11,7 +11,8 @@
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/compile/lengths/lengths.h>
 #include <rewind/autograd/compile/passes/passes.h>
-#include <rewind/autograd/compile/plan/plan.h>
+#include <rewind/autograd/compile/plan/executor.h>
+#include <rewind/autograd/compile/plan/lowering.h>
 #include <rewind/autograd/compile/plan/report.h>
 #include <rewind/autograd/detail/tape_data.h>
 #include <rewind/autograd/detail/trace_reads.h>
@@ -37,7 +38,7 @@ struct KnownPlan {
   std::vector<std::uint64_t> numbers;
   std::uint64_t hash = 0;  // of both
   TraceReads reads;
-  std::unique_ptr<ir::Plan> plan;
+  std::unique_ptr<ir::Executor> plan;
   ir::Notes notes;
   ir::Lengths::Found found;                 // what is known of its length
   bool follows = false;                     // the plan is that of a pattern: no pass ran
@@ -83,9 +84,9 @@ struct CompiledCore::State {
   std::unique_ptr<ir::Lengths> lengths;
   std::unordered_set<std::uint64_t> ids;  // of plans
   KnownPlan* current = nullptr;
-  std::unique_ptr<ir::Plan> with_graph;  // of a plan that follows, made when somebody asks for it
-  std::uint64_t with_graph_of = 0;       // its id
-  const KnownPlan* shown = nullptr;      // whose results may be looked at
+  std::unique_ptr<ir::Executor> with_graph;  // of a plan that follows, made when somebody asks for it
+  std::uint64_t with_graph_of = 0;           // its id
+  const KnownPlan* shown = nullptr;          // whose results may be looked at
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0, followed = 0;  // plans that were made, and of these followed
   std::unordered_set<std::uint64_t> believed;                           // kinds of programs that were checked
   bool warned = false, tracing = false;
@@ -93,12 +94,12 @@ struct CompiledCore::State {
   std::unique_ptr<Tape> results;
   std::unique_ptr<Tape> eager_next, eager_last;  // of eager calls: what the last one gave is valid
 
-  const ir::Plan& plan() const {
+  const ir::Executor& plan() const {
     if (current == nullptr) throw Error("compile: nothing is compiled yet");
     return *current->plan;
   }
   /// The current plan with its graph.
-  ir::Plan& whole() {
+  ir::Executor& whole() {
     plan();
     if (!current->follows) return *current->plan;
     if (with_graph == nullptr || with_graph_of != current->id) {
@@ -106,7 +107,8 @@ struct CompiledCore::State {
       current->notes = {};   // it may have been made before
       ir::Graph traced = lengths->traced(current->found);
       current->held = ir::held_arrays(traced);
-      with_graph = std::make_unique<ir::Plan>(ir::optimise(std::move(traced), options, current->notes), options);
+      with_graph = std::make_unique<ir::Executor>(
+          ir::lower(ir::optimise(std::move(traced), options, current->notes), options), options);
       with_graph_of = current->id;
     }
     return *with_graph;
@@ -160,7 +162,7 @@ CompiledCore::CompiledCore(const CompileOptions& options) : state_(std::make_uni
   ir::choices_of(options);  // throws for a text that is none of choices
   state_->options = options;
   state_->seed = options.seed;
-  if (options.passes.has(Pass::loops) && !options.memory.has_value())
+  if (options.passes.has(Pass::loops) && !options.memory.has_value() && !options.watch_memory)
     state_->lengths = std::make_unique<ir::Lengths>(options);
 }
 CompiledCore::~CompiledCore() = default;
@@ -237,8 +239,9 @@ void CompiledCore::State::record(const Trace& trace, const std::vector<ConstView
 // Whether the plan of what was recorded follows from those of other lengths.
 bool CompiledCore::State::follow(const Recording& recording, KnownPlan& entry) {
   if (lengths == nullptr) {
-    entry.found.why =
-        options.memory.has_value() ? "what fits the budget of memory is chosen for each length" : "Pass::loops is off";
+    entry.found.why = options.memory.has_value() ? "what fits the budget of memory is chosen for each length"
+                      : options.watch_memory     ? "its memory is watched"
+                                                 : "Pass::loops is off";
     return false;
   }
   entry.found = lengths->find(recording.view());
@@ -274,11 +277,9 @@ void CompiledCore::State::compile(const Recording& recording, const std::vector<
   if (options.check == SelfCheck::first) entry.kind = ir::kind_of(graph);
   await_check(entry, [&] { return graph; });
   entry.held = ir::held_arrays(graph);
-  entry.plan = std::make_unique<ir::Plan>(ir::optimise(std::move(graph), options, entry.notes), options);
-  if (lengths != nullptr)
-    lengths->learn(recording.view(), entry.found, *entry.plan);
-  else
-    entry.plan->forget_places();
+  ir::Plan plan = ir::lower(ir::optimise(std::move(graph), options, entry.notes), options);
+  if (lengths != nullptr) lengths->learn(recording.view(), entry.found, plan);
+  entry.plan = std::make_unique<ir::Executor>(std::move(plan), options);
 }
 
 void CompiledCore::compile(const Trace& trace) {
@@ -410,7 +411,7 @@ void CompiledCore::replay() {
 
 // Handles to the results: constants of a tape that look at the plan's memory.
 void CompiledCore::State::show_results() {
-  const ir::Plan& p = *current->plan;
+  const ir::Executor& p = *current->plan;
   shown = current;
   if (results == nullptr || results->dtype() != p.real()) results = std::make_unique<Tape>(p.real());
   results->clear();
@@ -456,12 +457,12 @@ std::size_t CompiledCore::memory() const {
 }
 Tape CompiledCore::graph() const { return ir::to_tape(state_->whole().graph()); }
 std::size_t CompiledCore::kernels() const {
-  const auto& steps = state_->plan().steps();
+  const auto& steps = state_->plan().plan().steps;
   return static_cast<std::size_t>(std::count_if(
       steps.begin(), steps.end(), [](const ir::Plan::Step& s) { return s.kind == ir::Plan::Kind::kernel; }));
 }
 std::string CompiledCore::explain() const {
-  const ir::Plan& plan = state_->whole();
+  const ir::Plan& plan = state_->whole().plan();
   const KnownPlan& entry = *state_->current;
   const std::string lengths = entry.follows ? "this plan follows from those of other lengths, and no pass ran for it"
                                             : "this plan was compiled as a whole: " + entry.found.why;
@@ -484,8 +485,8 @@ std::string CompiledCore::profile(int replays) {
     throw Error(
         "compile: profile: what the plan depends on has changed since the last call: a parameter's type, a mode, ...: "
         "call the function again first");
-  ir::Plan& plan = state_->whole();
-  return ir::profile(plan, plan.measure(views, state_->seed, state_->step, std::max(replays, 1)));
+  ir::Executor& plan = state_->whole();
+  return ir::profile(plan.plan(), plan.measure(views, state_->seed, state_->step, std::max(replays, 1)));
 }
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 
 #include <rewind/autograd/compile/check/blame.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/compile/plan/lowering.h>
 #include <rewind/autograd/compile/plan/report.h>
 #include <rewind/core/error.h>
 
@@ -16,7 +17,7 @@ bool right_with(const Check& check, Passes passes, const std::function<bool(cons
   options.passes = passes;
   try {
     Notes notes;
-    Plan plan(optimise(check.traced, options, notes), options);
+    Executor plan(lower(optimise(check.traced, options, notes), options), options);
     return right(replay_apart(plan, check.call));
   } catch (const Error&) {
     return false;
@@ -25,7 +26,7 @@ bool right_with(const Check& check, Passes passes, const std::function<bool(cons
 
 // What a step leaves for others to read.
 std::vector<NodeId> results_of(const Plan& plan, const Plan::Step& step) {
-  const Graph& g = plan.graph();
+  const Graph& g = plan.graph;
   if (step.kind == Plan::Kind::pack || step.kind == Plan::Kind::copy) return {};
   if (step.kind != Plan::Kind::kernel) return {step.node};
   const std::uint32_t kernel = g.nodes[step.node].kernel;
@@ -49,7 +50,7 @@ std::optional<Plan::Step> first_wrong_step(const Check& check) {
   std::optional<Plan::Step> found;
   check.plan.replay_apart(check.call.inputs, check.call.seed, check.call.step, [&](const Plan::Step& step) {
     if (found.has_value()) return;
-    for (NodeId i : results_of(check.plan, step)) {
+    for (NodeId i : results_of(check.plan.plan(), step)) {
       if (!is_real(g.nodes[i].dtype)) continue;
       const ConstView expected = reference.value(i);
       if (distance(check.plan.value_of(i), expected) > far * largest(expected)) found = step;
@@ -72,7 +73,8 @@ std::string blame(const Check& check, const std::function<bool(const Outcome&)>&
       break;
     }
   std::string step = "every step does what the optimised graph says";
-  if (const auto wrong = first_wrong_step(check)) step = "the first wrong step is " + describe(check.plan, *wrong);
+  if (const auto wrong = first_wrong_step(check))
+    step = "the first wrong step is " + describe(check.plan.plan(), *wrong);
   return pass + "; " + step + "; " + way_out;
 }
 

@@ -81,7 +81,7 @@ double rounding_bound(const Graph& g, const CompileOptions& options) {
   return 8 * std::sqrt(roundings(g)) * unit_roundoff(g.real);
 }
 
-Outcome replay_apart(Plan& plan, const Call& call) {
+Outcome replay_apart(Executor& plan, const Call& call) {
   Outcome out;
   out.gradients = plan.replay_apart(call.inputs, call.seed, call.step);
   for (std::size_t i = 0; i < plan.outputs(); ++i) out.results.emplace_back(plan.output(i));

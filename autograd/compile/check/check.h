@@ -4,14 +4,14 @@
 #include <string>
 
 #include <rewind/autograd/compile/check/reference.h>
-#include <rewind/autograd/compile/plan/plan.h>
+#include <rewind/autograd/compile/plan/executor.h>
 
 namespace rw::ir {
 
 /// A call whose plan is compared with what the function gave on a tape.
 struct Check {
   const Graph& traced;  // as it was recorded, before any pass
-  Plan& plan;
+  Executor& plan;
   const CompileOptions& options;
   Call call;
   std::function<Graph()> trace_again;
@@ -22,7 +22,7 @@ struct Check {
 };
 
 /// The outcome of a replay that leaves parameters alone.
-Outcome replay_apart(Plan& plan, const Call& call);
+Outcome replay_apart(Executor& plan, const Call& call);
 
 /// What two programs have in common that do the same ops to arguments of other lengths: a number made of the ops, their
 /// scopes without step numbers, and which axes have length 0 or 1, whatever the number of steps.

@@ -9,6 +9,7 @@
 #include <rewind/autograd/compile/check/check.h>
 #include <rewind/autograd/compile/choices/tune.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/compile/plan/lowering.h>
 #include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 
@@ -31,7 +32,7 @@ struct Change {
 struct Candidate {
   Change change;
   Choices choices;
-  std::shared_ptr<Plan> plan;       // several may have one, and share its work in other ways
+  std::shared_ptr<Executor> plan;   // several may have one, and share its work in other ways
   std::vector<double> ratios = {};  // of its time to that of the first candidate, by round
   double seconds = 1e300;           // of a replay, at the least
 };
@@ -53,12 +54,12 @@ bool same_bits(const std::vector<Array>& a, const std::vector<Array>& b) {
 // Whether two plans run the same steps in the same lanes.
 bool same_steps(const Plan& a, const Plan& b) {
   NodeId where = 0;
-  if (a.graph().size() != b.graph().size() || !same_graph(a.graph(), b.graph(), where)) return false;
-  for (NodeId i = 0; i < a.graph().size(); ++i) {
-    const Node &x = a.graph().nodes[i], &y = b.graph().nodes[i];
+  if (a.graph.size() != b.graph.size() || !same_graph(a.graph, b.graph, where)) return false;
+  for (NodeId i = 0; i < a.graph.size(); ++i) {
+    const Node &x = a.graph.nodes[i], &y = b.graph.nodes[i];
     if (x.kernel != y.kernel || !(x.lane == y.lane)) return false;
   }
-  return std::equal(a.steps().begin(), a.steps().end(), b.steps().begin(), b.steps().end(),
+  return std::equal(a.steps.begin(), a.steps.end(), b.steps.begin(), b.steps.end(),
                     [](const Plan::Step& x, const Plan::Step& y) { return x.kind == y.kind && x.node == y.node; });
 }
 
@@ -96,7 +97,7 @@ class Tuner {
   }
 
  private:
-  Plan* plan(std::size_t i) { return candidates_[i].plan.get(); }
+  Executor* plan(std::size_t i) { return candidates_[i].plan.get(); }
   double passed() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
   double seconds_of(std::size_t i, int replays) {
     plan(i)->share_as(candidates_[i].choices);
@@ -109,7 +110,7 @@ class Tuner {
     CompileOptions options = options_;
     options.choices = choices_text(choices);
     Notes notes;
-    return {change, choices, std::make_shared<Plan>(optimise(traced_, options, notes), options)};
+    return {change, choices, std::make_shared<Executor>(lower(optimise(traced_, options, notes), options), options)};
   }
 
   // ---- Candidates ----
@@ -152,7 +153,7 @@ class Tuner {
       choices.*change.field->number = change.value;
       const bool shares = change.field->name.ends_with("share_from");
       Candidate c = shares ? Candidate{change, choices, candidates_[0].plan} : compiled(choices, change);
-      if (!shares && change.field->number != &Choices::one_thread && is_known(*c.plan)) continue;
+      if (!shares && change.field->number != &Choices::one_thread && is_known(c.plan->plan())) continue;
       if (change.field->keeps_bits && !has_bits_of_estimate(c)) {
         say(name(change) + ": left out, since it gives other bits");
         continue;
@@ -164,7 +165,7 @@ class Tuner {
 
   bool is_known(const Plan& plan) const {
     return std::any_of(candidates_.begin(), candidates_.end(),
-                       [&](const Candidate& c) { return same_steps(plan, *c.plan); });
+                       [&](const Candidate& c) { return same_steps(plan, c.plan->plan()); });
   }
   bool has_bits_of_estimate(const Candidate& c) const {
     c.plan->share_as(c.choices);

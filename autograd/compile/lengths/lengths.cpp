@@ -45,8 +45,10 @@ Lengths::Found Lengths::find(const Recorded& recorded) {
       for (std::size_t i = store_->constants.size(); i < words_->constants().size(); ++i)
         store_->constants.push_back(words_->constants()[i]);
       memory_->reserve(range.bytes);  // at once
-      found.plan = plan_of(range.plan, found.length, slots, *words_, store_, family->real, by_, memory_);
-      if (found.plan != nullptr) return found;
+      auto plan = plan_of(range.plan, found.length, slots, *words_, store_, family->real, by_);
+      if (!plan.has_value()) continue;
+      found.plan = std::make_unique<Executor>(std::move(*plan), memory_);
+      return found;
     }
     found.why = "of this program too few plans are known that have the same form, one shorter and one longer";
     return found;
@@ -63,7 +65,7 @@ void Lengths::forget_all() {
   store_ = std::make_shared<Store>();
 }
 
-void Lengths::learn(const Recorded& recorded, Found& found, Plan& plan) {
+void Lengths::learn(const Recorded& recorded, Found& found, const Plan& plan) {
   std::string refused;
   Listing listing;
   if (words_->full(recorded.tape.data().leaves.size())) {
@@ -71,13 +73,12 @@ void Lengths::learn(const Recorded& recorded, Found& found, Plan& plan) {
     found.family = nullptr;
   }
   if (recorded.length() < longest) listing = list(plan, *words_, refused, by_);
-  plan.forget_places();
   if (!refused.empty()) found.why = refused;
   if (listing.records.empty()) return;
   if (found.family != nullptr)
     return add(*found.family,
-               {found.length, slots_of(*found.family, found.length, found.own), std::move(listing), plan.memory()});
-  Lone lone{list(recorded, *words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.memory()};
+               {found.length, slots_of(*found.family, found.length, found.own), std::move(listing), plan.layout.arena});
+  Lone lone{list(recorded, *words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.layout.arena};
   found.family = new_family(recorded, lone);
   if (found.family != nullptr) return;
   lone_.push_back(std::move(lone));

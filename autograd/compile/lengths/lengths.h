@@ -11,7 +11,7 @@
 #include <rewind/autograd/compile/lengths/plan_listing.h>
 #include <rewind/autograd/compile/lengths/trace_listing.h>
 #include <rewind/autograd/compile/options.h>
-#include <rewind/autograd/compile/plan/plan.h>
+#include <rewind/autograd/compile/plan/executor.h>
 
 namespace rw::ir {
 
@@ -51,16 +51,16 @@ class Lengths {
   struct Found {
     std::shared_ptr<Family> family;
     std::int64_t length = 0;
-    Slots own;                   // of the family's trace
-    std::unique_ptr<Plan> plan;  // where a pattern gives it
-    std::string why;             // where none does
+    Slots own;                       // of the family's trace
+    std::unique_ptr<Executor> plan;  // where a pattern gives it
+    std::string why;                 // where none does
   };
 
   explicit Lengths(const CompileOptions& options);
 
   Found find(const Recorded& recorded);
-  /// Takes up a plan that was compiled as a whole; forgets where its pointers came from.
-  void learn(const Recorded& recorded, Found& found, Plan& plan);
+  /// Takes up a plan that was compiled as a whole.
+  void learn(const Recorded& recorded, Found& found, const Plan& plan);
   /// What was recorded at a length that was found.
   Graph traced(const Found& found) const;
   /// Bytes that all plans of it share.

@@ -1,12 +1,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <unordered_map>
 
 #include <rewind/autograd/compile/lengths/plan_listing.h>
-#include <rewind/core/error.h>
 #include <rewind/core/gemm/packed.h>
-#include <rewind/core/memory.h>
 
 namespace rw::ir {
 namespace {
@@ -22,26 +21,17 @@ bool may_be_packed(const Product& p, const LoweredBy& by) {
   return p.dtype == DType::f32 && detail::suits_packed_gemm(p.tb, p.m, p.n, p.k, by.packed_rows);
 }
 
-/// Base of a pointer that is bound to the gradient of a parameter: its number is that of the parameter.
-constexpr Word gradient_base = 16;
-
 }  // namespace
 
 /// Writes records of a plan.
 class PlanWriter {
  public:
-  PlanWriter(const Plan& plan, Dictionary& words, const LoweredBy& by)
-      : p_(plan), words_(words), by_(by), gradient_(plan.pointers_.size(), -1) {
-    for (std::size_t i = 0; i < p_.gradients_.size(); ++i)
-      for (const Plan::Patch& patch : p_.gradients_[i].patches)
-        gradient_[patch.pointer] = words_.parameter(p_.graph_.store->parameters[i]);
-    for (std::size_t i = 0; i < p_.packs_.size(); ++i) pack_at_[p_.packs_[i].to] = static_cast<Word>(i);
-  }
+  PlanWriter(const Plan& plan, Dictionary& words, const LoweredBy& by) : p_(plan), words_(words), by_(by) {}
 
   Listing run(std::string& why) {
     why = refused();
     if (!why.empty()) return {};
-    for (const Layout::Buffer& b : p_.layout_.buffers) {
+    for (const Layout::Buffer& b : p_.layout.buffers) {
       begin(About::buffer);
       to_.fixed(b.lane);
       to_.fixed(op_at(b.first));  // which tells one buffer of a step from another
@@ -51,17 +41,17 @@ class PlanWriter {
       to_.number(b.last);
       to_.end();
     }
-    for (const Plan::Step& s : p_.steps_) step(s);
-    for (const Plan::Held& held : p_.results_) {
+    for (const Plan::Step& s : p_.steps) step(s);
+    for (const Plan::Value& held : p_.results) {
       begin(About::result);
       value(held);
       to_.end();
     }
-    for (std::size_t i = 0; i < p_.added_.size(); ++i) {
+    for (std::size_t i = 0; i < p_.added.size(); ++i) {
       begin(About::gradient);
-      to_.fixed(words_.parameter(p_.graph_.store->parameters[p_.graph_.effects[i].parameter]));
-      to_.fixed(p_.direct_[i] ? 1 : 0);
-      value(p_.added_[i]);
+      to_.fixed(words_.parameter(p_.graph.store->parameters[p_.graph.effects[i].parameter]));
+      to_.fixed(p_.direct[i] ? 1 : 0);
+      value(p_.added[i]);
       to_.end();
     }
     return std::move(to_);
@@ -69,14 +59,13 @@ class PlanWriter {
 
  private:
   std::string refused() const {
-    for (const Plan::Section& run : p_.sections_)
+    for (const Plan::Section& run : p_.sections)
       if (run.lanes != nullptr) return "kernels run side by side";
-    if (!p_.bf16_products_.empty()) return "products are in bf16";
-    if (p_.guard_ != nullptr) return "its memory is watched";
+    if (!p_.bf16_products.empty()) return "products are in bf16";
     return {};
   }
 
-  Word op_at(NodeId i) const { return i < p_.graph_.size() ? std::bit_cast<Word>(p_.graph_.nodes[i].info) : 0; }
+  Word op_at(NodeId i) const { return i < p_.graph.size() ? std::bit_cast<Word>(p_.graph.nodes[i].info) : 0; }
 
   void begin(About about) {
     to_.begin();
@@ -85,22 +74,16 @@ class PlanWriter {
 
   void place(const Place& place) {
     Word number = place.id;
-    if (place.base == Base::parameter) number = words_.parameter(p_.graph_.store->parameters[place.id]);
-    if (place.base == Base::constant) number = words_.constant(p_.graph_.store->constants[place.id]);
+    if (place.base == Base::parameter || place.base == Base::gradient)
+      number = words_.parameter(p_.graph.store->parameters[place.id]);
+    if (place.base == Base::constant) number = words_.constant(p_.graph.store->constants[place.id]);
     to_.fixed(static_cast<Word>(place.base));
     to_.number(place.base == Base::none ? 0 : number);
     to_.number(place.offset);
     to_.number(place.stride);
   }
 
-  void pointer(std::uint32_t i) {
-    Place from = p_.pointer_places_[i];
-    if (gradient_[i] < 0) return place(from);
-    to_.fixed(gradient_base);
-    to_.number(gradient_[i]);
-    to_.number(from.offset);
-    to_.number(from.stride);
-  }
+  void pointer(std::uint32_t i) { place(p_.pointers[i]); }
 
   void dims(const Shape& shape, DType dtype) {
     to_.fixed(shape.rank());
@@ -108,7 +91,7 @@ class PlanWriter {
     for (const std::int32_t d : shape) to_.number(d);
   }
 
-  void value(const Plan::Held& held) {
+  void value(const Plan::Value& held) {
     dims(held.shape, held.dtype);
     place(held.place);
   }
@@ -120,13 +103,13 @@ class PlanWriter {
 
   void step(const Plan::Step& s) {
     switch (s.kind) {
-      case Plan::Kind::product: product(p_.products_[s.index], s.pointer); break;
-      case Plan::Kind::pack: pack(p_.packs_[s.index], s.pointer); break;
-      case Plan::Kind::kernel: kernel(p_.programs_[p_.calls_[s.index]], s.pointer); break;
-      case Plan::Kind::generic: generic(p_.generics_[s.index], s.pointer); break;
+      case Plan::Kind::product: product(p_.products[s.index], s.pointer); break;
+      case Plan::Kind::pack: pack(p_.packs[s.index], s.pointer); break;
+      case Plan::Kind::kernel: kernel(p_.programs[p_.calls[s.index]], s.pointer); break;
+      case Plan::Kind::generic: generic(p_.generics[s.index], s.pointer); break;
       case Plan::Kind::copy:
         begin(About::copy);
-        for (std::uint32_t k = 0; k < 2; ++k) view(p_.views_[s.index + k]), pointer(s.pointer + k);
+        for (std::uint32_t k = 0; k < 2; ++k) view(p_.views[s.index + k]), pointer(s.pointer + k);
         break;
     }
     to_.end();
@@ -136,7 +119,7 @@ class PlanWriter {
     begin(About::product);
     for (const bool flag : {p.ta, p.tb, p.add}) to_.fixed(flag);
     to_.fixed(static_cast<Word>(p.dtype));
-    to_.fixed(p.packed == nullptr ? -1 : pack_at_.at(p.packed));
+    to_.fixed(p.packed == no_pack ? -1 : static_cast<Word>(p.packed));
     to_.fixed(may_be_packed(p, by_));
     for (const Index n : {p.m, p.n, p.k, p.lda, p.ldb, p.ldc}) to_.number(n);
     for (std::uint32_t k = 0; k < 3; ++k) pointer(at + k);
@@ -144,7 +127,7 @@ class PlanWriter {
 
   void pack(const Plan::Pack& p, std::uint32_t at) {
     Word parameter = -1;
-    for (const auto& data : p_.graph_.store->parameters)
+    for (const auto& data : p_.graph.store->parameters)
       if (data.get() == p.parameter) parameter = words_.parameter(data);
     begin(About::pack);
     to_.fixed(p.tb);
@@ -155,7 +138,7 @@ class PlanWriter {
 
   void kernel(const KernelProgram& program, std::uint32_t at) {
     begin(About::kernel);
-    to_.fixed(words_.program(program, p_.graph_.store));
+    to_.fixed(words_.program(program, p_.graph.store));
     to_.number(program.rows);
     to_.number(program.cols);
     for (std::uint32_t k = 0; k < program.operands.size(); ++k) pointer(at + k);
@@ -166,13 +149,13 @@ class PlanWriter {
   void generic(const Plan::Generic& g, std::uint32_t at) {
     for (std::uint32_t k = 0; k < g.inputs; ++k) {
       begin(About::operand);
-      view(p_.views_[g.first + k]), pointer(at + k);
+      view(p_.views[g.first + k]), pointer(at + k);
       to_.end();
     }
     begin(About::generic);
     to_.fixed(std::bit_cast<Word>(g.info));
     to_.number(g.inputs);
-    view(p_.views_[g.first + g.inputs]), pointer(at + g.inputs);
+    view(p_.views[g.first + g.inputs]), pointer(at + g.inputs);
     if (g.info == &op_info<Fill>()) return to_.real(static_cast<const Fill*>(g.op)->value);
     for (std::size_t byte = 0; byte < g.info->attribute_size; byte += sizeof(Word)) {
       Word word = 0;
@@ -184,18 +167,13 @@ class PlanWriter {
   const Plan& p_;
   Dictionary& words_;
   LoweredBy by_;
-  std::vector<Word> gradient_;  // by pointer: the parameter
-  std::unordered_map<const float*, Word> pack_at_;
   Listing to_;
 };
 
 /// Makes a plan of records.
 class PlanReader {
  public:
-  PlanReader(Plan& plan, const Dictionary& words, const LoweredBy& by) : p_(plan), words_(words), by_(by) {
-    p_.parameters_.resize(words.parameters().size());
-    p_.gradients_.resize(words.parameters().size());
-  }
+  PlanReader(Plan& plan, const Dictionary& words, const LoweredBy& by) : p_(plan), words_(words), by_(by) {}
 
   /// Whether the plan is still what lowering would make.
   bool read(const Pattern::Line& line) {
@@ -203,7 +181,6 @@ class PlanReader {
     fixed_ = 1;
     number_ = 0;
     const auto about = static_cast<About>(line.fixed[0]);
-    if (about != About::buffer && !laid_out_) lay_out();
     switch (about) {
       case About::buffer: buffer(); break;
       case About::product: product(); break;
@@ -212,17 +189,16 @@ class PlanReader {
       case About::operand: view(), pointer(); break;
       case About::generic: generic(); break;
       case About::copy: copy(); break;
-      case About::result: p_.results_.push_back(value()); break;
+      case About::result: p_.results.push_back(value()); break;
       case About::gradient: gradient(); break;
     }
     return fits_;
   }
 
+  // Addresses by the same sweep as of any plan, so that they are those that it gives.
   void end() {
-    if (!laid_out_) lay_out();
-    if (!p_.steps_.empty()) p_.sections_.push_back({0, static_cast<std::uint32_t>(p_.steps_.size()), nullptr});
-    p_.bind(p_.key_, p_.key_words_);
-    p_.list_written();
+    assign_addresses(p_.layout, by_.reuse);
+    if (!p_.steps.empty()) p_.sections.push_back({0, static_cast<std::uint32_t>(p_.steps.size()), nullptr});
   }
 
  private:
@@ -235,14 +211,7 @@ class PlanReader {
     b.bytes = static_cast<std::size_t>(number());
     b.first = static_cast<NodeId>(number());
     b.last = static_cast<NodeId>(number());
-    p_.layout_.buffers.push_back(b);
-  }
-
-  // By the same sweep as of any plan, so that addresses are those that it gives.
-  void lay_out() {
-    assign_addresses(p_.layout_, by_.reuse);
-    p_.arena_ = p_.memory_->reserve(p_.layout_.arena);
-    laid_out_ = true;
+    p_.layout.buffers.push_back(b);
   }
 
   Place place(Word base) {
@@ -252,33 +221,7 @@ class PlanReader {
     return out;
   }
 
-  std::uint32_t pointer() {
-    const auto at = static_cast<std::uint32_t>(p_.pointers_.size());
-    const Word base = fixed();
-    const Place from = place(base == gradient_base ? static_cast<Word>(Base::none) : base);
-    const auto offset = static_cast<std::size_t>(from.offset);
-    void* data = nullptr;
-    if (base == gradient_base) {
-      p_.gradients_[from.id].patches.push_back({at, 0});
-    } else if (from.base == Base::buffer) {
-      data = p_.arena_ + p_.layout_.buffers[from.id].address + offset;
-      p_.in_memory_.push_back(at);
-    } else if (from.base == Base::constant) {
-      data = const_cast<char*>(static_cast<const char*>(p_.graph_.store->constants[from.id].view().data)) + offset;
-    } else if (from.base == Base::parameter) {
-      p_.parameters_[from.id].patches.push_back({at, offset});
-    } else if (from.base == Base::input && from.id == random_key_leaf) {
-      p_.key_.patches.push_back({at, offset});
-    } else if (from.base == Base::input) {
-      if (p_.inputs_.size() <= from.id) p_.inputs_.resize(from.id + 1);
-      p_.inputs_[from.id].patches.push_back({at, offset});
-    }
-    p_.pointers_.push_back(data);
-    p_.strides_.push_back(from.stride);
-    last_ = from;
-    if (base == gradient_base) last_.base = Base::none;
-    return at;
-  }
+  void pointer() { p_.pointers.push_back(place(fixed())); }
 
   Shape shape(DType& dtype) {
     const auto rank = static_cast<std::size_t>(fixed());
@@ -288,8 +231,8 @@ class PlanReader {
     return Shape(std::span<const Index>(dims.data(), rank));
   }
 
-  Plan::Held value() {
-    Plan::Held held;
+  Plan::Value value() {
+    Plan::Value held;
     held.shape = shape(held.dtype);
     held.place = place(fixed());
     return held;
@@ -298,11 +241,11 @@ class PlanReader {
   void view() {
     DType dtype{};
     const Shape s = shape(dtype);
-    p_.views_.push_back({nullptr, s, number(), dtype});
+    p_.views.push_back({nullptr, s, number(), dtype});
   }
 
   void step(Plan::Kind kind, std::size_t index) {
-    p_.steps_.push_back({kind, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(p_.pointers_.size())});
+    p_.steps.push_back({kind, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(p_.pointers.size())});
   }
 
   void product() {
@@ -313,9 +256,9 @@ class PlanReader {
     const bool suits = fixed() != 0;
     for (Index* n : {&p.m, &p.n, &p.k, &p.lda, &p.ldb, &p.ldc}) *n = number();
     fits_ = fits_ && suits == may_be_packed(p, by_);
-    p.packed = packed < 0 ? nullptr : p_.packs_[static_cast<std::size_t>(packed)].to;
-    step(Plan::Kind::product, p_.products_.size());
-    p_.products_.push_back(p);
+    if (packed >= 0) p.packed = static_cast<std::uint32_t>(packed);
+    step(Plan::Kind::product, p_.products.size());
+    p_.products.push_back(p);
     for (int k = 0; k < 3; ++k) pointer();
   }
 
@@ -325,27 +268,21 @@ class PlanReader {
     const Word parameter = fixed();
     if (parameter >= 0) p.parameter = words_.parameters()[static_cast<std::size_t>(parameter)].get();
     for (Index* n : {&p.k, &p.n, &p.ldb}) *n = number();
-    const std::size_t bytes = static_cast<std::size_t>(detail::packed_size(p.k, p.n)) * sizeof(float);
-    auto* to = static_cast<std::byte*>(detail::allocate_vectors(bytes));
-    if (to == nullptr) throw Error("compile: no memory for packed matrices");
-    p_.packed_.emplace_back(to);
-    p_.packed_bytes_ += bytes;
-    p.to = reinterpret_cast<float*>(to);
-    step(Plan::Kind::pack, p_.packs_.size());
-    p_.packs_.push_back(p);
+    step(Plan::Kind::pack, p_.packs.size());
+    p_.packs.push_back(p);
     pointer();
   }
 
   void kernel() {
     const Word what = fixed();
     const Index rows = number(), cols = number();
-    step(Plan::Kind::kernel, p_.calls_.size());
+    step(Plan::Kind::kernel, p_.calls.size());
     const KernelProgram& like = words_.program(what);
     if (last_call_.size() <= line_->number) last_call_.resize(line_->number + 1);
     LastCall& last = last_call_[line_->number];
     if (last.rows == rows && last.cols == cols) {  // as at the step before
       for (std::size_t k = 0; k < like.operands.size(); ++k) pointer();
-      p_.calls_.push_back(last.program);
+      p_.calls.push_back(last.program);
       return;
     }
     KernelProgram program = with_lengths(like, rows, cols);
@@ -358,7 +295,7 @@ class PlanReader {
     }
     const std::uint32_t number = share(what, std::move(program));
     if (!fills) last = {rows, cols, number};  // who has room may change with the step
-    p_.calls_.push_back(number);
+    p_.calls.push_back(number);
   }
 
   bool last_has_room(const KernelProgram& program, std::size_t operand) const {
@@ -369,21 +306,22 @@ class PlanReader {
     if (kind == OperandKind::row) elements = program.cols;
     if (kind == OperandKind::rows) elements = program.rows_of[operand].taken(program.rows) * program.cols;
     if (kind == OperandKind::column || kind == OperandKind::output_column) elements = program.rows;
-    return has_room(p_.layout_, *p_.graph_.store, last_, last_.offset, elements * size);
+    const Place& last = p_.pointers.back();
+    return has_room(p_.layout, *p_.graph.store, last, last.offset, elements * size);
   }
 
   std::uint32_t share(Word what, KernelProgram program) {
     const auto [begin, end] = known_.equal_range(what);
     for (auto at = begin; at != end; ++at) {
-      const KernelProgram& p = p_.programs_[at->second];
+      const KernelProgram& p = p_.programs[at->second];
       if (p.rows == program.rows && p.cols == program.cols && p.room == program.room &&
           (p.constants.empty() ||
            std::memcmp(p.constants.data(), program.constants.data(), p.constants.size() * sizeof(double)) == 0))
         return at->second;
     }
     program.finish();
-    p_.programs_.push_back(std::move(program));
-    const auto number = static_cast<std::uint32_t>(p_.programs_.size() - 1);
+    p_.programs.push_back(std::move(program));
+    const auto number = static_cast<std::uint32_t>(p_.programs.size() - 1);
     known_.emplace(what, number);
     return number;
   }
@@ -392,43 +330,40 @@ class PlanReader {
     Plan::Generic g{};
     g.info = std::bit_cast<const OpInfo*>(fixed());
     g.inputs = static_cast<std::uint32_t>(number());
-    g.first = static_cast<std::uint32_t>(p_.views_.size()) - g.inputs;
-    step(Plan::Kind::generic, p_.generics_.size());
-    p_.steps_.back().pointer -= g.inputs;
+    g.first = static_cast<std::uint32_t>(p_.views.size()) - g.inputs;
+    step(Plan::Kind::generic, p_.generics.size());
+    p_.steps.back().pointer -= g.inputs;
     view(), pointer();
     static constexpr char none = 0;
     g.op = &none;
     if (g.info->attribute_size > 0) {
-      void* copy = p_.attributes_.allocate(g.info->attribute_size);
-      const Fill fill{p_.views_.back().shape, line_->reals.empty() ? 0 : std::bit_cast<double>(line_->reals[0])};
+      void* copy = p_.attributes->allocate(g.info->attribute_size);
+      const Fill fill{p_.views.back().shape, line_->reals.empty() ? 0 : std::bit_cast<double>(line_->reals[0])};
       std::memcpy(copy, g.info == &op_info<Fill>() ? static_cast<const void*>(&fill) : line_->numbers.data() + number_,
                   g.info->attribute_size);
       g.op = copy;
     }
-    p_.generics_.push_back(g);
+    p_.generics.push_back(g);
   }
 
   void copy() {
-    step(Plan::Kind::copy, p_.views_.size());
+    step(Plan::Kind::copy, p_.views.size());
     for (int k = 0; k < 2; ++k) view(), pointer();
   }
 
   void gradient() {
     const auto parameter = static_cast<std::uint32_t>(fixed());
-    p_.direct_.push_back(fixed() != 0);
-    p_.added_.push_back(value());
-    p_.graph_.effects.push_back({parameter, no_node});
-    if (std::find(p_.trained_.begin(), p_.trained_.end(), parameter) == p_.trained_.end())
-      p_.trained_.push_back(parameter);
+    p_.direct.push_back(fixed() != 0);
+    p_.added.push_back(value());
+    p_.graph.effects.push_back({parameter, no_node});
   }
 
   Plan& p_;
   const Dictionary& words_;
   LoweredBy by_;
-  bool laid_out_ = false, fits_ = true;
+  bool fits_ = true;
   const Pattern::Line* line_ = nullptr;
   std::size_t fixed_ = 0, number_ = 0;
-  Place last_;  // of the last pointer, its offset in bytes
   std::unordered_multimap<Word, std::uint32_t> known_;
   /// The program of a line's last kernel.
   struct LastCall {
@@ -442,12 +377,14 @@ Listing list(const Plan& plan, Dictionary& words, std::string& why, const Lowere
   return PlanWriter(plan, words, by).run(why);
 }
 
-std::unique_ptr<Plan> plan_of(const Pattern& pattern, std::int64_t length, const Slots& slots, const Dictionary& words,
-                              const std::shared_ptr<Store>& store, DType real, const LoweredBy& by,
-                              const std::shared_ptr<PlanMemory>& memory) {
-  auto plan = std::make_unique<Plan>(store, real, memory);
-  PlanReader reader(*plan, words, by);
-  if (!pattern.each(length, slots, [&](const Pattern::Line& line) { return reader.read(line); })) return nullptr;
+std::optional<Plan> plan_of(const Pattern& pattern, std::int64_t length, const Slots& slots, const Dictionary& words,
+                            const std::shared_ptr<Store>& store, DType real, const LoweredBy& by) {
+  Plan plan;
+  plan.graph.store = store;
+  plan.graph.real = real;
+  plan.attributes = std::make_unique<Arena>();
+  PlanReader reader(plan, words, by);
+  if (!pattern.each(length, slots, [&](const Pattern::Line& line) { return reader.read(line); })) return std::nullopt;
   reader.end();
   return plan;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <rewind/autograd/compile/lengths/dictionary.h>
@@ -15,14 +16,13 @@ struct LoweredBy {
   Index packed_rows = 192;  // see Choices
 };
 
-/// All that a plan runs, with the places of its pointers in place of addresses. Empty, and `why` says why, for a plan
-/// that has something a listing does not hold. Before `Plan::forget_places`.
+/// All that a plan runs, with the places of its pointers. Empty, and `why` says why, for a plan that has something a
+/// listing does not hold.
 Listing list(const Plan& plan, Dictionary& words, std::string& why, const LoweredBy& by = {});
 
-/// The plan of a pattern at some length. It runs in `memory`, has no graph, and its parameters and constants are those
-/// of `store`, by their numbers in the dictionary. Null for a length at which lowering would choose otherwise.
-std::unique_ptr<Plan> plan_of(const Pattern& pattern, std::int64_t length, const Slots& slots, const Dictionary& words,
-                              const std::shared_ptr<Store>& store, DType real, const LoweredBy& by,
-                              const std::shared_ptr<PlanMemory>& memory);
+/// The plan of a pattern at some length. It has no graph, and its parameters and constants are those of `store`, by
+/// their numbers in the dictionary. None for a length at which lowering would choose otherwise.
+std::optional<Plan> plan_of(const Pattern& pattern, std::int64_t length, const Slots& slots, const Dictionary& words,
+                            const std::shared_ptr<Store>& store, DType real, const LoweredBy& by);
 
 }  // namespace rw::ir

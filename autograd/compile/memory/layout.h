@@ -7,8 +7,9 @@
 
 namespace rw::ir {
 
-/// Where a value's memory comes from.
-enum class Base : std::uint8_t { none, buffer, input, parameter, constant };
+/// Where a value's memory comes from. A layout places nothing in gradients of parameters: lowering does, for products
+/// that are added there.
+enum class Base : std::uint8_t { none, buffer, input, parameter, constant, gradient };
 
 /// Where a value stands: offset and stride of its rows in elements.
 struct Place {

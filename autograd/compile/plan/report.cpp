@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <rewind/autograd/compile/plan/report.h>
+#include <rewind/autograd/program/queries.h>
 
 namespace rw::ir {
 namespace {
@@ -23,7 +24,7 @@ std::string place_of(const Graph& g, const Node& n) {
 }
 
 std::string what_of(const Plan& plan, const Plan::Step& s) {
-  const Graph& g = plan.graph();
+  const Graph& g = plan.graph;
   const Node& n = g.nodes[s.node];
   if (s.kind == Plan::Kind::kernel) {
     const KernelProgram& p = plan.program(s);
@@ -41,7 +42,7 @@ std::string what_of(const Plan& plan, const Plan::Step& s) {
 }
 
 double flops_of(const Plan& plan, const Plan::Step& s) {
-  const Graph& g = plan.graph();
+  const Graph& g = plan.graph;
   const Node& n = g.nodes[s.node];
   if (s.kind == Plan::Kind::kernel) {
     const KernelProgram& p = plan.program(s);
@@ -51,13 +52,13 @@ double flops_of(const Plan& plan, const Plan::Step& s) {
   const auto elements = [&](NodeId i) { return static_cast<double>(g.nodes[i].shape.size()); };
   double most = static_cast<double>(n.shape.size());
   // Every element of `a` meets every column of the result once, whichever way they lie and whatever the batch.
-  if (n.info->product != nullptr) return 2 * elements(g.in(s.node, 0)) * static_cast<double>(n.shape.cols());
+  if (is_product(g, s.node)) return 2 * elements(g.in(s.node, 0)) * static_cast<double>(n.shape.cols());
   for (NodeId in : g.in(s.node)) most = std::max(most, elements(in));
   return most;
 }
 
 double bytes_of(const Plan& plan, const Plan::Step& s) {
-  const Graph& g = plan.graph();
+  const Graph& g = plan.graph;
   const auto bytes = [&](NodeId i) {
     return static_cast<double>(g.nodes[i].shape.size()) * static_cast<double>(size_of(g.nodes[i].dtype));
   };
@@ -105,8 +106,7 @@ std::string short_name(const Graph& g, NodeId i) {
 
 // Why a piece of a concatenation is not computed where that wants it.
 std::string reason(const Graph& g, NodeId piece) {
-  while (g.nodes[piece].info->alias != nullptr) piece = g.in(piece, 0);
-  switch (g.nodes[piece].role) {
+  switch (g.nodes[behind_views(g, piece)].role) {
     case Role::parameter: return "it is a parameter's memory";
     case Role::input: return "it is the caller's memory";
     case Role::constant: return "it is a constant";
@@ -117,7 +117,7 @@ std::string reason(const Graph& g, NodeId piece) {
 }  // namespace
 
 std::string describe(const Plan& plan, const Plan::Step& step) {
-  return what_of(plan, step) + in(place_of(plan.graph(), plan.graph().nodes[step.node]));
+  return what_of(plan, step) + in(place_of(plan.graph, plan.graph.nodes[step.node]));
 }
 
 std::vector<std::string> held_arrays(const Graph& traced) {
@@ -132,17 +132,17 @@ std::vector<std::string> held_arrays(const Graph& traced) {
 }
 
 std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
-  const Graph& g = plan.graph();
+  const Graph& g = plan.graph;
   std::size_t products = 0, kernels = 0, copies = 0, others = 0;
   Lines unfused, copied;
-  for (const Plan::Step& s : plan.steps()) {
+  for (const Plan::Step& s : plan.steps) {
     products += s.kind == Plan::Kind::product;
     kernels += s.kind == Plan::Kind::kernel;
     copies += s.kind == Plan::Kind::copy;
     others += s.kind == Plan::Kind::generic;
     if (s.kind == Plan::Kind::generic) unfused.add(describe(plan, s));
   }
-  for (const Layout::Copy& c : plan.copies())
+  for (const Layout::Copy& c : plan.layout.copies)
     copied.add(fmt::format("{} into {}{}: {}", short_name(g, c.piece), short_name(g, c.concat),
                            in(place_of(g, g.nodes[c.concat])), reason(g, c.piece)));
   Lines batched, schedule, memory, held, reads;
@@ -153,8 +153,8 @@ std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
   for (const std::string& line : said.reads) reads.add(line);
   std::string out = fmt::format(
       "{} nodes in {} steps: {} products, {} kernels (of {} programs), {} copies, {} other ops; {:.1f} MB\n", g.size(),
-      plan.steps().size(), products, kernels, plan.programs(), copies, others,
-      static_cast<double>(plan.memory()) / 1e6);
+      plan.steps.size(), products, kernels, plan.programs.size(), copies, others,
+      static_cast<double>(plan.layout.arena + plan.packed_bytes()) / 1e6);
   out += "check: " + said.checked + "\n";
   out += "lengths: " + said.lengths + "\n";
   for (const std::string& line : said.choices) out += line + "\n";
@@ -186,9 +186,9 @@ std::string profile(const Plan& plan, const std::vector<double>& seconds) {
     row = {what, where, row.count + 1, row.seconds + time, row.flops + flops, row.bytes + bytes};
     total += time;
   };
-  for (std::size_t i = 0; i < plan.steps().size(); ++i) {
-    const Plan::Step& s = plan.steps()[i];
-    add(what_of(plan, s), place_of(plan.graph(), plan.graph().nodes[s.node]), seconds[i], flops_of(plan, s),
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const Plan::Step& s = plan.steps[i];
+    add(what_of(plan, s), place_of(plan.graph, plan.graph.nodes[s.node]), seconds[i], flops_of(plan, s),
         bytes_of(plan, s));
   }
   add("taking arguments and adding gradients", "", seconds.back(), 0, 0);

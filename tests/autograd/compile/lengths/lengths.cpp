@@ -10,6 +10,7 @@
 #include <rewind/autograd/compile/lengths/lengths.h>
 #include <rewind/autograd/compile/lengths/plan_listing.h>
 #include <rewind/autograd/compile/passes/passes.h>
+#include <rewind/autograd/compile/plan/lowering.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/cells/gru.h>
 #include <rewind/models/cells/lstm.h>
@@ -390,7 +391,7 @@ TEST_CASE("a plan that follows is, word for word, what compiling makes") {
     ir::Lengths::Found found = lengths.find(recorded);
     ir::Notes notes;
     const ir::Graph traced = ir::from_tape(tape, results, inputs);
-    ir::Plan whole(ir::optimise(traced, options, notes), options);
+    const ir::Plan whole = ir::lower(ir::optimise(traced, options, notes), options);
     if (found.plan == nullptr) {
       lengths.learn(recorded, found, whole);
       continue;
@@ -401,9 +402,9 @@ TEST_CASE("a plan that follows is, word for word, what compiling makes") {
     CHECK(why.empty());
     const ir::Slots slots = ir::constants_of(found.family->trace, found.length, found.own);
     CHECK(found.family->ranges.at(0).plan.fits({listing, found.length, slots}));
-    CHECK(found.plan->steps().size() == whole.steps().size());
-    CHECK(found.plan->programs() == whole.programs());
-    CHECK(lengths.memory() >= whole.memory());
+    CHECK(found.plan->plan().steps.size() == whole.steps.size());
+    CHECK(found.plan->plan().programs.size() == whole.programs.size());
+    CHECK(lengths.memory() >= whole.layout.arena);
     const ir::Graph again = lengths.traced(found);
     REQUIRE(again.size() == traced.size());
     for (NodeId where = 0; where < again.size(); ++where) {

@@ -7,6 +7,7 @@
 
 #include <rewind/autograd/compile/check/check.h>
 #include <rewind/autograd/compile/plan/lane_needs.h>
+#include <rewind/autograd/compile/plan/lowering.h>
 #include <rewind/autograd/program/text.h>
 #include <rewind/ops/ops.h>
 
@@ -37,7 +38,8 @@ void check_plan(std::string_view text, Passes passes = Passes::all()) {
   const std::vector<ConstView> views(inputs.begin(), inputs.end());
   const ir::Call call{views};
   const ir::Outcome expected = ir::Reference(g, g.real, call).outcome();
-  ir::Plan plan(g, {.passes = passes});
+  const CompileOptions options{.passes = passes};
+  ir::Executor plan(ir::lower(g, options), options);
   for (int replay = 0; replay < 2; ++replay) {
     const ir::Outcome found = ir::replay_apart(plan, call);
     REQUIRE(found.results.size() == expected.results.size());
