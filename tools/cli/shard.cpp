@@ -9,14 +9,14 @@ namespace rw::cli {
 
 namespace {
 
-/// What a compiled chunk returns: plain lists, so that the state goes in and out as saved arrays.
+/// What reading a chunk returns: plain lists, so that the state goes in and out as saved arrays.
 struct Outcome {
   Tensor loss;
   std::vector<Tensor> state, gradients;
 };
 
-Outcome traced(const CharModel& model, Tape& tape, Tensor inputs, Tensor targets, const std::vector<Tensor>& carried,
-               double share, bool learn) {
+Outcome outcome(const CharModel& model, Tape& tape, Tensor inputs, Tensor targets, const std::vector<Tensor>& carried,
+                double share, bool learn) {
   CharModel::State state = model.zero_state(tape, inputs.size(1));
   std::size_t i = 0;
   for_each_tensor(state, [&](Tensor& t) { t = carried[i++]; });
@@ -34,53 +34,36 @@ Outcome traced(const CharModel& model, Tape& tape, Tensor inputs, Tensor targets
 }  // namespace
 
 Shard::Shard(const CharModel& model, const Options& options)
-    : model_(model), options_(options), bptt_(model, options.count, {.seed = options.seed}) {
-  bptt_.tape().set_recording_gradients(options.learn);
-}
+    : model_(model), options_(options), bptt_(model, options.count) {}
 
 double Shard::read(const TextData& data, Index chunk, Index step) {
   const TextData::Chunk text = data.chunk(chunk, options_.first, options_.count);
-  if (options_.eager) return read_eagerly(text, step);
-  if (!compiled_) compiled_ = compiled_reader();
-  return compiled_(text, step);
+  if (!read_) read_ = reader();
+  return read_(text, step);
 }
 
-double Shard::read_eagerly(const TextData::Chunk& chunk, Index step) {
-  bptt_.tape().set_step(static_cast<std::uint64_t>(step));
-  return bptt_.chunk([&](Tape& tape, CharModel::State state) {
-    const Tensor logits = model_.logits(tape.constant(chunk.inputs), state);
-    const Tensor loss = cross_entropy(logits, tape.constant(chunk.targets)) * options_.share;
-    if (options_.learn) backward(loss, gradients_);
-    return std::pair(loss.item(), state);
-  });
-}
-
-std::function<double(const TextData::Chunk&, Index)> Shard::compiled_reader() {
+Shard::Read Shard::reader() {
   auto f = [this](Tape& tape, Tensor inputs, Tensor targets, const std::vector<Tensor>& carried) {
-    return traced(model_, tape, inputs, targets, carried, options_.share, options_.learn);
+    return outcome(model_, tape, inputs, targets, carried, options_.share, options_.learn);
   };
   const Shape shape{1, options_.count};
   const Array none(shape, DType::i32);
   using Function = decltype(compile(f, CompileOptions{}, none, none, bptt_.carried()));
-  auto function = std::make_shared<Function>(f, CompileOptions{.dtype = DType::f32, .seed = options_.seed});
+  auto function = std::make_shared<Function>(
+      f, CompileOptions{.dtype = DType::f32, .seed = options_.seed, .eager = options_.eager});
   return [this, function](const TextData::Chunk& chunk, Index step) {
     function->set_step(static_cast<std::uint64_t>(step));
     const Outcome out = (*function)(chunk.inputs, chunk.targets, bptt_.carried());
     bptt_.set_carried(save_state(out.state));
-    compiled_gradients_ = out.gradients;
+    gradients_ = out.gradients;
     return out.loss.item();
   };
 }
 
 void Shard::add_gradients(Gradients& into) {
-  if (options_.eager) {
-    into.add(gradients_);
-    gradients_.clear();
-    return;
-  }
   const auto parameters = model_.parameters();
-  for (std::size_t i = 0; i < compiled_gradients_.size(); ++i) {
-    const Array more = compiled_gradients_[i].array();
+  for (std::size_t i = 0; i < gradients_.size(); ++i) {
+    const Array more = gradients_[i].array();
     const std::span<const float> from = more.span<float>();
     const std::span<float> to = into.sum(parameters[i].parameter->data()).span<float>();
     for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];

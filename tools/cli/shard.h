@@ -36,16 +36,15 @@ class Shard {
   void add_gradients(Gradients& into);
 
  private:
-  double read_eagerly(const TextData::Chunk& chunk, Index step);
-  std::function<double(const TextData::Chunk& chunk, Index step)> compiled_reader();
+  using Read = std::function<double(const TextData::Chunk& chunk, Index step)>;
+  Read reader();
 
   const CharModel& model_;
   Options options_;
   TruncatedBptt<CharModel> bptt_;
-  std::function<double(const TextData::Chunk& chunk, Index step)> compiled_;
-  Gradients gradients_;
-  /// Of the compiled function, until its next call: one for each parameter.
-  std::vector<Tensor> compiled_gradients_;
+  Read read_;
+  /// Until the next chunk is read: one for each parameter.
+  std::vector<Tensor> gradients_;
 };
 
 }  // namespace rw::cli
