@@ -388,6 +388,7 @@ CompiledCore::State::Checked CompiledCore::State::check(KnownPlan& entry, const 
   } else {
     Gradients gradients;
     tape.data().gradients_to = &gradients;
+    tape.data().as_traced = true;
     function(tape, inputs, results);
     for (const Tensor& t : results) expected.results.push_back(t.array());
     expected.gradients.assign(graph.store->parameters.size(), Array(Shape{0}));

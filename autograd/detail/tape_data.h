@@ -125,6 +125,7 @@ class TapeData {
   NodeId rule_nodes = 0;    // the first of them
   bool in_rule = false;     // a plain backward runs a rule
   bool in_section = false;  // a transform records without values (see transform/section.h)
+  bool as_traced = false;   // what was traced is computed again: nothing is decided by values that a trace cannot see
   bool recording_gradients = true;
   NodeId origin = no_node;
   std::uint32_t draws = 0;

@@ -79,27 +79,48 @@ void check_same_shapes(Tape& tape, std::span<const Tensor> x, const std::vector<
                        fmt::format("the function takes {} and gives {}", x[i].shape().str(), y[i].str()));
 }
 
-// The point itself, as constants; or, while there are no values, as nodes.
+// Whether the number of steps is that of the options: there are no values to decide by, or there were none when the
+// function was traced that now is computed again.
+bool steps_are_given(Tape& tape) { return tape.tracing() || tape.data().as_traced; }
+
+// The largest change of a number by one step, as part of 1 + its size; nan when there is one.
+double largest_change(const Numbers& from, const Numbers& to) {
+  double most = 0;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const double change = std::abs(to[i] - from[i]) / (1 + std::abs(to[i]));
+    most = std::isnan(change) || std::isnan(most) ? std::nan("") : std::max(most, change);
+  }
+  return most;
+}
+
+// The given number of steps, as nodes. Where they have values they must have been enough.
+std::vector<Tensor> take_steps(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
+                               const FixedPointOptions& options) {
+  if (options.traced_steps < 1)
+    throw tape.error("fixed_point", "no value says here when it has converged: set FixedPointOptions::traced_steps");
+  std::vector<Tensor> x(start.begin(), start.end());
+  for (int i = 0; i < options.traced_steps; ++i) x = f(x);
+  if (tape.tracing()) return x;
+  const double change = largest_change(numbers_of(x), aside(tape.data(), [&] { return numbers_of(f(x)); }));
+  if (!(change <= options.tolerance))
+    throw tape.error("fixed_point",
+                     fmt::format("it does not converge in FixedPointOptions::traced_steps: after {} the largest change "
+                                 "is {:.3g}, not {:.3g}",
+                                 options.traced_steps, change, options.tolerance));
+  return x;
+}
+
+// The point itself, as constants; or, where steps are given, as nodes.
 std::vector<Tensor> find_fixed_point(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
                                      const FixedPointOptions& options) {
   const NoGrad off(tape);
-  if (tape.tracing()) {
-    if (options.traced_steps < 1)
-      throw tape.error("fixed_point", "no value says here when it has converged: set FixedPointOptions::traced_steps");
-    std::vector<Tensor> x(start.begin(), start.end());
-    for (int i = 0; i < options.traced_steps; ++i) x = f(x);
-    return x;
-  }
+  if (steps_are_given(tape)) return take_steps(tape, f, start, options);
   const std::vector<Shape> shapes = shapes_of(start);
   Numbers x = numbers_of(start);
   double excess = 0;
   for (int step = 0; step < options.most_steps; ++step) {
     Numbers next = aside(tape.data(), [&] { return numbers_of(f(tensors_with(tape, x, shapes))); });
-    excess = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const double change = std::abs(next[i] - x[i]) / (1 + std::abs(next[i]));
-      excess = std::isnan(change) ? change : std::max(excess, change);
-    }
+    excess = largest_change(x, next);
     x = std::move(next);
     if (excess <= options.tolerance) return tensors_with(tape, x, shapes);
     if (std::isnan(excess)) throw tape.error("fixed_point", fmt::format("step {} gives nan", step));
@@ -135,7 +156,7 @@ std::vector<Tensor> sums(std::span<const Tensor> a, std::span<const Tensor> b) {
 std::vector<Tensor> through_steps(Tape& tape, const std::vector<Tensor>& y, const std::vector<Tensor>& at,
                                   std::span<const Tensor> dx, const FixedPointOptions& options) {
   TapeData& d = tape.data();
-  if (tape.tracing() && options.traced_steps < 1)
+  if (steps_are_given(tape) && options.traced_steps < 1)
     return solve_recorded(
         "fixed_point", tape, [&d, y, at](std::span<const Tensor> w) { return sums(w, negated(pulled(d, y, w, at))); },
         [&d, y, at](std::span<const Tensor> v) { return sums(v, negated(pushed(d, y, at, v))); }, dx);
@@ -195,7 +216,7 @@ Numbers conjugate_gradients(const std::function<Numbers(const Numbers&)>& a, con
 
 // x of A x = b for the Hessian A, given as a function that is linear in its argument.
 std::vector<Tensor> solve_symmetric(Tape& tape, const FlatFunction& a, std::span<const Tensor> b) {
-  if (tape.tracing()) return solve_recorded("argmin", tape, a, a, b);
+  if (steps_are_given(tape)) return solve_recorded("argmin", tape, a, a, b);
   TapeData& d = tape.data();
   const std::vector<Shape> shapes = shapes_of(b);
   const Again again("argmin", tape, a, b);
@@ -315,12 +336,22 @@ std::vector<Tensor> newton_steps(Tape& tape, const FlatFunction& f, std::span<co
 
 std::vector<Tensor> found_argmin(Tape& tape, const FlatFunction& f, std::span<const Tensor> start,
                                  const ArgminOptions& options) {
-  if (!tape.tracing()) return tensors_with(tape, find_argmin(tape, f, start, options), shapes_of(start));
+  if (!steps_are_given(tape)) return tensors_with(tape, find_argmin(tape, f, start, options), shapes_of(start));
   if (options.traced_steps < 1)
     throw tape.error("argmin",
                      "no value says here when it has converged: set ArgminOptions::traced_steps, or find it eagerly, "
                      "outside of compile and vmap");
-  return newton_steps(tape, f, start, options.traced_steps);
+  std::vector<Tensor> x = newton_steps(tape, f, start, options.traced_steps);
+  if (tape.tracing()) return x;
+  Objective objective(tape, f, shapes_of(start));
+  const double left = largest(objective.gradient(numbers_of(x)));
+  const double enough = options.tolerance * (1 + largest(objective.gradient(numbers_of(start))));
+  if (!(left <= enough))
+    throw tape.error("argmin",
+                     fmt::format("it does not converge in ArgminOptions::traced_steps: after {} the largest number of "
+                                 "the gradient is {:.3g}, not {:.3g}",
+                                 options.traced_steps, left, enough));
+  return x;
 }
 
 }  // namespace

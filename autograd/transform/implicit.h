@@ -12,7 +12,8 @@ struct FixedPointOptions {
   double tolerance = 1e-12;
   int most_steps = 10000;
   /// While `compile` traces, and within vmap, there are no values to decide by: this many steps, of the function and of
-  /// its gradient. 0, where the point itself has values: the gradient, as in a Jacobian, by a linear system.
+  /// its gradient. 0, where the point itself has values: the gradient, as in a Jacobian, by a linear system. Where a
+  /// compiled function is checked, fewer than `tolerance` needs are an Error.
   int traced_steps = 0;
 };
 
@@ -21,7 +22,8 @@ struct ArgminOptions {
   double tolerance = 1e-10;
   int most_steps = 200;
   /// While `compile` traces, and within vmap, there are no values to decide by: this many whole steps of Newton's
-  /// method, each by a linear system with all of the Hessian.
+  /// method, each by a linear system with all of the Hessian. Where a compiled function is checked, fewer than
+  /// `tolerance` needs are an Error.
   int traced_steps = 0;
 };
 

@@ -282,6 +282,37 @@ Tensor nearest_to(Tensor p, int traced) {
 
 }  // namespace
 
+TEST_CASE("points that are found within compile: the steps that were traced are checked, and that they were enough") {
+  const Array x({0.3, 0.5, 0.7}, Shape{3});
+  // Steps converge slowly: on a tape they end before they have all digits.
+  const auto slope = [](int steps) {
+    return [steps](Tape&, Tensor q) {
+      const Tensor r = fixed_point([q](Tensor r) { return cos(q * r); }, 0 * q, {.traced_steps = steps});
+      return grad(sum(r), q);
+    };
+  };
+  Tape tape(DType::f64);
+  const Array expected = slope(0)(tape, tape.variable(x)).array();
+  auto compiled = compile(slope(60), x);
+  CHECK(close(compiled(x), tape.constant(expected), 1e-11));
+  CHECK(compiled.explain().find("checked: ") != std::string::npos);
+  auto hasty = compile(slope(10), x);
+  CHECK(error_of([&] { hasty(x); })
+            .find("[fixed_point] it does not converge in FixedPointOptions::traced_steps: after "
+                  "10 the largest change is ") == 0);
+  const auto lowest = [](int steps) {
+    return [steps](Tape&, Tensor q) {
+      return argmin([q](Tensor x) { return sum(square(x - q) + square(square(x))); }, 0 * q, {.traced_steps = steps});
+    };
+  };
+  auto found = compile(lowest(10), x);
+  CHECK(close(found(x), lowest(0)(tape, tape.variable(x)), 1e-9));
+  auto soon = compile(lowest(1), x);
+  CHECK(error_of([&] { soon(x); })
+            .find("[argmin] it does not converge in ArgminOptions::traced_steps: after 1 the "
+                  "largest number of the gradient is ") == 0);
+}
+
 TEST_CASE("vmap of points that are found, with gradients outside of it") {
   Tape tape(DType::f64);
   const Tensor a = tape.variable(Array({2.0, 3.0, 10.0, 0.5, 1.0, 7.0}, Shape{3, 2}));
