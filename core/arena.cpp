@@ -89,6 +89,7 @@ void Arena::release(void* block, std::size_t bytes) {
 }
 
 void Arena::reset() {
+  if (chunks_.empty()) return;  // nothing was ever taken
   free_.fill(nullptr);
   live_ = 0;
   rewind({});

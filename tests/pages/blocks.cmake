@@ -1,8 +1,10 @@
 # Makes programs of the code in pages. A line `<!-- compiled: name -->` before a ```cpp fence puts the block into
 # a file of its own; further blocks of that name are appended. A program with a main is built and run as the test
-# pages/PAGE/name; one without is built only.
+# pages/PAGE/name; one without is built only. `<!-- compiled: name after writer -->`: a program that includes what the
+# program `writer` of that page wrote, and needs nothing else.
 
-# Sets the variable named by `out` to the names in `file`, and writes the blocks below `folder`.
+# Sets the variable named by `out` to the names in `file`, and writes the blocks below `folder`. Who writes what `name`
+# includes is in the variable OUT_after_NAME.
 function(rewind_extract_blocks file folder out)
   file(READ ${file} rest)
   set(names "")
@@ -12,11 +14,12 @@ function(rewind_extract_blocks file folder out)
       break()
     endif()
     string(SUBSTRING "${rest}" ${at} -1 rest)
-    if(NOT "${rest}" MATCHES "^<!-- compiled: ([a-z0-9_]+) -->\n+```cpp\n")
+    if(NOT "${rest}" MATCHES "^<!-- compiled: ([a-z0-9_]+)( after ([a-z0-9_]+))? -->\n+```cpp\n")
       string(SUBSTRING "${rest}" 0 60 line)
       message(FATAL_ERROR "${file}: no \"<!-- compiled: name -->\" line and ```cpp fence at: ${line}")
     endif()
     set(name ${CMAKE_MATCH_1})
+    set(${out}_after_${name} "${CMAKE_MATCH_3}" PARENT_SCOPE)
     string(LENGTH "${CMAKE_MATCH_0}" length)
     string(SUBSTRING "${rest}" ${length} -1 rest)
     string(FIND "${rest}" "\n```" end)

@@ -73,6 +73,10 @@ void write_onnx_file(const ExportCommand& c) {
 
 void export_model(const ExportCommand& c) {
   if (c.header.empty() && c.onnx.empty()) throw Error("--header is required, or --onnx");
+  if (c.train && c.sequence)
+    throw Error(
+        "--train is of steps, without --sequence: it trains on windows of --window steps, and gradients reach back to "
+        "the first of them");
   if (c.onnx.empty())
     write_header_files(c);
   else
@@ -103,10 +107,8 @@ void add_export(CLI::App& rewind) {
   CLI::Option* int8 =
       app->add_flag("--int8", c->int8, "Matrices of whole numbers of 8 bits, with a scale a row")->needs(header);
   app->add_option("--data", c->data, "A text on which to say how far int8 is off")->needs(int8)->excludes(sequence);
-  CLI::Option* train = app->add_flag("--train", c->train, "With what trains it where it runs, by Adam")
-                           ->needs(header)
-                           ->excludes(int8)
-                           ->excludes(sequence);
+  CLI::Option* train =
+      app->add_flag("--train", c->train, "With what trains it where it runs, by Adam")->needs(header)->excludes(int8);
   app->add_option("--window", c->trainer.window, "Steps after which weights move, and gradients end")
       ->needs(train)
       ->capture_default_str();

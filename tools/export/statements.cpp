@@ -320,35 +320,65 @@ class Writer {
     return sum.empty() ? "0" : sum;
   }
   std::string begin_axes(const Shape& whole) {
+    begin_axes_where(whole, [](int) { return true; });
+    return index_of_axes(whole);
+  }
+  /// Their number.
+  template <class Chosen>
+  int begin_axes_where(const Shape& whole, const Chosen& chosen) {
+    int loops = 0;
+    for (int a = 0; a < whole.rank(); ++a) {
+      if (!chosen(a)) continue;
+      begin(fmt::format("i{}", a), whole[a]);
+      ++loops;
+    }
+    return loops;
+  }
+  static std::string index_of_axes(const Shape& whole) {
     std::string all;
     Index stride = whole.size();
     for (int a = 0; a < whole.rank(); ++a) {
-      begin(fmt::format("i{}", a), whole[a]);
       stride /= std::max<Index>(whole[a], 1);
       all += fmt::format("{}{} * i{}", a == 0 ? "" : " + ", stride, a);
     }
     return all.empty() ? "0" : all;
   }
 
+  /// Sums are made as exactly as the library makes them: contiguous numbers in pairs, others in doubles.
   void sum_to(NodeId i) {
     const NodeId x = g_.in(i, 0);
-    if (shape(x).size() > 0 && rows_of(i) * shape(x).cols() == shape(x).size() && last_axis_alone(i)) {
-      begin("r", rows_of(i));
-      line("{} = math::sum<{}>({} + {} * r);", number(i, "r"), shape(x).cols(), pointer(x), shape(x).cols());
+    const Index n = shape(i).size() == 0 ? 0 : shape(x).size() / shape(i).size();
+    if (n == 0) return fill(i, "0");
+    if (sums_last_axes(i)) {
+      begin("r", shape(i).size());
+      line("{} = math::sum<{}>({} + {} * r);", number(i, "r"), n, pointer(x), n);
       end();
       return;
     }
-    fill(i, "0");
-    if (shape(x).size() == 0) return;
-    const std::string from = begin_axes(shape(x));
-    line("{} += {};", number(i, reduced_index(shape(x), shape(i))), number(x, from));
-    end(shape(x).rank());
+    const Shape& whole = shape(x);
+    const int loops = begin_axes_where(whole, [&](int a) { return is_kept(i, a); });
+    line("double total = 0;");
+    const int within = begin_axes_where(whole, [&](int a) { return !is_kept(i, a); });
+    line("total += double({});", number(x, index_of_axes(whole)));
+    end(within);
+    line("{} = Real(total);", number(i, reduced_index(whole, shape(i))));
+    end(loops);
   }
-  Index rows_of(NodeId i) const { return shape(i).size(); }
-  /// Whether only the last axis is reduced, or all of them.
-  bool last_axis_alone(NodeId i) const {
-    const Shape& from = shape(g_.in(i, 0));
-    return from.rank() > 0 && (shape(i).rank() == 0 || shape(i).cols() == 1) && from.cols() > 1;
+  /// Whether an axis of what is summed is one of the sum.
+  bool is_kept(NodeId i, int axis) const {
+    const Shape& whole = shape(g_.in(i, 0));
+    const int own = axis - (whole.rank() - shape(i).rank());
+    return whole[axis] == 1 || (own >= 0 && shape(i)[own] != 1);
+  }
+  bool sums_last_axes(NodeId i) const {
+    const Shape& whole = shape(g_.in(i, 0));
+    bool summed = true;
+    for (int a = whole.rank(); a-- > 0;) {
+      if (whole[a] == 1) continue;
+      if (!summed && !is_kept(i, a)) return false;
+      summed = !is_kept(i, a);
+    }
+    return true;
   }
 
   void extreme(NodeId i) {
@@ -444,12 +474,12 @@ class Writer {
     const bool from_end = attribute[1] != 0;
     begin("o", axis.outer);
     begin("i", axis.inner);
-    line("Real total = 0;");
+    line("double total = 0;");
     begin("k", axis.length);
     line("const std::size_t at = ({} * o + {}) * {} + i;", axis.length,
          from_end ? fmt::format("{} - k", axis.length - 1) : "k", axis.inner);
-    line("total += {};", number(g_.in(i, 0), "at"));
-    line("{} = total;", number(i, "at"));
+    line("total += double({});", number(g_.in(i, 0), "at"));
+    line("{} = Real(total);", number(i, "at"));
     end(3);
   }
 

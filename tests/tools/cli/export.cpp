@@ -171,7 +171,7 @@ TEST_CASE("rewind export says what is wrong in one line and writes nothing") {
   CHECK(run("m --header a.h --weights a.h").refused("which is also --header"));
   CHECK(run("m --header a.h --pad 0").refused("padded"));
   CHECK(run("m --onnx a.onnx --sequence").refused("--header"));
-  CHECK(run("m --header a.h --sequence --train").refused("--sequence"));
+  CHECK(run("m --header a.h --sequence --train").refused("without --sequence: it trains on windows of --window steps"));
   CHECK(run("m --header a.h --sequence --pad 1").refused("--sequence"));
   CHECK(run("m --header nowhere/a.h").refused("nowhere"));
   CHECK(!in.has("a.h"));

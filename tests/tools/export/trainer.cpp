@@ -68,10 +68,11 @@ Learned on_tape(M model, const Array& x, const Array& target, const Loss& loss, 
 /// The same of the header, compiled as a program of its own would be.
 class Trainers {
  public:
+  /// A step of the header may be several of the sequence's.
   void add(const RecordedTraining& training, TrainerOptions options, const Array& x, const Array& target,
-           const Learned& expected, double tolerance) {
+           const Learned& expected, double tolerance, Index at_once = 1) {
     const std::string name = fmt::format("t{}", trials_.size());
-    options.window = window;
+    options.window = window / at_once;
     write_file(exports_.file(name + ".h"), make_header(training, {.name = name}, options).text);
     source_ += fmt::format(R"(#include "{0}.h"
 extern "C" void run{0}(const double* x, const double* target, double* y, double* losses);
@@ -86,7 +87,7 @@ extern "C" void run{0}(const double* x, const double* target, double* y, double*
   }}
 }}
 )",
-                           name, T);
+                           name, T / at_once);
     trials_.push_back({x.to_vector<double>(), target.to_vector<double>(), expected, tolerance});
   }
 
@@ -137,6 +138,42 @@ TEST_CASE("a header that trains learns what the library does, step by step") {
   add(GruCell(in, 7, rng), Rule::sgd, DType::f64);
   add(GruCell(in, 9, rng, {.reset = GruOptions::Reset::before}), Rule::sgd, DType::f32);
   add(Stack({RnnCell(in, 8, rng), RnnCell(8, 5, rng)}), Rule::adam, DType::f64);
+  trainers.check("g++");
+}
+
+using Tagger = Readout<Bidirectional<LstmCell>>;
+
+/// Each window by itself, in both directions.
+Learned on_tape(const Tagger& model, const Array& x, const Array& target, const TrainerOptions& options) {
+  Adam optimizer(model.parameters(), {.rate = options.rate});
+  Learned learned;
+  Tape tape(DType::f64);
+  for (Index w = 0; w < windows; ++w) {
+    tape.clear();
+    const auto part = [&](const Array& all, Index width) {
+      return reshape(slice(tape.constant(all), 0, w * window, window), {window, 1, width});
+    };
+    const Tensor y = model(part(x, in)), loss = squares(y, part(target, out));
+    for (const double v : y.array().to_vector<double>()) learned.outputs.push_back(v);
+    learned.losses.push_back(loss.item());
+    backward(loss);
+    optimizer.step();
+  }
+  return learned;
+}
+
+TEST_CASE("what looks at a whole sequence is trained where a step is a window of it") {
+  Rng rng(4);
+  const Array x = random_sequence({T, in}, 1), target = random_sequence({T, out}, 2);
+  const Tagger model{Bidirectional(LstmCell(in, 5, rng), LstmCell(in, 4, rng)), Linear(9, out, rng)};
+  Tagger learner = model.clone();
+  learner.to(DType::f64);
+  const TrainerOptions options{.rate = 0.01};
+  const RecordedTraining training = record_training(
+      {{window, 1, in}}, {{window, 1, out}}, DType::f64, [](Tape& tape) { return tape.constant(0, {1}); },
+      [&](Tensor part, Tensor&) { return model(part); }, squares, model.parameters());
+  Trainers trainers;
+  trainers.add(training, options, x, target, on_tape(learner, x, target, options), 1e-11, window);
   trainers.check("g++");
 }
 
