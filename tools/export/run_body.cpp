@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -10,6 +11,7 @@
 #include <rewind/tools/export/leaves.h>
 #include <rewind/tools/export/run_body.h>
 #include <rewind/tools/export/run_forms.h>
+#include <rewind/tools/export/step_program.h>
 
 namespace rw::detail {
 namespace {
@@ -37,6 +39,7 @@ class RunWriter {
     items(0, program_.program().items.size());
     results();
     out_.statements = std::move(text_.out);
+    out_.functions = functions();
     out_.workspace = workspace_.text();
     return std::move(out_);
   }
@@ -232,13 +235,16 @@ class RunWriter {
     std::string from = node.leaf == 0 ? "x" : fmt::format("state.s{}", node.leaf - 1);
     if (node.leaf == 0 && is_real(node.dtype)) return from;
     std::string to = room(fmt::format("u{}", leaf), shape);
-    copy_numbers(to, from, shape);
+    copy_numbers(to, from, shape, node.dtype);
     return to;
   }
-  /// An index takes the place of a number.
-  void copy_numbers(const std::string& to, const std::string& from, const Lengths& shape) {
-    text_.begin("j", product_text(shape));
-    line("std::memcpy({} + j, {} + j, sizeof *{});", to, from, from);
+  /// An index takes the place of a number, which may be wider.
+  void copy_numbers(const std::string& to, const std::string& from, const Lengths& shape, DType dtype) {
+    const std::string count = product_text(shape);
+    if (is_real(dtype))
+      return line("std::memcpy({}, {}, static_cast<std::size_t>({}) * sizeof(Real));", to, from, count);
+    text_.begin("j", count);
+    line("std::memcpy({} + j, {} + j, sizeof(std::int32_t));", to, from);
     text_.end();
   }
 
@@ -274,7 +280,7 @@ class RunWriter {
                             name, std::max<Index>(shape.size(), 1), value});
     if (!rounded && is_real(value.dtype())) return "w." + name;
     std::string to = room(fmt::format("u{}", leaf), {{.factor = shape.size()}});
-    if (!rounded) return copy_numbers(to, "w." + name, {{.factor = shape.size()}}), to;
+    if (!rounded) return copy_numbers(to, "w." + name, {{.factor = shape.size()}}, value.dtype()), to;
     text_.begin("i", fmt::format("{}", shape[0]));
     text_.begin("j", fmt::format("{}", shape[1]));
     line("{0}[{1} * i + j] = Real(w.{2}[{1} * i + j]) * w.{2}_scale[i];", to, shape[1], name);
@@ -328,27 +334,66 @@ class RunWriter {
 
   void op(std::uint32_t i) {
     const ir::Node& node = program().ops[i].node;
-    line("{{  // {}", node.info->name);
-    ++text_.depth;
     std::vector<RunInput> in;
     for (std::uint32_t input = 0; input < program_.inputs(i); ++input) inputs(i, input, in);
     if (node.info->same_value) in.erase(in.begin() + 1, in.end());  // what else it reads is for gradients
+    const bool reads_many =
+        std::any_of(in.begin(), in.end(), [](const RunInput& read) { return read.count != Length{.factor = 1}; });
+    const std::string to = address({.op = i, .steps = own_steps(i)}, i), start = start_of(i);
+    if (!reads_many) return call(i, std::move(in), to, start);
+    line("{{  // {}", node.info->name);
+    ++text_.depth;
     for (std::size_t k = 0; k < in.size(); ++k) {
       if (in[k].count != Length{.factor = 1}) continue;
       line("const Real* const a{} = {};", k, in[k].pointer);
       in[k].pointer = fmt::format("a{}", k);
     }
-    line("Real* const o = {};", address({.op = i, .steps = own_steps(i)}, i));
-    const Lengths shape = of_one_sequence(program_.shape_of(i));
-    write_run_op({.text = text_,
+    line("Real* const o = {};", to);
+    write_form(i, in, start, text_);
+    text_.end();
+  }
+  void write_form(std::uint32_t i, const std::vector<RunInput>& in, const std::string& start, RunText& text) {
+    write_run_op({.text = text,
                   .program = program_,
                   .op = i,
                   .in = in,
-                  .shape = shape,
-                  .start = start_of(i),
+                  .shape = of_one_sequence(program_.shape_of(i)),
+                  .start = start,
                   .own = own_,
                   .need = [this](const Length& l, Index at_least) { need(l, at_least); }});
-    text_.end();
+  }
+
+  /// Calls a function with the op's form, which ops of the same form share: layers are not written out each.
+  void call(std::uint32_t i, std::vector<RunInput> in, const std::string& to, const std::string& start) {
+    std::string parameters, arguments;
+    for (std::size_t k = 0; k < in.size(); ++k) {
+      parameters += fmt::format("const Real* a{}, ", k);
+      arguments += in[k].pointer + ", ";
+      in[k].pointer = fmt::format("a{}", k);
+    }
+    if (!start.empty()) {
+      parameters += "std::ptrdiff_t start, ";
+      arguments += start + ", ";
+    }
+    RunText form;
+    write_form(i, in, start.empty() ? "" : "start", form);
+    const std::string text =
+        fmt::format("({}[[maybe_unused]] std::ptrdiff_t n, Real* o) {{\n{}}}\n", parameters, form.out);
+    const auto [function, is_new] = functions_.try_emplace(text);
+    if (is_new) {
+      function->second.name = fmt::format("{}_{}", c_name(program().ops[i].node.info->name), functions_.size());
+      order_.push_back(function);
+    }
+    ++function->second.uses;
+    line("ops::{}({}n, {});", function->second.name, arguments, to);
+  }
+  /// Those with several uses stay functions: inlined, they would be as large as all uses together.
+  std::string functions() const {
+    std::string all;
+    for (const auto& f : order_)
+      all +=
+          fmt::format("\n{}inline void {}{}", f->second.uses > 1 ? "[[gnu::noinline]] " : "", f->second.name, f->first);
+    return all.empty() ? "" : "\n// What is computed, by shape.\nnamespace ops {\n" + all + "\n}  // namespace ops\n";
   }
 
   std::vector<SizedStep> own_steps(std::uint32_t i) const {
@@ -486,10 +531,7 @@ class RunWriter {
         throw Error(
             fmt::format("export: tensor {} of the state has {} numbers before the first step and {} after the last",
                         k - 1, start_[k - 1].size(), product_text(shape)));
-      const std::string from = address(s, s.op == ir::no_entry ? 0 : s.op);
-      text_.begin("j", product_text(shape));
-      line("std::memcpy({} + j, {} + j, sizeof *{});", to, s.op == ir::no_entry ? from : "(" + from + ")", to);
-      text_.end();
+      copy_numbers(to, address(s, s.op == ir::no_entry ? 0 : s.op), shape, program_.dtype_of(s));
     }
   }
 
@@ -505,6 +547,12 @@ class RunWriter {
   std::map<std::int32_t, std::string> places_;
   std::set<std::string> weights_;
   SizeSum workspace_;
+  struct Function {
+    std::string name = {};
+    int uses = 0;
+  };
+  std::map<std::string, Function> functions_;  // by what stands behind the name
+  std::vector<std::map<std::string, Function>::const_iterator> order_;
   RunText text_;
   RunBody out_;
 };

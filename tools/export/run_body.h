@@ -16,6 +16,8 @@ struct RunBody {
   /// Statements, indented by two, that compute `y` and the `state` after the last step from `x`, the `state` before the
   /// first one and the weights `w`. What ops compute lies in `workspace`.
   std::string statements;
+  /// The functions that they call, in a namespace of their own.
+  std::string functions;
   /// Numbers that the workspace must have room for, and that y has: expressions of n.
   std::string workspace, outputs;
   /// Fewest steps for which all that is read is there.

@@ -202,8 +202,8 @@ TEST_CASE("the same numbers on a processor of 32 bits") {
 }
 
 /// Bytes of the object's code and numbers, without what the test itself computes in.
-Index compiled_size(Exports& exports, const std::string& flags) {
-  REQUIRE(exports.compile("g++", strict_flags() + "-c " + flags, "models.o"));
+Index compiled_size(Exports& exports, const std::string& flags, const std::string& compiler = "g++") {
+  REQUIRE(exports.compile(compiler, strict_flags() + "-c " + flags, "models.o"));
   REQUIRE(exports.run("size models.o | tail -n 1"));
   std::istringstream sizes(read_file(exports.file("said.txt")));
   Index text = 0, data = 0;
@@ -222,11 +222,17 @@ TEST_CASE("compiled, a header takes its weights and at most 20 kB") {
     CHECK(compiled_size(exports, "-O3 -march=native") <= cell.parameter_count() * 4 + 20000);
     if (!rw::test::full()) return;
   }
-  Exports exports;
   const auto layers =
       Stack({LstmCell(8, 40, rng), LstmCell(40, 40, rng), LstmCell(40, 40, rng), LstmCell(40, 40, rng)});
-  exports.add(record_sequence(layers, 8));
-  CHECK(compiled_size(exports, "-O2") <= layers.parameter_count() * 4 + 20000);
+  for (const char* compiler : {"g++", "clang++"}) {
+    if (!has_command(compiler)) continue;
+    Exports step, sequence;
+    step.add(record_step(layers, 8));
+    sequence.add(record_sequence(layers, 8));
+    CAPTURE(compiler);
+    for (Exports* exports : {&step, &sequence})
+      CHECK(compiled_size(*exports, "-O3 -march=native", compiler) <= layers.parameter_count() * 4 + 20000);
+  }
 }
 
 }  // namespace
