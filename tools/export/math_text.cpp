@@ -59,6 +59,28 @@ inline double from_bits(Bits b) {
   return x;
 }
 )"},
+    {"size_up_to", R"(
+/// |x|, at most `most`. In whole numbers, whose comparison cannot trap: so g++ makes vector instructions of it.
+inline float size_up_to(float most, float x) {
+  const auto size = std::int32_t(bits(x) & 0x7fffffffu), limit = std::int32_t(bits(most));
+  return from_bits(Bits(size < limit ? size : limit));
+}
+/// y, or nan where x is.
+inline float or_nan(float y, float x) {
+  return from_bits(bits(y) | Bits(std::int32_t(0x7f800000u - (bits(x) & 0x7fffffffu)) >> 31));
+}
+)",
+     R"(
+/// |x|, at most `most`. In whole numbers, whose comparison cannot trap: so g++ makes vector instructions of it.
+inline double size_up_to(double most, double x) {
+  const auto size = std::int64_t(bits(x) & 0x7fffffffffffffffu), limit = std::int64_t(bits(most));
+  return from_bits(Bits(size < limit ? size : limit));
+}
+/// y, or nan where x is.
+inline double or_nan(double y, double x) {
+  return from_bits(bits(y) | Bits(std::int64_t(0x7ff0000000000000u - (bits(x) & 0x7fffffffffffffffu)) >> 63));
+}
+)"},
     {"Power", R"(
 /// e^x = 2^k (1 + p), |x| <= 105.
 struct Power {
@@ -115,17 +137,17 @@ inline Real within(Real x, Real lo, Real hi) {
     {"exp", R"(
 /// e^x, within 1.2 ULP.
 inline float exp(float x) {
-  const Power e = power(within(x, -104, 89));
+  const Power e = power(std::copysign(size_up_to(104, x), x));
   const Bits biased = e.k + 254u, half = biased >> 1;
-  return (1 + e.p) * from_bits(half << 23) * from_bits((biased - half) << 23);
+  return or_nan((1 + e.p) * from_bits(half << 23) * from_bits((biased - half) << 23), x);
 }
 )",
      R"(
 /// e^x, within 1.2 ULP.
 inline double exp(double x) {
-  const Power e = power(within(x, -746, 710));
+  const Power e = power(std::copysign(size_up_to(746, x), x));
   const Bits biased = e.k + 2046u, half = biased >> 1;
-  return (1 + e.p) * from_bits(half << 52) * from_bits((biased - half) << 52);
+  return or_nan((1 + e.p) * from_bits(half << 52) * from_bits((biased - half) << 52), x);
 }
 )"},
     {"expm1_near",
@@ -148,27 +170,27 @@ inline Real expm1(Real x) { return x > 39 ? exp(x) : expm1_near(within(x, -39, 3
      R"(
 /// Within 3 ULP.
 inline Real tanh(Real x) {
-  const Real a = std::fabs(x), e = expm1_near(2 * (a > Real(19.5) ? Real(19.5) : a));
-  return std::copysign(e / (e + 2), x);
+  const Real e = expm1_near(2 * size_up_to(Real(19.5), x));
+  return or_nan(std::copysign(e / (e + 2), x), x);
 }
 )",
      {}},
     {"sigmoid", R"(
 /// 1 / (1 + e^-x), within 3 ULP for x > -87; below, within 1e-37.
 inline float sigmoid(float x) {
-  const float a = -std::fabs(x);
-  const Power p = power(a < -87 ? -87 : a);
+  const Power p = power(-size_up_to(87, x));
   const float scale = two_to(p.k), e = scale * p.p + scale;
-  return (x < 0 ? e : 1.0f) / (1 + e);
+  const auto negative = Bits(std::int32_t(bits(x)) >> 31);
+  return or_nan(from_bits(bits(1.0f) ^ ((bits(1.0f) ^ bits(e)) & negative)) / (1 + e), x);
 }
 )",
      R"(
 /// 1 / (1 + e^-x), within 3 ULP for x > -708; below, within 1e-307.
 inline double sigmoid(double x) {
-  const double a = -std::fabs(x);
-  const Power p = power(a < -708 ? -708 : a);
+  const Power p = power(-size_up_to(708, x));
   const double scale = two_to(p.k), e = scale * p.p + scale;
-  return (x < 0 ? e : 1.0) / (1 + e);
+  const auto negative = Bits(std::int64_t(bits(x)) >> 63);
+  return or_nan(from_bits(bits(1.0) ^ ((bits(1.0) ^ bits(e)) & negative)) / (1 + e), x);
 }
 )"},
     {"log_of", R"(
