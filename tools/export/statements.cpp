@@ -521,7 +521,7 @@ class Writer {
   const Graph& g_;
   const std::map<std::string, std::string>& expressions_;
   std::string out_;
-  int depth_ = 1;
+  Index depth_ = 1;
 };
 
 }  // namespace

@@ -193,6 +193,7 @@ std::string profile(const Plan& plan, const std::vector<double>& seconds) {
   }
   add("taking arguments and adding gradients", "", seconds.back(), 0, 0);
   std::vector<Row> by_time;
+  by_time.reserve(rows.size());
   for (const auto& [key, row] : rows) by_time.push_back(row);
   std::stable_sort(by_time.begin(), by_time.end(), [](const Row& a, const Row& b) { return a.seconds > b.seconds; });
   std::string out =
