@@ -19,6 +19,9 @@ namespace rw {
 
 constexpr Index samples_per_second = 8000;
 
+/// What a voice is for: those of the tests are never heard in training, and settings are chosen by the validation's.
+enum class Part { training, validation, test };
+
 /// One sound of speech: silence first (the mouth is closed before a p), then so long; how loud the voice is, breath
 /// through the mouth, and hiss at the teeth, around what frequency; the first three resonances.
 struct Phone {
