@@ -71,6 +71,17 @@ class MemoryFile {
   int fd_;
 };
 
+/// The options of `rewind train`, made once: that takes longer than to read with them.
+struct TrainOptions {
+  CLI::App app;
+  cli::TrainCommand command;
+
+  TrainOptions() {
+    cli::add_train_options(*app.add_subcommand("train"), command);
+    cli::check_whole_numbers(app);
+  }
+};
+
 void read_options(std::string_view bytes) {
   std::vector<std::string> words;
   while (!bytes.empty()) {
@@ -78,18 +89,15 @@ void read_options(std::string_view bytes) {
     words.insert(words.begin(), std::string(bytes.substr(0, end)));  // CLI11 takes them from the back
     bytes.remove_prefix(std::min(end + 1, bytes.size()));
   }
-  CLI::App app;
-  CLI::App* train = app.add_subcommand("train");
-  cli::TrainCommand command;
-  cli::add_train_options(*train, command);
-  cli::check_whole_numbers(app);
+  static TrainOptions options;
+  options.command = {};
   try {
     words.push_back("train");
-    app.parse(words);
+    options.app.parse(words);
   } catch (const CLI::Error&) {
     return;
   }
-  cli::complete(command);
+  cli::complete(options.command);
 }
 
 /// What `dump` writes of a text is read again, and is the same program.
