@@ -11,7 +11,7 @@
 namespace rw {
 namespace {
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+using detail::at;
 
 // What a permuted copy loops over, outermost first: lengths, and strides of both sides.
 struct Axis {

@@ -8,8 +8,7 @@ namespace rw {
 namespace {
 
 constexpr std::size_t most = max_loop_inputs;
-constexpr Index block = 512;              // elements of a stretched operand written out at a time: stays in L1
-constexpr Index parallel_from = 1 << 17;  // elements; below this a second thread costs more than it saves
+constexpr Index block = 512;  // elements of a stretched operand written out at a time: stays in L1
 constexpr Index parallel_block = 1 << 15;
 
 template <class T>
@@ -55,13 +54,6 @@ struct Rows {
   }
 };
 
-// Calls f(begin, end) for parts of [0, n), each of `each`, on several threads where the array is large.
-template <class F>
-void in_parts(Index size, Index n, Index each, F f) {
-  if (size < parallel_from || n < 2) return f(Index{0}, n);
-  parallel_for((n + each - 1) / each, [&](Index b) { f(b * each, std::min(n, (b + 1) * each)); });
-}
-
 // How an input lies beside y: its rows beside y's rows, one row beside all of them, one number, or anything else.
 enum class Layout { rows, one_row, number, other };
 
@@ -95,7 +87,7 @@ bool run_rows(const VectorLoop& loop, const void* fn, std::span<const ConstView>
       to += y.stride;
     }
   };
-  in_parts(y.size(), y.rows(), std::max<Index>(1, parallel_block / std::max<Index>(1, y.cols())), part);
+  detail::parallel_parts(y.size(), y.rows(), std::max<Index>(1, parallel_block / std::max<Index>(1, y.cols())), part);
   return true;
 }
 
@@ -107,12 +99,12 @@ void run(const VectorLoop& loop, const void* fn, std::span<const ConstView> x, V
   layouts[most] = {y.shape, y.stride};
   const auto nest = loop_nest<most + 1>(y.shape, layouts, static_cast<int>(most + 1));
   const Rows<T> rows{loop, fn, nest, x, y.as<T>()};
-  in_parts(y.size(), nest.outer(), std::max<Index>(1, parallel_block / nest.inner()), rows);
+  detail::parallel_parts(y.size(), nest.outer(), std::max<Index>(1, parallel_block / nest.inner()), rows);
 }
 
 template <class T>
 void run_contiguous(const VectorLoop& loop, const void* fn, Index n, const void* const* x, int inputs, void* y) {
-  in_parts(n, n, parallel_block, [&](Index begin, Index end) {
+  detail::parallel_parts(n, n, parallel_block, [&](Index begin, Index end) {
     const T* from[most];
     for (int i = 0; i < inputs; ++i) from[i] = static_cast<const T*>(x[i]) + begin;
     loop_of<T>(loop)(fn, end - begin, from, static_cast<T*>(y) + begin);
@@ -135,7 +127,7 @@ void broadcast_loop(const VectorLoop& loop, const void* fn, std::span<const Cons
 
 void contiguous_loop(const VectorLoop& loop, const void* fn, DType dtype, Index n, const void* const* x, int inputs,
                      void* y) {
-  if (n < parallel_from) {  // the pointers serve as they are
+  if (n < detail::parallel_from) {  // the pointers serve as they are
     if (dtype == DType::f32) return loop.f32(fn, n, reinterpret_cast<const float* const*>(x), static_cast<float*>(y));
     return loop.f64(fn, n, reinterpret_cast<const double* const*>(x), static_cast<double*>(y));
   }

@@ -10,6 +10,11 @@ namespace rw {
 /// Sizes, axes and positions, in elements.
 using Index = std::int64_t;
 
+namespace detail {
+/// The same as a place in one of the standard library's containers.
+constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+}  // namespace detail
+
 /// Element types: two reals to compute with, and i32 for indices (characters, classes, positions).
 enum class DType : std::uint8_t { f32, f64, i32 };
 

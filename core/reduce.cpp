@@ -105,9 +105,9 @@ void add_runs(const T* const* in, Index inputs, Index n, T* to) {
   }
 }
 
-/// Rows of x, `cols` elements each from number `first` on, to be added up. x's own rows do not cross their ends.
+/// SummedRows of x, `cols` elements each from number `first` on, to be added up. x's own rows do not cross their ends.
 template <class T>
-struct Rows {
+struct SummedRows {
   const Elements<const T>& x;
   Index first, cols;
 
@@ -138,7 +138,7 @@ T* room(Index n) {
 
 // The sum of `count` rows, of the columns [begin, end): runs in pairs. It stands in the thread's room.
 template <class T>
-T* add_rows_in_pairs(const Rows<T>& rows, Index count, Index begin, Index end) {
+T* add_rows_in_pairs(const SummedRows<T>& rows, Index count, Index begin, Index end) {
   const Index n = end - begin, runs = (count + run_length - 1) / run_length;
   const auto levels = static_cast<Index>(std::bit_width(static_cast<std::uint64_t>(runs)));
   T* level[64];  // level[k] is of 2^k runs, and the last one is free
@@ -192,7 +192,7 @@ Index rows_at_once(const SummedAxis& a) {
 template <class T>
 void sum_columns(const Elements<const T>& x, Index first, const SummedAxis& a, Index begin, Index end,
                  const Elements<T>& y, Index to) {
-  const Rows<T> rows{x, first, a.inner};
+  const SummedRows<T> rows{x, first, a.inner};
   if (a.length > run_length) return copy_to(add_rows_in_pairs(rows, a.length, begin, end), y, to + begin, end - begin);
   for (Index c = begin, n = 0; c < end; c += n) {
     n = y.run(to + c, end - c);
@@ -205,7 +205,7 @@ template <class T>
 void sum_few_columns(const Elements<const T>& x, Index first, const SummedAxis& a, Index group, const Elements<T>& y,
                      Index to) {
   const Index cols = group * a.inner, groups = a.length / group, rest = a.length % group * a.inner;
-  T* sum = add_rows_in_pairs(Rows<T>{x, first, cols}, groups, 0, cols);
+  T* sum = add_rows_in_pairs(SummedRows<T>{x, first, cols}, groups, 0, cols);
   for (Index i = 0, n = 0; i < rest; i += n) {
     n = x.run(first + groups * cols + i, rest - i);
     const T* in[] = {sum + i, x.at(first + groups * cols + i)};
@@ -235,21 +235,13 @@ double sum_elements(const Elements<const T>& x, Index first, Index n) {
   return total.total();
 }
 
-// Calls f(begin, end) for parts of [0, n), each of about `each`, on several threads where there is much to do.
-template <class F>
-void in_parts(Index work, Index n, Index each, F f) {
-  constexpr Index much = 1 << 17;
-  if (work < much) return f(Index{0}, n);
-  parallel_for((n + each - 1) / each, [&](Index b) { f(b * each, std::min(n, (b + 1) * each)); });
-}
-
 template <class T>
 void sum_axis(const Elements<const T>& x, const SummedAxis& a, const Elements<T>& y) {
   constexpr Index few_elements = 1 << 14, few_columns = 128, most_columns = 4096;  // what stays in the cache
   const Index matrix = a.length * a.inner, work = a.outer * matrix, group = rows_at_once(a);
   const Index matrices = std::max<Index>(1, few_elements / matrix);
   if (a.inner == 1 || group > 1)
-    return in_parts(work, a.outer, matrices, [&](Index begin, Index end) {
+    return detail::parallel_parts(work, a.outer, matrices, [&](Index begin, Index end) {
       for (Index o = begin; o < end; ++o)
         if (a.inner == 1)
           *y.at(o) = static_cast<T>(sum_elements(x, o * matrix, a.length));
@@ -258,7 +250,7 @@ void sum_axis(const Elements<const T>& x, const SummedAxis& a, const Elements<T>
     });
   const Index each = std::clamp((a.inner / threads() + 63) / 64 * 64, few_columns, most_columns);
   const Index parts = (a.inner + each - 1) / each;
-  in_parts(work, a.outer * parts, parts > 1 ? 1 : matrices, [&](Index begin, Index end) {
+  detail::parallel_parts(work, a.outer * parts, parts > 1 ? 1 : matrices, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i)
       sum_columns(x, i / parts * matrix, a, i % parts * each, std::min(a.inner, (i % parts + 1) * each), y,
                   i / parts * a.inner);

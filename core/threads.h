@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 
@@ -37,5 +38,18 @@ void parallel_for(Index blocks, F&& f) {
       blocks, [](void* context, Index block) { (*static_cast<Fn*>(context))(block); },
       const_cast<void*>(static_cast<const void*>(&f)));
 }
+
+namespace detail {
+
+constexpr Index parallel_from = 1 << 17;  // elements; below this a second thread costs more than it saves
+
+/// Calls f(begin, end) for parts of [0, n), each of `each`, on several threads when there are `work` elements enough.
+template <class F>
+void parallel_parts(Index work, Index n, Index each, F f) {
+  if (work < parallel_from || n < 2) return f(Index{0}, n);
+  parallel_for((n + each - 1) / each, [&](Index b) { f(b * each, std::min(n, (b + 1) * each)); });
+}
+
+}  // namespace detail
 
 }  // namespace rw

@@ -103,18 +103,18 @@ Tensor reduced(const Tensor& losses, const LossOptions& options) {
   }
 }
 
-struct Pair {
+struct Compared {
   Tensor x, target;
 };
 
-Pair checked_pair(std::string_view op, const Operand& x, const Operand& target) {
+Compared checked_pair(std::string_view op, const Operand& x, const Operand& target) {
   Tape& tape = checked_tensor(op, x.tensor() != nullptr ? x : target).tape();
   return {tape.resolve(x), tape.resolve(target)};
 }
 
-Pair checked_same_shape(std::string_view op, const Operand& prediction, const Operand& truth,
-                        const LossOptions& options) {
-  const Pair pair = checked_pair(op, prediction, truth);
+Compared checked_same_shape(std::string_view op, const Operand& prediction, const Operand& truth,
+                            const LossOptions& options) {
+  const Compared pair = checked_pair(op, prediction, truth);
   const Shape x = pair.x.shape(), target = pair.target.shape();
   if (x != target)
     throw pair.x.tape().error(op, fmt::format("shapes differ: {} and a target of {}", x.str(), target.str()));

@@ -95,11 +95,10 @@ struct MinRow {
   }
 };
 
-// Sums of 256 numbers are collected in double.
+// Sums of 256 numbers are collected in double. Where y is null they are all that is wanted.
 struct ExpRow {
   double* shift;
   double* total;
-  bool store;
 
   template <class T>
   [[gnu::always_inline]] void operator()(const T* x, Index n, T* y) const {
@@ -128,7 +127,7 @@ struct ExpRow {
     std::fill_n(in, vector_length<T>, off);
     std::copy_n(x, n, in);
     exp_vector(in, off, e);
-    if (store) std::copy_n(e, n, y);
+    if (y != nullptr) std::copy_n(e, n, y);
     for (Index l = 0; l < vector_length<T>; ++l) e[l] = l < n ? e[l] : T(0);
     return sum_vector(e);
   }
@@ -145,13 +144,13 @@ struct ExpRow {
       for (; i + vector_length<T> <= std::min(n, begin + block); i += vector_length<T>) {
         exp_vector(x + i, off, e);
         into_vector(Plus{}, e, running);
-        if (store) std::memcpy(y + i, e, sizeof e);
+        if (y != nullptr) std::memcpy(y + i, e, sizeof e);
       }
       sum += sum_vector(running);
     }
     if (const Index rest = n % vector_length<T>; rest > 0) {
       exp_vector(x + n - vector_length<T>, off, e);
-      if (store) std::memcpy(y + n - vector_length<T>, e, sizeof e);
+      if (y != nullptr) std::memcpy(y + n - vector_length<T>, e, sizeof e);
       for (Index l = vector_length<T> - rest; l < vector_length<T>; ++l) sum += static_cast<double>(e[l]);
     }
     return sum;
@@ -213,7 +212,7 @@ T row_min(const T* x, Index n, T start) {
 template <class T>
 RowExp<T> row_exp(const T* x, Index n, T* y) {
   double shift = 0, total = 0;
-  run_row(ExpRow{&shift, &total, y != nullptr}, x, n, y);
+  run_row(ExpRow{&shift, &total}, x, n, y);
   return {static_cast<T>(shift), total};
 }
 

@@ -4,24 +4,24 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/program/characters.h>
 #include <rewind/autograd/program/places.h>
 #include <rewind/autograd/program/text_writer.h>
 
 namespace rw::ir {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || is_digit(c); }
+bool is_word_or_point(char c) { return is_word(c) || c == '.'; }
 
 /// A text cut at its whole numbers: text, number, text, ..., text.
 std::vector<std::string> cut_at_numbers(const std::string& text) {
   std::vector<std::string> out(1);
   for (std::size_t i = 0; i < text.size();) {
-    const bool begins = (i == 0 || !is_word(text[i - 1])) &&
+    const bool begins = (i == 0 || !is_word_or_point(text[i - 1])) &&
                         (is_digit(text[i]) || (text[i] == '-' && i + 1 < text.size() && is_digit(text[i + 1])));
     std::size_t end = i + 1;
     while (begins && end < text.size() && is_digit(text[end])) ++end;
-    if (!begins || (end < text.size() && is_word(text[end]))) {
+    if (!begins || (end < text.size() && is_word_or_point(text[end]))) {
       out.back() += text[i++];
       continue;
     }

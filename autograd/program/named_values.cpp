@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <rewind/autograd/program/characters.h>
 #include <rewind/autograd/program/named_values.h>
 #include <rewind/core/error.h>
 #include <rewind/core/shown.h>
@@ -9,9 +10,6 @@ namespace {
 
 constexpr std::size_t most_nested_loops = 16;
 constexpr int most_parentheses = 64;
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || is_digit(c); }
 
 /// Whether a number may begin at `at`: not within a name, nor behind the point of another number.
 bool begins_number(std::string_view line, std::size_t at) {

@@ -7,13 +7,6 @@
 namespace rw::detail {
 namespace {
 
-std::vector<Tensor> real_ones(std::span<const Tensor> all) {
-  std::vector<Tensor> out;
-  for (const Tensor& t : all)
-    if (is_real(t.dtype())) out.push_back(t);
-  return out;
-}
-
 Index numbers_in(std::span<const Tensor> all) {
   Index n = 0;
   for (const Tensor& t : all) n += t.size();

@@ -165,6 +165,12 @@ std::vector<Tensor> Section::again(std::span<const Tensor> arguments, std::span<
   return out;
 }
 
+std::vector<Tensor> real_ones(std::span<const Tensor> all) {
+  std::vector<Tensor> out;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(out), [](const Tensor& t) { return is_real(t.dtype()); });
+  return out;
+}
+
 std::vector<Tensor> map_examples(Tape& tape, Index size, std::span<const Tensor> arguments,
                                  const std::function<std::vector<Tensor>(std::span<const Tensor>)>& f) {
   Section section(tape);

@@ -71,4 +71,7 @@ void forget_since(Tape& tape, const TapeMark& mark);
 std::vector<Tensor> map_examples(Tape& tape, Index size, std::span<const Tensor> arguments,
                                  const std::function<std::vector<Tensor>(std::span<const Tensor>)>& f);
 
+/// Those that are of a real type, which alone have derivatives.
+std::vector<Tensor> real_ones(std::span<const Tensor> all);
+
 }  // namespace rw::detail

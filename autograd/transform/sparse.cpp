@@ -43,13 +43,6 @@ struct AddElements {
 
 void TakeElements::vjp(Vjp& g) const { g.add(0, rw::record(AddElements{g.x(0).size()}, {g.dy(), g.x(1)})); }
 
-std::vector<Tensor> real_ones(std::span<const Tensor> all) {
-  std::vector<Tensor> out;
-  for (const Tensor& t : all)
-    if (is_real(t.dtype())) out.push_back(t);
-  return out;
-}
-
 // For each colour, ones at the numbers of `of` that have it: each part [colours, ...].
 std::vector<Tensor> directions(Tape& tape, std::span<const Tensor> of, const Colouring& c) {
   std::vector<Tensor> out;

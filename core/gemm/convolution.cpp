@@ -17,7 +17,7 @@
 namespace rw {
 namespace {
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+using detail::at;
 
 Index size_of_x(const ConvolutionSizes& s) { return s.groups * s.in * s.area(); }
 Index size_of_y(const ConvolutionSizes& s) { return s.groups * s.out * s.places(); }

@@ -14,12 +14,10 @@ namespace rw::detail {
 
 namespace {
 
-constexpr Index width = panel_width, depth = panel_depth;
-
 REWIND_TARGET_PANELS void pack_panel(Index k, Index cols, const float* b, Index ldb, float* to) {
   const auto left = static_cast<__mmask16>((1u << std::min<Index>(cols, 16)) - 1);
   const auto right = static_cast<__mmask16>((1u << std::max<Index>(cols - 16, 0)) - 1);
-  for (Index p = 0; p < k; ++p, b += ldb, to += width) {
+  for (Index p = 0; p < k; ++p, b += ldb, to += panel_width) {
     _mm512_store_ps(to, _mm512_maskz_loadu_ps(left, b));
     _mm512_store_ps(to + 16, _mm512_maskz_loadu_ps(right, b + 16));
   }
@@ -60,7 +58,7 @@ REWIND_TARGET_PANELS void pack_turned(Index k, Index cols, const float* b, Index
   for (Index p = 0; p < k; p += 16) {
     const Index n = std::min<Index>(16, k - p);
     const auto mask = static_cast<__mmask16>((1u << n) - 1);
-    for (Index j = 0; j < width; j += 16) {
+    for (Index j = 0; j < panel_width; j += 16) {
       __m512 block[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i)
@@ -68,7 +66,7 @@ REWIND_TARGET_PANELS void pack_turned(Index k, Index cols, const float* b, Index
       turn(block);
 #pragma GCC unroll 16
       for (int q = 0; q < 16; ++q)
-        if (q < n) _mm512_store_ps(to + (p + q) * width + j, block[q]);
+        if (q < n) _mm512_store_ps(to + (p + q) * panel_width + j, block[q]);
     }
   }
 }
@@ -82,17 +80,17 @@ void pack_one(bool tb, Index k, Index cols, const float* b, Index ldb, float* to
 
 }  // namespace
 
-Index packed_size(Index k, Index n) { return panels(n) * width * k; }
+Index packed_size(Index k, Index n) { return panels(n) * panel_width * k; }
 
 void pack(bool tb, Index k, Index n, const float* b, Index ldb, float* packed) {
-  const Index whole = panels(n) * width;
-  const Index each = std::max<Index>(1, (Index{1} << 16) / (k * width));
+  const Index whole = panels(n) * panel_width;
+  const Index each = std::max<Index>(1, (Index{1} << 16) / (k * panel_width));
   parallel_for((panels(n) + each - 1) / each, [&](Index part) {
     for (Index j = part * each; j < std::min(panels(n), (part + 1) * each); ++j)
-      for (Index p = 0; p < k; p += depth) {
-        const Index steps = std::min(depth, k - p), cols = std::min(width, n - j * width);
-        const float* from = tb ? b + j * width * ldb + p : b + p * ldb + j * width;
-        pack_one(tb, steps, cols, from, ldb, packed + p * whole + j * width * steps);
+      for (Index p = 0; p < k; p += panel_depth) {
+        const Index steps = std::min(panel_depth, k - p), cols = std::min(panel_width, n - j * panel_width);
+        const float* from = tb ? b + j * panel_width * ldb + p : b + p * ldb + j * panel_width;
+        pack_one(tb, steps, cols, from, ldb, packed + p * whole + j * panel_width * steps);
       }
   });
 }

@@ -23,9 +23,8 @@ namespace rw::detail {
 
 namespace {
 
-constexpr Index width = panel_width, depth = panel_depth;
-constexpr Index most_rows = 14;        // of a tile: 28 sums, two vectors of b and one of a
-constexpr Index row_gap = depth + 16;  // between the rows of a copied tile: they fall into different cache sets
+constexpr Index most_rows = 14;              // of a tile: 28 sums, two vectors of b and one of a
+constexpr Index row_gap = panel_depth + 16;  // between the rows of a copied tile: they fall into different cache sets
 
 /// Memory of one thread, grown and never given back.
 class Room {
@@ -86,13 +85,13 @@ REWIND_TARGET_PANELS void tile(Index k, const float* a, const float* b, float* c
       _mm_prefetch(reinterpret_cast<const char*>(ahead.c + row * ldc + 16), _MM_HINT_T0);
     }
 #pragma GCC unroll 1
-    for (const Index end = p + steps; p < end; ++p, a += ap, b += width) {
+    for (const Index end = p + steps; p < end; ++p, a += ap, b += panel_width) {
       _mm_prefetch(reinterpret_cast<const char*>(ahead.numbers + p * 16), _MM_HINT_T1);
       add_step<rows, ai>(sum, a, b);
     }
   }
 #pragma GCC unroll 1
-  for (; p < k; ++p, a += ap, b += width) add_step<rows, ai>(sum, a, b);
+  for (; p < k; ++p, a += ap, b += panel_width) add_step<rows, ai>(sum, a, b);
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i, c += ldc) {
     if (accumulate) {
@@ -179,20 +178,21 @@ struct Tiles {
   template <class Panel, class Between>
   void multiply(Index n, Index k, const Panel& panel, bool far, float* c, Index ldc, bool accumulate,
                 Between&& between) const {
-    for (Index j = 0; j < n; j += width) {
-      const float* b = panel(j / width);
-      const Index cols = std::min(width, n - j);
+    for (Index j = 0; j < n; j += panel_width) {
+      const float* b = panel(j / panel_width);
+      const Index cols = std::min(panel_width, n - j);
       const auto left = static_cast<__mmask16>((1u << std::min<Index>(cols, 16)) - 1);
       const auto right = static_cast<__mmask16>((1u << std::max<Index>(cols - 16, 0)) - 1);
       // Each tile fetches a share of the panel that comes next, or the next tile of a.
-      const float* next = panel(j + width < n ? j / width + 1 : j / width);
-      const Index share = k * width / (end - begin) / 16 * 16;
+      const float* next = panel(j + panel_width < n ? j / panel_width + 1 : j / panel_width);
+      const Index share = k * panel_width / (end - begin) / 16 * 16;
       for (Index t = begin; t < end; ++t) {
         const float* a = copies + (t - begin) * tile_size;
         const bool last = t + 1 == end;
         const float* near = last ? copies : a + tile_size;
         const Ahead ahead{far ? next + (t - begin) * share : near,
-                          c + (last ? rows.begin(begin) * ldc + j + width : rows.begin(t + 1) * ldc + j), between()};
+                          c + (last ? rows.begin(begin) * ldc + j + panel_width : rows.begin(t + 1) * ldc + j),
+                          between()};
         const auto run = (by_columns ? column_tiles : row_tiles)[static_cast<std::size_t>(rows.rows(t))];
         run(k, a, b, c + rows.begin(t) * ldc + j, ldc, left, right, accumulate, ahead);
       }
@@ -203,11 +203,11 @@ struct Tiles {
 // Columns for one thread: enough to be worth it. Each part copies a, so there are few; but a thread that wakes late
 // wants a small share.
 Index columns_each(Index m, Index n, Index k, Index share_from) {
-  if (runs_serially()) return panels(n) * width;
+  if (runs_serially()) return panels(n) * panel_width;
   const bool awake = helpers_are_awake();
   const Index worth = awake ? share_from : 8 * share_from;
   const Index pieces = std::clamp<Index>(m * n * k / worth, 1, awake ? threads() : 8);
-  return (panels(n) + pieces - 1) / pieces * width;
+  return (panels(n) + pieces - 1) / pieces * panel_width;
 }
 
 }  // namespace
@@ -224,7 +224,7 @@ bool suits_packed_gemm(bool tb, Index m, Index n, Index k, Index most_rows) {
 
 void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, const float* packed, float* c,
                  Index ldc, bool accumulate, Index share_from) {
-  const Index each = columns_each(m, n, k, share_from), whole = panels(n) * width;
+  const Index each = columns_each(m, n, k, share_from), whole = panels(n) * panel_width;
   const Split rows(m);
   parallel_for((n + each - 1) / each, [&](Index part) {
     thread_local Room room;
@@ -233,13 +233,14 @@ void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, 
     float* copies = room.floats(std::min(rows.tiles, at_once) * tile_size);
     for (Index t = 0; t < rows.tiles; t += at_once) {
       const Index end = std::min(rows.tiles, t + at_once), height = rows.begin(end) - rows.begin(t);
-      for (Index p = 0; p < k; p += depth) {
-        const Index steps = std::min(depth, k - p), next = std::min(depth, k - p - steps), i = rows.begin(t);
+      for (Index p = 0; p < k; p += panel_depth) {
+        const Index steps = std::min(panel_depth, k - p), next = std::min(panel_depth, k - p - steps),
+                    i = rows.begin(t);
         (ta ? copy_columns : copy_rows)(rows, t, end, steps, a + (ta ? p * lda : p), lda, copies);
         Pieces soon(a + (ta ? (p + next) * lda + i : i * lda + p + next), lda, ta ? next : height, ta ? height : next);
         const float* b = packed + p * whole + j * steps;
         Tiles{rows, t, end, ta, copies}.multiply(
-            cols, steps, [&](Index q) { return b + q * width * steps; }, true, c + j, ldc, accumulate || p > 0,
+            cols, steps, [&](Index q) { return b + q * panel_width * steps; }, true, c + j, ldc, accumulate || p > 0,
             [&] { return soon.next(); });
       }
     }

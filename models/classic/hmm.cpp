@@ -18,7 +18,7 @@
 namespace rw {
 namespace {
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+using detail::at;
 
 /// Their logarithms. Throws Error unless each row is of probabilities that sum to 1, up to rounding of f32.
 Array checked_logs(const char* what, const Array& probabilities) {

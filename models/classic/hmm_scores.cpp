@@ -129,7 +129,6 @@ class Search {
   }
 
  private:
-  static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
   void advance(std::vector<double>& score, std::vector<std::vector<std::int32_t>>& from) const {
     std::vector<double> next(at(n_));
     std::vector<std::int32_t> best(at(n_));

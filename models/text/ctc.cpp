@@ -13,7 +13,7 @@ namespace {
 
 constexpr double impossible = -std::numeric_limits<double>::infinity();
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+using detail::at;
 
 double log_add(double a, double b) {
   const double most = std::max(a, b);

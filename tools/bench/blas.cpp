@@ -19,11 +19,11 @@ F* loaded(const char* function) {
 }
 
 // BLAS as Fortran has it: matrices by columns, all by address.
-using Sgemm = void(const char*, const char*, const int*, const int*, const int*, const float*, const float*, const int*,
-                   const float*, const int*, const float*, float*, const int*);
+using FortranSgemm = void(const char*, const char*, const int*, const int*, const int*, const float*, const float*,
+                          const int*, const float*, const int*, const float*, float*, const int*);
 
 // Seconds of the product of a step of an LSTM of H 512, the quickest of some.
-double seconds_of(Sgemm* sgemm, int m, int n, int k) {
+double seconds_of(FortranSgemm* sgemm, int m, int n, int k) {
   const auto numbers = [](int count) { return std::vector<float>(static_cast<std::size_t>(count), 0.5f); };
   const std::vector<float> a = numbers(m * k), b = numbers(k * n);
   std::vector<float> c = numbers(m * n);
@@ -71,7 +71,7 @@ std::string openblas_core() {
 
 std::optional<int> measure_blas(int argc, char** argv) {
   if (argc != 2 || argv[1] != std::string("--blas-rate")) return std::nullopt;
-  const auto sgemm = loaded<Sgemm>("sgemm_");
+  const auto sgemm = loaded<FortranSgemm>("sgemm_");
   if (sgemm == nullptr || openblas_core().empty()) return 1;
   if (const auto set = loaded<void(int)>("openblas_set_num_threads")) set(1);
   constexpr int m = 64, n = 2048, k = 512;

@@ -77,8 +77,8 @@ void multiply(const Product& p, int threads) {
   parallel_for(threads, [&](Index) { wide ? multiply_512(rounds) : multiply_256(rounds); });
 }
 
-using Sgemm = void(int order, int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b,
-                   int ldb, float beta, float* c, int ldc);
+using CblasSgemm = void(int order, int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda,
+                        const float* b, int ldb, float beta, float* c, int ldc);
 
 Field field(const Product& p, const Setting& setting) {
   Field out;
@@ -89,7 +89,7 @@ Field field(const Product& p, const Setting& setting) {
     dnnl_sgemm(q.ta ? 'T' : 'N', q.tb ? 'T' : 'N', q.m, q.n, q.k, 1, m.a.data(), q.lda(), m.b.data(), q.ldb(), 0,
                m.c.data(), q.n);
   }));
-  if (const auto sgemm = reinterpret_cast<Sgemm*>(dlsym(RTLD_DEFAULT, "cblas_sgemm"))) {
+  if (const auto sgemm = reinterpret_cast<CblasSgemm*>(dlsym(RTLD_DEFAULT, "cblas_sgemm"))) {
     out.contenders.push_back(contender("OpenBLAS", p, [sgemm](const Product& q, Matrices& m) {
       const auto i = [](Index x) { return static_cast<int>(x); };
       constexpr int row_major = 101, plain = 111, transposed = 112;

@@ -23,7 +23,7 @@ constexpr Maker makers[] = {{"Rewind eager", rewind_eager},
                             {"libtorch nn", torch_layer},
                             {"libtorch composed", torch_composed}};
 
-Problem problem(Index T) { return {.T = T, .N = 16, .I = 128, .H = 128}; }
+Problem problem_of(Index T) { return {.T = T, .N = 16, .I = 128, .H = 128}; }
 
 }  // namespace
 
@@ -36,7 +36,7 @@ double memory_peak(const std::string& contender, Index T) {
     const Inputs inputs(small);
     maker->make(small, inputs)->run();
   }
-  const Problem p = problem(T);
+  const Problem p = problem_of(T);
   const Inputs inputs(p);
   std::unique_ptr<Network> network;
   return peak_of([&] {
@@ -50,10 +50,10 @@ std::vector<Comparison> memory_comparisons() {
   for (Index T : {10, 30, 100, 300, 1000, 3000}) {
     Comparison c;
     c.name = fmt::format("memory/T/{}", T);
-    c.note = "LSTM training step, " + problem(T).shape() + ": the most memory beyond the inputs";
+    c.note = "LSTM training step, " + problem_of(T).shape() + ": the most memory beyond the inputs";
     c.unit = "MB", c.size = static_cast<double>(T), c.quick = T == 10;
     c.series = "MB that an LSTM's training step takes against T (N16 I128 H128)";
-    c.work = 1.5 * problem(T).work(), c.seconds = 3;
+    c.work = 1.5 * problem_of(T).work(), c.seconds = 3;
     c.make = [T](const Setting& setting) {
       Field field;
       for (const Maker& m : makers) {

@@ -31,16 +31,15 @@ constexpr Highlight highlights[] = {
      "the same with the gradient of x, compiled; oneDNN's fused primitive"},
 };
 
-const Row& row_of(const Outcome& o, std::string_view name) {
-  for (const Row& row : o.rows)
-    if (row.name == name) return row;
+const Row& needed_row(const Outcome& o, std::string_view name) {
+  if (const Row* row = row_of(o, name)) return *row;
   throw std::runtime_error(fmt::format("cannot publish: {} has no row {}", o.comparison->name, name));
 }
 
 std::string highlight(const Results& results, const Highlight& h) {
   for (const Outcome& o : results.outcomes)
     if (o.comparison->name == h.comparison && o.threads == 1) {
-      const Row &ours = row_of(o, h.ours), &theirs = row_of(o, h.theirs);
+      const Row &ours = needed_row(o, h.ours), &theirs = needed_row(o, h.theirs);
       const std::string unit = o.comparison->unit.substr(0, o.comparison->unit.find(' '));
       return fmt::format("| {} | {} {} | {} {} | {:.2f} |\n", h.text, number(o.shown(ours, ours.median())), unit,
                          number(o.shown(theirs, theirs.median())), unit, ours.median() / theirs.median());

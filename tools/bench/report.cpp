@@ -16,7 +16,7 @@ bool same_pair(const Row& a, const Row& b) {
 }
 
 // What a row's time is compared with: Rewind's; of pairs, its own with one thread, the other way round.
-std::string ratios(const Outcome& o, std::size_t i) {
+std::string ratios_to_ours(const Outcome& o, std::size_t i) {
   const Row& row = o.rows[i];
   if (o.comparison->pairs)
     return i == 0 || !same_pair(o.rows[i - 1], row) ? ""
@@ -57,7 +57,7 @@ void print(const Outcome& o) {
   for (std::size_t i = 0; i < o.rows.size(); ++i) {
     const Row& row = o.rows[i];
     fmt::print("  {:<42} {:>12}  {:>21}  {}\n", row.name + (row.yardstick ? " (yardstick)" : ""),
-               number(o.shown(row, row.median())), spread(o, row), ratios(o, i));
+               number(o.shown(row, row.median())), spread(o, row), ratios_to_ours(o, i));
   }
   for (const std::string& why : o.absent) fmt::print("  not run: {}\n", why);
   for (const std::string& text : o.profiles) fmt::print("{}\n", text);

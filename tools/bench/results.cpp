@@ -1,5 +1,6 @@
 #include "results.h"
 
+#include <algorithm>
 #include <ctime>
 #include <stdexcept>
 
@@ -66,6 +67,11 @@ std::string json(const Results& r) {
   out["comparisons"] = nlohmann::json::array();
   for (const Outcome& o : r.outcomes) out["comparisons"].push_back(to_json(o));
   return out.dump(1);
+}
+
+const Row* row_of(const Outcome& o, std::string_view name) {
+  const auto at = std::find_if(o.rows.begin(), o.rows.end(), [&](const Row& r) { return r.name == name; });
+  return at == o.rows.end() ? nullptr : &*at;
 }
 
 Results from_json(const std::string& text) {

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "comparison.h"
@@ -25,6 +26,9 @@ struct Results {
   Results(const Results&) = delete;
   Results& operator=(const Results&) = delete;
 };
+
+/// The row of that name; null when there is none.
+const Row* row_of(const Outcome& o, std::string_view name);
 
 /// The time now, as `date` has it.
 std::string utc_now();

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "report.h"
+#include "results.h"
 
 namespace rw::bench {
 
@@ -55,11 +56,6 @@ std::string rule(std::size_t cells) {
   std::string out = "|";
   for (std::size_t i = 0; i < cells; ++i) out += "---|";
   return out + "\n";
-}
-
-const Row* row_of(const Outcome& o, const std::string& name) {
-  const auto at = std::find_if(o.rows.begin(), o.rows.end(), [&](const Row& r) { return r.name == name; });
-  return at == o.rows.end() ? nullptr : &*at;
 }
 
 std::vector<std::string> contenders_of(const Table& t) {

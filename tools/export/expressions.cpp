@@ -69,8 +69,6 @@ const Table& library_expressions() {
   return table;
 }
 
-bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
-
 /// Puts words in the place of a, b, c and p0, p1, ...; `text` has other names, too.
 template <class Word>
 std::string replaced(std::string_view text, Word&& word) {
@@ -150,6 +148,8 @@ void throw_no_form(const ir::Graph& g, NodeId i) {
                   "HeaderOptions::expressions[\"{}\"] = \"...\"",
                   g.describe(i), g.nodes[i].info->name));
 }
+
+bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
 std::string expression(const ir::Graph& g, NodeId i, std::span<const std::string> inputs,
                        const std::map<std::string, std::string>& own) {

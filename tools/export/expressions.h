@@ -31,6 +31,9 @@ double number_of(const std::vector<AttributeNumbers>& all, std::string_view name
 /// All of their numbers.
 std::vector<double> numbers_of(const ir::Graph& g, NodeId i);
 
+/// Whether C++ may have it in a name.
+bool is_name_character(char c);
+
 /// An Error for an op that has no form in C++.
 [[noreturn]] void throw_no_form(const ir::Graph& g, NodeId i);
 

@@ -34,7 +34,7 @@ Array unicode(const std::u32string& characters) {
   return all;
 }
 
-std::string types(const HeaderFrame& f) {
+std::string declared_types(const HeaderFrame& f) {
   std::string text = fmt::format("using Real = {};\n{}\n", plain_type(f.real), f.constants);
   if (!f.characters.empty())
     text += fmt::format(
@@ -51,7 +51,7 @@ std::string types(const HeaderFrame& f) {
   return text + "};\n";
 }
 
-std::string functions(const HeaderFrame& f) {
+std::string functions_used(const HeaderFrame& f) {
   const std::string text = math_functions(f.statements, f.real);
   return text.empty() ? "" : "\nnamespace math {\n\n" + text + "\n}  // namespace math\n";
 }
@@ -124,8 +124,8 @@ inline namespace {1} {{
 
 )",
                           options.name, inner) +
-              types(f) + functions(f) + weights + f.code + "\n}  // namespace " + inner + "\n}  // namespace " +
-              options.name + "\n";
+              declared_types(f) + functions_used(f) + weights + f.code + "\n}  // namespace " + inner +
+              "\n}  // namespace " + options.name + "\n";
   if (!options.weights_in_header) file.weights = bytes_of_weights(f.members, fingerprint, f.real);
   return file;
 }

@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <cctype>
 #include <iterator>
 #include <vector>
 
 #include <rewind/core/error.h>
+#include <rewind/tools/export/expressions.h>
 #include <rewind/tools/export/math_text.h>
 #include <rewind/tools/export/math_text_ops.h>
 
@@ -13,7 +13,7 @@ namespace {
 // The formulas are those of core/math.h, with constants for processors that have no fused multiply-add: the high part
 // of log 2 has so few digits that its products with k are exact. Errors are in units in the last place, largest ones
 // seen, with and without fused multiply-add; tests/tools/export/functions.cpp measures them.
-constexpr MathFunction functions[] = {
+constexpr MathFunction basic_functions[] = {
     {"maximum",
      R"(
 /// The larger and the smaller; nan when either is.
@@ -500,8 +500,6 @@ inline void log_softmax_of(const Real* x, std::ptrdiff_t n, Real* y) {
      {}},
 };
 
-bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
-
 bool names(std::string_view text, std::string_view word) {
   for (std::size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1)) {
     const std::size_t end = at + word.size();
@@ -533,7 +531,7 @@ std::string without_comments(std::string_view text) {
 std::string math_functions(std::string_view used_by, DType real) {
   std::string needs(used_by);
   std::vector<std::string_view> chosen;
-  std::vector<MathFunction> all(std::begin(functions), std::end(functions));
+  std::vector<MathFunction> all(std::begin(basic_functions), std::end(basic_functions));
   all.insert(all.end(), op_functions().begin(), op_functions().end());
   for (std::size_t i = all.size(); i-- > 0;) {
     if (!names(needs, all[i].name)) continue;

@@ -5,7 +5,7 @@ namespace {
 
 // Sums are of doubles where the library's are, so that rounding is no larger. Whatever depends on an index that is
 // outside of its range is nan, and nothing is read or written there.
-constexpr MathFunction functions[] = {
+constexpr MathFunction functions_of_ops[] = {
     {"index_at",
      R"(
 /// Index i, which is a std::int32_t or takes the place of a Real.
@@ -428,6 +428,6 @@ inline void from_windows(const Convolution& way, const Real* x, std::ptrdiff_t n
 
 }  // namespace
 
-std::span<const MathFunction> op_functions() { return functions; }
+std::span<const MathFunction> op_functions() { return functions_of_ops; }
 
 }  // namespace rw::detail

@@ -15,8 +15,6 @@ namespace {
 
 using ir::Graph;
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
 Shape without_ones(const Shape& shape) {
   Shape out;
   for (const Index d : shape)

@@ -16,8 +16,6 @@ namespace {
 
 using ir::Graph;
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
 /// A shape as [outer, length, inner] around one axis.
 struct AroundAxis {
   Index outer = 1, length = 1, inner = 1;

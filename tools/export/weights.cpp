@@ -9,9 +9,9 @@
 namespace rw::detail {
 namespace {
 
-constexpr std::string_view types[] = {"Real", "std::int32_t", "std::int8_t"};
+constexpr std::string_view member_types[] = {"Real", "std::int32_t", "std::int8_t"};
 
-std::string_view type_of(const Array& a, bool int8) { return types[int8 ? 2 : is_real(a.dtype()) ? 0 : 1]; }
+std::string_view type_of(const Array& a, bool int8) { return member_types[int8 ? 2 : is_real(a.dtype()) ? 0 : 1]; }
 
 void append(std::string& to, const Member& m) {
   const auto fill = [&]<class T>(T) {
@@ -20,9 +20,9 @@ void append(std::string& to, const Member& m) {
     std::transform(from.begin(), from.end(), numbers.begin(), [](double x) { return static_cast<T>(x); });
     to.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(T));
   };
-  if (m.type == types[2])
+  if (m.type == member_types[2])
     fill(std::int8_t{});
-  else if (m.type == types[1])
+  else if (m.type == member_types[1])
     fill(std::int32_t{});
   else
     visit_real(m.value.dtype(), [&]<class T>() { fill(T{}); });
@@ -73,14 +73,16 @@ std::vector<Member> members_of_weights(std::span<const Plan> plans, const std::v
   for (const Plan& plan : plans)
     for (const Buffer& b : plan.buffers) {
       if (b.kind != Buffer::Kind::weight) continue;
-      if (b.int8) add({std::string(types[0]), b.name + "_scale", b.scales.size(), b.scales});
+      if (b.int8) add({std::string(member_types[0]), b.name + "_scale", b.scales.size(), b.scales});
       add({std::string(type_of(b.value, b.int8)), b.name, std::max<Index>(b.capacity, 1), b.value, b.is_parameter});
     }
   return sorted_by_type(std::move(all));
 }
 
 std::vector<Member> sorted_by_type(std::vector<Member> all) {
-  const auto place = [](const Member& m) { return std::find(std::begin(types), std::end(types), m.type); };
+  const auto place = [](const Member& m) {
+    return std::find(std::begin(member_types), std::end(member_types), m.type);
+  };
   std::stable_sort(all.begin(), all.end(), [&](const Member& a, const Member& b) { return place(a) < place(b); });
   return all;
 }
@@ -90,7 +92,8 @@ std::string listed(const Array& a, std::string_view type, DType real) {
   std::string text = "{";
   std::size_t width = indent;
   for (const double x : a.to_vector<double>()) {
-    const std::string number = type == types[0] ? literal(x, real) : fmt::format("{}", static_cast<std::int64_t>(x));
+    const std::string number =
+        type == member_types[0] ? literal(x, real) : fmt::format("{}", static_cast<std::int64_t>(x));
     const bool breaks = width + number.size() > most;
     if (text.size() > 1) text += breaks ? ",\n     " : ", ";
     width = (breaks ? indent : width) + number.size() + 2;
@@ -106,7 +109,7 @@ std::uint64_t hash_of(std::string_view bytes) {
 }
 
 std::size_t Member::size(DType real) const {
-  const std::size_t one = type == types[0] ? size_of(real) : type == types[1] ? 4 : 1;
+  const std::size_t one = type == member_types[0] ? size_of(real) : type == member_types[1] ? 4 : 1;
   return static_cast<std::size_t>(room) * one;
 }
 std::size_t Member::alignment(DType real) const {

@@ -29,7 +29,7 @@ std::vector<Tensor> leaves(Tape& tape, std::span<const Array> x) {
   return out;
 }
 
-std::vector<Operand> real_ones(std::span<const Tensor> x) {
+std::vector<Operand> real_operands(std::span<const Tensor> x) {
   std::vector<Operand> out;
   for (const Tensor& t : x)
     if (is_real(t.dtype())) out.emplace_back(t);
@@ -91,7 +91,7 @@ Array OpCase::value(DType dtype) {
   Tape tape(dtype);
   const std::vector<Tensor> x = leaves(tape, x_);
   const Tensor y = op_(x);
-  if (y.needs_grad() != check_.gradient && !real_ones(x).empty())
+  if (y.needs_grad() != check_.gradient && !real_operands(x).empty())
     fail_(check_.gradient ? "no gradient flows through it" : "it has a gradient, which was not expected");
   return y.array();
 }
@@ -113,7 +113,7 @@ std::vector<Array> OpCase::gradients(DType dtype, bool plain) {
     for (const Tensor& t : x)
       if (is_real(t.dtype())) out.push_back(tape.has_grad(t) ? Array(tape.grad(t)) : Array(t.shape(), dtype));
   } else {
-    for (const Tensor& g : grad(loss, real_ones(x))) out.push_back(g.array());
+    for (const Tensor& g : grad(loss, real_operands(x))) out.push_back(g.array());
   }
   return out;
 }
@@ -124,11 +124,11 @@ double OpCase::second_projection(std::span<const Array> x, std::vector<Array>* g
   Tape tape(DType::f64);
   const std::vector<Tensor> in = leaves(tape, x);
   const std::span<const Tensor> of_op = std::span<const Tensor>(in).first(in.size() - 1);
-  const std::vector<Tensor> first = grad(sum(op_(of_op) * in.back()), real_ones(of_op));
+  const std::vector<Tensor> first = grad(sum(op_(of_op) * in.back()), real_operands(of_op));
   Tensor total = 0 * sum(in.back());  // so that there is something to differentiate even when all are constant
   for (std::size_t i = 0; i < first.size(); ++i) total = total + sum(first[i] * tape.constant(directions_[i]));
   if (gradients != nullptr)
-    for (const Tensor& g : grad(total, real_ones(in))) gradients->push_back(g.array());
+    for (const Tensor& g : grad(total, real_operands(in))) gradients->push_back(g.array());
   return total.item();
 }
 
@@ -279,7 +279,7 @@ void OpCase::check_compiled(DType dtype) {
       const Tensor y = op_(in);
       std::vector<Tensor> out{y};
       if (check_.gradient)
-        for (const Tensor& g : grad(sum(y * tape.constant(weights_)), real_ones(in))) out.push_back(g);
+        for (const Tensor& g : grad(sum(y * tape.constant(weights_)), real_operands(in))) out.push_back(g);
       return out;
     };
     auto compiled = compile(value_and_gradients,

@@ -24,7 +24,7 @@ Array random_weights(const Shape& shape, Rng& rng);
 std::vector<Tensor> leaves(Tape& tape, std::span<const Array> x);
 
 /// Those that may have a gradient.
-std::vector<Operand> real_ones(std::span<const Tensor> x);
+std::vector<Operand> real_operands(std::span<const Tensor> x);
 
 class OpCase {
  public:

@@ -114,7 +114,7 @@ std::vector<Tensor> SpecialCase::record_all(Tape& tape, std::span<const Tensor> 
   const std::span<const Tensor> of_op = x.first(x.size() - 1);
   std::vector<Tensor> out{op_(of_op)};
   if (!check_.gradient) return out;
-  const std::vector<Operand> real = real_ones(of_op);
+  const std::vector<Operand> real = real_operands(of_op);
   for (const Tensor& g : grad(out[0], real, {.cotangent = tape.constant(weights_)})) out.push_back(g);
   const std::vector<Tensor> zeros = grad(out[0], real, {.cotangent = x.back()});
   Tensor total = sum(x.back());  // so that there is something to differentiate

@@ -16,14 +16,6 @@ namespace {
 
 constexpr int rows_to_name = 4;  // of a parameter whose directions are wrong
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
-double largest(const Array& a) {
-  double m = 0;
-  for (double x : a.span<double>()) m = std::max(m, std::fabs(x));
-  return m;
-}
-
 std::vector<Index> position(const Shape& shape, Index flat) {
   std::vector<Index> p(static_cast<std::size_t>(shape.rank()));
   for (int axis = shape.rank(); axis-- > 0; flat /= shape[axis]) p[static_cast<std::size_t>(axis)] = flat % shape[axis];

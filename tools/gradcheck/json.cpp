@@ -8,7 +8,7 @@
 namespace rw {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\')
@@ -36,21 +36,21 @@ std::string list(const Items& items, F&& text) {
 std::string json_of(const GradParameter& p) {
   std::string counts;
   for (int v = 0; v < verdicts; ++v)
-    counts += fmt::format("{}{}: {}", v == 0 ? "" : ", ", quoted(name_of(static_cast<Verdict>(v))),
+    counts += fmt::format("{}{}: {}", v == 0 ? "" : ", ", json_string(name_of(static_cast<Verdict>(v))),
                           p.count(static_cast<Verdict>(v)));
   return fmt::format(
       R"({{"name": {}, "shape": {}, "order": {}, "checked": {}, "directions": {}, "counts": {{{}}}, "max_error": {}, )"
       R"("max_bound": {}, "remark": {}}})",
-      quoted(p.name), list(p.shape, [](Index n) { return fmt::format("{}", n); }), p.order, p.checked, p.directions,
-      counts, number(p.error), number(p.bound), quoted(p.remark));
+      json_string(p.name), list(p.shape, [](Index n) { return fmt::format("{}", n); }), p.order, p.checked,
+      p.directions, counts, number(p.error), number(p.bound), json_string(p.remark));
 }
 
 std::string json_of(const GradElement& e) {
   return fmt::format(
       R"({{"parameter": {}, "position": {}, "rows": {}, "order": {}, "analytic": {}, "numeric": {}, "bound": {}, )"
       R"("verdict": {}}})",
-      quoted(e.parameter), list(e.position, [](Index n) { return fmt::format("{}", n); }), e.rows, e.order,
-      number(e.analytic), number(e.numeric), number(e.bound), quoted(name_of(e.verdict)));
+      json_string(e.parameter), list(e.position, [](Index n) { return fmt::format("{}", n); }), e.rows, e.order,
+      number(e.analytic), number(e.numeric), number(e.bound), json_string(name_of(e.verdict)));
 }
 
 // A node's number, or null for none.
@@ -59,20 +59,20 @@ std::string node(NodeId id) { return id == no_node ? "null" : fmt::format("{}", 
 std::string json_of(const GradFault& f) {
   constexpr std::string_view kinds[] = {"rule", "edge", "off tape", "plan"};
   return fmt::format(R"({{"kind": {}, "op": {}, "scope": {}, "node": {}, "input": {}, "from": {}, "text": {}}})",
-                     quoted(kinds[static_cast<std::size_t>(f.kind)]), quoted(f.op), quoted(f.scope), node(f.node),
-                     f.input, node(f.from), quoted(f.text));
+                     json_string(kinds[static_cast<std::size_t>(f.kind)]), json_string(f.op), json_string(f.scope),
+                     node(f.node), f.input, node(f.from), json_string(f.text));
 }
 
 std::string json_of(const GradCut& c) {
-  return fmt::format(R"({{"op": {}, "scope": {}, "node": {}, "text": {}}})", quoted(c.op), quoted(c.scope),
-                     node(c.node), quoted(c.text));
+  return fmt::format(R"({{"op": {}, "scope": {}, "node": {}, "text": {}}})", json_string(c.op), json_string(c.scope),
+                     node(c.node), json_string(c.text));
 }
 
 std::string json_of(const RoundingFault& f) {
   return fmt::format(
       R"({{"op": {}, "scope": {}, "node": {}, "element": {}, "f32": {}, "f64": {}, "bound": {}, "text": {}}})",
-      quoted(f.op), quoted(f.scope), node(f.node), f.element, number(f.f32), number(f.f64), number(f.bound),
-      quoted(f.text));
+      json_string(f.op), json_string(f.scope), node(f.node), f.element, number(f.f32), number(f.f64), number(f.bound),
+      json_string(f.text));
 }
 
 constexpr auto each = [](const auto& x) { return json_of(x); };
@@ -83,13 +83,13 @@ std::string GradReport::json() const {
   return fmt::format(
       "{{\"verdict\": {}, \"ok\": {}, \"nodes\": {}, \"evaluations\": {},\n \"parameters\": {},\n \"worst\": {},\n "
       "\"faults\": {},\n \"cuts\": {},\n \"kinks\": {}}}\n",
-      quoted(name_of(verdict)), ok(), nodes, evaluations, list(parameters, each), list(worst, each), list(faults, each),
-      list(cuts, each), list(kinks, quoted));
+      json_string(name_of(verdict)), ok(), nodes, evaluations, list(parameters, each), list(worst, each),
+      list(faults, each), list(cuts, each), list(kinks, json_string));
 }
 
 std::string RoundingReport::json() const {
   return fmt::format("{{\"ok\": {}, \"nodes\": {}, \"worst\": {}, \"worst_node\": {},\n \"faults\": {}}}\n", ok(),
-                     nodes, number(worst), quoted(worst_node), list(faults, each));
+                     nodes, number(worst), json_string(worst_node), list(faults, each));
 }
 
 }  // namespace rw

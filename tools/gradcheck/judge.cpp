@@ -6,8 +6,6 @@
 namespace rw::detail {
 namespace {
 
-constexpr double epsilon = std::numeric_limits<double>::epsilon();
-
 // Exponents of the first, largest, step of each range. Each reaches down to the next.
 constexpr int starts[] = {-3, -9, -15, -20};
 

@@ -22,8 +22,6 @@ using Path = LoneNode::Path;
 constexpr Path paths[] = {Path::plain, Path::adding, Path::recorded};
 constexpr std::string_view path_names[] = {"plain backward", "plain backward that adds to a gradient", "recorded grad"};
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
 /// The check of one node's rule.
 class RuleCheck {
  public:
@@ -148,12 +146,6 @@ Located check_rules(const Tape& tape, NodeId root, std::uint64_t seed) {
 // ---- Edges
 
 constexpr double tolerance = 1e-9;  // of the largest term; sums in another order differ by some 1e-15
-
-double largest(const Array& a) {
-  double m = 0;
-  for (double x : a.span<double>()) m = std::max(m, std::fabs(x));
-  return m;
-}
 
 /// The sum over a node's consumers, against the gradient that backward has left there.
 struct NodeSum {

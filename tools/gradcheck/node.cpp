@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include <rewind/autograd/backward.h>
@@ -135,6 +138,12 @@ double LoneNode::value(std::size_t i, const Array& x, std::span<const double> w)
   in[i] = x;
   evaluate_op(info_, op_, in, y_.view());
   return projected(y_, w);
+}
+
+double largest(const Array& a) {
+  double m = 0;
+  for (double x : a.span<double>()) m = std::max(m, std::fabs(x));
+  return m;
 }
 
 }  // namespace rw::detail

@@ -64,4 +64,7 @@ class LoneNode {
   std::vector<Tensor> leaves_;
 };
 
+/// The largest magnitude of an array of f64.
+double largest(const Array& a);
+
 }  // namespace rw::detail

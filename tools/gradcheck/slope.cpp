@@ -8,7 +8,6 @@ namespace rw::detail {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double epsilon = std::numeric_limits<double>::epsilon();
 
 /// Neville's tableau for d(h) = limit + c1 h^p1 + c2 h^p2 + ..., p = first, first + 2, ..., with halved steps.
 class Tableau {

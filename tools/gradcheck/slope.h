@@ -7,6 +7,8 @@
 
 namespace rw::detail {
 
+inline constexpr double epsilon = std::numeric_limits<double>::epsilon();
+
 /// A function of one variable, looked at around 0. May be nan or infinite.
 using Line = std::function<double(double)>;
 

@@ -10,8 +10,6 @@
 namespace rw {
 namespace {
 
-constexpr std::uint32_t none = no_node;
-
 /// Where a node stands in the loops: class `c` at step `t`.
 struct LoopStep {
   std::uint32_t loop = no_node;
@@ -44,7 +42,7 @@ std::string merged_attributes(const GraphView& view, const GraphLoop& loop, Inde
   if (a.size() != b.size() || first == last) return "varies";
   std::string out;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const std::size_t key = a[i].find('=') + 1;  // 0 when there is none
+    const std::size_t key = a[i].find('=') + 1;  // 0 when there is no_node
     const bool range = b[i].compare(0, key, a[i], 0, key) == 0;
     out += (i == 0 ? "" : " ") + (a[i] == b[i] ? a[i] : range ? a[i] + ".." + b[i].substr(key) : "varies");
   }
@@ -241,7 +239,7 @@ GraphView merge_views(const GraphView& view) {
 
 /// The arrows of a folded view before they are drawn: all that stand for one input of one reader, from one source.
 struct Uses {
-  std::uint32_t from = none, to = none, slot = 0;
+  std::uint32_t from = no_node, to = no_node, slot = 0;
   std::vector<std::pair<Index, Index>> steps;  // of the source and of the reader
 };
 
@@ -253,13 +251,13 @@ std::string steps_text(Index first, Index last) {
 class Folder {
  public:
   Folder(const GraphView& view, const std::vector<GraphLoop>& loops)
-      : view_(view), loops_(loops), step_of_(loop_steps(view, loops)), at_(view.nodes.size(), none) {}
+      : view_(view), loops_(loops), step_of_(loop_steps(view, loops)), at_(view.nodes.size(), no_node) {}
 
   GraphView run() {
     const std::vector<std::uint32_t> scopes = fold_scopes(view_, loops_, step_of_, out_);
     for (std::uint32_t i = 0; i < view_.nodes.size(); ++i) {
-      if (step_of_[i].loop != none && step_of_[i].t > 0) continue;
-      if (step_of_[i].loop == none) {
+      if (step_of_[i].loop != no_node && step_of_[i].t > 0) continue;
+      if (step_of_[i].loop == no_node) {
         at_[i] = static_cast<std::uint32_t>(out_.nodes.size());
         out_.nodes.push_back(view_.nodes[i]);
       } else {
@@ -289,7 +287,7 @@ class Folder {
       for (std::uint32_t k = 0; k < in.size(); ++k) {
         const std::uint32_t from = at_[in[k].from];
         // A node that is no loop's may gather many steps: one arrow.
-        const std::uint32_t slot = step_of_[i].loop == none && loop_[from] != none ? 0 : k;
+        const std::uint32_t slot = step_of_[i].loop == no_node && loop_[from] != no_node ? 0 : k;
         const auto [entry, is_new] = known[at_[i]].emplace(std::pair(slot, from), out.size());
         if (is_new) out.push_back({.from = from, .to = at_[i], .slot = k, .steps = {}});
         out[entry->second].steps.emplace_back(step_of_[in[k].from].t, step_of_[i].t);
@@ -304,11 +302,11 @@ class Folder {
     std::vector<GraphEdge>& in = out_.nodes[uses.to].in;
     const std::uint32_t from_loop = loop_[uses.from], to_loop = loop_[uses.to];
     std::string label;
-    if (from_loop != none && to_loop != none) return draw_between_steps(uses);
-    if (from_loop != none) {
+    if (from_loop != no_node && to_loop != no_node) return draw_between_steps(uses);
+    if (from_loop != no_node) {
       const auto [low, high] = std::minmax_element(uses.steps.begin(), uses.steps.end());
       label = steps_text(low->first, high->first);
-    } else if (to_loop != none && static_cast<Index>(uses.steps.size()) < loops_[to_loop].steps) {
+    } else if (to_loop != no_node && static_cast<Index>(uses.steps.size()) < loops_[to_loop].steps) {
       label = steps_text(uses.steps.front().second, uses.steps.back().second);
     }
     in.push_back({.from = uses.from, .delay = 0, .label = std::move(label)});
@@ -354,7 +352,7 @@ class Folder {
 class Window {
  public:
   Window(const GraphView& view, const std::vector<GraphLoop>& loops, Index steps)
-      : view_(view), loops_(loops), step_of_(loop_steps(view, loops)), steps_(steps), more_(loops.size(), none) {}
+      : view_(view), loops_(loops), step_of_(loop_steps(view, loops)), steps_(steps), more_(loops.size(), no_node) {}
 
   GraphView run() {
     out_.scopes = view_.scopes;
@@ -376,7 +374,7 @@ class Window {
  private:
   bool left_out(std::uint32_t i) const {
     const LoopStep& p = step_of_[i];
-    return p.loop != none && p.t >= steps_ && p.t < loops_[p.loop].steps - 1 && loops_[p.loop].steps > steps_ + 2;
+    return p.loop != no_node && p.t >= steps_ && p.t < loops_[p.loop].steps - 1 && loops_[p.loop].steps > steps_ + 2;
   }
   static void add_edge(GraphNode& to, std::uint32_t from, bool once) {
     const auto same = [&](const GraphEdge& e) { return e.from == from; };
@@ -385,7 +383,7 @@ class Window {
   }
   void add_left_out(std::uint32_t i) {
     std::uint32_t& more = more_[step_of_[i].loop];
-    if (more == none) {
+    if (more == no_node) {
       more = static_cast<std::uint32_t>(out_.nodes.size());
       GraphNode node;
       const GraphNode& like = view_.nodes[i];
@@ -398,7 +396,7 @@ class Window {
     }
     at_[i] = more;
     for (const GraphEdge& e : view_.nodes[i].in)
-      if (at_[e.from] != more && step_of_[e.from].loop != none) add_edge(out_.nodes[more], at_[e.from], true);
+      if (at_[e.from] != more && step_of_[e.from].loop != no_node) add_edge(out_.nodes[more], at_[e.from], true);
   }
 
   const GraphView& view_;

@@ -18,7 +18,7 @@ constexpr std::string_view page =
     ;
 
 /// A JSON string, which may stand inside a <script>.
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (char c : detail::clean_utf8(text)) {
     switch (c) {
@@ -54,27 +54,27 @@ void write_node(std::ostream& out, const GraphView& view, const GraphNode& n) {
   std::string shape, in, norms;
   for (Index d : n.shape) shape += (shape.empty() ? "" : ",") + std::to_string(d);
   for (const GraphEdge& e : n.in)
-    in += fmt::format(R"({}{{"id":{},"delay":{},"label":{}}})", in.empty() ? "" : ",", quoted(view.nodes[e.from].id),
-                      e.delay, quoted(e.label));
+    in += fmt::format(R"({}{{"id":{},"delay":{},"label":{}}})", in.empty() ? "" : ",",
+                      json_string(view.nodes[e.from].id), e.delay, json_string(e.label));
   for (double x : n.value_norms) norms += (norms.empty() ? "" : ",") + number(x);
   const std::string scope = view.scope_path(n.scope);
   out << fmt::format(R"({{"id":{},"op":{},"name":{},"attributes":{},"shape":[{}],"dtype":{},"role":"{}",)",
-                     quoted(n.id), quoted(n.op), quoted(n.name), quoted(n.attributes), shape, quoted(name_of(n.dtype)),
-                     role_name(n.role))
+                     json_string(n.id), json_string(n.op), json_string(n.name), json_string(n.attributes), shape,
+                     json_string(name_of(n.dtype)), role_name(n.role))
       << fmt::format(R"("backward":{},"scope":{},"bytes":{},"value":{},"gradient":{},"norms":[{}],"in":[{}]}})",
-                     n.backward, quoted(scope), n.bytes, json(n.value), json(n.gradient), norms, in);
+                     n.backward, json_string(scope), n.bytes, json(n.value), json(n.gradient), norms, in);
 }
 
 /// Everything the page shows, as JSON.
 std::string json(const std::vector<HtmlView>& views, const std::string& title) {
   std::ostringstream out;
-  out << "{\"title\":" << quoted(title) << ",\"views\":[";
+  out << "{\"title\":" << json_string(title) << ",\"views\":[";
   const char* comma = "";
   for (const HtmlView& v : views) {
     std::ostringstream dot;
     write_dot(dot, v.graph);
-    out << comma << "{\"name\":" << quoted(v.name) << ",\"svg\":" << quoted(dot_to_svg(dot.str(), v.graph.nodes.size()))
-        << ",\"nodes\":[\n";
+    out << comma << "{\"name\":" << json_string(v.name)
+        << ",\"svg\":" << json_string(dot_to_svg(dot.str(), v.graph.nodes.size())) << ",\"nodes\":[\n";
     comma = "";
     for (const GraphNode& n : v.graph.nodes) {
       out << comma;

@@ -12,8 +12,6 @@ namespace {
 
 using ir::Repeat;
 
-constexpr std::uint32_t none = no_node;
-
 bool is_op(const GraphNode& n) { return n.role == GraphRole::op || n.role == GraphRole::loss; }
 
 /// Equal for nodes that could be the same place of a loop at different steps.
@@ -77,7 +75,7 @@ class LoopFinder {
   };
   // Where an op stands in a loop that was found.
   struct LoopStep {
-    std::uint32_t loop = none, position = 0, step = 0;
+    std::uint32_t loop = no_node, position = 0, step = 0;
   };
 
   const std::vector<GraphEdge>& in(std::uint32_t at) const { return view_.nodes[ops_[at]].in; }
@@ -92,7 +90,7 @@ class LoopFinder {
 
   const GraphView& view_;
   std::vector<std::uint32_t> ops_;
-  std::vector<std::uint32_t> at_;     // of a node: its position in ops_, or none
+  std::vector<std::uint32_t> at_;     // of a node: its position in ops_, or no_node
   std::vector<std::uint64_t> label_;  // by node
   std::vector<Found> found_;
   std::vector<LoopStep> step_of_;  // by position in ops_
@@ -101,7 +99,7 @@ class LoopFinder {
 };
 
 LoopFinder::LoopFinder(const GraphView& view, std::vector<std::uint32_t> ops)
-    : view_(view), ops_(std::move(ops)), at_(view.nodes.size(), none), users_(view.nodes.size()) {
+    : view_(view), ops_(std::move(ops)), at_(view.nodes.size(), no_node), users_(view.nodes.size()) {
   for (std::uint32_t i = 0; i < view.nodes.size(); ++i) {
     label_.push_back(label_of(view.nodes[i]));
     for (const GraphEdge& e : view.nodes[i].in) users_[e.from].push_back(i);
@@ -114,22 +112,22 @@ LoopFinder::LoopFinder(const GraphView& view, std::vector<std::uint32_t> ops)
 /// Compares the inputs of the ops at `at` and one period later. Returns `begin` when they fit a loop that starts there,
 /// else the earliest place where one could start.
 std::uint32_t LoopFinder::restart(std::uint32_t at, std::uint32_t begin, std::uint32_t period) const {
-  if (step_of_[at].loop != none || step_of_[at + period].loop != none) return at + 1;
+  if (step_of_[at].loop != no_node || step_of_[at + period].loop != no_node) return at + 1;
   const std::vector<GraphEdge>&now = in(at), &next = in(at + period);
   for (std::size_t k = 0; k < now.size(); ++k) {
     const std::uint32_t a = now[k].from, b = next[k].from, pa = at_[a], pb = at_[b];
     if (a == b) {
-      if (pa != none && pa >= begin) return pa + 1;  // of one step only, used by the others
+      if (pa != no_node && pa >= begin) return pa + 1;  // of one step only, used by the others
       continue;
     }
     if (label_[a] != label_[b]) {
       // The first step may take its state from anywhere.
-      if (pb == none || pb < begin || pb - begin >= period || (pa != none && pa >= begin)) return at + 1;
+      if (pb == no_node || pb < begin || pb - begin >= period || (pa != no_node && pa >= begin)) return at + 1;
       continue;
     }
     if (view_.nodes[a].role == GraphRole::parameter) return at + 1;  // other weights: another layer, not another step
-    if (pa == none && pb == none) continue;
-    if (pa == none || pb == none) return at + 1;
+    if (pa == no_node && pb == no_node) continue;
+    if (pa == no_node || pb == no_node) return at + 1;
     if (pa >= begin) {
       if (pb != pa + period) return at + 1;
     } else if (pb >= begin && pb - begin >= period) {
@@ -146,7 +144,7 @@ std::uint32_t LoopFinder::carried(std::uint32_t begin, std::uint32_t period, std
   for (std::uint32_t at = zero + period; at < zero + 2 * period && at < ops_.size(); ++at)
     for (const GraphEdge& e : in(at)) {
       const std::uint32_t from = at_[e.from];
-      if (from != none && from >= begin && (from < zero || (from - zero) / period != (at - zero) / period))
+      if (from != no_node && from >= begin && (from < zero || (from - zero) / period != (at - zero) / period))
         sources.push_back((from - begin) % period);
     }
   std::sort(sources.begin(), sources.end());
@@ -156,7 +154,7 @@ std::uint32_t LoopFinder::carried(std::uint32_t begin, std::uint32_t period, std
 /// Where to cut: what carries least is how a person would write the loop. A stray op before a loop can look like the
 /// end of a step more often than one behind it looks like the begin, so the later place wins.
 std::uint32_t LoopFinder::best_phase(std::uint32_t begin, std::uint32_t period, std::uint32_t slack) const {
-  std::uint32_t best = 0, least = none;
+  std::uint32_t best = 0, least = no_node;
   for (std::uint32_t phase = 0; phase <= slack; ++phase) {
     const std::uint32_t n = carried(begin, period, phase);
     if (n > least) continue;
@@ -196,7 +194,7 @@ void LoopFinder::search(const Repeat& r) {
 bool LoopFinder::keeps_step_with_accepted(std::uint32_t loop) const {
   const Found& f = found_[loop];
   struct Steps {
-    std::uint32_t last = none, count = 0;
+    std::uint32_t last = no_node, count = 0;
   };
   struct Match {
     std::uint32_t loop;  // the other one
@@ -207,7 +205,7 @@ bool LoopFinder::keeps_step_with_accepted(std::uint32_t loop) const {
   std::map<Match, Steps> same;  // steps that agree
   const auto look = [&](std::uint32_t step, std::uint32_t node) {
     const std::uint32_t at = at_[node];
-    if (at == none || step_of_[at].loop == none || !found_[step_of_[at].loop].accepted) return;
+    if (at == no_node || step_of_[at].loop == no_node || !found_[step_of_[at].loop].accepted) return;
     for (const bool backwards : {false, true}) {
       const std::uint32_t distance = backwards ? step_of_[at].step + step : step_of_[at].step - step;
       Steps& s = same[{step_of_[at].loop, backwards, distance}];

@@ -8,7 +8,7 @@
 namespace rw::ir {
 namespace {
 
-constexpr std::array<NumberField<Choices>, 8> fields{{
+constexpr std::array<NumberField<Choices>, 8> all_choice_fields{{
     {"one_thread", &Choices::one_thread, 0, 1, true},
     {"branch_from", &Choices::branch_from, 0, never},
     {"kernel_share_from", &Choices::kernel_share_from, 1, never, true},
@@ -40,7 +40,7 @@ Choices prior(const CompileOptions& options) {
 
 }  // namespace
 
-std::span<const NumberField<Choices>> choice_fields() { return fields; }
+std::span<const NumberField<Choices>> choice_fields() { return all_choice_fields; }
 
 std::string choices_text(Choices choices) {
   return numbers_text(named(choices, choice_fields())) + " | " + numbers_text(named(choices.costs, cost_fields()));

@@ -18,7 +18,7 @@ namespace rw::ir {
 namespace {
 
 // Beyond these a number is no measurement of a computer of our days, but a mistake or a joke.
-constexpr std::array<NumberField<Costs>, 11> fields{{
+constexpr std::array<NumberField<Costs>, 11> all_cost_fields{{
     {"product", &Costs::product, 1e-3, 1e3},
     {"multiplication", &Costs::multiplication, 1e-8, 1},
     {"of_one_row", &Costs::of_one_row, 1e-8, 1},
@@ -62,7 +62,7 @@ std::string_view next_line(std::string_view& text) {
 
 }  // namespace
 
-std::span<const NumberField<Costs>> cost_fields() { return fields; }
+std::span<const NumberField<Costs>> cost_fields() { return all_cost_fields; }
 
 std::string costs_path() {
   const auto from = [](const char* name) {

@@ -10,7 +10,7 @@
 namespace rw::bench::gradbench {
 namespace {
 
-Tensor lse(Tensor x) {
+Tensor log_sum_exp(Tensor x) {
   const Tensor largest = max(x);
   return largest + log(sum(exp(x - largest)));
 }
@@ -24,10 +24,11 @@ Eval lse_eval() {
               return plain([x] { return json(plain_cpp::lse<double>(x)); });
             if (function == "primal")
               return ours(
-                  engine, [](Tape&, const auto& at) { return std::vector{lse(at[0])}; }, {vector_of(x)}, number);
+                  engine, [](Tape&, const auto& at) { return std::vector{log_sum_exp(at[0])}; }, {vector_of(x)},
+                  number);
             if (function != "gradient" || engine == Engine::plain) no_function("lse", function);
             return ours(
-                engine, [](Tape&, const auto& at) { return std::vector{value_and_grad(lse, at[0]).second}; },
+                engine, [](Tape&, const auto& at) { return std::vector{value_and_grad(log_sum_exp, at[0]).second}; },
                 {vector_of(x)}, list);
           }};
 }

@@ -202,15 +202,15 @@ Values recurrent(const Call& c) {
   return out;
 }
 
-void check(const Node& n) { options_of(n); }
+void check_recurrent(const Node& n) { options_of(n); }
 
 }  // namespace
 
 std::vector<Operator> recurrent_operators() {
   return {
-      {.type = "LSTM", .least = 3, .most = 8, .outputs = 3, .run = recurrent, .check = check},
-      {.type = "GRU", .least = 3, .most = 6, .outputs = 2, .run = recurrent, .check = check},
-      {.type = "RNN", .least = 3, .most = 6, .outputs = 2, .run = recurrent, .check = check},
+      {.type = "LSTM", .least = 3, .most = 8, .outputs = 3, .run = recurrent, .check = check_recurrent},
+      {.type = "GRU", .least = 3, .most = 6, .outputs = 2, .run = recurrent, .check = check_recurrent},
+      {.type = "RNN", .least = 3, .most = 6, .outputs = 2, .run = recurrent, .check = check_recurrent},
   };
 }
 

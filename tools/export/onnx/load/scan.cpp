@@ -39,7 +39,7 @@ std::vector<std::int64_t> each(const Node& n, const char* attribute, std::size_t
   return out;
 }
 
-void check(const Node& n) {
+void check_scan(const Node& n) {
   const Numbers count = numbers_of(n);
   for (const char* of_inputs : {"scan_input_axes", "scan_input_directions"}) each(n, of_inputs, count.scanned);
   for (const char* of_outputs : {"scan_output_axes", "scan_output_directions"}) each(n, of_outputs, count.stacked);
@@ -114,7 +114,7 @@ Values scan(const Call& c) { return Scan(c).run(); }
 }  // namespace
 
 std::vector<Operator> loop_operators() {
-  return {{.type = "Scan", .most = any_number, .outputs = any_number, .run = scan, .check = check}};
+  return {{.type = "Scan", .most = any_number, .outputs = any_number, .run = scan, .check = check_scan}};
 }
 
 }  // namespace rw::detail::load

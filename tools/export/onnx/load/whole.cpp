@@ -13,8 +13,6 @@ namespace {
 
 constexpr Index most = 1 << 20;
 
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
 /// Product of the lengths of axes from `first` to before `end`.
 Index product(const Shape& shape, int first, int end) {
   Index n = 1;
