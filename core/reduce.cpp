@@ -105,7 +105,7 @@ void add_runs(const T* const* in, Index inputs, Index n, T* to) {
   }
 }
 
-/// SummedRows of x, `cols` elements each from number `first` on, to be added up. x's own rows do not cross their ends.
+/// Rows of x, `cols` elements each from number `first` on, to be added up. x's own rows do not cross their ends.
 template <class T>
 struct SummedRows {
   const Elements<const T>& x;

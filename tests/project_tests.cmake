@@ -8,9 +8,7 @@ add_test(NAME layers/can_fail COMMAND ${CMAKE_COMMAND} -DDIR=${scratch}/layers
 
 # Each public header by itself, and the examples where they are not built: read, by the target `headers`, which is not part
 # of all.
-file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} core/*.h autograd/*.h ops/*.h models/*.h tools/*.h)
-list(FILTER headers EXCLUDE REGEX "^tools/(cli|bench|export/onnx)/")
-foreach(header ${headers})
+foreach(header ${public_headers})
   string(MAKE_C_IDENTIFIER ${header} name)
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/headers/${name}.cpp CONTENT "#include <rewind/${header}>\n")
   list(APPEND header_sources ${PROJECT_BINARY_DIR}/headers/${name}.cpp)

@@ -101,6 +101,8 @@ HmmPosterior hmm_posterior(const HmmScores& s, std::optional<Tensor> lengths) {
 
 namespace {
 
+using detail::at;
+
 /// One sequence of a batch, in plain numbers.
 class Search {
  public:
