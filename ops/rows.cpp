@@ -225,14 +225,15 @@ void row_subtract(const T* x, Index n, T a, T b, T* y) {
   map_row(Subtract{static_cast<double>(a), static_cast<double>(b)}, x, n, y);
 }
 
-#define RW_ROWS(T)                                 \
-  template T row_max(const T*, Index, T);          \
-  template T row_min(const T*, Index, T);          \
-  template RowExp<T> row_exp(const T*, Index, T*); \
-  template void row_scale(const T*, Index, T, T*); \
-  template void row_subtract(const T*, Index, T, T, T*);
-RW_ROWS(float)
-RW_ROWS(double)
-#undef RW_ROWS
+template float row_max(const float*, Index, float);
+template double row_max(const double*, Index, double);
+template float row_min(const float*, Index, float);
+template double row_min(const double*, Index, double);
+template RowExp<float> row_exp(const float*, Index, float*);
+template RowExp<double> row_exp(const double*, Index, double*);
+template void row_scale(const float*, Index, float, float*);
+template void row_scale(const double*, Index, double, double*);
+template void row_subtract(const float*, Index, float, float, float*);
+template void row_subtract(const double*, Index, double, double, double*);
 
 }  // namespace rw::detail

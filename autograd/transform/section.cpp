@@ -131,6 +131,7 @@ std::vector<Tensor> Section::replay(Index size, std::span<const Tensor> argument
       made[i] = {Vmap::run(*tape_.owner, *item.info, item.op, size, in), true};
     } else {
       std::vector<Operand> same;
+      same.reserve(in.size());
       for (const Vmap::Input& x : in) same.emplace_back(x.x);
       made[i] = {tape_.owner->record(*item.info, item.op, same), false};
     }

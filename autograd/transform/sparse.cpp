@@ -64,6 +64,7 @@ Tensor compressed(Differentiation& work, std::span<const Tensor> y, std::span<co
       tape, c.colours, directions(tape, by_rows ? y : x, c),
       [&](std::span<const Tensor> unit) { return by_rows ? work.pullback(y, unit, x) : work.pushforward(y, x, unit); });
   std::vector<Operand> flat;
+  flat.reserve(parts.size());
   for (const Tensor& t : parts) flat.emplace_back(record(Reshape{Shape{c.colours, t.size() / c.colours}}, {t}));
   const Tensor all = record(Concat{1}, std::span<const Operand>(flat));
   return record(Reshape{Shape{all.size()}}, {all});

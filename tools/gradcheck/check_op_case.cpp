@@ -249,6 +249,7 @@ void OpCase::check_along() {
   Tape tape(DType::f64);
   const std::vector<Tensor> x = leaves(tape, x_);
   std::vector<Tensor> along;
+  along.reserve(x.size());
   std::size_t real = 0;
   for (const Tensor& t : x) along.push_back(is_real(t.dtype()) ? tape.constant(directions_[real++]) : t);
   const auto f = [&](const std::vector<Tensor>& at) { return sum(op_(at) * tape.constant(weights_)); };

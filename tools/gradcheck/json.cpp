@@ -29,6 +29,7 @@ std::string list(const std::vector<std::string>& items) { return fmt::format("[{
 template <class Items, class F>
 std::string list(const Items& items, F&& text) {
   std::vector<std::string> out;
+  out.reserve(std::size(items));
   for (const auto& item : items) out.push_back(text(item));
   return list(out);
 }
