@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <rewind/autograd/characters.h>
 #include <rewind/autograd/text_reader.h>
 #include <rewind/core/error.h>
 #include <rewind/core/shown.h>
@@ -12,8 +13,8 @@
 namespace rw {
 namespace {
 
-bool starts_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool continues_name(char c) { return starts_name(c) || (c >= '0' && c <= '9'); }
+using rw::detail::continues_name;
+using rw::detail::starts_name;
 
 template <class T>
 constexpr bool is_double = sizeof(T) == 8;

@@ -41,7 +41,7 @@ void parallel_for(Index blocks, F&& f) {
 
 namespace detail {
 
-constexpr Index parallel_from = 1 << 17;  // elements; below this a second thread costs more than it saves
+inline constexpr Index parallel_from = 1 << 17;  // elements; below this a second thread costs more than it saves
 
 /// Calls f(begin, end) for parts of [0, n), each of `each`, on several threads when there are `work` elements enough.
 template <class F>

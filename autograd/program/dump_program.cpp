@@ -4,14 +4,17 @@
 
 #include <fmt/format.h>
 
-#include <rewind/autograd/program/characters.h>
+#include <rewind/autograd/characters.h>
 #include <rewind/autograd/program/places.h>
 #include <rewind/autograd/program/text_writer.h>
 
 namespace rw::ir {
 namespace {
 
-bool is_word_or_point(char c) { return is_word(c) || c == '.'; }
+using rw::detail::continues_name;
+using rw::detail::is_digit;
+
+bool is_word_or_point(char c) { return continues_name(c) || c == '.'; }
 
 /// A text cut at its whole numbers: text, number, text, ..., text.
 std::vector<std::string> cut_at_numbers(const std::string& text) {

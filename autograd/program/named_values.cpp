@@ -1,12 +1,15 @@
 #include <fmt/format.h>
 
-#include <rewind/autograd/program/characters.h>
+#include <rewind/autograd/characters.h>
 #include <rewind/autograd/program/named_values.h>
 #include <rewind/core/error.h>
 #include <rewind/core/shown.h>
 
 namespace rw::ir {
 namespace {
+
+using rw::detail::continues_name;
+using rw::detail::is_digit;
 
 constexpr std::size_t most_nested_loops = 16;
 constexpr int most_parentheses = 64;
@@ -16,7 +19,7 @@ bool begins_number(std::string_view line, std::size_t at) {
   if (!is_digit(line[at])) return false;
   if (at == 0) return true;
   if (line[at - 1] == '.') return at > 1 && line[at - 2] == '.';
-  return !is_word(line[at - 1]);
+  return !continues_name(line[at - 1]);
 }
 
 class Nested {
@@ -94,7 +97,7 @@ bool NamedValues::linear(std::string_view line, std::size_t& at, std::int64_t& f
     const bool from_end = ++end < line.size() && line[end] == '~';
     if (from_end) ++end;
     std::size_t word = end;
-    while (word < line.size() && is_word(line[word])) ++word;
+    while (word < line.size() && continues_name(line[word])) ++word;
     const TextLoop* loop = loop_of(line.substr(end, word - end));
     if (loop == nullptr) return false;
     terms += sign * factor * (from_end ? loop->steps - 1 - loop->t : loop->t);

@@ -42,7 +42,7 @@ std::string merged_attributes(const GraphView& view, const GraphLoop& loop, Inde
   if (a.size() != b.size() || first == last) return "varies";
   std::string out;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const std::size_t key = a[i].find('=') + 1;  // 0 when there is no_node
+    const std::size_t key = a[i].find('=') + 1;  // 0 when there is none
     const bool range = b[i].compare(0, key, a[i], 0, key) == 0;
     out += (i == 0 ? "" : " ") + (a[i] == b[i] ? a[i] : range ? a[i] + ".." + b[i].substr(key) : "varies");
   }
