@@ -44,6 +44,7 @@ if(TARGET rewind_cli_parts)
     add_executable(fuzz_readers ${reliability}/fuzz/readers.cpp ${readers})
     target_link_libraries(fuzz_readers PRIVATE rewind_cli_parts $<TARGET_NAME_IF_EXISTS:rewind_onnx_schema>)
     target_compile_options(fuzz_readers PRIVATE -O1 -g1 -fsanitize=fuzzer,address)
-    target_link_options(fuzz_readers PRIVATE -fsanitize=fuzzer,address)
+    # Of two definitions the first, for coverage, is taken: with REWIND_UNITY a group of the library's sources has its own.
+    target_link_options(fuzz_readers PRIVATE -fsanitize=fuzzer,address LINKER:--allow-multiple-definition)
   endif()
 endif()
