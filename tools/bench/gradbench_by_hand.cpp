@@ -2,11 +2,15 @@
 
 #include <cmath>
 
+#include <rewind/tools/bench/gradbench/hand.h>
+
 #include "gradbench_peers.h"
 
 namespace rw::bench {
 namespace {
 
+using gradbench::angles_of, gradbench::bone_turn, gradbench::matrix_at, gradbench::product;
+using gradbench::BoneAngles, gradbench::Hand, gradbench::Matrix;
 using gradbench::json;
 using gradbench::Numbers;
 using gradbench::Work;
@@ -70,8 +74,117 @@ void observation(const double* at, const double* feature, double* rows) {
   }
 }
 
+// Where a bone's matrix moves a vertex, by the bone's part of it: added to `to`.
+void add_moved(const Hand& h, const Matrix& bone, std::size_t b, std::size_t vertex, double part, double* to) {
+  const auto vertices = static_cast<std::size_t>(h.rest.shape()[1]);
+  const double* rest = h.rest.span<double>().data() + 4 * b * vertices + vertex;
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t k = 0; k < 4; ++k) to[i] += part * bone[4 * i + k] * rest[k * vertices];
+}
+
+// Matrices of bones, and what one angle of the pose changes of them: of the bone that it turns and those that hang on
+// it.
+struct BoneChange {
+  Index number;  // of theta
+  std::vector<std::pair<std::size_t, Matrix>> bones;
+};
+struct Skeleton {
+  std::vector<Matrix> bones;
+  std::vector<BoneChange> changes;
+};
+
+// The derivative of bone_turn by its angle about x, or z.
+Matrix turn_slope(const Numbers& theta, BoneAngles of, bool about_z) {
+  const double x = of.x < 0 ? 0 : theta[static_cast<std::size_t>(of.x)];
+  const double z = of.z < 0 ? 0 : theta[static_cast<std::size_t>(of.z)];
+  const double sx = std::sin(x), cx = std::cos(x), sz = std::sin(z), cz = std::cos(z);
+  if (about_z) return {-sz, -cz * cx, cz * sx, 0, cz, -sz * cx, sz * sx, 0};
+  return {0, sz * sx, sz * cx, 0, 0, -cz * sx, -cz * cx, 0, 0, cx, -sx, 0};
+}
+
+Skeleton skeleton(const Hand& h, const Numbers& theta) {
+  const auto count = static_cast<std::size_t>(h.bones());
+  const auto parent = [&](std::size_t b) { return static_cast<std::size_t>(h.parents[b]); };
+  std::vector<Matrix> own(count), joints(count), absolutes(count);  // joints: where a bone turns
+  Skeleton out;
+  for (std::size_t b = 0; b < count; ++b) {
+    own[b] = product(matrix_at(h.relatives, b), bone_turn(theta, angles_of(static_cast<Index>(b))));
+    joints[b] = matrix_at(h.relatives, b);
+    if (h.parents[b] >= 0) joints[b] = product(absolutes[parent(b)], joints[b]);
+    absolutes[b] = h.parents[b] < 0 ? own[b] : product(absolutes[parent(b)], own[b]);
+    out.bones.push_back(product(absolutes[b], matrix_at(h.inverse_absolutes, b)));
+  }
+  for (std::size_t b = 0; b < count; ++b) {
+    const BoneAngles of = angles_of(static_cast<Index>(b));
+    for (const bool about_z : {false, true}) {
+      if ((about_z ? of.z : of.x) < 0) continue;
+      std::vector<std::optional<Matrix>> slopes(count);
+      slopes[b] = product(joints[b], turn_slope(theta, of, about_z));
+      BoneChange change{about_z ? of.z : of.x, {}};
+      for (std::size_t c = b; c < count; ++c) {
+        if (c > b && h.parents[c] >= 0 && slopes[parent(c)]) slopes[c] = product(*slopes[parent(c)], own[c]);
+        if (slopes[c]) change.bones.emplace_back(c, product(*slopes[c], matrix_at(h.inverse_absolutes, c)));
+      }
+      out.changes.push_back(std::move(change));
+    }
+  }
+  return out;
+}
+
+// Three rows of hand tracking's Jacobian: how far a point of the skin is from its observation, by us where there are,
+// and theta.
+void point_rows(const Hand& h, const Numbers& theta, const Skeleton& s, std::size_t p, double* rows, std::size_t n) {
+  const bool full = h.corners > 1;
+  const double u = full ? h.us.span<double>()[2 * p] : 1, v = full ? h.us.span<double>()[2 * p + 1] : 0;
+  const double parts[3] = {u, v, 1 - u - v};
+  double corners[3][3] = {}, rest[3] = {};
+  const auto vertex = [&](std::size_t corner) { return corner * static_cast<std::size_t>(h.points.shape()[0]) + p; };
+  const auto mirror = [&](double* x) { x[0] = h.mirrored ? -x[0] : x[0]; };
+  for (std::size_t corner = 0; corner < static_cast<std::size_t>(h.corners); ++corner) {
+    for (std::size_t b = 0; b < s.bones.size(); ++b) add_moved(h, s.bones[b], b, vertex(corner), 1, corners[corner]);
+    mirror(corners[corner]);
+    for (int i = 0; i < 3; ++i) rest[i] += parts[corner] * corners[corner][i];
+  }
+  const Turned t = turned(theta.data(), rest);
+  const auto set = [&](std::size_t column, const double* along) {  // the skin moves along this before it is turned
+    for (std::size_t i = 0; i < 3; ++i)
+      rows[i * n + column] = -(t.by_point[i][0] * along[0] + t.by_point[i][1] * along[1] + t.by_point[i][2] * along[2]);
+  };
+  const std::size_t first = full ? 2 : 0;
+  for (std::size_t e = 0; e < first; ++e) {
+    double along[3];
+    for (int i = 0; i < 3; ++i) along[i] = corners[e][i] - corners[2][i];
+    set(e, along);
+  }
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t k = 0; k < 3; ++k) rows[i * n + first + k] = -t.by_rotation[i][k];
+    rows[i * n + first + 3 + i] = -1;
+  }
+  for (const BoneChange& change : s.changes) {
+    double along[3] = {};
+    for (const auto& [b, slope] : change.bones)
+      for (std::size_t corner = 0; corner < static_cast<std::size_t>(h.corners); ++corner)
+        add_moved(h, slope, b, vertex(corner), parts[corner], along);
+    mirror(along);
+    set(first + static_cast<std::size_t>(change.number), along);
+  }
+}
+
+Work hand_tracking(const json& input) {
+  return gradbench::plain([h = gradbench::hand_of(input), theta = input.at("theta").get<Numbers>()] {
+    const Index points = h.points.shape()[0], n = gradbench::pose_numbers + (h.corners > 1 ? 2 : 0);
+    Array jacobian = zeros(Shape{3 * points, n}, DType::f64);
+    const Skeleton s = skeleton(h, theta);
+    for (Index p = 0; p < points; ++p)
+      point_rows(h, theta, s, static_cast<std::size_t>(p), jacobian.span<double>().data() + 3 * p * n,
+                 static_cast<std::size_t>(n));
+    return gradbench::rows(jacobian);
+  });
+}
+
 std::optional<Work> derivative(const std::string& eval, const json& input) {
   if (eval == "ba") return gradbench::ba_by_observations(input, observation);
+  if (eval == "ht") return hand_tracking(input);
   return std::nullopt;
 }
 

@@ -72,7 +72,7 @@ std::vector<Size> sizes() {
                                {"feat", random_list(rng, 2, -1, 1)}};
                  }});
   for (const bool full : {false, true})
-    out.push_back({fmt::format("ht/{} points 100", full ? "us" : "vertices"), "ht", "objective", "jacobian", false,
+    out.push_back({fmt::format("ht/{} points 100", full ? "us" : "vertices"), "ht", "objective", "jacobian", true,
                    [full](Rng& rng) { return random_hand(rng, 544, 100, full); }});
   out.push_back({"hello/", "hello", "square", "double", true, [](Rng&) { return json{{"x", 3.0}}; }});
   for (const char* modes : {"rr", "fr", "rf", "ff"}) {
