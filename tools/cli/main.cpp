@@ -8,7 +8,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <rewind/core/shown.h>
 #include <rewind/core/version.h>
 #include <rewind/tools/cli/commands.h>
 #include <rewind/tools/cli/messages.h>
@@ -35,7 +34,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& asked_for_help) {
     return app.exit(asked_for_help);
   } catch (const CLI::ParseError& error) {
-    rw::cli::message("rewind: " + rw::shown(error.what(), 2000) + " (see rewind --help)\n");
+    rw::cli::message("rewind: " + rw::cli::one_line(error.what()) + " (see rewind --help)\n");
     return 2;
   }
 }
@@ -52,7 +51,7 @@ int main(int argc, char** argv) {
     rw::cli::message("rewind: not enough memory\n");
   } catch (const std::exception& error) {
     std::cout.flush();
-    rw::cli::message("rewind: " + rw::shown(error.what(), 2000) + "\n");
+    rw::cli::message("rewind: " + rw::cli::one_line(error.what()) + "\n");
   }
   return 1;
 }

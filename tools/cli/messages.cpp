@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <rewind/core/shown.h>
 #include <rewind/tools/cli/messages.h>
 
 namespace rw::cli {
@@ -35,6 +36,21 @@ void open_standard_files() {
 }
 
 void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
+
+std::string one_line(std::string_view what) {
+  constexpr std::size_t long_word = 300;
+  std::string out;
+  while (!what.empty()) {
+    const std::string_view word = what.substr(0, what.find(' '));
+    out += shown(word, word.size() > long_word ? 80 : 4 * long_word);
+    if (word.size() > long_word) out += word.substr(word.find_last_not_of("':,;.)") + 1);
+    what.remove_prefix(word.size());
+    const std::size_t spaces = std::min(what.find_first_not_of(' '), what.size());
+    out += what.substr(0, spaces);
+    what.remove_prefix(spaces);
+  }
+  return shown(out, 2000);
+}
 
 void message(std::string_view text, int patience_ms) noexcept {
   constexpr std::size_t piece = 512;  // what a pipe that can be written to takes for certain (POSIX: PIPE_BUF)

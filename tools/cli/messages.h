@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace rw::cli {
@@ -14,6 +15,10 @@ void open_standard_files();
 /// Writing to a pipe that nobody reads is an error of that write, and not the end of the process: for commands whose
 /// work is not what they print.
 void ignore_broken_pipes();
+
+/// An error as the command says it: on one line, without what a terminal obeys, at most some 2,000 bytes. Of a longer
+/// word, as a value that was given, only the beginning is there, so that what stands after it is read, too.
+std::string one_line(std::string_view what);
 
 /// Writes to standard error, and is silent when that fails. What cannot be written at once, because a reader sleeps or
 /// a terminal is stopped by Ctrl-S, is dropped after `patience_ms`.

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 
 #include <rewind/core/gemm/gemm.h>
-#include <rewind/core/shown.h>
 #include <rewind/core/threads.h>
 #include <rewind/models/parallel/mpi.h>
 #include <rewind/tools/cli/commands.h>
@@ -41,7 +40,7 @@ int train_together(TrainCommand& command, Group& group) {
     run->require_equal_processes();
     return run->run();
   } catch (const GroupError& e) {
-    if (group.rank() == 0) message("rewind: " + shown(e.what(), 2000) + "\n");
+    if (group.rank() == 0) message("rewind: " + one_line(e.what()) + "\n");
     return 1;
   }
 }

@@ -18,6 +18,7 @@
 #include <rewind/core/shown.h>
 #include <rewind/models/text/char_model.h>
 #include <rewind/models/text/text.h>
+#include <rewind/tools/cli/messages.h>
 #include <rewind/tools/cli/numbers.h>
 #include <rewind/tools/cli/train_options.h>
 #include <rewind/tools/cli/trainer.h>
@@ -150,7 +151,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     read(data[0], {reinterpret_cast<const char*>(data) + 1, size - 1});
   } catch (const rw::Error& error) {
     const bool options = data[0] % readers == 4;  // theirs are shown by the command
-    check(options ? rw::shown(error.what(), 12000) : error.what());
+    check(options ? rw::cli::one_line(error.what()) : error.what());
   }
   check_heap(before, size);
   return 0;

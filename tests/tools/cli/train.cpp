@@ -195,6 +195,23 @@ TEST_CASE("options that make no sense are named") {
   CHECK(run_rewind(c.in, "").refused("subcommand"));
 }
 
+TEST_CASE("a long value does not push out what is wrong with it") {
+  const Scratch in;
+  in.write("t.txt", "some text to learn");
+  for (const auto& [option, way_out] :
+       std::initializer_list<std::pair<std::string, std::string>>{{"--cell ", "...: no cell"},
+                                                                  {"--cell lstm+", "there is no option"},
+                                                                  {"--optimizer ", "...: it must be one of"},
+                                                                  {"--init=", "...: it must be one of"},
+                                                                  {"--hidden ", "is not a whole number"},
+                                                                  {"--resume ", "File name too long"}}) {
+    INFO(option);
+    const Result r = run_rewind(in, "train t.txt " + option + std::string(5000, 'x'));
+    CHECK(r.refused(way_out));
+    CHECK(r.err.size() < 1200);
+  }
+}
+
 TEST_CASE("a run that diverges ends with a message, and leaves the old model as it was") {
   const Case c;
   const std::string old = std::string("\2\0\0\0\0\0\0\0", 8) + "{}";
