@@ -110,7 +110,11 @@ Field field_of(const Size& size) {
   };
   Field out;
   out.contenders.push_back(ours("Rewind eager", Engine::eager));
-  if (!size.converges) out.contenders.push_back(ours("Rewind compiled", Engine::compiled));
+  if (!size.converges) {
+    const gradbench::Work work = made(size, size.derivative, Engine::compiled);
+    out.contenders.push_back(contender("Rewind compiled", work, false));
+    out.contenders.push_back({"to compile it, once", work.compile});
+  }
   for (const Peer& peer : {by_hand_peer(), adolc_peer(), sacado_peer()}) {
     if (*peer.absent != 0) {
       out.absent.push_back(fmt::format("{}: {}", peer.name, peer.absent));

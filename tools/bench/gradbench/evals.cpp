@@ -60,11 +60,13 @@ Work ours(Engine engine, Record record, std::vector<Array> arguments,
   run->record = std::move(record);
   run->arguments = std::move(arguments);
   const auto output = [run, shape = std::move(shape)] { return shape(run->results); };
-  if (engine == Engine::eager) return {[run] { run->eager(); }, output};
-  const auto f = [run](Tape& tape, const std::vector<Tensor>& x) { return run->record(tape, x); };
-  using Compiled = decltype(compile(f, CompileOptions{}, run->arguments));
-  const auto compiled = std::make_shared<Compiled>(compile(f, CompileOptions{.dtype = DType::f64}, run->arguments));
-  return {[run, compiled] { run->keep((*compiled)(run->arguments)); }, output};
+  if (engine == Engine::eager) return {[run] { run->eager(); }, output, {}};
+  const auto plan = [run] {
+    return compile([run](Tape& tape, const std::vector<Tensor>& x) { return run->record(tape, x); },
+                   CompileOptions{.dtype = DType::f64}, run->arguments);
+  };
+  const auto compiled = std::make_shared<decltype(plan())>(plan());
+  return {[run, compiled] { run->keep((*compiled)(run->arguments)); }, output, [plan] { plan(); }};
 }
 
 Array vector_of(const Numbers& numbers) { return Array(numbers); }

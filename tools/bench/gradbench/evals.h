@@ -28,6 +28,8 @@ struct Work {
   std::function<void()> run;
   /// What the last run gave, as the board wants it.
   std::function<json()> output;
+  /// Compiles it once more; nothing unless it is compiled.
+  std::function<void()> compile = {};
 };
 
 struct Eval {
@@ -52,7 +54,7 @@ Work ours(Engine engine, Record record, std::vector<Array> arguments,
 template <class F>
 Work plain(F f) {
   const auto result = std::make_shared<json>();
-  return {[f, result] { *result = f(); }, [result] { return *result; }};
+  return {[f, result] { *result = f(); }, [result] { return *result; }, {}};
 }
 
 /// A vector, and a matrix of the rows of a JSON list of lists.
