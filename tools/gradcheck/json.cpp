@@ -4,22 +4,12 @@
 #include <fmt/format.h>
 
 #include <rewind/tools/gradcheck/gradcheck.h>
+#include <rewind/tools/json_text.h>
 
 namespace rw {
 namespace {
 
-std::string json_string(std::string_view text) {
-  std::string out = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\')
-      out += fmt::format("\\{}", c);
-    else if (static_cast<unsigned char>(c) < 0x20)
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else
-      out += c;
-  }
-  return out + "\"";
-}
+using detail::json_string;
 
 // JSON has no infinity and no nan.
 std::string number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }

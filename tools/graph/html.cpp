@@ -9,6 +9,7 @@
 #include <rewind/tools/graph/dot_text.h>
 #include <rewind/tools/graph/fold.h>
 #include <rewind/tools/graph/html.h>
+#include <rewind/tools/json_text.h>
 
 namespace rw {
 namespace {
@@ -17,20 +18,7 @@ constexpr std::string_view page =
 #include "html_page.inc"
     ;
 
-/// A JSON string, which may stand inside a <script>.
-std::string json_string(std::string_view text) {
-  std::string out = "\"";
-  for (char c : detail::clean_utf8(text)) {
-    switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '<': out += "\\u003c"; break;
-      default: out += c;
-    }
-  }
-  return out + "\"";
-}
+using detail::json_string;
 
 std::string number(double x) { return std::isfinite(x) ? fmt::format("{:.9g}", x) : "null"; }
 
