@@ -3,17 +3,12 @@
 #include <torch/torch.h>
 
 #include "char_rnn.h"
+#include "torch_array.h"
 #include "torch_threads.h"
 
 namespace rw::bench {
 
 namespace {
-
-torch::Tensor to_torch(const Array& a) {
-  const std::vector<int64_t> sizes(a.shape().begin(), a.shape().end());
-  const auto type = a.dtype() == DType::i32 ? torch::kInt32 : torch::kFloat32;
-  return torch::from_blob(const_cast<void*>(a.view().data), sizes, type).clone();
-}
 
 class TorchCharRnn : public Network {
  public:

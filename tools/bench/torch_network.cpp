@@ -6,16 +6,12 @@
 
 #include "cells.h"
 #include "peers.h"
+#include "torch_array.h"
 #include "torch_threads.h"
 
 namespace rw::bench {
 
 namespace {
-
-torch::Tensor to_torch(const Array& a) {
-  const std::vector<int64_t> sizes(a.shape().begin(), a.shape().end());
-  return torch::from_blob(const_cast<void*>(a.view().data), sizes, torch::kFloat32).clone();
-}
 
 std::vector<double> picked(const torch::Tensor& t) {
   const torch::Tensor plain = t.detach().contiguous();
