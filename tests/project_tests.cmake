@@ -6,21 +6,6 @@ add_test(NAME layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${
 add_test(NAME layers/can_fail COMMAND ${CMAKE_COMMAND} -DDIR=${scratch}/layers
                                       -P ${CMAKE_CURRENT_LIST_DIR}/layers/check_the_check.cmake)
 
-# Each public header by itself, and the examples where they are not built: read, by the target `headers`, which is not part
-# of all.
-foreach(header ${public_headers})
-  string(MAKE_C_IDENTIFIER ${header} name)
-  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/headers/${name}.cpp CONTENT "#include <rewind/${header}>\n")
-  list(APPEND header_sources ${PROJECT_BINARY_DIR}/headers/${name}.cpp)
-endforeach()
-file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp)
-if(REWIND_EXAMPLES)
-  set(example_sources "")
-endif()
-add_library(headers OBJECT EXCLUDE_FROM_ALL ${header_sources} ${example_sources})
-target_link_libraries(headers PRIVATE rewind::rewind rewind::mpi rewind_flags)
-target_compile_options(headers PRIVATE -fsyntax-only)
-
 add_test(NAME install
          COMMAND ${CMAKE_COMMAND} -DSOURCE_DIR=${PROJECT_SOURCE_DIR} -DBUILD_DIR=${PROJECT_BINARY_DIR} -DDIR=${scratch}/install -DGENERATOR=${CMAKE_GENERATOR}
                  -DCOMPILER=${CMAKE_CXX_COMPILER} -DFLAGS=${CMAKE_CXX_FLAGS} -DBUILD_TYPE=${CMAKE_BUILD_TYPE}
@@ -81,9 +66,26 @@ foreach(page ${pages})
       target_link_libraries(${title}_${name} PRIVATE rewind_flags)
     else()
       target_link_libraries(${title}_${name} PRIVATE rewind::rewind rewind_flags)
+      rewind_precompile(${title}_${name} pages <rewind/rewind.h>)
+      list(APPEND page_sources ${source})
     endif()
   endforeach()
 endforeach()
+# Each public header by itself, and what a precompiled header may help: the pages' programs, and the examples where they are
+# not built. Read, by the target `headers`, which is not part of all.
+foreach(header ${public_headers})
+  string(MAKE_C_IDENTIFIER ${header} name)
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/headers/${name}.cpp CONTENT "#include <rewind/${header}>\n")
+  list(APPEND header_sources ${PROJECT_BINARY_DIR}/headers/${name}.cpp)
+endforeach()
+file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp)
+if(REWIND_EXAMPLES)
+  set(example_sources "")
+endif()
+add_library(headers OBJECT EXCLUDE_FROM_ALL ${header_sources} ${page_sources} ${example_sources})
+target_link_libraries(headers PRIVATE rewind::rewind rewind::mpi rewind_flags)
+target_compile_options(headers PRIVATE -fsyntax-only)
+
 add_test(NAME pages/extraction COMMAND ${CMAKE_COMMAND} -DDIR=${scratch}/pages
                                         -P ${CMAKE_CURRENT_LIST_DIR}/pages/check_the_blocks.cmake)
 
