@@ -198,16 +198,16 @@ TEST_CASE("options that make no sense are named") {
 TEST_CASE("a long value does not push out what is wrong with it") {
   const Scratch in;
   in.write("t.txt", "some text to learn");
-  for (const auto& [option, way_out] :
+  for (const auto& given :
        std::initializer_list<std::pair<std::string, std::string>>{{"--cell ", "...: no cell"},
                                                                   {"--cell lstm+", "there is no option"},
                                                                   {"--optimizer ", "...: it must be one of"},
                                                                   {"--init=", "...: it must be one of"},
                                                                   {"--hidden ", "is not a whole number"},
                                                                   {"--resume ", "File name too long"}}) {
-    INFO(option);
-    const Result r = run_rewind(in, "train t.txt " + option + std::string(5000, 'x'));
-    CHECK(r.refused(way_out));
+    INFO(given.first);
+    const Result r = run_rewind(in, "train t.txt " + given.first + std::string(5000, 'x'));
+    CHECK(r.refused(given.second));
     CHECK(r.err.size() < 1200);
   }
 }
