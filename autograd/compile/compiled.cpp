@@ -133,6 +133,7 @@ struct CompiledCore::State {
   void record(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads, Recording& to);
   bool follow(const Recording& recording, KnownPlan& entry);
   void compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry);
+  void learn(const Recording& recording, KnownPlan& entry, const ir::Plan& plan);
   void tune_once(const ir::Graph& graph, const std::vector<ConstView>& views);
   std::vector<std::string> chosen_by() const;
   void await_check(KnownPlan& entry, const std::function<ir::Graph()>& traced) const;
@@ -271,6 +272,16 @@ std::vector<std::string> CompiledCore::State::chosen_by() const {
   return out;
 }
 
+// So that other lengths follow, this plan and, where lengths only grow or shrink, one ahead of them is taken up.
+void CompiledCore::State::learn(const Recording& recording, KnownPlan& entry, const ir::Plan& plan) {
+  lengths->learn(recording.view(), entry.found, plan);
+  const std::optional<std::int64_t> ahead = lengths->length_ahead(entry.found);
+  if (!ahead.has_value()) return;
+  ir::Notes of_nobody;
+  ir::Graph traced = ir::optimise(lengths->traced(entry.found, *ahead), options, of_nobody);
+  lengths->learn_ahead(entry.found, *ahead, ir::lower(std::move(traced), options));
+}
+
 void CompiledCore::State::compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry) {
   ir::Graph graph = recording.graph();
   tune_once(graph, views);
@@ -278,7 +289,7 @@ void CompiledCore::State::compile(const Recording& recording, const std::vector<
   await_check(entry, [&] { return graph; });
   entry.held = ir::held_arrays(graph);
   ir::Plan plan = ir::lower(ir::optimise(std::move(graph), options, entry.notes), options);
-  if (lengths != nullptr) lengths->learn(recording.view(), entry.found, plan);
+  if (lengths != nullptr) learn(recording, entry, plan);
   entry.plan = std::make_unique<ir::Executor>(std::move(plan), options);
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::size_t most_families = 16, most_lone = 4, most_samples = 6, most_ranges = 16, least_samples = 3;
 constexpr std::int64_t longest = 1 << 20;  // nodes of a trace that is kept as a list
+constexpr int patience = 3;                // lengths beyond all others that are compiled before one ahead of them is
 
 // Keeps the newest.
 template <class T>
@@ -75,14 +77,40 @@ void Lengths::learn(const Recorded& recorded, Found& found, const Plan& plan) {
   if (recorded.length() < longest) listing = list(plan, *words_, refused, by_);
   if (!refused.empty()) found.why = refused;
   if (listing.records.empty()) return;
-  if (found.family != nullptr)
-    return add(*found.family,
-               {found.length, slots_of(*found.family, found.length, found.own), std::move(listing), plan.layout.arena});
+  if (found.family != nullptr) {
+    Family& family = *found.family;
+    family.longer += found.length > family.high ? 1 : 0;
+    family.shorter += found.length < family.low ? 1 : 0;
+    return add(family,
+               {found.length, slots_of(family, found.length, found.own), std::move(listing), plan.layout.arena});
+  }
   Lone lone{list(recorded, *words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.layout.arena};
   found.family = new_family(recorded, lone);
   if (found.family != nullptr) return;
   lone_.push_back(std::move(lone));
   keep(lone_, most_lone);
+}
+
+std::optional<std::int64_t> Lengths::length_ahead(const Found& found) const {
+  if (found.family == nullptr) return {};
+  const Family& family = *found.family;
+  const auto first_of = [&](std::int64_t from, std::int64_t step) -> std::optional<std::int64_t> {
+    for (std::int64_t length = from; length != found.length; length += step)
+      if (family.trace.has(length)) return length;
+    return {};
+  };
+  if (found.length == family.high && family.longer >= patience && 2 * found.length < longest)
+    return first_of(2 * found.length, -1);
+  if (found.length == family.low && family.shorter >= patience) return first_of(found.length / 2, 1);
+  return {};
+}
+
+void Lengths::learn_ahead(const Found& found, std::int64_t length, const Plan& plan) {
+  std::string refused;
+  Listing listing = list(plan, *words_, refused, by_);
+  if (listing.records.empty()) return;
+  // No bytes: memory for values is made when there are any.
+  add(*found.family, {length, slots_of(*found.family, length, found.own), std::move(listing), 0});
 }
 
 // Of this trace and one that was no length of another so far.
@@ -97,6 +125,7 @@ std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, L
     family->names = names_of(recorded.tape);
     family->real = lone.real;
     family->number = ++made_;
+    std::tie(family->low, family->high) = std::minmax(lone.length, other->length);
     for (Lone* one : {&*other, &lone}) {
       const auto own = family->trace.slots_of({one->trace, one->length});
       add(*family, {one->length, slots_of(*family, one->length, own.value()), std::move(one->plan), one->bytes});
@@ -110,6 +139,8 @@ std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, L
 }
 
 void Lengths::add(Family& family, Family::Sample sample) {
+  family.low = std::min(family.low, sample.length);
+  family.high = std::max(family.high, sample.length);
   const auto between = [](std::int64_t at, std::int64_t low, std::int64_t high) { return at > low && at < high; };
   for (Family::Range& range : family.ranges) {
     const std::int64_t low = std::min(range.low, sample.length), high = std::max(range.high, sample.length);
@@ -142,18 +173,18 @@ void Lengths::find_range(Family& family) {
     std::size_t end = first + 2;
     while (end < all.size() && form->has(all[end]->slots) && pattern->fits(all[end]->view())) ++end;
     if (end - first < least_samples) continue;
-    const Family::Sample& last = *all[end - 1];
-    const std::int64_t low = a.length, high = last.length;
-    family.ranges.push_back({std::move(*pattern), *form, low, high, last.bytes});
+    const std::int64_t low = a.length, high = all[end - 1]->length;
+    std::size_t bytes = 0;
+    for (std::size_t i = first; i < end; ++i) bytes = std::max(bytes, all[i]->bytes);
+    family.ranges.push_back({std::move(*pattern), *form, low, high, bytes});
     keep(family.ranges, most_ranges);
     std::erase_if(family.samples, [&](const auto& s) { return s.length >= low && s.length <= high; });
     return;
   }
 }
 
-Graph Lengths::traced(const Found& found) const {
-  return unfold(found.family->trace, found.length, found.own, *found.family->words, found.family->real,
-                *found.family->names);
+Graph Lengths::traced(const Found& found, std::int64_t length) const {
+  return unfold(found.family->trace, length, found.own, *found.family->words, found.family->real, *found.family->names);
 }
 
 }  // namespace rw::ir

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,9 @@ namespace rw::ir {
 /// Traces of one program at two lengths give a pattern, and so do plans. A trace is compared with the pattern node by
 /// node; where it is an instance, its plan is that of the plans' pattern, and no pass runs. Passes choose by size, so
 /// that a pattern of plans holds between two lengths that were compiled as a whole, and at no other: a choice that
-/// changes on the way would show at its ends. Three plans at least make one.
+/// changes on the way would show at its ends. Three plans at least make one. Lengths that only grow, as in a
+/// curriculum, or only shrink, would never lie between two: after some of them a plan is made of a trace far ahead,
+/// which the pattern of traces gives.
 class Lengths {
  public:
   /// One program: what it records at any length.
@@ -46,6 +49,8 @@ class Lengths {
       std::size_t bytes = 0;           // of the values at the longest
     };
     std::vector<Range> ranges;
+    std::int64_t low = 0, high = 0;  // the shortest and the longest of all these
+    int longer = 0, shorter = 0;     // how often one was compiled since it is longer, or shorter, than all before it
   };
   /// What is known about a trace.
   struct Found {
@@ -61,8 +66,13 @@ class Lengths {
   Found find(const Recorded& recorded);
   /// Takes up a plan that was compiled as a whole.
   void learn(const Recorded& recorded, Found& found, const Plan& plan);
-  /// What was recorded at a length that was found.
-  Graph traced(const Found& found) const;
+  /// A length so far ahead of one that was learnt that a plan of it is worth making; nothing where none is.
+  std::optional<std::int64_t> length_ahead(const Found& found) const;
+  /// Takes up a plan of `traced(found, length)`, which nobody has asked for.
+  void learn_ahead(const Found& found, std::int64_t length, const Plan& plan);
+  /// What was recorded at a length that was found, and what it would be at another.
+  Graph traced(const Found& found) const { return traced(found, found.length); }
+  Graph traced(const Found& found, std::int64_t length) const;
   /// Bytes that all plans of it share.
   std::size_t memory() const { return memory_->bytes(); }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -186,6 +187,17 @@ TEST_CASE("at lengths that were traced and at others plans do what the tape does
     CHECK(disagreement_at({9, 40, 65, 12, 20, 39, 63, 64, 3, 1}, f, inputs, {&W, &R, &V}) < 1e-5);
   }
   set_threads(before);
+}
+
+TEST_CASE("lengths that grow one by one follow, or shrink: plans are made ahead of them") {
+  Rng rng(1);
+  const LstmCell cell(I, H, rng);
+  const std::vector<Parameter*> parameters = parameters_of(cell);
+  std::vector<Index> lengths(50);
+  std::iota(lengths.begin(), lengths.end(), Index{12});
+  CHECK(followers(training(cell), parameters, lengths) >= 40);
+  std::reverse(lengths.begin(), lengths.end());
+  CHECK(followers(training(cell), parameters, lengths) >= 40);
 }
 
 TEST_CASE("a batch of another size follows") {
