@@ -275,11 +275,16 @@ std::vector<std::string> CompiledCore::State::chosen_by() const {
 // So that other lengths follow, this plan and, where lengths only grow or shrink, one ahead of them is taken up.
 void CompiledCore::State::learn(const Recording& recording, KnownPlan& entry, const ir::Plan& plan) {
   lengths->learn(recording.view(), entry.found, plan);
-  const std::optional<std::int64_t> ahead = lengths->length_ahead(entry.found);
+  const std::optional<std::int64_t> ahead = lengths->try_ahead(entry.found);
   if (!ahead.has_value()) return;
-  ir::Notes of_nobody;
-  ir::Graph traced = ir::optimise(lengths->traced(entry.found, *ahead), options, of_nobody);
-  lengths->learn_ahead(entry.found, *ahead, ir::lower(std::move(traced), options));
+  try {
+    ir::Graph traced = lengths->traced(entry.found, *ahead);
+    ir::verify(traced);
+    ir::Notes of_nobody;
+    lengths->learn_ahead(entry.found, *ahead, ir::lower(ir::optimise(std::move(traced), options, of_nobody), options));
+  } catch (const Error&) {
+    // Nobody has asked for this length, and it may be none: a table of positions has an end.
+  }
 }
 
 void CompiledCore::State::compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry) {

@@ -91,17 +91,17 @@ void Lengths::learn(const Recorded& recorded, Found& found, const Plan& plan) {
   keep(lone_, most_lone);
 }
 
-std::optional<std::int64_t> Lengths::length_ahead(const Found& found) const {
+std::optional<std::int64_t> Lengths::try_ahead(const Found& found) {
   if (found.family == nullptr) return {};
-  const Family& family = *found.family;
-  const auto first_of = [&](std::int64_t from, std::int64_t step) -> std::optional<std::int64_t> {
-    for (std::int64_t length = from; length != found.length; length += step)
-      if (family.trace.has(length)) return length;
-    return {};
-  };
-  if (found.length == family.high && family.longer >= patience && 2 * found.length < longest)
-    return first_of(2 * found.length, -1);
-  if (found.length == family.low && family.shorter >= patience) return first_of(found.length / 2, 1);
+  Family& family = *found.family;
+  const bool up = found.length == family.high && family.longer >= patience && 2 * found.length < longest;
+  const bool down = found.length == family.low && family.shorter >= patience;
+  if (!up && !down) return {};
+  for (std::int64_t length = up ? 2 * found.length : found.length / 2; length != found.length; length += up ? -1 : 1)
+    if (family.trace.has(length)) {
+      (up ? family.high : family.low) = length;
+      return length;
+    }
   return {};
 }
 

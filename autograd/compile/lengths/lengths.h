@@ -49,7 +49,7 @@ class Lengths {
       std::size_t bytes = 0;           // of the values at the longest
     };
     std::vector<Range> ranges;
-    std::int64_t low = 0, high = 0;  // the shortest and the longest of all these
+    std::int64_t low = 0, high = 0;  // the shortest and the longest that were learnt or tried
     int longer = 0, shorter = 0;     // how often one was compiled since it is longer, or shorter, than all before it
   };
   /// What is known about a trace.
@@ -66,8 +66,9 @@ class Lengths {
   Found find(const Recorded& recorded);
   /// Takes up a plan that was compiled as a whole.
   void learn(const Recorded& recorded, Found& found, const Plan& plan);
-  /// A length so far ahead of one that was learnt that a plan of it is worth making; nothing where none is.
-  std::optional<std::int64_t> length_ahead(const Found& found) const;
+  /// A length so far ahead of one that was learnt that a plan of it is worth making; nothing where none is. It is given
+  /// once, whatever comes of it.
+  std::optional<std::int64_t> try_ahead(const Found& found);
   /// Takes up a plan of `traced(found, length)`, which nobody has asked for.
   void learn_ahead(const Found& found, std::int64_t length, const Plan& plan);
   /// What was recorded at a length that was found, and what it would be at another.

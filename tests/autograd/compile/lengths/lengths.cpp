@@ -200,6 +200,25 @@ TEST_CASE("lengths that grow one by one follow, or shrink: plans are made ahead 
   CHECK(followers(training(cell), parameters, lengths) >= 40);
 }
 
+TEST_CASE("a length ahead may be none: a table of positions has an end") {
+  Parameter table("table", random_array(Shape{40, I}, 5));
+  const Array constants = random_array(Shape{40, I}, 6);
+  const auto f = [&](Tape& tape, Tensor x) {
+    const Tensor learnt = tape.leaf(table), given = tape.constant(constants);
+    Tensor sum_of = sum(at(x, 0));
+    for (Index t = 0; t < x.size(0); ++t)
+      sum_of = tanh(sum_of + sum(at(x, t) * slice(learnt, 0, t, 1)) + sum(exp(slice(given, 0, t, 1))));
+    backward(sum_of);
+    return sum_of;
+  };
+  std::vector<Index> lengths(29);
+  std::iota(lengths.begin(), lengths.end(), Index{12});  // to 40
+  followers(f, {&table}, lengths);
+  auto compiled = compile(f, {.check = SelfCheck::off}, sequence(12));
+  for (const Index T : lengths) compiled(sequence(T));
+  CHECK_THROWS_AS(compiled(sequence(41)), Error);
+}
+
 TEST_CASE("a batch of another size follows") {
   Parameter w("w", random_array(Shape{I, H}, 3));
   auto f = compile([&](Tape&, Tensor x) { return mean(square(matmul(x, w))); }, {.check = SelfCheck::off},
