@@ -44,29 +44,58 @@ Array repeated(const Numbers& row, Index times) {
   return Array(all, Shape{times, static_cast<Index>(row.size())});
 }
 
+// Each number of a camera, a point or a weight is a row, each observation a column: all of it is arithmetic of whole
+// rows.
+
 Tensor cross(Tensor a, Tensor b) {
-  const auto [a0, a1, a2] = split<3>(a, 1);
-  const auto [b0, b1, b2] = split<3>(b, 1);
-  return concat({a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0}, 1);
+  const auto [a0, a1, a2] = split<3>(a, 0);
+  const auto [b0, b1, b2] = split<3>(b, 0);
+  return concat({a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0}, 0);
 }
 
-// Points [p, 3], each turned by its own angle and axis [p, 3] (Rodrigues' formula; to first order at no angle).
+// Points [3, p], each turned by its own angle and axis [3, p] (Rodrigues' formula; to first order at no angle).
 Tensor rotated(Tensor rotation, Tensor x) {
-  const Tensor squared = sum(square(rotation), 1, true), turns = squared > 0;
+  const Tensor squared = sum(square(rotation), 0, true), turns = squared > 0;
   const Tensor angle = sqrt(where(turns, squared, 1)), axis = rotation / angle, c = cos(angle);
-  const Tensor along = sum(axis * x, 1, true) * (1 - c);
+  const Tensor along = sum(axis * x, 0, true) * (1 - c);
   return where(turns, x * c + cross(axis, x) * sin(angle) + axis * along, x + cross(rotation, x));
 }
 
-std::pair<Tensor, Tensor> errors(Tensor camera_of, Tensor point_of, Tensor features, Tensor cameras, Tensor points,
-                                 Tensor weights) {
-  const std::vector<Tensor> camera = split(lookup(cameras, camera_of), {3, 3, 1, 2, 2}, 1);
-  const Tensor seen = rotated(camera[0], lookup(points, point_of) - camera[1]);
-  const Tensor flat = slice(seen, 1, 0, 2) / slice(seen, 1, 2, 1);
-  const auto [k1, k2] = split<2>(camera[4], 1);
-  const Tensor r = sum(square(flat), 1, true);
+// Of each observation [p, 2], by its camera [11, p], point [3, p] and weight [1, p].
+Tensor reprojection(Tensor cameras, Tensor points, Tensor weights, Tensor features) {
+  const std::vector<Tensor> camera = split(cameras, {3, 3, 1, 2, 2}, 0);
+  const Tensor seen = rotated(camera[0], points - camera[1]);
+  const Tensor flat = slice(seen, 0, 0, 2) / slice(seen, 0, 2, 1);
+  const auto [k1, k2] = split<2>(camera[4], 0);
+  const Tensor r = sum(square(flat), 0, true);
   const Tensor projected = flat * (1 + k1 * r + k2 * r * r) * camera[2] + camera[3];
-  return {reshape(weights, {weights.size(), 1}) * (projected - features), 1 - square(weights)};
+  return transpose(weights * (projected - transpose(features)));
+}
+
+Tensor weight_errors(Tensor weights) { return 1 - square(weights); }
+
+struct Observed {
+  Tensor cameras, points, weights, features;
+};
+
+Observed observed(const std::vector<Tensor>& at) {
+  return {transpose(lookup(at[3], at[0])), transpose(lookup(at[4], at[1])), reshape(at[5], {1, at[5].size()}), at[2]};
+}
+
+// The elements of the Jacobian row by row. What an observation depends on is a column of what it looks up, of 15
+// numbers: by these, two rows never share a column but for the two errors of one observation, so that two pullbacks
+// give all of them.
+Tensor jacobian_elements(const Observed& o) {
+  const auto p = static_cast<std::uint32_t>(o.weights.size());
+  SparsityPattern own{2 * p, (camera_numbers + 4) * p, {}};
+  for (std::uint32_t i = 0; i < p; ++i) {
+    std::vector<std::uint32_t> row;
+    for (std::uint32_t k = 0; k < camera_numbers + 4; ++k) row.push_back(k * p + i);
+    own.of_row.insert(own.of_row.end(), 2, row);
+  }
+  const auto errors = [&](Tensor camera, Tensor point, Tensor w) { return reprojection(camera, point, w, o.features); };
+  const SparseJacobian j = sparse_jacobian(errors, std::tuple(o.cameras, o.points, o.weights), std::move(own));
+  return concat({j.values, jacobian_diagonal(weight_errors, reshape(o.weights, {o.weights.size()}))});
 }
 
 SparsityPattern pattern_of(const Scene& s) {
@@ -144,17 +173,13 @@ Eval ba_eval() {
         std::vector<Array> arguments = {
             Array(camera_of),        Array(point_of),        repeated(s.feature, s.p),
             repeated(s.camera, s.n), repeated(s.point, s.m), Array(Numbers(static_cast<std::size_t>(s.p), s.weight))};
-        const auto f = [](const std::vector<Tensor>& at) {
-          return [&at](Tensor cameras, Tensor points, Tensor weights) {
-            return errors(at[0], at[1], at[2], cameras, points, weights);
-          };
-        };
         if (function == "objective")
           return ours(
               engine,
-              [f](Tape&, const std::vector<Tensor>& at) {
-                const auto [reprojection, weights] = f(at)(at[3], at[4], at[5]);
-                return std::vector<Tensor>{reprojection, weights};
+              [](Tape&, const std::vector<Tensor>& at) {
+                const Observed o = observed(at);
+                return std::vector<Tensor>{reprojection(o.cameras, o.points, o.weights, o.features),
+                                           weight_errors(at[5])};
               },
               std::move(arguments),
               [](const std::vector<Array>& r) {
@@ -163,9 +188,7 @@ Eval ba_eval() {
         const SparsityPattern pattern = pattern_of(s);
         return ours(
             engine,
-            [f, pattern](Tape&, const std::vector<Tensor>& at) {
-              return std::vector<Tensor>{sparse_jacobian(f(at), std::tuple(at[3], at[4], at[5]), pattern).values};
-            },
+            [](Tape&, const std::vector<Tensor>& at) { return std::vector<Tensor>{jacobian_elements(observed(at))}; },
             std::move(arguments),
             [pattern](const std::vector<Array>& r) { return jacobian_shape(pattern, r.at(0).to_vector<double>()); });
       }};
