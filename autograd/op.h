@@ -25,8 +25,8 @@ inline constexpr int max_elementwise_inputs = 3;
 /// OpInfo::arity of an op that takes any number of inputs.
 inline constexpr int any_arity = -1;
 
-/// What a compiler may know of an elementwise op of two inputs.
-enum class Arithmetic : std::uint8_t { none, add, sub, mul, times0, div };
+/// What a compiler may know of an elementwise op of two inputs, or, of neg, of one.
+enum class Arithmetic : std::uint8_t { none, add, sub, mul, times0, neg, div };
 
 /// What an elementwise op declares: vector loops of its value, and of its gradient rule for each input. A gradient loop
 /// reads x[0..arity-1], y and dy, in this order, and writes dx; an accumulating one reads dx as its last input as well.

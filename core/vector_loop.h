@@ -26,6 +26,10 @@ Isa active_isa();
 struct VectorLoop {
   void (*f32)(const void* fn, Index n, const float* const* x, float* y) = nullptr;
   void (*f64)(const void* fn, Index n, const double* const* x, double* y) = nullptr;
+  /// fn(a, b, ...) of one element, without what a loop costs; what fn has no argument for is ignored. Null for a
+  /// functor of more than four arguments.
+  float (*one_f32)(const void* fn, float a, float b, float c, float d) = nullptr;
+  double (*one_f64)(const void* fn, double a, double b, double c, double d) = nullptr;
 };
 
 namespace detail {
@@ -154,6 +158,26 @@ struct Loop<Isa::avx512, Fn, arity, T> {
 };
 #endif
 
+template <class Fn, int arity, class T>
+[[gnu::flatten]] T one_element(const void* functor, T a, T b, T c, T d) {
+  const Fn& fn = *static_cast<const Fn*>(functor);
+  if constexpr (arity == 0) return fn.template operator()<T>();
+  if constexpr (arity == 1) return fn(a);
+  if constexpr (arity == 2) return fn(a, b);
+  if constexpr (arity == 3) return fn(a, b, c);
+  if constexpr (arity == 4) return fn(a, b, c, d);
+}
+
+template <Isa isa, class Fn, int arity>
+VectorLoop loops_for() {
+  VectorLoop out{.f32 = Loop<isa, Fn, arity, float>::start, .f64 = Loop<isa, Fn, arity, double>::start};
+  if constexpr (arity <= 4) {
+    out.one_f32 = one_element<Fn, arity, float>;
+    out.one_f64 = one_element<Fn, arity, double>;
+  }
+  return out;
+}
+
 }  // namespace detail
 
 /// The loop over `Fn`, which has `template <class T> T operator()(T...) const` of `Arity` arguments (0 to 6) for float
@@ -163,13 +187,11 @@ template <class Fn, int Arity>
 VectorLoop vector_loop(Isa isa) {
   static_assert(Arity >= 0 && Arity <= 6);
 #if defined(__x86_64__)
-  if (isa == Isa::avx512)
-    return {detail::Loop<Isa::avx512, Fn, Arity, float>::start, detail::Loop<Isa::avx512, Fn, Arity, double>::start};
-  if (isa == Isa::avx2)
-    return {detail::Loop<Isa::avx2, Fn, Arity, float>::start, detail::Loop<Isa::avx2, Fn, Arity, double>::start};
+  if (isa == Isa::avx512) return detail::loops_for<Isa::avx512, Fn, Arity>();
+  if (isa == Isa::avx2) return detail::loops_for<Isa::avx2, Fn, Arity>();
 #endif
   static_cast<void>(isa);
-  return {detail::Loop<Isa::baseline, Fn, Arity, float>::start, detail::Loop<Isa::baseline, Fn, Arity, double>::start};
+  return detail::loops_for<Isa::baseline, Fn, Arity>();
 }
 
 /// The same for this processor's `active_isa()`.

@@ -55,6 +55,7 @@ struct Div {
 
 struct Neg {
   static constexpr std::string_view name = "neg";
+  static constexpr Arithmetic arithmetic = Arithmetic::neg;
   auto f(auto x) const { return -x; }
   auto vjp(auto, auto, auto dy) const { return -dy; }
 };

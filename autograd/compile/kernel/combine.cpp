@@ -48,14 +48,11 @@ std::array<VectorLoop, sizeof...(K)> paired_loops(std::index_sequence<K...>) {
 
 bool combines(Arithmetic op) { return op >= Arithmetic::add && op <= Arithmetic::times0; }
 
-const VectorLoop& chained_loop(Arithmetic inner, Arithmetic outer, bool swapped) {
-  static const auto loops = chained_loops(std::make_index_sequence<kinds * kinds * 2>());
-  return loops[(index(inner) * kinds + index(outer)) * 2 + (swapped ? 1 : 0)];
-}
-
-const VectorLoop& paired_loop(Arithmetic left, Arithmetic right, Arithmetic outer) {
-  static const auto loops = paired_loops(std::make_index_sequence<kinds * kinds * kinds>());
-  return loops[(index(left) * kinds + index(right)) * kinds + index(outer)];
+const VectorLoop& combined_loop(const Formula& f) {
+  static const auto chained = chained_loops(std::make_index_sequence<kinds * kinds * 2>());
+  static const auto paired = paired_loops(std::make_index_sequence<kinds * kinds * kinds>());
+  if (f.right == Arithmetic::none) return chained[(index(f.left) * kinds + index(f.outer)) * 2 + (f.swapped ? 1 : 0)];
+  return paired[(index(f.left) * kinds + index(f.right)) * kinds + index(f.outer)];
 }
 
 }  // namespace rw::ir

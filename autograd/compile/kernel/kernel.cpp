@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include <rewind/autograd/compile/kernel/copy_rows.h>
@@ -31,6 +32,14 @@ auto loop_of(const VectorLoop& loop) {
     return loop.f64;
   else
     return loop.f32;
+}
+
+template <class T>
+auto one_of(const VectorLoop& loop) {
+  if constexpr (std::is_same_v<T, double>)
+    return loop.one_f64;
+  else
+    return loop.one_f32;
 }
 
 template <class T>
@@ -209,18 +218,63 @@ struct KernelProgram::Runner {
   }
 };
 
-void KernelProgram::run(void* const* pointers, const Index* strides, Index share_from) const {
-  if (rows == 0 || cols == 0) return;
-  bool is_flat = true;
+/// So few elements that loops over vectors cost more than what they compute: one by one, in a copy of the operands.
+template <class T>
+struct KernelProgram::OneByOne {
+  const KernelProgram& p;
+  void* const* pointers;
+
+  void run() const { return p.rows * p.cols == 1 ? of<1>() : of<2>(); }
+
+  template <std::size_t n>
+  void of() const {
+    T v[most_registers * n];
+    const std::size_t outputs = p.first_output_, constants = p.operands.size();
+    for (std::size_t i = 0; i < outputs; ++i) {
+      const std::size_t step = p.operands[i] == OperandKind::scalar ? 0 : 1;
+      for (std::size_t k = 0; k < n; ++k) v[i * n + k] = static_cast<const T*>(pointers[i])[k * step];
+    }
+    for (std::size_t c = 0; c < p.constants.size(); ++c)
+      std::fill_n(v + (constants + c) * n, n, static_cast<T>(p.constants[c]));
+    for (const Short& i : p.short_form_) {
+      const T *a = v + i.in[0] * n, *b = v + i.in[1] * n, *c = v + i.in[2] * n, *d = v + i.in[3] * n;
+      T* const y = v + i.out * n;
+      if (i.formula.left == Arithmetic::none)
+        for (std::size_t k = 0; k < n; ++k) y[k] = call(p.instructions[i.like], a[k], b[k], c[k], d[k]);
+      else
+        for (std::size_t k = 0; k < n; ++k) y[k] = value_of(i.formula, a[k], b[k], c[k], d[k]);
+    }
+    for (std::size_t i = outputs; i < constants; ++i) std::copy_n(v + i * n, n, static_cast<T*>(pointers[i]));
+  }
+
+  [[gnu::noinline]] static T call(const Instruction& i, T a, T b, T c, T d) {
+    if (const auto one = one_of<T>(*i.loop)) return one(i.fn, a, b, c, d);
+    const T* const x[] = {&a, &b, &c, &d};
+    T y;
+    loop_of<T> (*i.loop)(i.fn, 1, x, &y);
+    return y;
+  }
+};
+
+// Whether no operand has gaps between its rows, or fewer rows or columns.
+bool KernelProgram::is_flat(const Index* strides) const {
+  if (by_rows) return false;
+  if (rows == 1 && cols == 1) return true;
   for (std::size_t i = 0; i < operands.size(); ++i) {
     const OperandKind kind = operands[i];
     if (kind == OperandKind::scalar) continue;
-    is_flat = is_flat && !by_rows &&
-              (rows == 1 || (strides[i] == cols && kind != OperandKind::row && kind != OperandKind::rows &&
-                             kind != OperandKind::column));
-    if (kind == OperandKind::column && rows == 1 && cols > 1) is_flat = false;
+    if (kind == OperandKind::column && (rows > 1 || cols > 1)) return false;
+    const bool some_rows = kind == OperandKind::row || kind == OperandKind::rows;
+    if (rows > 1 && (strides[i] != cols || some_rows)) return false;
   }
+  return true;
+}
+
+void KernelProgram::run(void* const* pointers, const Index* strides, Index share_from) const {
+  if (rows == 0 || cols == 0) return;
+  const bool is_flat = this->is_flat(strides);
   visit_real(dtype, [&]<class T>() {
+    if (is_flat && !short_form_.empty()) return OneByOne<T>{*this, pointers}.run();
     const Index units = is_flat ? rows * cols : rows;
     const auto part = [&](Index begin, Index end) {
       Runner<T> runner(*this, pointers, strides);
@@ -245,10 +299,17 @@ void KernelProgram::run(void* const* pointers, const Index* strides, Index share
   });
 }
 
+// Two of arithmetic are quicker one by one, two of an exponential together.
+bool KernelProgram::goes_one_by_one() const {
+  const auto is_formula = [](const Instruction& i) { return i.formula.left != Arithmetic::none; };
+  return !by_rows &&
+         (rows * cols == 1 || (rows * cols == 2 && std::all_of(instructions.begin(), instructions.end(), is_formula)));
+}
+
 bool KernelProgram::fills_vectors() const {
   const Index n = rows * cols, vector = 64 / static_cast<Index>(size_of(dtype));
   constexpr Index few = 64;  // elements, fewer than a block has
-  return !by_rows && n <= few && n % vector != 0;
+  return !by_rows && !goes_one_by_one() && n <= few && n % vector != 0;
 }
 
 // A register whose value is read after its run of instructions, or summed, holds whole rows.
@@ -267,8 +328,24 @@ void KernelProgram::find_row_instructions() {
   }
 }
 
+// What is run for an element or two should not be read from far away.
+void KernelProgram::shorten() {
+  while (first_output_ < operands.size() && operands[first_output_] != OperandKind::output) ++first_output_;
+  for (const Instruction& i : instructions) {
+    const auto like = std::find_if(instructions.begin(), instructions.end(), [&](const Instruction& other) {
+      return other.loop == i.loop && (other.fn == i.fn || (i.equal != nullptr && i.equal(other.fn, i.fn)));
+    });
+    Short& out = short_form_.emplace_back();
+    out.formula = i.formula;
+    out.like = static_cast<std::uint16_t>(like - instructions.begin());
+    out.out = i.out;
+    std::copy_n(i.in, most_inputs, out.in);
+  }
+}
+
 void KernelProgram::finish() {
   if (registers > most_registers) throw Error("compile: a kernel of too many registers");
+  if (goes_one_by_one()) shorten();
   const auto bytes = static_cast<Index>(this_processor().first_cache / 2);
   const Index each = bytes / std::max<Index>(registers, 1) / static_cast<Index>(size_of(dtype));
   const Index row = (cols + 63) / 64 * 64;

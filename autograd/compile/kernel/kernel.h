@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include <rewind/autograd/compile/kernel/combine.h>
 #include <rewind/autograd/program/graph.h>
 
 namespace rw::ir {
@@ -51,6 +52,7 @@ class KernelProgram {
     std::uint16_t out = 0;
     std::uint16_t arity = 0;
     Over over = Over::elements;
+    Formula formula;  // what the loop computes, where that is arithmetic: its `left` is not none
     bool (*equal)(const void* a, const void* b) = nullptr;  // of the attributes `fn`
     NodeId node = no_node;                                  // of the graph in which it was made first
   };
@@ -78,13 +80,25 @@ class KernelProgram {
  private:
   template <class T>
   struct Runner;
+  template <class T>
+  struct OneByOne;
+  bool goes_one_by_one() const;
+  bool is_flat(const Index* strides) const;
   void find_row_instructions();
+  void shorten();
 
   /// By rows: instructions over whole rows that follow each other, computed block by block; or one of another kind.
   struct RowInstructions {
     std::size_t begin = 0, end = 0;
   };
   std::vector<RowInstructions> runs_;
+  /// An instruction of a program that goes one by one: a formula, or the function of instruction number `like`.
+  struct Short {
+    Formula formula;
+    std::uint16_t like = 0, out = 0, in[most_inputs] = {};
+  };
+  std::vector<Short> short_form_;
+  std::size_t first_output_ = 0;
   std::vector<Index> moves_;     // by register, a mask of offsets: -1 when it has all blocks, 0 when they share one
   std::vector<std::size_t> at_;  // by register: its own memory, in elements
   std::size_t memory_ = 0;

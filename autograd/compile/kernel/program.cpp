@@ -183,6 +183,7 @@ class Writer : KernelOrder {
     KernelProgram::Instruction instruction = instruction_of(i, n.info->elementwise->value);
     instruction.fn = n.op;
     instruction.equal = n.info->equal;
+    if (arithmetic(i) != Arithmetic::div) instruction.formula.left = arithmetic(i);
     emit(instruction, i, g_.in(i));
   }
 
@@ -192,6 +193,12 @@ class Writer : KernelOrder {
     instruction.loop = &loop;
     instruction.over = over(i);
     instruction.fn = &no_attributes;
+    return instruction;
+  }
+
+  KernelProgram::Instruction combined(NodeId i, const Formula& formula) const {
+    KernelProgram::Instruction instruction = instruction_of(i, combined_loop(formula));
+    instruction.formula = formula;
     return instruction;
   }
 
@@ -216,12 +223,12 @@ class Writer : KernelOrder {
     if (is_part(a) && is_part(b)) {
       inputs_of(a);
       inputs_of(b);
-      emit(instruction_of(i, paired_loop(arithmetic(a), arithmetic(b), arithmetic(i))), i, in);
+      emit(combined(i, {.left = arithmetic(a), .right = arithmetic(b), .outer = arithmetic(i)}), i, in);
     } else if (is_part(a) || is_part(b)) {
       const NodeId part = is_part(a) ? a : b;
       inputs_of(part);
       in.push_back(is_part(a) ? g_.in(i, 1) : g_.in(i, 0));
-      emit(instruction_of(i, chained_loop(arithmetic(part), arithmetic(i), is_part(b))), i, in);
+      emit(combined(i, {.left = arithmetic(part), .outer = arithmetic(i), .swapped = is_part(b)}), i, in);
     }
     return is_part(a) || is_part(b);
   }
@@ -248,19 +255,23 @@ class Writer : KernelOrder {
     if (to == none) to = take();
     const auto out = static_cast<std::uint16_t>(to);
     std::uint16_t total = register_for(i, in[0]);
-    const auto add = [&](const VectorLoop& loop, std::uint16_t arity, std::uint16_t b, std::uint16_t c) {
-      KernelProgram::Instruction instruction = instruction_of(i, loop);
+    const auto add = [&](KernelProgram::Instruction instruction, std::uint16_t arity, std::uint16_t b,
+                         std::uint16_t c) {
       instruction.arity = arity;
       const std::uint16_t operands[] = {total, b, c, total};
       std::copy_n(operands, KernelProgram::most_inputs, instruction.in);
       instruction.out = total = out;
       p_.instructions.push_back(instruction);
     };
-    if (in.size() == 1) add(same_loop(), 1, total, total);
+    if (in.size() == 1) add(instruction_of(i, same_loop()), 1, total, total);
+    const KernelProgram::Instruction two = combined(i, {.left = Arithmetic::add, .outer = Arithmetic::add});
     std::size_t k = 1;
-    for (; k + 1 < in.size(); k += 2)
-      add(chained_loop(Arithmetic::add, Arithmetic::add, false), 3, register_for(i, in[k]), register_for(i, in[k + 1]));
-    if (k < in.size()) add(plus, 2, register_for(i, in[k]), total);
+    for (; k + 1 < in.size(); k += 2) add(two, 3, register_for(i, in[k]), register_for(i, in[k + 1]));
+    if (k < in.size()) {
+      KernelProgram::Instruction last = instruction_of(i, plus);
+      last.formula.left = Arithmetic::add;
+      add(last, 2, register_for(i, in[k]), total);
+    }
     for (NodeId x : in) release(x, i);
   }
 

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <doctest/doctest.h>
 
@@ -16,7 +18,8 @@ using namespace rw::test;
 Tensor apply(int op, Tensor a, Tensor b) { return op == 0 ? a + b : op == 1 ? a - b : a * b; }
 
 TEST_CASE("two levels of sums, differences and products are one loop with the bits of three") {
-  for (const Shape& shape : {Shape{7}, Shape{3, 16}, Shape{2, 130}}) {
+  for (const Shape& shape :
+       {Shape{}, Shape{1}, Shape{2}, Shape{2, 1}, Shape{3}, Shape{7}, Shape{3, 16}, Shape{2, 130}}) {
     std::vector<Array> x;
     for (std::uint64_t k = 0; k < 4; ++k) x.push_back(random_array(shape, k));
     for (int outer = 0; outer < 3; ++outer)
@@ -33,6 +36,47 @@ TEST_CASE("two levels of sums, differences and products are one loop with the bi
           CHECK(disagreement(f, x, {}, {.passes = Passes::exact()}) == 0);
         }
   }
+}
+
+// Equal, zeros in their signs, too; or nan both.
+bool same_numbers(const Array& a, const Array& b) {
+  const auto x = a.to_vector<double>(), y = b.to_vector<double>();
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](double p, double q) {
+    return std::isnan(p) ? std::isnan(q) : p == q && std::signbit(p) == std::signbit(q);
+  });
+}
+
+TEST_CASE("one number, and two, are computed one by one, to the bits of a tape at special values, too") {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<double> special{0, -0.0, inf, -inf, nan, 1e-310, 1.5, -3};
+  const auto f = [](Tape&, const std::vector<Tensor>& in) {
+    const Tensor a = in[0], b = in[1], c = in[2];
+    const Tensor masked = times0(a, b);
+    std::vector<Tensor> out{a + b, a - b, a * b, masked, -a, a / b, sqrt(a), exp(b), where(a > b, a, c)};
+    for (const Tensor& x : {a + b, a - b, a * b, masked}) {
+      out.insert(out.end(), {x + c, c + x, x - c, c - x, x * c, times0(x, c), -x, x / c});
+      out.insert(out.end(), {x + masked * 1.0, masked - x, times0(x, a - c), x * (b + c)});
+    }
+    return out;
+  };
+  for (const Shape& shape : {Shape{}, Shape{2}, Shape{2, 1}, Shape{3}})
+    for (const DType dtype : {DType::f64, DType::f32}) {
+      const auto filled = [&](double first) {
+        std::vector<double> values(static_cast<std::size_t>(shape.size()), first / 3 - 1);
+        values[0] = first;
+        return Array(values, shape).to(dtype);
+      };
+      auto step = compile(f, {.dtype = dtype, .passes = Passes::exact()}, std::vector<Array>(3, filled(1)));
+      for (const double first : special)
+        for (const double second : special) {
+          CAPTURE(shape.str());
+          CAPTURE(first);
+          CAPTURE(second);
+          const std::vector<Array> x{filled(first), filled(second), filled(0.7)};
+          const std::vector<Array> found = compiled_call(step, x, {}), expected = on_a_tape(f, x, {}, dtype);
+          for (std::size_t k = 0; k < found.size(); ++k) CHECK_MESSAGE(same_numbers(found[k], expected[k]), k);
+        }
+    }
 }
 
 TEST_CASE("sums of many terms take up two at a time, from left to right") {
