@@ -362,6 +362,11 @@ void sum_to(ConstView x, View y) {
     throw Error("cannot sum " + x.shape.str() + " to " + y.shape.str() + ": the second must broadcast to the first");
   if (y.shape == x.shape) return copy(x, y);
   visit_real(y.dtype, [&]<class T>() {
+    // All of it to one number: one axis, which takes no looking for.
+    if (y.size() == 1 && x.contiguous()) {
+      *y.as<T>() = static_cast<T>(sum(x.as<T>(), x.size()));
+      return;
+    }
     if (x.size() > 0) return sum_axes<T>(x, y);
     for (Index r = 0; r < y.rows(); ++r) std::fill_n(y.row<T>(r), y.cols(), T(0));
   });
