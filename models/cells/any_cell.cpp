@@ -31,77 +31,82 @@ namespace rw {
 namespace {
 
 using detail::CellChoices;
-using detail::with_common;
 using Names = std::span<const std::string_view>;
+
+/// What `make_cell` is asked for.
+struct Wanted {
+  Index in, hidden;
+  Rng& rng;
+  const AnyCellOptions& own;
+  const CellOptions& shared;
+  const CellChoices& choices;
+};
 
 struct Kind {
   std::string_view name;
   Names options;
-  AnyCell (*make)(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& choices);
+  AnyCell (*make)(const Wanted& w);
 };
 
 constexpr std::string_view lstm_options[] = {"1997",        "coupled", "peepholes", "all-peepholes",
                                              "projection=", "norm",    "heads="};
 
-AnyCell make_lstm(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  LstmOptions o = with_common(LstmOptions{.forget_gate = !c.has("1997"),
-                                          .coupled = c.has("coupled"),
-                                          .projection = c.count("projection"),
-                                          .layer_norm = c.has("norm")},
-                              options);
-  if (o.forget_gate) o.forget_bias = options.forget_bias;
-  if (c.has("peepholes")) o.peepholes = LstmOptions::Peepholes::gates;
-  if (c.has("all-peepholes")) o.peepholes = LstmOptions::Peepholes::all;
-  return AnyCell(LstmCell(in, hidden, rng, o));
+AnyCell make_lstm(const Wanted& w) {
+  const CellChoices& c = w.choices;
+  LstmOptions own{.forget_gate = !c.has("1997"),
+                  .coupled = c.has("coupled"),
+                  .projection = c.count("projection"),
+                  .layer_norm = c.has("norm")};
+  if (own.forget_gate) own.forget_bias = w.own.forget_bias;
+  if (c.has("peepholes")) own.peepholes = LstmOptions::Peepholes::gates;
+  if (c.has("all-peepholes")) own.peepholes = LstmOptions::Peepholes::all;
+  return AnyCell(LstmCell(w.in, w.hidden, w.rng, own, w.shared));
 }
 
 constexpr std::string_view gru_options[] = {"before", "takes", "heads="};
 
-AnyCell make_gru(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  GruOptions o = with_common(GruOptions{}, options);
-  if (c.has("before") || c.name() == "gru-before") o.reset = GruOptions::Reset::before;
-  if (c.has("takes")) o.update = GruOptions::Update::takes;
-  return AnyCell(GruCell(in, hidden, rng, o));
+AnyCell make_gru(const Wanted& w) {
+  const CellChoices& c = w.choices;
+  GruOptions own;
+  if (c.has("before") || c.name() == "gru-before") own.reset = GruOptions::Reset::before;
+  if (c.has("takes")) own.update = GruOptions::Update::takes;
+  return AnyCell(GruCell(w.in, w.hidden, w.rng, own, w.shared));
 }
 
 constexpr std::string_view gated_options[] = {"heads="};
 
 /// A cell of no options but the common ones.
 template <class C>
-AnyCell make_plain(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
-  return AnyCell(C(in, hidden, rng, with_common(CellOptions{}, options)));
+AnyCell make_plain(const Wanted& w) {
+  return AnyCell(C(w.in, w.hidden, w.rng, w.shared));
 }
 
 constexpr std::string_view rnn_options[] = {"relu", "heads="};
 
-AnyCell make_rnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  RnnOptions o = with_common(RnnOptions{}, options);
-  if (c.has("relu") || c.name() == "rnn-relu") o.activation = RnnOptions::Activation::relu;
-  return AnyCell(RnnCell(in, hidden, rng, o));
+AnyCell make_rnn(const Wanted& w) {
+  const CellChoices& c = w.choices;
+  RnnOptions own;
+  if (c.has("relu") || c.name() == "rnn-relu") own.activation = RnnOptions::Activation::relu;
+  return AnyCell(RnnCell(w.in, w.hidden, w.rng, own, w.shared));
 }
 
-AnyCell make_irnn(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
-  RnnOptions o = RnnOptions::irnn();
-  o.bias = options.bias;
-  o.biases = options.biases;
-  o.heads = options.heads;
-  return AnyCell(RnnCell(in, hidden, rng, o));
-}
+AnyCell make_irnn(const Wanted& w) { return AnyCell(RnnCell::irnn(w.in, w.hidden, w.rng, 1, w.shared)); }
 
 constexpr std::string_view jordan_options[] = {"tanh", "sigmoid", "heads="};
 
-AnyCell make_jordan(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  JordanOptions o = with_common(JordanOptions{}, options);
-  if (c.has("tanh")) o.output = JordanOptions::Output::tanh;
-  if (c.has("sigmoid")) o.output = JordanOptions::Output::sigmoid;
-  return AnyCell(JordanCell(in, hidden, hidden, rng, o));
+AnyCell make_jordan(const Wanted& w) {
+  const CellChoices& c = w.choices;
+  JordanOptions own;
+  if (c.has("tanh")) own.output = JordanOptions::Output::tanh;
+  if (c.has("sigmoid")) own.output = JordanOptions::Output::sigmoid;
+  return AnyCell(JordanCell(w.in, w.hidden, w.hidden, w.rng, own, w.shared));
 }
 
 constexpr std::string_view context_options[] = {"decay=", "heads="};
 
-AnyCell make_context(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  return AnyCell(
-      ContextCell(in, hidden, hidden, rng, with_common(ContextOptions{.decay = c.number("decay")}, options)));
+AnyCell make_context(const Wanted& w) {
+  const ContextOptions own{.decay = w.choices.number("decay")};
+  return AnyCell(ContextCell(w.in, w.hidden, w.hidden, w.rng, own, w.shared));
 }
 
 /// How often a step does something, each time of which is recorded.
@@ -114,49 +119,49 @@ int repeats(const CellChoices& c, std::string_view option, int otherwise) {
 
 constexpr std::string_view mogrifier_options[] = {"rounds=", "heads="};
 
-AnyCell make_mogrifier(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  return AnyCell(MogrifierLstmCell(in, hidden, rng, with_common(CellOptions{}, options), repeats(c, "rounds", 5)));
+AnyCell make_mogrifier(const Wanted& w) {
+  return AnyCell(MogrifierLstmCell(w.in, w.hidden, w.rng, w.shared, repeats(w.choices, "rounds", 5)));
 }
 
 constexpr std::string_view clockwork_options[] = {"periods="};
 
-AnyCell make_clockwork(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+AnyCell make_clockwork(const Wanted& w) {
   std::vector<Index> periods;
-  for (const double period : c.numbers("periods")) {
+  for (const double period : w.choices.numbers("periods")) {
     if (period != std::floor(period) || period < 1 || period > 1e6)
       throw Error(fmt::format("clockwork: a period of {}: it must be a whole number from 1 to 1000000", period));
     periods.push_back(static_cast<Index>(period));
   }
   if (periods.empty()) {  // as many of 1, 2, 4, 8 as can share the hidden units
     Index groups = 4;
-    while (hidden % groups != 0) --groups;
+    while (w.hidden % groups != 0) --groups;
     for (Index g = 0; g < groups; ++g) periods.push_back(Index{1} << g);
   }
-  return AnyCell(ClockworkCell(in, hidden, rng, periods, with_common(CellOptions{}, options)));
+  return AnyCell(ClockworkCell(w.in, w.hidden, w.rng, periods, w.shared));
 }
 
 constexpr std::string_view gru_ode_options[] = {"euler", "steps=", "heads="};
 
-AnyCell make_gru_ode(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
-  GruOdeOptions o = with_common(GruOdeOptions{}, options);
-  if (c.has("euler")) o.solver = GruOdeOptions::Solver::euler;
-  o.steps = repeats(c, "steps", o.steps);
-  return AnyCell(GruOdeCell(in, hidden, rng, o));
+AnyCell make_gru_ode(const Wanted& w) {
+  const CellChoices& c = w.choices;
+  GruOdeOptions own;
+  if (c.has("euler")) own.solver = GruOdeOptions::Solver::euler;
+  own.steps = repeats(c, "steps", own.steps);
+  return AnyCell(GruOdeCell(w.in, w.hidden, w.rng, own, w.shared));
 }
 
-AnyCell make_fast_weights(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices&) {
-  FastWeightsOptions o;
-  o.bias = options.bias;
-  o.biases = options.biases;
-  o.heads = options.heads;
-  return AnyCell(FastWeightsCell(in, hidden, rng, o));
+/// Its matrices start in their own ways, whatever `w.shared` says of them.
+AnyCell make_fast_weights(const Wanted& w) {
+  const CellOptions shared{.bias = w.shared.bias, .biases = w.shared.biases, .heads = w.shared.heads};
+  return AnyCell(FastWeightsCell(w.in, w.hidden, w.rng, shared));
 }
 
 constexpr std::string_view echo_state_options[] = {"radius=", "leak=", "density=", "scale="};
 
-AnyCell make_echo_state(Index in, Index hidden, Rng& rng, const AnyCellOptions& options, const CellChoices& c) {
+AnyCell make_echo_state(const Wanted& w) {
+  const CellChoices& c = w.choices;
   EchoStateOptions o;
-  o.bias = options.bias != Bias::none;
+  o.bias = w.shared.bias != Bias::none;
   const auto take = [&](std::string_view option, double& value) {
     if (!c.numbers(option).empty()) value = c.number(option);
   };
@@ -164,7 +169,7 @@ AnyCell make_echo_state(Index in, Index hidden, Rng& rng, const AnyCellOptions& 
   take("leak", o.leak);
   take("density", o.density);
   take("scale", o.input_scale);
-  return AnyCell(EchoStateNetwork(in, hidden, hidden, rng, o));
+  return AnyCell(EchoStateNetwork(w.in, w.hidden, w.hidden, w.rng, o));
 }
 
 constexpr Kind kinds[] = {{"lstm", lstm_options, make_lstm},
@@ -193,9 +198,8 @@ constexpr Kind kinds[] = {{"lstm", lstm_options, make_lstm},
 
 constexpr std::string_view shared_options[] = {"nobias", "drop-x=", "drop-h=", "zoneout=", "learned", "act="};
 
-AnyCell wrapped(AnyCell cell, const AnyCellOptions& options, const CellChoices& c) {
-  const VariationalDropoutOptions drop{
-      .input = c.number("drop-x"), .recurrent = c.number("drop-h"), .key = options.key};
+AnyCell wrapped(AnyCell cell, const AnyCellOptions& own, const CellChoices& c) {
+  const VariationalDropoutOptions drop{.input = c.number("drop-x"), .recurrent = c.number("drop-h"), .key = own.key};
   if (drop.input != 0 || drop.recurrent != 0) cell = AnyCell(VariationalDropout(std::move(cell), drop));
   if (const std::vector<double> rates = c.numbers("zoneout"); !rates.empty())
     cell = AnyCell(Zoneout(std::move(cell), rates));
@@ -237,16 +241,22 @@ std::string cells_with_options() {
   return all + "; any with " + options(shared_options);
 }
 
-AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const AnyCellOptions& options) {
+AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const AnyCellOptions& own,
+                  const CellOptions& shared) {
   const CellChoices choices(name);
   const Kind& kind = checked_kind(choices);
-  AnyCellOptions own = options;
-  if (choices.has("nobias")) own.bias = Bias::none;
-  if (!choices.numbers("heads").empty()) own.heads = choices.count("heads");
-  if (choices.numbers("act").empty()) return wrapped(kind.make(in, hidden, rng, own, choices), own, choices);
-  AnyCell round = kind.make(in + 1, hidden, rng, own, choices);
+  CellOptions named = shared;
+  if (choices.has("nobias")) named.bias = Bias::none;
+  if (!choices.numbers("heads").empty()) named.heads = choices.count("heads");
+  const auto made = [&](Index width) { return kind.make({width, hidden, rng, own, named, choices}); };
+  if (choices.numbers("act").empty()) return wrapped(made(in), own, choices);
+  AnyCell round = made(in + 1);
   const AdaptiveOptions adaptive{.at_most = repeats(choices, "act", 0)};
   return wrapped(AnyCell(AdaptiveCell(std::move(round), rng, adaptive)), own, choices);
+}
+
+AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const CellOptions& shared) {
+  return make_cell(name, in, hidden, rng, {}, shared);
 }
 
 void check_cell_name(std::string_view name) { checked_kind(CellChoices(name)); }

@@ -161,14 +161,9 @@ class AnyCell : public Module {
 
 static_assert(ProjectedCell<AnyCell> && CellWithGates<AnyCell>);
 
-/// What `make_cell` takes for any kind of cell.
+/// What `make_cell` takes beside CellOptions, for any kind of cell.
 struct AnyCellOptions {
-  // See CellOptions.
-  Bias bias = Bias::one;
-  Init weights = Init::glorot();
-  Init recurrent = Init::orthogonal();
-  Init biases = Init::constant(0);
-  Index heads = 1;
+  /// See LstmOptions.
   double forget_bias = 1;
   /// See VariationalDropoutOptions: layers of a model take different ones.
   std::uint32_t key = 0;
@@ -203,7 +198,10 @@ std::string cells_with_options();
 /// of the state, +zoneout=RATE/RATE (Zoneout), +learned (LearnedStart), +act=ROUNDS (AdaptiveCell).
 ///
 /// Throws Error, listing what there is, for another name or option, and as the cell's constructor does.
-AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const AnyCellOptions& options = {});
+AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const AnyCellOptions& own = {},
+                  const CellOptions& shared = {});
+/// The same with the default AnyCellOptions.
+AnyCell make_cell(std::string_view name, Index in, Index hidden, Rng& rng, const CellOptions& shared);
 
 /// Throws as `make_cell` does for names and options that it does not know.
 void check_cell_name(std::string_view name);

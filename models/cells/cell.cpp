@@ -31,20 +31,22 @@ Tensor times_blocks(Tensor h, Tensor R, Index hidden, Index heads) {
 
 }  // namespace detail
 
-GatedCell::GatedCell(const char* name, const Sizes& sizes, Rng& rng, const CellOptions& options)
+GatedCell::GatedCell(const char* name, const Sizes& sizes, Rng& rng, const CellOptions& shared)
     : Module(name),
       in_(detail::checked_size(name, "input", sizes.in)),
       hidden_(detail::checked_size(name, "hidden", sizes.hidden)),
-      heads_(detail::checked_heads(name, options.heads, hidden_, sizes.fed_back)),
-      W_(param("W", options.weights(rng, in_, hidden_, sizes.gates))),
-      R_(param("R", options.recurrent(rng, sizes.fed_back / heads_, hidden_ / heads_, sizes.gates * heads_))),
+      heads_(detail::checked_heads(name, shared.heads, hidden_, sizes.fed_back)),
+      shared_(shared),
+      W_(param("W", shared.weights(rng, in_, hidden_, sizes.gates))),
+      R_(param("R", detail::start_of_recurrent(shared)(rng, sizes.fed_back / heads_, hidden_ / heads_,
+                                                       sizes.gates * heads_))),
       b_(nullptr),
       br_(nullptr) {
   const auto bias = [&](const char* which) {
-    return &param(which, options.biases(rng, 1, hidden_, sizes.gates).reshaped({sizes.gates * hidden_}));
+    return &param(which, shared.biases(rng, 1, hidden_, sizes.gates).reshaped({sizes.gates * hidden_}));
   };
-  if (options.bias != Bias::none) b_ = bias("b");
-  if (options.bias == Bias::two) br_ = bias("br");
+  if (shared.bias != Bias::none) b_ = bias("b");
+  if (shared.bias == Bias::two) br_ = bias("br");
 }
 
 Tensor GatedCell::multiplied(Tensor x) const { return x.dtype() == DType::i32 ? lookup(W_, x) : matmul(x, W_); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -231,12 +232,18 @@ class Advancing {
 /// Bias vectors of a layer: none; one; or two, one with each matrix, as PyTorch and cuDNN have it.
 enum class Bias { none, one, two };
 
-/// What the cells of the library share.
+/// What the cells of the library share. What a cell has besides stands in options of its own, which come first, so that
+/// either kind can be given alone:
+///
+///     LstmCell(3, 4, rng, {.bias = Bias::two})
+///     LstmCell(3, 4, rng, {.forget_bias = 0})
+///     LstmCell(3, 4, rng, {.forget_bias = 0}, {.bias = Bias::two})
 struct CellOptions {
   Bias bias = Bias::one;
-  /// Start of W [in, gates * hidden] and of R [hidden, gates * hidden], for each gate by itself, and of the biases.
+  /// Start of W [in, gates * hidden] and of R [hidden, gates * hidden], for each gate by itself, and of the biases. R
+  /// starts orthogonal when nothing is said, but for a cell that says otherwise.
   Init weights = Init::glorot();
-  Init recurrent = Init::orthogonal();
+  std::optional<Init> recurrent = std::nullopt;
   Init biases = Init::constant(0);
   /// Parts of equal width into which what is fed back is cut; each feeds its own part of every gate alone, so that R is
   /// block-diagonal (the heads of xLSTM; Beck et al., 2024). R is [fed back / heads, gates * hidden]: the columns of a
@@ -246,26 +253,8 @@ struct CellOptions {
 
 namespace detail {
 
-/// `options` with what cells share from `from`, the options of any cell.
-template <class Options, class From>
-Options with_common(Options options, const From& from) {
-  options.bias = from.bias;
-  options.weights = from.weights;
-  options.recurrent = from.recurrent;
-  options.biases = from.biases;
-  options.heads = from.heads;
-  return options;
-}
-
-}  // namespace detail
-
-/// These fields of a cell's own options, which have them too, so that `{.bias = Bias::two, .forget_bias = 0}` works.
-template <class Options>
-CellOptions common_options(const Options& o) {
-  return detail::with_common(CellOptions{}, o);
-}
-
-namespace detail {
+/// How recurrent matrices start.
+inline Init start_of_recurrent(const CellOptions& o) { return o.recurrent.value_or(Init::orthogonal()); }
 
 /// h [N, f] times the block-diagonal matrix that R [f / heads, gates * hidden] stands for (CellOptions::heads).
 Tensor times_blocks(Tensor h, Tensor R, Index hidden, Index heads);
@@ -283,6 +272,8 @@ class GatedCell : public Module {
   Index in() const { return in_; }
   /// Width of the hidden state.
   Index hidden() const { return hidden_; }
+  /// What it was made with, of the options that cells share.
+  const CellOptions& shared_options() const { return shared_; }
 
   /// The part of a step that depends on the input alone, x W + b: x [..., in], or indices [...] of i32, each of which
   /// stands for the one-hot row of its value -> [..., gates * hidden].
@@ -293,7 +284,7 @@ class GatedCell : public Module {
     Index in, hidden, gates, fed_back;
   };
   /// Throws Error for sizes below 1, and for heads that do not divide them.
-  GatedCell(const char* name, const Sizes& sizes, Rng& rng, const CellOptions& options);
+  GatedCell(const char* name, const Sizes& sizes, Rng& rng, const CellOptions& shared);
 
   /// x W, or rows of W for indices.
   Tensor multiplied(Tensor x) const;
@@ -307,6 +298,7 @@ class GatedCell : public Module {
   Tensor zeros(Tape& tape, Index batch) const { return tape.constant(0.0, {batch, hidden_}); }
 
   Index in_, hidden_, heads_;
+  CellOptions shared_;
   Parameter &W_, &R_;
   Parameter *b_, *br_;
 };

@@ -45,7 +45,6 @@ const std::vector<Index>& checked(const std::vector<Index>& periods, Index hidde
 ClockworkCell::ClockworkCell(Index in, Index hidden, Rng& rng, std::vector<Index> periods, const CellOptions& options)
     : GatedCell("clockwork", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng, options),
       periods_(checked(periods, hidden)),
-      options_(options),
       mask_(buffer("mask", connections(hidden, static_cast<Index>(periods.size())))),
       of_units_(buffer("periods", of_units(periods, hidden))) {
   if (options.heads != 1)
@@ -62,7 +61,7 @@ ClockworkCell::State ClockworkCell::step_seeing(Tensor xw, const State& s, Tenso
 
 ClockworkCell ClockworkCell::clone() const {
   Rng unused(0);
-  return cloned(ClockworkCell(in_, hidden_, unused, periods_, options_), *this);
+  return cloned(ClockworkCell(in_, hidden_, unused, periods_, shared_), *this);
 }
 
 }  // namespace rw

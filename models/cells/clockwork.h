@@ -35,12 +35,11 @@ class ClockworkCell : public GatedCell {
   /// From fast to slow.
   const std::vector<Index>& periods() const { return periods_; }
   /// What it was made with.
-  const CellOptions& options() const { return options_; }
+  const CellOptions& options() const { return shared_; }
   ClockworkCell clone() const;
 
  private:
   std::vector<Index> periods_;
-  CellOptions options_;
   Parameter &mask_, &of_units_;
 };
 

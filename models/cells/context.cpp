@@ -17,13 +17,13 @@ const ContextOptions& checked(const ContextOptions& o) {
 
 }  // namespace
 
-ContextCell::ContextCell(Index in, Index hidden, Index out, Rng& rng, const ContextOptions& options)
-    : GatedCell("context", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng,
-                common_options(checked(options))),
-      options_(options),
-      V_(param("V", options.weights(rng, hidden, detail::checked_size("context", "output", out)))),
-      U_(param("U", options.weights(rng, hidden, out))),
-      d_(options.bias == Bias::none ? nullptr : &param("d", options.biases(rng, 1, out).reshaped({out}))) {}
+ContextCell::ContextCell(Index in, Index hidden, Index out, Rng& rng, const ContextOptions& own,
+                         const CellOptions& shared)
+    : GatedCell("context", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng, shared),
+      options_(checked(own)),
+      V_(param("V", shared.weights(rng, hidden, detail::checked_size("context", "output", out)))),
+      U_(param("U", shared.weights(rng, hidden, out))),
+      d_(shared.bias == Bias::none ? nullptr : &param("d", shared.biases(rng, 1, out).reshaped({out}))) {}
 
 ContextCell::Step ContextCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const Tensor h = tanh(xw + recur(seen));
@@ -34,7 +34,7 @@ ContextCell::Step ContextCell::advance(Tensor xw, const State& s, Tensor seen) c
 
 ContextCell ContextCell::clone() const {
   Rng unused(0);
-  return cloned(ContextCell(in_, hidden_, out(), unused, options_), *this);
+  return cloned(ContextCell(in_, hidden_, out(), unused, options_, shared_), *this);
 }
 
 }  // namespace rw

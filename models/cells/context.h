@@ -6,13 +6,8 @@
 
 namespace rw {
 
+/// What a network with a context bank has beside CellOptions.
 struct ContextOptions {
-  // See CellOptions.
-  Bias bias = Bias::one;
-  Init weights = Init::glorot();
-  Init recurrent = Init::orthogonal();
-  Init biases = Init::constant(0);
-  Index heads = 1;
   /// How slowly the context bank changes, in [0, 1): its own share in its next value. 0: it is the hidden layer of the
   /// step before.
   double decay = 0;
@@ -41,7 +36,11 @@ class ContextCell : public GatedCell, public Advancing<ContextCell> {
   using Step = StepWithGates<State, Gates>;
 
   /// Throws Error for sizes below 1 and a decay outside [0, 1).
-  ContextCell(Index in, Index hidden, Index out, Rng& rng, const ContextOptions& options = {});
+  ContextCell(Index in, Index hidden, Index out, Rng& rng, const ContextOptions& own = {},
+              const CellOptions& shared = {});
+  /// The same with the default ContextOptions.
+  ContextCell(Index in, Index hidden, Index out, Rng& rng, const CellOptions& shared)
+      : ContextCell(in, hidden, out, rng, {}, shared) {}
 
   /// Width of the output.
   Index out() const { return V_.shape()[1]; }
@@ -51,7 +50,7 @@ class ContextCell : public GatedCell, public Advancing<ContextCell> {
   /// One step from the projected input; the products see `seen` in the place of k(t-1).
   Step advance(Tensor xw, const State& s, Tensor seen) const;
 
-  /// What it was made with.
+  /// What it was made with, beside shared_options().
   const ContextOptions& options() const { return options_; }
   ContextCell clone() const;
 

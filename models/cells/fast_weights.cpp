@@ -8,13 +8,23 @@
 #include <rewind/ops/view.h>
 
 namespace rw {
+namespace {
 
-FastWeightsCell::FastWeightsCell(Index in, Index hidden, Rng& rng, const FastWeightsOptions& options)
+/// R starts as what barely remembers, when nothing else is said: remembering is for the fast weights.
+CellOptions near_nothing(CellOptions shared) {
+  if (!shared.recurrent) shared.recurrent = Init::identity(0.05);
+  return shared;
+}
+
+}  // namespace
+
+FastWeightsCell::FastWeightsCell(Index in, Index hidden, Rng& rng, const FastWeightsOptions& own,
+                                 const CellOptions& shared)
     : GatedCell("fast-weights", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng,
-                common_options(options)),
-      options_(options),
+                near_nothing(shared)),
+      options_(own),
       norm_(child("norm", LayerNorm(hidden))) {
-  if (options.rounds < 0) throw Error(fmt::format("fast-weights: {} rounds: it must be 0 or more", options.rounds));
+  if (own.rounds < 0) throw Error(fmt::format("fast-weights: {} rounds: it must be 0 or more", own.rounds));
 }
 
 FastWeightsCell::State FastWeightsCell::zero_state(Tape& tape, Index batch) const {
@@ -34,7 +44,7 @@ FastWeightsCell::State FastWeightsCell::step_seeing(Tensor xw, const State& s, T
 
 FastWeightsCell FastWeightsCell::clone() const {
   Rng unused(0);
-  return cloned(FastWeightsCell(in_, hidden_, unused, options_), *this);
+  return cloned(FastWeightsCell(in_, hidden_, unused, options_, shared_), *this);
 }
 
 }  // namespace rw

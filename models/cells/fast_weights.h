@@ -5,13 +5,8 @@
 
 namespace rw {
 
+/// What fast weights have beside CellOptions.
 struct FastWeightsOptions {
-  // See CellOptions.
-  Bias bias = Bias::one;
-  Init weights = Init::glorot();
-  Init recurrent = Init::identity(0.05);
-  Init biases = Init::constant(0);
-  Index heads = 1;
   /// How much of the fast weights is left after a step, and how strongly a state is written into them.
   double decay = 0.95, rate = 0.5;
   /// How often a step attends to what was written.
@@ -33,15 +28,19 @@ class FastWeightsCell : public GatedCell {
     Tensor h;  // [N, H]
     Tensor A;  // [N, H, H]
   };
-  /// Throws Error for sizes below 1, a hidden size of 1, and a negative number of rounds.
-  FastWeightsCell(Index in, Index hidden, Rng& rng, const FastWeightsOptions& options = {});
+  /// R starts as the identity times 0.05, when nothing is said. Throws Error for sizes below 1, a hidden size of 1, and
+  /// a negative number of rounds.
+  FastWeightsCell(Index in, Index hidden, Rng& rng, const FastWeightsOptions& own = {}, const CellOptions& shared = {});
+  /// The same with the default FastWeightsOptions.
+  FastWeightsCell(Index in, Index hidden, Rng& rng, const CellOptions& shared)
+      : FastWeightsCell(in, hidden, rng, {}, shared) {}
 
   State zero_state(Tape& tape, Index batch) const;
   State step(Tensor x, const State& s) const { return step_projected(project(x), s); }
   State step_projected(Tensor xw, const State& s) const { return step_seeing(xw, s, s.h); }
   State step_seeing(Tensor xw, const State& s, Tensor seen) const;
 
-  /// What it was made with.
+  /// What it was made with, beside shared_options().
   const FastWeightsOptions& options() const { return options_; }
   FastWeightsCell clone() const;
 

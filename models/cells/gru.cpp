@@ -6,9 +6,8 @@
 
 namespace rw {
 
-GruCell::GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options)
-    : GatedCell("gru", {.in = in, .hidden = hidden, .gates = 3, .fed_back = hidden}, rng, common_options(options)),
-      options_(options) {}
+GruCell::GruCell(Index in, Index hidden, Rng& rng, const GruOptions& own, const CellOptions& shared)
+    : GatedCell("gru", {.in = in, .hidden = hidden, .gates = 3, .fed_back = hidden}, rng, shared), options_(own) {}
 
 GruCell::Step GruCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const Gates gates = options_.reset == GruOptions::Reset::after ? reset_after(xw, seen) : reset_before(xw, seen);
@@ -34,7 +33,7 @@ GruCell::Gates GruCell::reset_before(Tensor xw, Tensor h) const {
 
 GruCell GruCell::clone() const {
   Rng unused(0);
-  return cloned(GruCell(in_, hidden_, unused, options_), *this);
+  return cloned(GruCell(in_, hidden_, unused, options_, shared_), *this);
 }
 
 }  // namespace rw

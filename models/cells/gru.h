@@ -6,13 +6,8 @@
 
 namespace rw {
 
+/// What a GRU has beside CellOptions.
 struct GruOptions {
-  // See CellOptions.
-  Bias bias = Bias::one;
-  Init weights = Init::glorot();
-  Init recurrent = Init::orthogonal();
-  Init biases = Init::constant(0);
-  Index heads = 1;
   /// Where the reset gate acts: after the recurrent product (PyTorch, cuDNN; one recurrent product a step), or before
   /// it (Cho et al., 2014; two products).
   enum class Reset { after, before };
@@ -46,13 +41,15 @@ class GruCell : public GatedCell, public Advancing<GruCell> {
   using Step = StepWithGates<State, Gates>;
 
   /// Throws Error for sizes below 1.
-  GruCell(Index in, Index hidden, Rng& rng, const GruOptions& options = {});
+  GruCell(Index in, Index hidden, Rng& rng, const GruOptions& own = {}, const CellOptions& shared = {});
+  /// The same with the default GruOptions.
+  GruCell(Index in, Index hidden, Rng& rng, const CellOptions& shared) : GruCell(in, hidden, rng, {}, shared) {}
 
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
   /// One step from the projected input; the products see `seen` in the place of h.
   Step advance(Tensor xw, const State& s, Tensor seen) const;
 
-  /// What it was made with.
+  /// What it was made with, beside shared_options().
   const GruOptions& options() const { return options_; }
   GruCell clone() const;
 

@@ -9,11 +9,9 @@
 
 namespace rw {
 
-GruOdeCell::GruOdeCell(Index in, Index hidden, Rng& rng, const GruOdeOptions& options)
-    : GatedCell("gru-ode", {.in = in, .hidden = hidden, .gates = 3, .fed_back = hidden}, rng, common_options(options)),
-      options_(options) {
-  if (options.steps < 1)
-    throw Error(fmt::format("gru-ode: {} steps of the solver: it must be 1 or more", options.steps));
+GruOdeCell::GruOdeCell(Index in, Index hidden, Rng& rng, const GruOdeOptions& own, const CellOptions& shared)
+    : GatedCell("gru-ode", {.in = in, .hidden = hidden, .gates = 3, .fed_back = hidden}, rng, shared), options_(own) {
+  if (own.steps < 1) throw Error(fmt::format("gru-ode: {} steps of the solver: it must be 1 or more", own.steps));
 }
 
 Tensor GruOdeCell::slope(Tensor xw, Tensor h, Tensor seen) const {
@@ -46,7 +44,7 @@ GruOdeCell::Step GruOdeCell::advance(Tensor xw, const State& s, Tensor seen) con
 
 GruOdeCell GruOdeCell::clone() const {
   Rng unused(0);
-  return cloned(GruOdeCell(in_, hidden_, unused, options_), *this);
+  return cloned(GruOdeCell(in_, hidden_, unused, options_, shared_), *this);
 }
 
 }  // namespace rw

@@ -6,13 +6,8 @@
 
 namespace rw {
 
+/// What a GRU in continuous time has beside CellOptions.
 struct GruOdeOptions {
-  // See CellOptions.
-  Bias bias = Bias::one;
-  Init weights = Init::glorot();
-  Init recurrent = Init::orthogonal();
-  Init biases = Init::constant(0);
-  Index heads = 1;
   /// The solver, of fixed steps: Euler's, or Runge and Kutta's of fourth order.
   enum class Solver { euler, runge_kutta };
   Solver solver = Solver::runge_kutta;
@@ -40,13 +35,15 @@ class GruOdeCell : public GatedCell, public Advancing<GruOdeCell> {
   using Step = StepWithGates<State, Gates>;
 
   /// Throws Error for sizes below 1 and for less than one step.
-  GruOdeCell(Index in, Index hidden, Rng& rng, const GruOdeOptions& options = {});
+  GruOdeCell(Index in, Index hidden, Rng& rng, const GruOdeOptions& own = {}, const CellOptions& shared = {});
+  /// The same with the default GruOdeOptions.
+  GruOdeCell(Index in, Index hidden, Rng& rng, const CellOptions& shared) : GruOdeCell(in, hidden, rng, {}, shared) {}
 
   State zero_state(Tape& tape, Index batch) const { return {zeros(tape, batch)}; }
   /// One unit of time, from the projected input; the flow begins at h, and its first slope sees `seen`.
   Step advance(Tensor xw, const State& s, Tensor seen) const;
 
-  /// What it was made with.
+  /// What it was made with, beside shared_options().
   const GruOdeOptions& options() const { return options_; }
   GruOdeCell clone() const;
 

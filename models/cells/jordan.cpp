@@ -6,13 +6,13 @@
 
 namespace rw {
 
-JordanCell::JordanCell(Index in, Index hidden, Index out, Rng& rng, const JordanOptions& options)
+JordanCell::JordanCell(Index in, Index hidden, Index out, Rng& rng, const JordanOptions& own, const CellOptions& shared)
     : GatedCell("jordan",
                 {.in = in, .hidden = hidden, .gates = 1, .fed_back = detail::checked_size("jordan", "output", out)},
-                rng, common_options(options)),
-      options_(options),
-      V_(param("V", options.weights(rng, hidden, out))),
-      d_(options.bias == Bias::none ? nullptr : &param("d", options.biases(rng, 1, out).reshaped({out}))) {}
+                rng, shared),
+      options_(own),
+      V_(param("V", shared.weights(rng, hidden, out))),
+      d_(shared.bias == Bias::none ? nullptr : &param("d", shared.biases(rng, 1, out).reshaped({out}))) {}
 
 JordanCell::Step JordanCell::advance(Tensor xw, const State&, Tensor seen) const {
   const Tensor h = tanh(xw + recur(seen));
@@ -27,7 +27,7 @@ JordanCell::Step JordanCell::advance(Tensor xw, const State&, Tensor seen) const
 
 JordanCell JordanCell::clone() const {
   Rng unused(0);
-  return cloned(JordanCell(in_, hidden_, out(), unused, options_), *this);
+  return cloned(JordanCell(in_, hidden_, out(), unused, options_, shared_), *this);
 }
 
 }  // namespace rw

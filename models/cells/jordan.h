@@ -6,13 +6,8 @@
 
 namespace rw {
 
+/// What a Jordan network has beside CellOptions.
 struct JordanOptions {
-  // See CellOptions.
-  Bias bias = Bias::one;
-  Init weights = Init::glorot();
-  Init recurrent = Init::orthogonal();
-  Init biases = Init::constant(0);
-  Index heads = 1;
   /// What y is squashed with.
   enum class Output { identity, tanh, sigmoid };
   Output output = Output::identity;
@@ -37,7 +32,11 @@ class JordanCell : public GatedCell, public Advancing<JordanCell> {
   using Step = StepWithGates<State, Gates>;
 
   /// Throws Error for sizes below 1.
-  JordanCell(Index in, Index hidden, Index out, Rng& rng, const JordanOptions& options = {});
+  JordanCell(Index in, Index hidden, Index out, Rng& rng, const JordanOptions& own = {},
+             const CellOptions& shared = {});
+  /// The same with the default JordanOptions.
+  JordanCell(Index in, Index hidden, Index out, Rng& rng, const CellOptions& shared)
+      : JordanCell(in, hidden, out, rng, {}, shared) {}
 
   /// Width of the output.
   Index out() const { return V_.shape()[1]; }
@@ -47,7 +46,7 @@ class JordanCell : public GatedCell, public Advancing<JordanCell> {
   /// One step from the projected input; the products see `seen` in the place of y(t-1).
   Step advance(Tensor xw, const State& s, Tensor seen) const;
 
-  /// What it was made with.
+  /// What it was made with, beside shared_options().
   const JordanOptions& options() const { return options_; }
   JordanCell clone() const;
 

@@ -36,18 +36,16 @@ Tensor peeped(Tensor a, Parameter* weights, Tensor c) { return weights != nullpt
 
 }  // namespace
 
-LstmCell::LstmCell(Index in, Index hidden, Rng& rng, const LstmOptions& options)
-    : GatedCell("lstm",
-                {.in = in,
-                 .hidden = hidden,
-                 .gates = gates_of(checked(options, hidden)),
-                 .fed_back = width_of_h(options, hidden)},
-                rng, common_options(options)),
-      options_(options) {
-  if (options.projection > 0) P_ = &param("P", options.weights(rng, hidden, options.projection));
-  if (options.peepholes != LstmOptions::Peepholes::none) add_peepholes();
-  if (options.layer_norm) add_norms();
-  if (b_ != nullptr && options.forget_gate) start_forgetting();
+LstmCell::LstmCell(Index in, Index hidden, Rng& rng, const LstmOptions& own, const CellOptions& shared)
+    : GatedCell(
+          "lstm",
+          {.in = in, .hidden = hidden, .gates = gates_of(checked(own, hidden)), .fed_back = width_of_h(own, hidden)},
+          rng, shared),
+      options_(own) {
+  if (own.projection > 0) P_ = &param("P", shared.weights(rng, hidden, own.projection));
+  if (own.peepholes != LstmOptions::Peepholes::none) add_peepholes();
+  if (own.layer_norm) add_norms();
+  if (b_ != nullptr && own.forget_gate) start_forgetting();
 }
 
 void LstmCell::add_peepholes() {
@@ -116,7 +114,7 @@ Tensor LstmCell::squashed(Tensor c) const {
 
 LstmCell LstmCell::clone() const {
   Rng unused(0);
-  return cloned(LstmCell(in_, hidden_, unused, options_), *this);
+  return cloned(LstmCell(in_, hidden_, unused, options_, shared_), *this);
 }
 
 }  // namespace rw

@@ -7,14 +7,9 @@
 
 namespace rw {
 
-/// What an LSTM may have. All of it combines, but for what makes no sense: see LstmCell's constructor.
+/// What an LSTM may have beside CellOptions. All of it combines, but for what makes no sense: see LstmCell's
+/// constructor.
 struct LstmOptions {
-  // See CellOptions.
-  Bias bias = Bias::one;
-  Init weights = Init::glorot();
-  Init recurrent = Init::orthogonal();
-  Init biases = Init::constant(0);
-  Index heads = 1;
   /// Start of the forget gate's bias (Gers, Schmidhuber and Cummins, 2000; 1 as Jozefowicz et al., 2015, advise). With
   /// coupled gates the input gate's bias starts at minus this, which is the same for 1 - i.
   double forget_bias = 1;
@@ -71,7 +66,9 @@ class LstmCell : public GatedCell, public Advancing<LstmCell> {
 
   /// Throws Error for sizes below 1, and for options that make no sense: coupled gates, or a forget bias, in the cell
   /// of 1997, which has no forget gate; a projection that is not below `hidden`; layer norm of a memory of 1 number.
-  LstmCell(Index in, Index hidden, Rng& rng, const LstmOptions& options = {});
+  LstmCell(Index in, Index hidden, Rng& rng, const LstmOptions& own = {}, const CellOptions& shared = {});
+  /// The same with the default LstmOptions.
+  LstmCell(Index in, Index hidden, Rng& rng, const CellOptions& shared) : LstmCell(in, hidden, rng, {}, shared) {}
 
   /// Width of h.
   Index out() const { return options_.projection > 0 ? options_.projection : hidden_; }
@@ -81,7 +78,7 @@ class LstmCell : public GatedCell, public Advancing<LstmCell> {
   /// One step from the projected input; the products see `seen` in the place of h.
   Step advance(Tensor xw, const State& s, Tensor seen) const;
 
-  /// What it was made with.
+  /// What it was made with, beside shared_options().
   const LstmOptions& options() const { return options_; }
   LstmCell clone() const;
 

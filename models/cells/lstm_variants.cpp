@@ -13,9 +13,10 @@ namespace rw {
 MultiplicativeLstmCell::MultiplicativeLstmCell(Index in, Index hidden, Rng& rng, const CellOptions& options)
     : Module("multiplicative"),
       options_(options),
-      lstm_(child("lstm", LstmCell(in, hidden, rng, detail::with_common(LstmOptions{}, options)))),
+      lstm_(child("lstm", LstmCell(in, hidden, rng, options))),
       Wm_(param("Wm", options.weights(rng, in, hidden))),
-      Rm_(param("Rm", options.recurrent(rng, hidden / options.heads, hidden / options.heads, options.heads))),
+      Rm_(param("Rm", detail::start_of_recurrent(options)(rng, hidden / options.heads, hidden / options.heads,
+                                                          options.heads))),
       bm_(options.bias == Bias::none ? nullptr : &param("bm", options.biases(rng, 1, hidden).reshaped({hidden}))) {}
 
 Tensor MultiplicativeLstmCell::project(Tensor x) const {
@@ -35,9 +36,7 @@ MultiplicativeLstmCell MultiplicativeLstmCell::clone() const {
 }
 
 MogrifierLstmCell::MogrifierLstmCell(Index in, Index hidden, Rng& rng, const CellOptions& options, int rounds)
-    : Module("mogrifier"),
-      options_(options),
-      lstm_(child("lstm", LstmCell(in, hidden, rng, detail::with_common(LstmOptions{}, options)))) {
+    : Module("mogrifier"), options_(options), lstm_(child("lstm", LstmCell(in, hidden, rng, options))) {
   if (rounds < 0) throw Error("mogrifier: " + std::to_string(rounds) + " rounds: it must be 0 or more");
   for (int i = 0; i < rounds; ++i) {
     const Index from = i % 2 == 0 ? hidden : in, to = i % 2 == 0 ? in : hidden;

@@ -7,7 +7,7 @@
 namespace rw {
 
 MguCell::MguCell(Index in, Index hidden, Rng& rng, const CellOptions& options)
-    : GatedCell("mgu", {.in = in, .hidden = hidden, .gates = 2, .fed_back = hidden}, rng, options), options_(options) {}
+    : GatedCell("mgu", {.in = in, .hidden = hidden, .gates = 2, .fed_back = hidden}, rng, options) {}
 
 MguCell::Step MguCell::advance(Tensor xw, const State& s, Tensor seen) const {
   const auto [Rf, Rn] = split<2>(xw.tape().leaf(R_));
@@ -19,7 +19,7 @@ MguCell::Step MguCell::advance(Tensor xw, const State& s, Tensor seen) const {
 
 MguCell MguCell::clone() const {
   Rng unused(0);
-  return cloned(MguCell(in_, hidden_, unused, options_), *this);
+  return cloned(MguCell(in_, hidden_, unused, shared_), *this);
 }
 
 }  // namespace rw

@@ -33,11 +33,8 @@ class MguCell : public GatedCell, public Advancing<MguCell> {
   Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
-  const CellOptions& options() const { return options_; }
+  const CellOptions& options() const { return shared_; }
   MguCell clone() const;
-
- private:
-  CellOptions options_;
 };
 
 static_assert(ProjectedCell<MguCell> && CellWithGates<MguCell>);

@@ -4,9 +4,14 @@
 
 namespace rw {
 
-RnnCell::RnnCell(Index in, Index hidden, Rng& rng, const RnnOptions& options)
-    : GatedCell("rnn", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng, common_options(options)),
-      options_(options) {}
+RnnCell::RnnCell(Index in, Index hidden, Rng& rng, const RnnOptions& own, const CellOptions& shared)
+    : GatedCell("rnn", {.in = in, .hidden = hidden, .gates = 1, .fed_back = hidden}, rng, shared), options_(own) {}
+
+RnnCell RnnCell::irnn(Index in, Index hidden, Rng& rng, double scale, CellOptions shared) {
+  shared.weights = Init::normal(0.001);
+  shared.recurrent = Init::identity(scale);
+  return RnnCell(in, hidden, rng, {.activation = RnnOptions::Activation::relu}, shared);
+}
 
 RnnCell::Step RnnCell::advance(Tensor xw, const State&, Tensor seen) const {
   const Tensor a = xw + recur(seen);
@@ -15,7 +20,7 @@ RnnCell::Step RnnCell::advance(Tensor xw, const State&, Tensor seen) const {
 
 RnnCell RnnCell::clone() const {
   Rng unused(0);
-  return cloned(RnnCell(in_, hidden_, unused, options_), *this);
+  return cloned(RnnCell(in_, hidden_, unused, options_, shared_), *this);
 }
 
 }  // namespace rw

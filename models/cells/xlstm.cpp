@@ -23,8 +23,7 @@ struct Stabilised {
 }  // namespace
 
 SlstmCell::SlstmCell(Index in, Index hidden, Rng& rng, const CellOptions& options)
-    : GatedCell("slstm", {.in = in, .hidden = hidden, .gates = 4, .fed_back = hidden}, rng, options),
-      options_(options) {}
+    : GatedCell("slstm", {.in = in, .hidden = hidden, .gates = 4, .fed_back = hidden}, rng, options) {}
 
 SlstmCell::State SlstmCell::zero_state(Tape& tape, Index batch) const {
   // Nothing was written yet, and the logarithm of 0 is far below that of any gate: so the first m is a, and n is 1.
@@ -41,7 +40,7 @@ SlstmCell::Step SlstmCell::advance(Tensor xw, const State& s, Tensor seen) const
 
 SlstmCell SlstmCell::clone() const {
   Rng unused(0);
-  return cloned(SlstmCell(in_, hidden_, unused, options_), *this);
+  return cloned(SlstmCell(in_, hidden_, unused, shared_), *this);
 }
 
 MlstmCell::MlstmCell(Index in, Index hidden, Rng& rng, const CellOptions& options)

@@ -41,11 +41,8 @@ class SlstmCell : public GatedCell, public Advancing<SlstmCell> {
   Step advance(Tensor xw, const State& s, Tensor seen) const;
 
   /// What it was made with.
-  const CellOptions& options() const { return options_; }
+  const CellOptions& options() const { return shared_; }
   SlstmCell clone() const;
-
- private:
-  CellOptions options_;
 };
 
 static_assert(ProjectedCell<SlstmCell> && CellWithGates<SlstmCell>);

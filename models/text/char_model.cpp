@@ -16,13 +16,12 @@ namespace {
 
 Stack<AnyCell> make_cells(const CharModelOptions& o, Index vocabulary, Rng& rng) {
   detail::checked_size("char_model", "layers", o.layers);
-  AnyCellOptions options;
-  if (o.init) options.weights = options.recurrent = options.biases = *o.init;
+  CellOptions shared;
+  if (o.init) shared = {.weights = *o.init, .recurrent = *o.init, .biases = *o.init};
   Index below = o.embedding > 0 ? o.embedding : vocabulary;
   std::vector<AnyCell> cells;
   for (Index i = 0; i < o.layers; ++i) {
-    options.key = static_cast<std::uint32_t>(i);
-    cells.push_back(make_cell(o.cell, below, o.hidden, rng, options));
+    cells.push_back(make_cell(o.cell, below, o.hidden, rng, {.key = static_cast<std::uint32_t>(i)}, shared));
     below = output_width(cells.back());
   }
   return Stack<AnyCell>(std::move(cells), {.dropout = o.dropout});

@@ -9,9 +9,9 @@ namespace {
 template <class C>
 CellWeights common(const C& cell, std::string kind, Index gates, std::initializer_list<std::string_view> more) {
   CellWeights w{.kind = std::move(kind), .gates = gates, .in = cell.in(), .hidden = cell.hidden()};
-  if (cell.options().heads != 1)
-    throw Error(w.kind + ": the other library's has no block-diagonal R, and this one has " +
-                std::to_string(cell.options().heads) + " heads");
+  if (const Index heads = cell.shared_options().heads; heads != 1)
+    throw Error(w.kind + ": the other library's has no block-diagonal R, and this one has " + std::to_string(heads) +
+                " heads");
   for (const NamedParameter& p : cell.named_parameters()) {
     if (p.name == "W")
       w.W = p.parameter;

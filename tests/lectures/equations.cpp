@@ -94,7 +94,8 @@ TEST_CASE(
 
 TEST_CASE("B: the GRU without biases in its gates, whose z takes the new state") {
   Rng rng(1);
-  GruCell gru(I, H, rng, {.bias = Bias::none, .reset = GruOptions::Reset::before, .update = GruOptions::Update::takes});
+  GruCell gru(I, H, rng, {.reset = GruOptions::Reset::before, .update = GruOptions::Update::takes},
+              {.bias = Bias::none});
   randomise(gru);
   Tape tape(DType::f64);
   const Tensor x = random(tape, {N, I}, 5), h = random(tape, {N, H}, 6);

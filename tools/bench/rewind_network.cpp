@@ -17,10 +17,9 @@ template <class C>
 C make_cell(const Problem& p, Index in) {
   Rng rng(1);
   if constexpr (std::is_same_v<C, LstmCell>) {
-    LstmOptions options{.recurrent = Init::constant(0)};
-    if (p.cell == Cell::peephole) options.peepholes = LstmOptions::Peepholes::gates;
-    options.layer_norm = p.cell == Cell::layer_norm;
-    return C(in, p.H, rng, options);
+    LstmOptions own{.layer_norm = p.cell == Cell::layer_norm};
+    if (p.cell == Cell::peephole) own.peepholes = LstmOptions::Peepholes::gates;
+    return C(in, p.H, rng, own, {.recurrent = Init::constant(0)});
   } else {
     return C(in, p.H, rng, {.recurrent = Init::constant(0)});
   }

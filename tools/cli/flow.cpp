@@ -58,9 +58,7 @@ void scale_recurrent(const AnyCell& cell, double gain) {
 FlowReport measure(const FlowCommand& c, const std::string& text) {
   const auto [name, gain] = parsed(text);
   Rng rng(c.seed);
-  AnyCellOptions options;
-  options.forget_bias = c.forget_bias;
-  AnyCell cell = make_cell(name, c.in, c.hidden, rng, options);
+  AnyCell cell = make_cell(name, c.in, c.hidden, rng, {.forget_bias = c.forget_bias});
   cell.eval();  // the same step whenever it is measured
   if (gain != 1) scale_recurrent(cell, gain);
   Array x({c.steps, c.batch, c.in}, DType::f64);

@@ -147,7 +147,7 @@ TEST_CASE("RnnCell: values and gradients") {
   Rng rng(1);
   for (const Bias bias : all_biases())
     for (const auto activation : {RnnOptions::Activation::tanh, RnnOptions::Activation::relu}) {
-      RnnCell cell(I, H, rng, {.bias = bias, .activation = activation});
+      RnnCell cell(I, H, rng, {.activation = activation}, {.bias = bias});
       check_values(cell, [&](const Row& x, Row& h, Row&) { h = plain_rnn(cell, x, h); });
       test::check_gradients(cell, sequence());
     }
@@ -167,7 +167,7 @@ TEST_CASE("GruCell: values and gradients of all kinds") {
   for (const Bias bias : all_biases())
     for (const auto reset : {GruOptions::Reset::after, GruOptions::Reset::before})
       for (const auto update : {GruOptions::Update::keeps, GruOptions::Update::takes}) {
-        GruCell cell(I, H, rng, {.bias = bias, .reset = reset, .update = update});
+        GruCell cell(I, H, rng, {.reset = reset, .update = update}, {.bias = bias});
         check_values(cell, [&](const Row& x, Row& h, Row&) { h = plain_gru(cell, x, h); });
         test::check_gradients(cell, sequence());
       }
@@ -188,7 +188,7 @@ TEST_CASE("JordanCell: values and gradients; the output is fed back") {
   using Output = JordanOptions::Output;
   for (const Bias bias : all_biases())
     for (const Output squash : {Output::identity, Output::tanh, Output::sigmoid}) {
-      const JordanCell cell(I, H, out, rng, {.bias = bias, .output = squash});
+      const JordanCell cell(I, H, out, rng, {.output = squash}, {.bias = bias});
       test::check_gradients(cell, sequence());
       Tape tape(DType::f64);
       const Array x = sequence();
@@ -215,7 +215,7 @@ TEST_CASE("ContextCell: values and gradients; the context bank feeds the hidden 
   constexpr Index out = 2;
   for (const Bias bias : all_biases())
     for (const double decay : {0.0, 0.75}) {
-      const ContextCell cell(I, H, out, rng, {.bias = bias, .decay = decay});
+      const ContextCell cell(I, H, out, rng, {.decay = decay}, {.bias = bias});
       test::check_gradients(cell, sequence());
       Tape tape(DType::f64);
       const Array x = sequence();
@@ -239,14 +239,31 @@ TEST_CASE("ContextCell: values and gradients; the context bank feeds the hidden 
 
 TEST_CASE("a relu network that starts as the identity keeps what it has, but for small inputs") {
   Rng rng(1);
-  const RnnCell cell(I, H, rng, RnnOptions::irnn());
+  const RnnCell cell = RnnCell::irnn(I, H, rng);
   CHECK(cell.parameter("R").value() == identity(H));
   Tape tape;
   const Array start = full({N, H}, 0.5);
   const auto states = unroll(cell, tape.constant(Array(zeros(T, N, I))), {tape.constant(start)});
   CHECK(states.back().h.array() == start);
-  const RnnCell half(I, H, rng, RnnOptions::irnn(0.5));
+  const RnnCell half = RnnCell::irnn(I, H, rng, 0.5);
   CHECK(half.parameter("R").value() == identity(H, H, 0.5));
+  const RnnCell two = RnnCell::irnn(I, H, rng, 1, {.bias = Bias::two, .recurrent = Init::orthogonal()});
+  CHECK(two.parameter("R").value() == identity(H));
+  CHECK(two.parameter("br").shape() == Shape{H});
+}
+
+TEST_CASE("a cell takes options of its own, those that cells share, or both, and its clone has them") {
+  Rng rng(1);
+  const LstmCell own(I, H, rng, {.forget_bias = 3}), shared(I, H, rng, {.bias = Bias::two, .heads = 2}),
+      both(I, H, rng, {.projection = 2}, {.bias = Bias::none, .recurrent = Init::constant(0.5)});
+  CHECK(own.options().forget_bias == 3);
+  CHECK(own.shared_options().bias == Bias::one);
+  CHECK(shared.options().forget_bias == 1);
+  CHECK(shared.parameter("br").shape() == Shape{4 * H});
+  CHECK(shared.clone().parameter("R").shape() == Shape{H / 2, 4 * H});
+  CHECK(both.parameter("R").value() == full({2, 4 * H}, 0.5));
+  CHECK(both.clone().out() == 2);
+  CHECK(both.clone().shared_options().bias == Bias::none);
 }
 
 TEST_CASE("the forget gate's bias starts at 1, with one bias or two, and parameters count as they should") {

@@ -241,12 +241,12 @@ TEST_CASE("multiplicative and mogrifier LSTM: an LSTM with something else in the
 }
 
 // The cell with heads, and one of which R is the same matrix written out.
-template <class C, class Options>
-void check_heads(Options options, Index gates, const char* matrix = "R") {
+template <class C, class... Own>
+void check_heads(const char* matrix, Index gates, CellOptions shared = {}, const Own&... own) {
   Rng rng(5);
-  const C full(I, H, rng, options);
-  options.heads = 2;
-  const C heads(I, H, rng, options);
+  const C full(I, H, rng, own..., shared);
+  shared.heads = 2;
+  const C heads(I, H, rng, own..., shared);
   rw::test::randomise(heads);
   const Array blocks = heads.parameter(matrix).value();
   REQUIRE(blocks.shape() == Shape{H / 2, gates * H});
@@ -270,16 +270,16 @@ void check_heads(Options options, Index gates, const char* matrix = "R") {
 }
 
 TEST_CASE("heads: the recurrent matrix is block-diagonal") {
-  check_heads<LstmCell>(LstmOptions(), 4);
-  check_heads<LstmCell>(LstmOptions{.layer_norm = true}, 4);
-  check_heads<GruCell>(GruOptions(), 3);
-  check_heads<GruCell>(GruOptions{.reset = GruOptions::Reset::before}, 3);
-  check_heads<MguCell>(CellOptions(), 2);
-  check_heads<RnnCell>(RnnOptions{.bias = Bias::two}, 1);
-  check_heads<SlstmCell>(CellOptions(), 4);
-  check_heads<GruOdeCell>(GruOdeOptions(), 3);
-  check_heads<FastWeightsCell>(FastWeightsOptions(), 1);
-  check_heads<MultiplicativeLstmCell>(CellOptions(), 1, "Rm");
+  check_heads<LstmCell>("R", 4);
+  check_heads<LstmCell>("R", 4, {}, LstmOptions{.layer_norm = true});
+  check_heads<GruCell>("R", 3);
+  check_heads<GruCell>("R", 3, {}, GruOptions{.reset = GruOptions::Reset::before});
+  check_heads<MguCell>("R", 2);
+  check_heads<RnnCell>("R", 1, {.bias = Bias::two});
+  check_heads<SlstmCell>("R", 4);
+  check_heads<GruOdeCell>("R", 3);
+  check_heads<FastWeightsCell>("R", 1);
+  check_heads<MultiplicativeLstmCell>("Rm", 1);
   Rng rng(1);
   const Array start = LstmCell(I, 6, rng, {.heads = 3}).parameter("R").value();  // each block orthogonal by itself
   for (Index block = 0; block < 12; ++block) {
@@ -369,6 +369,18 @@ TEST_CASE("fast weights: attention to the states before, by what they were") {
   };
   const Tensor first = tanh(normed(u)), second = tanh(normed(u + matmul(first, tape.constant(A))));
   CHECK(most_apart(states.back().h.array(), second.array()) < 1e-12);
+}
+
+TEST_CASE("fast weights: the slow matrix starts as what barely remembers, unless told otherwise") {
+  Rng rng(6);
+  const auto slow = [](const auto& c) { return c.parameter("R").value(); };
+  const Array small = identity(H, H, 0.05);
+  CHECK(slow(FastWeightsCell(I, H, rng)) == small);
+  CHECK(slow(FastWeightsCell(I, H, rng, {.rounds = 2})) == small);
+  CHECK(slow(FastWeightsCell(I, H, rng, {.bias = Bias::none})) == small);
+  CHECK(slow(FastWeightsCell(I, H, rng, {.rounds = 2}, {.bias = Bias::two})) == small);
+  CHECK(slow(make_cell("fast-weights", I, H, rng, {.bias = Bias::two})) == small);
+  CHECK(slow(FastWeightsCell(I, H, rng, {.recurrent = Init::identity()})) == identity(H));
 }
 
 TEST_CASE("adaptive computation time: the mean of rounds by their halting probabilities, and what they cost") {

@@ -31,16 +31,16 @@ void for_all_options(F&& f) {
       for (const P peepholes : {P::none, P::gates, P::all})
         for (const Index projection : {0, 2})
           for (const bool layer_norm : {false, true})
-            f(LstmOptions{.bias = bias,
-                          .forget_gate = forgetting != Forgetting::none,
+            f(LstmOptions{.forget_gate = forgetting != Forgetting::none,
                           .coupled = forgetting == Forgetting::coupled,
                           .peepholes = peepholes,
                           .projection = projection,
-                          .layer_norm = layer_norm});
+                          .layer_norm = layer_norm},
+              CellOptions{.bias = bias});
 }
 
-std::string text(const LstmOptions& o) {
-  return "bias " + std::to_string(static_cast<int>(o.bias)) + (o.forget_gate ? "" : ", 1997") +
+std::string text(const LstmOptions& o, const CellOptions& shared) {
+  return "bias " + std::to_string(static_cast<int>(shared.bias)) + (o.forget_gate ? "" : ", 1997") +
          (o.coupled ? ", coupled" : "") + ", peepholes " + std::to_string(static_cast<int>(o.peepholes)) +
          ", projection " + std::to_string(o.projection) + (o.layer_norm ? ", layer norm" : "");
 }
@@ -121,9 +121,9 @@ class Plain {
 TEST_CASE("LSTM: every combination of options computes its equations") {
   Rng rng(1);
   int combinations = 0;
-  for_all_options([&](const LstmOptions& o) {
-    CAPTURE(text(o));
-    const LstmCell cell(I, H, rng, o);
+  for_all_options([&](const LstmOptions& o, const CellOptions& shared) {
+    CAPTURE(text(o, shared));
+    const LstmCell cell(I, H, rng, o, shared);
     randomise(cell);
     const Plain plain(cell);
     const Array x = sequence();
@@ -148,18 +148,18 @@ TEST_CASE("LSTM: every combination of options computes its equations") {
 TEST_CASE("LSTM: every combination of options has right gradients, of both orders") {
   Rng rng(1);
   int number = 0;
-  for_all_options([&](const LstmOptions& o) {
+  for_all_options([&](const LstmOptions& o, const CellOptions& shared) {
     if (number++ % (sanitized ? 5 : 1) != 0) return;
-    CAPTURE(text(o));
-    check_gradients(LstmCell(I, H, rng, o), sequence(2));
+    CAPTURE(text(o, shared));
+    check_gradients(LstmCell(I, H, rng, o, shared), sequence(2));
   });
 }
 
 TEST_CASE("LSTM: clones have the options") {
   Rng rng(1);
-  for_all_options([&](const LstmOptions& o) {
-    CAPTURE(text(o));
-    const LstmCell cell(I, H, rng, o), copy = cell.clone();
+  for_all_options([&](const LstmOptions& o, const CellOptions& shared) {
+    CAPTURE(text(o, shared));
+    const LstmCell cell(I, H, rng, o, shared), copy = cell.clone();
     Tape tape;
     const Tensor x = tape.constant(sequence());
     CHECK(outputs(unroll(cell, x, cell.zero_state(tape, N))).array() ==

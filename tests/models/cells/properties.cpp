@@ -60,10 +60,10 @@ double distance_of(const Array& a, const Array& b) {
   return distance(tape.constant(a), tape.constant(b));
 }
 
-// The same weights, in a cell with other options.
-GruCell with(const GruCell& from, GruOptions options) {
+// The same weights, in a cell with other options of its own.
+GruCell with(const GruCell& from, const GruOptions& options) {
   Rng unused(1);
-  GruCell to(I, H, unused, options);
+  GruCell to(I, H, unused, options, from.shared_options());
   to.to(DType::f64);
   copy_parameters(from, to);
   return to;
@@ -163,29 +163,29 @@ TEST_CASE("GRU kinds agree when resets and recurrent biases make them so, and el
   Rng rng(1);
   const GruCell cell(I, H, rng, {.bias = Bias::two});
   randomise(cell);
-  CHECK(distance_of(run(cell), run(with(cell, {.bias = Bias::two, .reset = Reset::before}))) > 1e-3);
+  CHECK(distance_of(run(cell), run(with(cell, {.reset = Reset::before}))) > 1e-3);
 
   // A reset gate that is open: before or after the product is the same, recurrent biases and all.
   const GruCell open = cell.clone();
   fix_gate(open, 0, 1000);
-  CHECK(distance_of(run(open), run(with(open, {.bias = Bias::two, .reset = Reset::before}))) < 1e-14);
+  CHECK(distance_of(run(open), run(with(open, {.reset = Reset::before}))) < 1e-14);
 
   // A reset gate that is closed: after the product it takes the recurrent bias along.
   const GruCell closed = cell.clone();
   fix_gate(closed, 0, -1000);
-  const Array with_bias = run(with(closed, {.bias = Bias::two, .reset = Reset::before}));
+  const Array with_bias = run(with(closed, {.reset = Reset::before}));
   CHECK(distance_of(run(closed), with_bias) > 1e-3);
   for (Index k = 2 * H; k < 3 * H; ++k) {
     double &b = closed.parameter("b").edit().as<double>()[k], &br = closed.parameter("br").edit().as<double>()[k];
     b += br;
     br = 0;
   }
-  CHECK(distance_of(run(with(closed, {.bias = Bias::two, .reset = Reset::before})), with_bias) < 1e-14);
+  CHECK(distance_of(run(with(closed, {.reset = Reset::before})), with_bias) < 1e-14);
   CHECK(distance_of(run(closed), with_bias) < 1e-14);
 
   // A gate that takes is one that keeps with the opposite sign.
-  CHECK(distance_of(run(cell), run(with(cell, {.bias = Bias::two, .update = Update::takes}))) > 1e-3);
-  const GruCell turned = with(cell, {.bias = Bias::two, .update = Update::takes});
+  CHECK(distance_of(run(cell), run(with(cell, {.update = Update::takes}))) > 1e-3);
+  const GruCell turned = with(cell, {.update = Update::takes});
   for (const NamedParameter& p : turned.parameters())
     for (Index row = 0; row < p.parameter->size() / (3 * H); ++row)
       for (Index k = H; k < 2 * H; ++k) p.parameter->edit().as<double>()[row * 3 * H + k] *= -1;
@@ -195,7 +195,7 @@ TEST_CASE("GRU kinds agree when resets and recurrent biases make them so, and el
 TEST_CASE("one bias is two whose second is 0, where no reset gate stands between them") {
   Rng rng(1);
   for (const GruOptions::Reset reset : {GruOptions::Reset::before, GruOptions::Reset::after}) {
-    const GruCell two(I, H, rng, {.bias = Bias::two, .reset = reset}), one(I, H, rng, {.reset = reset});
+    const GruCell two(I, H, rng, {.reset = reset}, {.bias = Bias::two}), one(I, H, rng, {.reset = reset});
     randomise(two);
     one.to(DType::f64);
     for (const char* name : {"W", "R", "b"}) one.parameter(name).set(two.parameter(name).value());

@@ -81,7 +81,7 @@ TEST_CASE("clones of cells and stacks give the same outputs") {
   Rng rng(1);
   const auto stack = two_layers(rng);
   const auto copy = stack.clone();
-  const GruCell gru(I, H, rng, {.bias = Bias::two, .reset = GruOptions::Reset::before});
+  const GruCell gru(I, H, rng, {.reset = GruOptions::Reset::before}, {.bias = Bias::two});
   const GruCell gru_copy = gru.clone();
   Tape tape;
   const Tensor x = tape.constant(sequence());

@@ -34,20 +34,21 @@ inline void check_close(const std::string& name, ConstView got, ConstView expect
   CHECK(most <= tolerance);
 }
 
-// Cells of these input widths, one above the other.
-template <class C, class Options>
-Stack<C> stacked(const std::vector<Index>& in, Index hidden, const Options& options) {
+// Cells of these input widths, one above the other; options as the cell takes them.
+template <class C, class... Options>
+Stack<C> stacked(const std::vector<Index>& in, Index hidden, const Options&... options) {
   Rng rng(1);
   std::vector<C> layers;
-  for (const Index width : in) layers.emplace_back(width, hidden, rng, options);
+  for (const Index width : in) layers.emplace_back(width, hidden, rng, options...);
   return Stack<C>(std::move(layers));
 }
 // The same in both directions.
-template <class C, class Options>
-Stack<Bidirectional<C>> stacked_both_ways(const std::vector<Index>& in, Index hidden, const Options& options) {
+template <class C, class... Options>
+Stack<Bidirectional<C>> stacked_both_ways(const std::vector<Index>& in, Index hidden, const Options&... options) {
   Rng rng(1);
   std::vector<Bidirectional<C>> layers;
-  for (const Index width : in) layers.emplace_back(C(width, hidden, rng, options), C(width, hidden, rng, options));
+  for (const Index width : in)
+    layers.emplace_back(C(width, hidden, rng, options...), C(width, hidden, rng, options...));
   return Stack<Bidirectional<C>>(std::move(layers));
 }
 

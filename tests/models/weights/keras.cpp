@@ -17,14 +17,13 @@ const ArrayFile& golden() {
 }
 
 template <class C, class Options>
-void compare(const std::string& name, Options options) {
+void compare(const std::string& name, const Options& own) {
   Rng rng(1);
   const auto weights = arrays_under(golden(), name + "/weight/");
   for (const Bias bias : {Bias::one, Bias::two}) {
     if (bias == Bias::one && name == "gru_reset_after") continue;
     CAPTURE(name);
-    options.bias = bias;
-    const C cell(2, 3, rng, options);
+    const C cell(2, 3, rng, own, {.bias = bias});
     cell.to(DType::f64);
     const WeightMap map = keras_weights(cell);
     map.set(weights, name);

@@ -79,14 +79,13 @@ void compare(const std::string& name, const L& layer, bool lengths = false) {
 }
 
 template <class C, class Options>
-void compare_kind(const std::string& kind, Options options) {
-  options.bias = Bias::none;
-  compare(kind + "_no_bias", stacked<C>({2}, 3, options));
-  options.bias = Bias::two;
-  compare(kind, stacked<C>({2}, 3, options));
-  compare(kind + "_stacked", stacked<C>({2, 3}, 3, options));
-  compare(kind + "_both_ways", stacked_both_ways<C>({2, 6}, 3, options));
-  compare(kind + "_lengths", stacked_both_ways<C>({2}, 3, options), true);
+void compare_kind(const std::string& kind, const Options& own) {
+  compare(kind + "_no_bias", stacked<C>({2}, 3, own, CellOptions{.bias = Bias::none}));
+  const CellOptions two{.bias = Bias::two};
+  compare(kind, stacked<C>({2}, 3, own, two));
+  compare(kind + "_stacked", stacked<C>({2, 3}, 3, own, two));
+  compare(kind + "_both_ways", stacked_both_ways<C>({2, 6}, 3, own, two));
+  compare(kind + "_lengths", stacked_both_ways<C>({2}, 3, own, two), true);
 }
 
 std::string refusal(const WeightMap& map, const std::vector<NamedArray>& arrays) {
@@ -124,7 +123,7 @@ TEST_CASE("so they are of cells chosen by name, and a cell that PyTorch does not
 }
 
 TEST_CASE("PyTorch's LSTM with proj_size") {
-  compare("lstm_projected", stacked<LstmCell>({2, 2}, 3, LstmOptions{.bias = Bias::two, .projection = 2}));
+  compare("lstm_projected", stacked<LstmCell>({2, 2}, 3, LstmOptions{.projection = 2}, CellOptions{.bias = Bias::two}));
 }
 
 TEST_CASE("a layer as a Recurrent, and one direction of it, have the same names") {
@@ -136,8 +135,8 @@ TEST_CASE("a layer as a Recurrent, and one direction of it, have the same names"
 
 TEST_CASE("PyTorch's two biases are summed into one, and saved as one and 0") {
   Rng rng(1);
-  compare("lstm_both_ways", stacked_both_ways<LstmCell>({2, 6}, 3, LstmOptions{}));
-  compare("rnn_tanh", stacked<RnnCell>({2}, 3, RnnOptions{}));
+  compare("lstm_both_ways", stacked_both_ways<LstmCell>({2, 6}, 3));
+  compare("rnn_tanh", stacked<RnnCell>({2}, 3));
 
   LstmCell cell(2, 3, rng);
   cell.to(DType::f64);
@@ -193,8 +192,8 @@ TEST_CASE("a state dict of a whole model goes to a file and comes back to the sa
     Embedding embedding;
     Stack<GruCell> gru;
     Linear out;
-    explicit Model(Rng& r, const GruOptions& options) : embedding(7, 4, r), gru(cells(r, options)), out(5, 7, r) {}
-    static std::vector<GruCell> cells(Rng& r, const GruOptions& options) {
+    explicit Model(Rng& r, const CellOptions& options) : embedding(7, 4, r), gru(cells(r, options)), out(5, 7, r) {}
+    static std::vector<GruCell> cells(Rng& r, const CellOptions& options) {
       std::vector<GruCell> all;
       all.emplace_back(4, 5, r, options);
       all.emplace_back(5, 5, r, options);
@@ -206,7 +205,7 @@ TEST_CASE("a state dict of a whole model goes to a file and comes back to the sa
       return all;
     }
   };
-  const GruOptions options{.bias = Bias::two, .biases = Init::uniform(0.5)};
+  const CellOptions options{.bias = Bias::two, .biases = Init::uniform(0.5)};
   const Model a(rng, options), b(rng, options);
   const Folder folder;
   a.map().save(folder / "model.safetensors", {{"note", "gru"}});

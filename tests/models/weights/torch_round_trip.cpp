@@ -17,13 +17,6 @@ using namespace rw::test;
 
 namespace {
 
-template <class Options>
-Options biased(Options options) {
-  options.bias = Bias::two;
-  options.biases = Init::uniform(0.5);
-  return options;
-}
-
 // Writes the weights, an input, and our output.
 void write(const Folder& folder, const std::string& name, const WeightMap& map, const Array& x, const Tensor& y) {
   map.save(folder / (name + ".safetensors"));
@@ -46,9 +39,10 @@ WeightMap write_layer(const Folder& folder, const std::string& name, const L& la
 TEST_CASE("PyTorch reads our state dicts, computes what we compute, and we read its") {
   Rng rng(1);
   const Folder folder;
-  const auto rnn = stacked<RnnCell>({2, 3}, 3, biased(RnnOptions{.activation = RnnOptions::Activation::relu}));
-  const auto lstm = stacked_both_ways<LstmCell>({2, 6}, 3, biased(LstmOptions{}));
-  const auto gru = stacked<GruCell>({2}, 3, biased(GruOptions{}));
+  const CellOptions biased{.bias = Bias::two, .biases = Init::uniform(0.5)};
+  const auto rnn = stacked<RnnCell>({2, 3}, 3, RnnOptions{.activation = RnnOptions::Activation::relu}, biased);
+  const auto lstm = stacked_both_ways<LstmCell>({2, 6}, 3, biased);
+  const auto gru = stacked<GruCell>({2}, 3, biased);
   Linear linear(2, 3, rng);
   Embedding embedding(5, 3, rng);
   std::vector<std::pair<std::string, WeightMap>> maps{{"rnn", write_layer(folder, "rnn", rnn)},
