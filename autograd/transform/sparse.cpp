@@ -70,6 +70,17 @@ Tensor compressed(Differentiation& work, std::span<const Tensor> y, std::span<co
   return record(Reshape{Shape{all.size()}}, {all});
 }
 
+/// A colouring, and whether it is of the rows.
+std::pair<Colouring, bool> colouring_of(const SparsityPattern& pattern, Direction direction) {
+  const auto of_rows = [&] { return colour_columns(pattern.transposed()); };
+  if (direction == Direction::rows) return {of_rows(), true};
+  Colouring columns = colour_columns(pattern);
+  if (direction == Direction::columns) return {std::move(columns), false};
+  Colouring rows = of_rows();
+  if (rows.colours < columns.colours) return {std::move(rows), true};
+  return {std::move(columns), false};
+}
+
 Tensor taken(Tape& tape, const Tensor& flat, const std::vector<std::int32_t>& at) {
   return rw::record(TakeElements{}, {flat, tape.constant(Array(at))});
 }
@@ -101,11 +112,7 @@ SparseJacobian sparse_jacobian(Differentiation& work, std::span<const Tensor> of
     out.pattern = std::move(pattern);
     return out;
   }
-  const SparsityPattern turned = pattern.transposed();
-  const Colouring columns = colour_columns(pattern), rows = colour_columns(turned);
-  const bool by_rows =
-      direction == Direction::rows || (direction == Direction::cheaper && rows.colours < columns.colours);
-  const Colouring& c = by_rows ? rows : columns;
+  const auto [c, by_rows] = colouring_of(pattern, direction);
   const Tensor flat = compressed(work, y, x, c, by_rows);
   std::vector<std::int32_t> at;
   for (std::size_t i = 0; i < pattern.of_row.size(); ++i)

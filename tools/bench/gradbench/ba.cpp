@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <rewind/autograd/transform/derivatives.h>
 #include <rewind/autograd/transform/sparse.h>
 #include <rewind/ops/arithmetic.h>
 #include <rewind/ops/compare.h>
@@ -82,20 +83,25 @@ Observed observed(const std::vector<Tensor>& at) {
   return {transpose(lookup(at[3], at[0])), transpose(lookup(at[4], at[1])), reshape(at[5], {1, at[5].size()}), at[2]};
 }
 
-// The elements of the Jacobian row by row. What an observation depends on is a column of what it looks up, of 15
-// numbers: by these, two rows never share a column but for the two errors of one observation, so that two pullbacks
-// give all of them.
-Tensor jacobian_elements(const Observed& o) {
-  const auto p = static_cast<std::uint32_t>(o.weights.size());
+// Of both errors of each of p observations, by what it looks up: 15 numbers of its own.
+SparsityPattern own_pattern(Index observations) {
+  const auto p = static_cast<std::uint32_t>(observations);
   SparsityPattern own{2 * p, (camera_numbers + 4) * p, {}};
   for (std::uint32_t i = 0; i < p; ++i) {
     std::vector<std::uint32_t> row;
     for (std::uint32_t k = 0; k < camera_numbers + 4; ++k) row.push_back(k * p + i);
     own.of_row.insert(own.of_row.end(), 2, row);
   }
+  return own;
+}
+
+// The elements of the Jacobian row by row. No two rows share a column of `own` but the two errors of an observation, so
+// that two pullbacks give all of them.
+Tensor jacobian_elements(const Observed& o, const SparsityPattern& own) {
   const auto errors = [&](Tensor camera, Tensor point, Tensor w) { return reprojection(camera, point, w, o.features); };
-  const SparseJacobian j = sparse_jacobian(errors, std::tuple(o.cameras, o.points, o.weights), std::move(own));
-  return concat({j.values, jacobian_diagonal(weight_errors, reshape(o.weights, {o.weights.size()}))});
+  const auto of_weights = [](Tensor w) { return sum(weight_errors(w)); };  // each on its own weight
+  const SparseJacobian j = sparse_jacobian(errors, std::tuple(o.cameras, o.points, o.weights), own, Direction::rows);
+  return concat({j.values, value_and_grad(of_weights, reshape(o.weights, {o.weights.size()})).second});
 }
 
 SparsityPattern pattern_of(const Scene& s) {
@@ -188,7 +194,9 @@ Eval ba_eval() {
         const SparsityPattern pattern = pattern_of(s);
         return ours(
             engine,
-            [](Tape&, const std::vector<Tensor>& at) { return std::vector<Tensor>{jacobian_elements(observed(at))}; },
+            [own = own_pattern(s.p)](Tape&, const std::vector<Tensor>& at) {
+              return std::vector<Tensor>{jacobian_elements(observed(at), own)};
+            },
             std::move(arguments),
             [pattern](const std::vector<Array>& r) { return jacobian_shape(pattern, r.at(0).to_vector<double>()); });
       }};
