@@ -17,10 +17,10 @@ using rw::test::distance;
 
 namespace {
 
-const Array& buffer_of(const Module& m, const std::string& name) {
+const Array& buffer_of(const Module& m, const char* name) {
   for (const NamedParameter& b : m.buffers())
     if (b.name == name) return b.parameter->value();
-  throw Error("no buffer " + name);
+  throw Error(std::string("no buffer ") + name);
 }
 
 // sin, and what it was three steps ago: [T, 1, 1] each.
