@@ -12,14 +12,6 @@ constexpr Index block = 512;  // elements of a stretched operand written out at 
 constexpr Index parallel_block = 1 << 15;
 
 template <class T>
-auto loop_of(const VectorLoop& loop) {
-  if constexpr (std::is_same_v<T, double>)
-    return loop.f64;
-  else
-    return loop.f32;
-}
-
-template <class T>
 struct Rows {
   const VectorLoop& loop;
   const void* fn;
@@ -46,7 +38,7 @@ struct Rows {
       }
       T* to = y + nest.offset(most, r);
       for (Index c = 0; c < cols; c += step) {
-        loop_of<T>(loop)(fn, std::min(step, cols - c), from, to + c);
+        loop.of<T>()(fn, std::min(step, cols - c), from, to + c);
         for (std::size_t i = 0; i < inputs; ++i)
           if (from[i] != filled[i]) from[i] += step;
       }
@@ -82,7 +74,7 @@ bool run_rows(const VectorLoop& loop, const void* fn, std::span<const ConstView>
     for (std::size_t i = 0; i < x.size(); ++i) from[i] = first[i] + begin * step[i];
     T* to = y.as<T>() + begin * y.stride;
     for (Index r = begin; r < end; ++r) {
-      loop_of<T>(loop)(fn, y.cols(), from, to);
+      loop.of<T>()(fn, y.cols(), from, to);
       for (std::size_t i = 0; i < x.size(); ++i) from[i] += step[i];
       to += y.stride;
     }
@@ -107,7 +99,7 @@ void run_contiguous(const VectorLoop& loop, const void* fn, Index n, const void*
   detail::parallel_parts(n, n, parallel_block, [&](Index begin, Index end) {
     const T* from[most];
     for (int i = 0; i < inputs; ++i) from[i] = static_cast<const T*>(x[i]) + begin;
-    loop_of<T>(loop)(fn, end - begin, from, static_cast<T*>(y) + begin);
+    loop.of<T>()(fn, end - begin, from, static_cast<T*>(y) + begin);
   });
 }
 

@@ -87,10 +87,7 @@ template <class T, int inputs>
 void add_run(const T* const* in, Index n, T* to) {
   static const VectorLoop plus = vector_loop<Plus, inputs>();
   const Plus fn;
-  if constexpr (std::is_same_v<T, double>)
-    plus.f64(&fn, n, in, to);
-  else
-    plus.f32(&fn, n, in, to);
+  plus.of<T>()(&fn, n, in, to);
 }
 
 // to = the sum of 1 to 5 arrays, from left to right; `to` may be the first.

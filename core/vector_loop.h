@@ -26,10 +26,26 @@ Isa active_isa();
 struct VectorLoop {
   void (*f32)(const void* fn, Index n, const float* const* x, float* y) = nullptr;
   void (*f64)(const void* fn, Index n, const double* const* x, double* y) = nullptr;
-  /// fn(a, b, ...) of one element, without what a loop costs; what fn has no argument for is ignored. Null for a
-  /// functor of more than four arguments.
+  /// fn(a, b, ...) of one element, without what a loop costs, to the same bits (a nan may have another sign); what fn
+  /// has no argument for is ignored. Null for a functor of more than four arguments.
   float (*one_f32)(const void* fn, float a, float b, float c, float d) = nullptr;
   double (*one_f64)(const void* fn, double a, double b, double c, double d) = nullptr;
+
+  /// The loop over numbers of type T, and the function of one.
+  template <class T>
+  auto of() const {
+    if constexpr (std::is_same_v<T, double>)
+      return f64;
+    else
+      return f32;
+  }
+  template <class T>
+  auto one() const {
+    if constexpr (std::is_same_v<T, double>)
+      return one_f64;
+    else
+      return one_f32;
+  }
 };
 
 namespace detail {

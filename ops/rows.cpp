@@ -190,10 +190,7 @@ void run_row(const Fn& fn, const T* x, Index n, T* y) {
 template <class Fn, class T>
 void map_row(const Fn& fn, const T* x, Index n, T* y) {
   static const VectorLoop loop = vector_loop<Fn, 1>();
-  if constexpr (std::is_same_v<T, double>)
-    loop.f64(&fn, n, &x, y);
-  else
-    loop.f32(&fn, n, &x, y);
+  loop.of<T>()(&fn, n, &x, y);
 }
 
 }  // namespace

@@ -75,10 +75,7 @@ template <class T>
 void Optimizer::run(const Pass& pass, T* const* arrays, Index at, Index n) {
   const T* x[4] = {};
   for (int i = 0; i < pass.inputs; ++i) x[i] = arrays[pass.from[i]] + at;
-  if constexpr (std::is_same_v<T, float>)
-    pass.loop.f32(pass.fn, n, x, arrays[pass.to] + at);
-  else
-    pass.loop.f64(pass.fn, n, x, arrays[pass.to] + at);
+  pass.loop.of<T>()(pass.fn, n, x, arrays[pass.to] + at);
 }
 
 void Optimizer::check_slot(const Slot& slot) {

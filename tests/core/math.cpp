@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
@@ -59,13 +60,12 @@ double worst_ulps(long double (*reference)(long double), T limit) {
   const T* inputs[] = {x.data()};
   const rw::VectorLoop loop = rw::vector_loop<Fn, 1>();
   const Fn fn;
-  if constexpr (std::is_same_v<T, float>) {
-    loop.f32(&fn, static_cast<Index>(x.size()), inputs, y.data());
-  } else {
-    loop.f64(&fn, static_cast<Index>(x.size()), inputs, y.data());
-  }
+  loop.of<T>()(&fn, static_cast<Index>(x.size()), inputs, y.data());
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
+    const T alone = loop.one<T>()(&fn, x[i], 0, 0, 0);
+    const bool same = std::isnan(alone) ? std::isnan(y[i]) : std::memcmp(&alone, &y[i], sizeof(T)) == 0;
+    if (!same) FAIL_CHECK("at " << x[i] << ": " << alone << " alone, " << y[i]);
     const double error = ulps(y[i], reference(x[i]));
     if (error > worst) worst = error;
     if (error == INFINITY) FAIL_CHECK("at " << x[i] << ": " << y[i]);

@@ -2,7 +2,6 @@
 #include <utility>
 
 #include <rewind/autograd/compile/kernel/combine.h>
-#include <rewind/core/math.h>
 
 namespace rw::ir {
 namespace {
@@ -11,12 +10,12 @@ constexpr std::size_t kinds = 4;
 
 std::size_t index(Arithmetic op) { return static_cast<std::size_t>(op) - static_cast<std::size_t>(Arithmetic::add); }
 
+constexpr Arithmetic kind(std::size_t i) {
+  return static_cast<Arithmetic>(i + static_cast<std::size_t>(Arithmetic::add));
+}
 template <std::size_t op, class T>
 T apply(T a, T b) {
-  if constexpr (op == 0) return a + b;
-  if constexpr (op == 1) return a - b;
-  if constexpr (op == 2) return a * b;
-  if constexpr (op == 3) return times0(a, b);
+  return value_of<kind(op)>(a, b);
 }
 
 template <std::size_t inner, std::size_t outer, bool swapped>

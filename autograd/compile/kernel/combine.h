@@ -18,14 +18,25 @@ struct Formula {
 /// The loop over a formula of ops that combine, with an outer one; each result is rounded as by loops of its own.
 const VectorLoop& combined_loop(const Formula& formula);
 
-/// `op` of a and b, or a where it is none. Not for div: so few comparisons do not become a table of places to jump to,
-/// which a processor foretells less well.
+/// `op` of a and b, or a where it is none. Not for div.
+template <Arithmetic op, class T>
+T value_of(T a, T b) {
+  if constexpr (op == Arithmetic::none) return a;
+  if constexpr (op == Arithmetic::add) return a + b;
+  if constexpr (op == Arithmetic::sub) return a - b;
+  if constexpr (op == Arithmetic::mul) return a * b;
+  if constexpr (op == Arithmetic::times0) return times0(a, b);
+  if constexpr (op == Arithmetic::neg) return -a;
+}
+/// The same of an op that is known when it runs: so few comparisons do not become a table of places to jump to, which a
+/// processor foretells less well.
 template <class T>
 T value_of(Arithmetic op, T a, T b) {
-  if (op == Arithmetic::times0) return times0(a, b);
-  if (op == Arithmetic::add) return a + b;
+  if (op == Arithmetic::times0) return value_of<Arithmetic::times0>(a, b);
+  if (op == Arithmetic::add) return value_of<Arithmetic::add>(a, b);
   if (op == Arithmetic::none) return a;
-  return op == Arithmetic::mul ? a * b : op == Arithmetic::sub ? a - b : -a;
+  if (op == Arithmetic::mul) return value_of<Arithmetic::mul>(a, b);
+  return op == Arithmetic::sub ? value_of<Arithmetic::sub>(a, b) : value_of<Arithmetic::neg>(a, b);
 }
 template <class T>
 T value_of(const Formula& f, T a, T b, T c, T d) {

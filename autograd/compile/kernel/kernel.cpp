@@ -27,22 +27,6 @@ T* scratch(std::size_t elements) {
 }
 
 template <class T>
-auto loop_of(const VectorLoop& loop) {
-  if constexpr (std::is_same_v<T, double>)
-    return loop.f64;
-  else
-    return loop.f32;
-}
-
-template <class T>
-auto one_of(const VectorLoop& loop) {
-  if constexpr (std::is_same_v<T, double>)
-    return loop.one_f64;
-  else
-    return loop.one_f32;
-}
-
-template <class T>
 void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, Index to_stride) {
   constexpr auto size = static_cast<Index>(sizeof(T));
   row_copies.rows(rows, cols * size, reinterpret_cast<const std::byte*>(from), from_stride * size,
@@ -79,7 +63,7 @@ struct KernelProgram::Runner {
   void execute(Index n) const {
     for (const Instruction& i : p.instructions) {
       const T* x[most_inputs] = {reg[i.in[0]], reg[i.in[1]], reg[i.in[2]], reg[i.in[3]]};
-      loop_of<T> (*i.loop)(i.fn, n, x, reg[i.out]);
+      i.loop->of<T>()(i.fn, n, x, reg[i.out]);
     }
   }
 
@@ -155,7 +139,7 @@ struct KernelProgram::Runner {
       case Over::elements:
         for (Index c = 0; c < p.cols; c += n) execute_block(run, c, std::min(n, p.cols - c));
         break;
-      case Over::rows: loop_of<T> (*i.loop)(i.fn, 1, x, reg[i.out]); break;
+      case Over::rows: i.loop->of<T>()(i.fn, 1, x, reg[i.out]); break;
       case Over::sum: *reg[i.out] = static_cast<T>(T(0) + sum(x[0], p.cols)); break;
       case Over::broadcast: std::fill_n(reg[i.out], n, *x[0]); break;
     }
@@ -166,7 +150,7 @@ struct KernelProgram::Runner {
     for (std::size_t k = run.begin; k < run.end; ++k) {
       const Instruction& i = p.instructions[k];
       const T* x[most_inputs] = {at(i.in[0]), at(i.in[1]), at(i.in[2]), at(i.in[3])};
-      loop_of<T> (*i.loop)(i.fn, n, x, at(i.out));
+      i.loop->of<T>()(i.fn, n, x, at(i.out));
     }
   }
 
@@ -248,10 +232,10 @@ struct KernelProgram::OneByOne {
   }
 
   [[gnu::noinline]] static T call(const Instruction& i, T a, T b, T c, T d) {
-    if (const auto one = one_of<T>(*i.loop)) return one(i.fn, a, b, c, d);
+    if (const auto one = i.loop->one<T>()) return one(i.fn, a, b, c, d);
     const T* const x[] = {&a, &b, &c, &d};
     T y;
-    loop_of<T> (*i.loop)(i.fn, 1, x, &y);
+    i.loop->of<T>()(i.fn, 1, x, &y);
     return y;
   }
 };

@@ -224,10 +224,7 @@ double value_of(const NodeLine& node, std::span<const double> inputs) {
     T x[max_elementwise_inputs] = {}, y = 0;
     const T* at[max_elementwise_inputs] = {};
     for (std::size_t i = 0; i < inputs.size(); ++i) x[i] = static_cast<T>(inputs[i]), at[i] = &x[i];
-    if constexpr (std::is_same_v<T, double>)
-      node.info().elementwise->value.f64(node.attributes(), 1, at, &y);
-    else
-      node.info().elementwise->value.f32(node.attributes(), 1, at, &y);
+    node.info().elementwise->value.of<T>()(node.attributes(), 1, at, &y);
     value = static_cast<double>(y);
   });
   return value;

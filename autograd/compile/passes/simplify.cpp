@@ -267,10 +267,7 @@ class Simplifier {
       T x[max_elementwise_inputs] = {}, y = 0;
       const T* at[max_elementwise_inputs] = {};
       for (std::size_t i = 0; i < in.size(); ++i) x[i] = static_cast<T>(value_of(in[i])), at[i] = &x[i];
-      if constexpr (std::is_same_v<T, double>)
-        n.info->elementwise->value.f64(n.op, 1, at, &y);
-      else
-        n.info->elementwise->value.f32(n.op, 1, at, &y);
+      n.info->elementwise->value.of<T>()(n.op, 1, at, &y);
       value = static_cast<double>(y);
     });
     return fill(value, n.shape, n);

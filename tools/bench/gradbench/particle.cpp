@@ -30,8 +30,6 @@ Tensor potential(Tensor x, Tensor w) {
   return 1 / distance(fixed) + 1 / distance(moved);
 }
 
-Array scalar(double value) { return Array({value}, Shape{}); }
-
 struct Flight {
   Tensor x, v;
 };
@@ -89,10 +87,11 @@ Work eager(Mode outer, Mode inner, double w) {
 
 Work compiled(Mode outer, Mode inner, double w) {
   const auto plan = [=] {
-    return compile([=](Tape&, Tensor at) { return derivative(outer, inner, at); }, {.dtype = DType::f64}, scalar(w));
+    return compile([=](Tape&, Tensor at) { return derivative(outer, inner, at); }, {.dtype = DType::f64},
+                   full({}, w, DType::f64));
   };
   const auto f = std::make_shared<decltype(plan())>(plan());
-  Work work = plain([f, w] { return descend_by([&](double at) { return (*f)(scalar(at)); }, w); });
+  Work work = plain([f, w] { return descend_by([&](double at) { return (*f)(full({}, at, DType::f64)); }, w); });
   work.compile = [plan] { plan(); };
   return work;
 }
