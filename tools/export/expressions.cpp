@@ -1,4 +1,5 @@
 #include <cctype>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -150,6 +151,14 @@ void throw_no_form(const ir::Graph& g, NodeId i) {
 }
 
 bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+
+bool takes_a_function(const ir::Graph& g, NodeId i) {
+  static const std::set<std::string_view> names{
+      "tanh",       "sigmoid",      "log_sigmoid", "softplus", "erf", "normal_pdf",
+      "normal_cdf", "gelu",         "exp",         "expm1",    "log", "log1p",
+      "mod",        "pow_constant", "pow",         "sin",      "cos", "binary_cross_entropy_with_logits"};
+  return names.contains(g.nodes[i].info->name);
+}
 
 std::string expression(const ir::Graph& g, NodeId i, std::span<const std::string> inputs,
                        const std::map<std::string, std::string>& own) {

@@ -18,6 +18,9 @@ namespace rw::detail {
 std::string expression(const ir::Graph& g, NodeId i, std::span<const std::string> inputs,
                        const std::map<std::string, std::string>& own);
 
+/// Whether the value takes a function such as exp or erf, beside which arithmetic is nothing.
+bool takes_a_function(const ir::Graph& g, NodeId i);
+
 /// The numbers that an attribute is made of, but for shapes. Its name is its place, "0", where the op gives none.
 struct AttributeNumbers {
   std::string name;

@@ -315,28 +315,31 @@ inline Real huber(Real d, Real delta) {
 }
 )",
      {}},
+    {"add_columns",
+     R"(
+/// y [C] += x [K] w [K, C], whose rows are N numbers apart. Few columns: their sums stay in registers.
+template <std::size_t C, std::size_t K, std::size_t N>
+inline void add_columns(const Real* x, const Real* w, Real* y) {
+  Real sum[C];
+  for (std::size_t j = 0; j < C; ++j) sum[j] = y[j];
+  for (std::size_t k = 0; k + 1 < K; k += 2) {
+    const Real* r = w + k * N;
+    for (std::size_t j = 0; j < C; ++j) sum[j] += x[k] * r[j] + x[k + 1] * r[N + j];
+  }
+  if constexpr (K % 2 == 1)
+    for (std::size_t j = 0; j < C; ++j) sum[j] += x[K - 1] * w[(K - 1) * N + j];
+  for (std::size_t j = 0; j < C; ++j) y[j] = sum[j];
+}
+)",
+     {}},
     {"add_product",
      R"(
 /// y [N] += x [K] w [K, N].
 template <std::size_t K, std::size_t N>
 inline void add_product(const Real* x, const Real* w, Real* y) {
-  constexpr std::size_t eights = K / 8 * 8, fours = K % 8 < 4 ? eights : eights + 4;
-  for (std::size_t k = 0; k < eights; k += 8) {
-    const Real* r = w + k * N;
-    for (std::size_t j = 0; j < N; ++j)
-      y[j] += ((x[k] * r[j] + x[k + 1] * r[N + j]) + (x[k + 2] * r[2 * N + j] + x[k + 3] * r[3 * N + j])) +
-              ((x[k + 4] * r[4 * N + j] + x[k + 5] * r[5 * N + j]) +
-               (x[k + 6] * r[6 * N + j] + x[k + 7] * r[7 * N + j]));
-  }
-  if constexpr (fours > eights) {
-    const Real* r = w + eights * N;
-    for (std::size_t j = 0; j < N; ++j)
-      y[j] += (x[eights] * r[j] + x[eights + 1] * r[N + j]) +
-              (x[eights + 2] * r[2 * N + j] + x[eights + 3] * r[3 * N + j]);
-  }
-  if constexpr (K > fours)
-    for (std::size_t k = fours; k < K; ++k)
-      for (std::size_t j = 0; j < N; ++j) y[j] += x[k] * w[k * N + j];
+  constexpr std::size_t C = 96 / sizeof(Real), whole = N / C * C;
+  for (std::size_t j = 0; j < whole; j += C) add_columns<C, K, N>(x, w + j, y + j);
+  if constexpr (N > whole) add_columns<N - whole, K, N>(x, w + whole, y + whole);
 }
 )",
      {}},

@@ -7,6 +7,7 @@
 
 #include <rewind/autograd/program/queries.h>
 #include <rewind/core/error.h>
+#include <rewind/tools/export/expressions.h>
 #include <rewind/tools/export/plan.h>
 #include <rewind/tools/export/weights.h>
 
@@ -107,10 +108,12 @@ class Planner {
 
   // ---- What runs when
 
+  /// Whether it is computed number by number, beside others. A function such as tanh has a loop of its own: in one with
+  /// what waits for it a processor computes a few numbers to the end before it sees the next.
+  bool shares_loops(NodeId i) const { return is_loop_op(g(), i) && !absorbed(i) && !takes_a_function(g(), i); }
   /// The same numbers in the same order, of a loop over the same shape.
   bool fits_loop_of(NodeId i, NodeId x) const {
-    return is_loop_op(g(), i) && is_loop_op(g(), x) && !absorbed(i) && !absorbed(x) &&
-           without_ones(g().nodes[i].shape) == without_ones(g().nodes[x].shape);
+    return shares_loops(i) && shares_loops(x) && without_ones(g().nodes[i].shape) == without_ones(g().nodes[x].shape);
   }
   bool absorbed(NodeId sum) const { return sums_.contains(sum); }
 
@@ -207,15 +210,15 @@ class Planner {
     std::vector<Unit>& units = plan_.units;
     for (NodeId i = 0; i < g().size(); ++i) {
       if (!is_step(i) || product_of_.contains(i)) continue;
-      if (is_loop_op(g(), i) && !absorbed(i)) {
+      if (shares_loops(i)) {
         const auto [found, fresh] =
             loops.try_emplace({stage_[i], without_ones(g().nodes[i].shape).str()}, units.size());
         if (fresh) units.push_back({.kind = Unit::Kind::loop, .nodes = {}, .stage = stage_[i]});
         units[found->second].nodes.push_back(i);
       } else {
-        Unit u{.kind = ir::is_product(g(), i) || absorbed(i) ? Unit::Kind::product : Unit::Kind::other,
-               .nodes = {i},
-               .stage = stage_[i]};
+        Unit u{.nodes = {i}, .stage = stage_[i]};
+        if (is_loop_op(g(), i)) u.kind = Unit::Kind::loop;
+        if (ir::is_product(g(), i) || absorbed(i)) u.kind = Unit::Kind::product;
         if (u.kind == Unit::Kind::product) u.product = absorbed(i) ? sums_.at(i).product : i;
         if (absorbed(i)) u.begins_with = sums_.at(i).other;
         units.push_back(u);
