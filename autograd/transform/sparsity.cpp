@@ -132,7 +132,7 @@ class PatternFinder {
   void seed(NodeId id, std::uint32_t from) {
     Sets& own = sets(id);
     own.resize(static_cast<std::size_t>(tape_.node(id).shape.size()));
-    for (std::size_t i = 0; i < own.size(); ++i) own[i] = {from + static_cast<std::uint32_t>(i)};
+    for (std::size_t i = 0; i < own.size(); ++i) own[i].assign(1, from + static_cast<std::uint32_t>(i));
     last_use_[id - first_] = none;
   }
   void keep(NodeId id) { last_use_[id - first_] = none; }
