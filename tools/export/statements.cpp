@@ -158,7 +158,15 @@ class Writer {
   }
   void end_loops(const Unit& u) { end(std::max<int>(static_cast<int>(u.lengths.size()), 1)); }
 
+  /// Whether a compiler that writes the loop out step by step would make much code of it: clang does, and each layer
+  /// has several.
+  bool is_long_code(const Unit& u) const {
+    constexpr Index few = 16;
+    return u.lengths.size() == 1 && u.lengths[0] > few && takes_a_function(g_, u.nodes[0]);
+  }
+
   void loop(const Unit& u) {
+    if (is_long_code(u)) out_ += "#pragma GCC unroll 1\n";
     begin_loops(u);
     const std::string own = index(own_strides(u.lengths));
     for (std::size_t k = 0; k < u.nodes.size(); ++k) {
