@@ -26,6 +26,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t most_plans = 16, most_followed = 512;
+constexpr int calls_before_lanes = 16;  // by then lanes have won what it takes to compile them
 constexpr std::size_t most_followed_bytes = std::size_t{1} << 28;  // of matrices that they have packed
 
 struct ArgumentType {
@@ -48,6 +49,7 @@ struct KnownPlan {
   std::uint64_t kind = 0;         // see ir::kind_of
   bool settled = false;           // no further check is due
   std::uint64_t id = 0, used = 0;
+  int calls = 0;  // of a plan that follows where one with lanes could be made
 
   bool fits(const std::vector<ConstView>& views, const std::vector<std::uint64_t>& given) const {
     if (views.size() != leaves.size() || given != numbers) return false;
@@ -84,11 +86,13 @@ struct CompiledCore::State {
   std::unique_ptr<ir::Lengths> lengths;
   std::unordered_set<std::uint64_t> ids;  // of plans
   KnownPlan* current = nullptr;
-  std::unique_ptr<ir::Executor> with_graph;  // of a plan that follows, made when somebody asks for it
-  std::uint64_t with_graph_of = 0;           // its id
-  const KnownPlan* shown = nullptr;          // whose results may be looked at
-  std::uint64_t clock = 0, seed = 0, step = 0, made = 0, followed = 0;  // plans that were made, and of these followed
-  std::unordered_set<std::uint64_t> believed;                           // kinds of programs that were checked
+  std::unique_ptr<ir::Executor> with_graph;               // of a plan that follows, made when somebody asks for it
+  std::uint64_t with_graph_of = 0;                        // its id
+  const KnownPlan* shown = nullptr;                       // whose results may be looked at
+  KnownPlan* outgrown = nullptr;                          // known, but to be compiled as a whole
+  std::uint64_t clock = 0, seed = 0, step = 0, made = 0;  // plans
+  std::size_t unfollowed = 0;                             // made as a whole since one followed
+  std::unordered_set<std::uint64_t> believed;             // kinds of programs that were checked
   bool warned = false, tracing = false;
   std::vector<std::string> tuned;  // what was measured to choose by
   std::unique_ptr<Tape> results;
@@ -98,6 +102,7 @@ struct CompiledCore::State {
     if (current == nullptr) throw Error("compile: nothing is compiled yet");
     return *current->plan;
   }
+  ir::Plan plan_without_lanes(ir::Graph traced, ir::Notes& notes) const;
   /// The current plan with its graph.
   ir::Executor& whole() {
     plan();
@@ -107,8 +112,7 @@ struct CompiledCore::State {
       current->notes = {};   // it may have been made before
       ir::Graph traced = lengths->traced(current->found);
       current->held = ir::held_arrays(traced);
-      with_graph = std::make_unique<ir::Executor>(
-          ir::lower(ir::optimise(std::move(traced), options, current->notes), options), options);
+      with_graph = std::make_unique<ir::Executor>(plan_without_lanes(std::move(traced), current->notes), options);
       with_graph_of = current->id;
     }
     return *with_graph;
@@ -154,6 +158,9 @@ struct CompiledCore::State {
       throw;
     }
   }
+  bool find(const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers);
+  bool wants_lanes(KnownPlan& entry) const;
+  void forget(const KnownPlan& entry);
   bool crowded(const KnownPlan& coming) const;
   void make_room(const KnownPlan& coming);
   void show_results();
@@ -179,16 +186,30 @@ void CompiledCore::begin() {
 
 bool CompiledCore::known() {
   State& s = *state_;
-  if (s.current == nullptr || !s.fits(*s.current, views_, numbers_)) {
-    const std::uint64_t hash = hash_of(views_, numbers_);
-    const auto found = std::find_if(s.plans.begin(), s.plans.end(), [&](const auto& entry) {
-      return entry->hash == hash && s.fits(*entry, views_, numbers_);
-    });
-    if (found == s.plans.end()) return false;
-    s.current = found->get();
-  }
+  s.outgrown = nullptr;
+  if (!s.find(views_, numbers_)) return false;
   s.current->used = ++s.clock;
+  if (s.wants_lanes(*s.current)) s.outgrown = s.current;
+  return s.outgrown == nullptr;
+}
+
+// Makes the plan of these arguments the current one, if there is one.
+bool CompiledCore::State::find(const std::vector<ConstView>& views, const std::vector<std::uint64_t>& numbers) {
+  if (current != nullptr && fits(*current, views, numbers)) return true;
+  const std::uint64_t hash = hash_of(views, numbers);
+  const auto found = std::find_if(plans.begin(), plans.end(), [&](const auto& entry) {
+    return entry->hash == hash && fits(*entry, views, numbers);
+  });
+  if (found == plans.end()) return false;
+  current = found->get();
   return true;
+}
+
+// Lengths that come again and again are compiled as a whole, if there is room to keep them.
+bool CompiledCore::State::wants_lanes(KnownPlan& entry) const {
+  if (!entry.follows || !entry.found.family->lanes || ++entry.calls < calls_before_lanes) return false;
+  const auto whole = std::count_if(plans.begin(), plans.end(), [](const auto& e) { return !e->follows; });
+  return static_cast<std::size_t>(whole) < most_plans;
 }
 
 // Plans that were compiled as a whole have memory of their own; those that follow from them only what they pack.
@@ -205,8 +226,8 @@ bool CompiledCore::State::crowded(const KnownPlan& coming) const {
 
 void CompiledCore::State::make_room(const KnownPlan& coming) {
   while (crowded(coming)) {
-    // Where most of what is new follows, the others are few.
-    const bool warns = !warned && !coming.follows && made > 2 * followed;
+    // It takes some plans until others follow from them.
+    const bool warns = !warned && unfollowed > (coming.found.family != nullptr ? 2 : 1) * most_plans;
     warned = warned || warns;
     if (warns)
       std::fputs(
@@ -218,10 +239,15 @@ void CompiledCore::State::make_room(const KnownPlan& coming) {
     };
     const auto oldest =
         std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) { return age(a) < age(b); });
-    if (oldest->get() == current) current = nullptr;
-    ids.erase((*oldest)->id);
-    plans.erase(oldest);
+    forget(**oldest);
   }
+}
+
+void CompiledCore::State::forget(const KnownPlan& entry) {
+  if (&entry == current) current = nullptr;
+  if (&entry == shown) shown = nullptr;
+  ids.erase(entry.id);
+  std::erase_if(plans, [&](const auto& e) { return e.get() == &entry; });
 }
 
 void CompiledCore::State::record(const Trace& trace, const std::vector<ConstView>& views, TraceReads& reads,
@@ -272,18 +298,27 @@ std::vector<std::string> CompiledCore::State::chosen_by() const {
   return out;
 }
 
+// As plans are that follow.
+ir::Plan CompiledCore::State::plan_without_lanes(ir::Graph traced, ir::Notes& notes) const {
+  CompileOptions alone = options;
+  alone.passes = alone.passes - Pass::branch;
+  return ir::lower(ir::optimise(std::move(traced), alone, notes), alone);
+}
+
 // So that other lengths follow, this plan and, where lengths only grow or shrink, one ahead of them is taken up.
 void CompiledCore::State::learn(const Recording& recording, KnownPlan& entry, const ir::Plan& plan) {
   lengths->learn(recording.view(), entry.found, plan);
-  const std::optional<std::int64_t> ahead = lengths->try_ahead(entry.found);
-  if (!ahead.has_value()) return;
-  try {
-    ir::Graph traced = lengths->traced(entry.found, *ahead);
-    ir::verify(traced);
-    ir::Notes of_nobody;
-    lengths->learn_ahead(entry.found, *ahead, ir::lower(ir::optimise(std::move(traced), options, of_nobody), options));
-  } catch (const Error&) {
-    // Nobody has asked for this length, and it may be none: a table of positions has an end.
+  std::vector<std::int64_t> others = lengths->take_wanted(entry.found);
+  if (const auto ahead = lengths->try_ahead(entry.found); ahead.has_value()) others.push_back(*ahead);
+  for (const std::int64_t length : others) {
+    try {
+      ir::Graph traced = lengths->traced(entry.found, length);
+      ir::verify(traced);
+      ir::Notes of_nobody;
+      lengths->learn_ahead(entry.found, length, plan_without_lanes(std::move(traced), of_nobody));
+    } catch (const Error&) {
+      // Nobody has asked for a length ahead, and it may be none: a table of positions has an end.
+    }
   }
 }
 
@@ -294,7 +329,10 @@ void CompiledCore::State::compile(const Recording& recording, const std::vector<
   await_check(entry, [&] { return graph; });
   entry.held = ir::held_arrays(graph);
   ir::Plan plan = ir::lower(ir::optimise(std::move(graph), options, entry.notes), options);
-  if (lengths != nullptr) learn(recording, entry, plan);
+  if (outgrown != nullptr)
+    entry.found.why = "it was called again and again, and kernels run side by side in it";
+  else if (lengths != nullptr)
+    learn(recording, entry, plan);
   entry.plan = std::make_unique<ir::Executor>(std::move(plan), options);
 }
 
@@ -308,10 +346,11 @@ void CompiledCore::compile(const Trace& trace) {
   entry->hash = hash_of(views_, numbers_);
   State::Recording recording{Tape(TapeOptions{.dtype = real, .seed = s.seed, .trace = true}), {}, {}};
   s.record(trace, views_, entry->reads, recording);
-  if (!s.follow(recording, *entry)) s.compile(recording, views_, *entry);
+  if (s.outgrown != nullptr || !s.follow(recording, *entry)) s.compile(recording, views_, *entry);
   entry->id = ++s.made;
-  s.followed += entry->follows ? 1 : 0;
+  s.unfollowed = entry->follows ? 0 : s.unfollowed + 1;
   entry->used = ++s.clock;
+  if (s.outgrown != nullptr) s.forget(*std::exchange(s.outgrown, nullptr));
   s.make_room(*entry);
   s.ids.insert(entry->id);
   s.plans.push_back(std::move(entry));
@@ -498,7 +537,7 @@ std::string CompiledCore::profile(int replays) {
     });
   }
   const std::vector<ConstView> views(arguments.begin(), arguments.end());
-  if (!known())
+  if (!state_->find(views_, numbers_))
     throw Error(
         "compile: profile: what the plan depends on has changed since the last call: a parameter's type, a mode, ...: "
         "call the function again first");

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -10,7 +11,9 @@
 namespace rw::ir {
 namespace {
 
-constexpr std::size_t most_families = 16, most_lone = 4, most_samples = 6, most_ranges = 16, least_samples = 3;
+constexpr std::size_t most_families = 16, most_lone = 4, most_ranges = 32, least_samples = 3;
+// Where the forms of plans change with the length, each form takes samples of its own; of long programs only a few.
+constexpr std::size_t few_samples = 6, most_samples = 48, most_sample_words = std::size_t{1} << 23;
 constexpr std::int64_t longest = 1 << 20;  // nodes of a trace that is kept as a list
 constexpr int patience = 3;                // lengths beyond all others that are compiled before one ahead of them is
 
@@ -18,6 +21,10 @@ constexpr int patience = 3;                // lengths beyond all others that are
 template <class T>
 void keep(std::vector<T>& all, std::size_t most) {
   if (all.size() > most) all.erase(all.begin());
+}
+
+bool has_lanes(const Plan& plan) {
+  return std::any_of(plan.sections.begin(), plan.sections.end(), [](const auto& s) { return s.lanes != nullptr; });
 }
 
 std::shared_ptr<const Store> names_of(const Tape& tape) {
@@ -74,21 +81,29 @@ void Lengths::learn(const Recorded& recorded, Found& found, const Plan& plan) {
     forget_all();
     found.family = nullptr;
   }
-  if (recorded.length() < longest) listing = list(plan, *words_, refused, by_);
+  if (recorded.length() >= longest) return;
+  const bool lanes = has_lanes(plan);
+  if (!lanes) listing = list(plan, *words_, refused, by_);
   if (!refused.empty()) found.why = refused;
-  if (listing.records.empty()) return;
+  if (listing.records.empty() && !lanes) return;
   if (found.family != nullptr) {
     Family& family = *found.family;
     family.longer += found.length > family.high ? 1 : 0;
     family.shorter += found.length < family.low ? 1 : 0;
+    family.lanes = family.lanes || lanes;
+    if (lanes) return family.wanted.push_back(found.length);
     return add(family,
                {found.length, slots_of(family, found.length, found.own), std::move(listing), plan.layout.arena});
   }
   Lone lone{list(recorded, *words_), std::move(listing), recorded.length(), recorded.tape.dtype(), plan.layout.arena};
-  found.family = new_family(recorded, lone);
+  found.family = new_family(recorded, lone, found.own);
   if (found.family != nullptr) return;
   lone_.push_back(std::move(lone));
   keep(lone_, most_lone);
+}
+
+std::vector<std::int64_t> Lengths::take_wanted(const Found& found) {
+  return found.family == nullptr ? std::vector<std::int64_t>() : std::exchange(found.family->wanted, {});
 }
 
 std::optional<std::int64_t> Lengths::try_ahead(const Found& found) {
@@ -114,7 +129,7 @@ void Lengths::learn_ahead(const Found& found, std::int64_t length, const Plan& p
 }
 
 // Of this trace and one that was no length of another so far.
-std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, Lone& lone) {
+std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, Lone& lone, Slots& own) {
   for (auto other = lone_.rbegin(); other != lone_.rend(); ++other) {
     if (other->real != lone.real || other->length == lone.length) continue;
     auto pattern = Pattern::find({lone.trace, lone.length}, {other->trace, other->length}, Pattern::Reals::are_slots);
@@ -127,8 +142,13 @@ std::shared_ptr<Lengths::Family> Lengths::new_family(const Recorded& recorded, L
     family->number = ++made_;
     std::tie(family->low, family->high) = std::minmax(lone.length, other->length);
     for (Lone* one : {&*other, &lone}) {
-      const auto own = family->trace.slots_of({one->trace, one->length});
-      add(*family, {one->length, slots_of(*family, one->length, own.value()), std::move(one->plan), one->bytes});
+      own = family->trace.slots_of({one->trace, one->length}).value();
+      if (one->plan.records.empty()) {
+        family->lanes = true;
+        family->wanted.push_back(one->length);
+      } else {
+        add(*family, {one->length, slots_of(*family, one->length, own), std::move(one->plan), one->bytes});
+      }
     }
     lone_.erase(std::next(other).base());
     families_.push_back(family);
@@ -156,7 +176,16 @@ void Lengths::add(Family& family, Family::Sample sample) {
   }
   family.samples.push_back(std::move(sample));
   find_range(family);
-  keep(family.samples, most_samples);
+  keep_samples(family);
+}
+
+void Lengths::keep_samples(Family& family) {
+  std::size_t words = 0;
+  for (const Family::Sample& s : family.samples) words += s.plan.words.size();
+  while (family.samples.size() > few_samples && (family.samples.size() > most_samples || words > most_sample_words)) {
+    words -= family.samples.front().plan.words.size();
+    family.samples.erase(family.samples.begin());
+  }
 }
 
 // Two plans that give a pattern, and a third one that fits it, with none between them that does not.

@@ -49,8 +49,10 @@ class Lengths {
       std::size_t bytes = 0;           // of the values at the longest
     };
     std::vector<Range> ranges;
-    std::int64_t low = 0, high = 0;  // the shortest and the longest that were learnt or tried
-    int longer = 0, shorter = 0;     // how often one was compiled since it is longer, or shorter, than all before it
+    bool lanes = false;                // whether plans that were compiled as a whole had some
+    std::vector<std::int64_t> wanted;  // their lengths: see `take_wanted`
+    std::int64_t low = 0, high = 0;    // the shortest and the longest that were learnt or tried
+    int longer = 0, shorter = 0;       // how often one was compiled since it is longer, or shorter, than all before it
   };
   /// What is known about a trace.
   struct Found {
@@ -64,12 +66,16 @@ class Lengths {
   explicit Lengths(const CompileOptions& options);
 
   Found find(const Recorded& recorded);
-  /// Takes up a plan that was compiled as a whole.
+  /// Takes up a plan that was compiled as a whole. What runs in lanes follows no rule, so of such a plan the length
+  /// alone is taken up: see `take_wanted`.
   void learn(const Recorded& recorded, Found& found, const Plan& plan);
   /// A length so far ahead of one that was learnt that a plan of it is worth making; nothing where none is. It is given
   /// once, whatever comes of it.
   std::optional<std::int64_t> try_ahead(const Found& found);
-  /// Takes up a plan of `traced(found, length)`, which nobody has asked for.
+  /// Lengths of which a plan without lanes is worth making: those of plans that had some, once several are known. Each
+  /// is given once.
+  std::vector<std::int64_t> take_wanted(const Found& found);
+  /// Takes up a plan of `traced(found, length)`, which nobody has asked for, and which has no lanes.
   void learn_ahead(const Found& found, std::int64_t length, const Plan& plan);
   /// What was recorded at a length that was found, and what it would be at another.
   Graph traced(const Found& found) const { return traced(found, found.length); }
@@ -78,7 +84,7 @@ class Lengths {
   std::size_t memory() const { return memory_->bytes(); }
 
  private:
-  /// A trace and its plan, of which no other length is known.
+  /// A trace and its plan, of which no other length is known. A plan with lanes is not listed.
   struct Lone {
     Listing trace, plan;
     std::int64_t length = 0;
@@ -89,7 +95,8 @@ class Lengths {
   Slots slots_of(const Family& family, std::int64_t length, const Slots& own) const {
     return constants_of(family.trace, length, own);
   }
-  std::shared_ptr<Family> new_family(const Recorded& recorded, Lone& lone);
+  std::shared_ptr<Family> new_family(const Recorded& recorded, Lone& lone, Slots& own);
+  static void keep_samples(Family& family);
   void add(Family& family, Family::Sample sample);
   void forget_all();
   void find_range(Family& family);

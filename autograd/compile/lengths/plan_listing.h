@@ -16,8 +16,8 @@ struct LoweredBy {
   Index packed_rows = 192;  // see Choices
 };
 
-/// All that a plan runs, with the places of its pointers. Empty, and `why` says why, for a plan that has something a
-/// listing does not hold.
+/// All that a plan without lanes runs, with the places of its pointers. Empty, and `why` says why, for a plan that has
+/// something a listing does not hold.
 Listing list(const Plan& plan, Dictionary& words, std::string& why, const LoweredBy& by = {});
 
 /// The plan of a pattern at some length. It has no graph, and its parameters and constants are those of `store`, by

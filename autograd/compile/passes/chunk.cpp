@@ -63,11 +63,26 @@ class Chunker {
     return row_pieces(g_, a, g_.nodes[a].shape.cols());
   }
 
-  // Whole pieces, of about equal rows, as many as the library's kernels like; no view falls into two.
+  // Pieces of a chunk, at most so many: a few numbers for many lengths.
+  static Index rounded_down(Index pieces) {
+    Index step = 1;
+    while (step * 8 <= pieces) step *= 2;
+    return pieces / step * step;
+  }
+  bool computed_backwards(const std::vector<RowPiece>& pieces) const {
+    return ready_[pieces.front().value] > ready_[pieces.back().value];
+  }
+
+  // Whole pieces, as many rows as the library's kernels like; no view falls into two. The chunk that is computed last
+  // has what is over: between some lengths it alone grows, so that the plan of one follows from those of others.
   std::vector<Chunk> chunks_of(NodeId product, const std::vector<RowPiece>& pieces) const {
-    constexpr Index most_chunks = 8;
-    const Index rows = pieces.back().end;
-    const Index number = from_ == 0 ? most_chunks : std::clamp<Index>(rows / fewest_rows_, 1, most_chunks);
+    const Index rows = pieces.back().end, count = static_cast<Index>(pieces.size());
+    Index number = rows / fewest_rows_;
+    if (from_ == 0 || number >= 8) number = 8;
+    if (number > 4 && number < 8) number = 4;
+    number = std::max<Index>(number, 1);
+    const Index each = std::max<Index>(rounded_down(count / number), 1) * rows / count;
+    const Index over = computed_backwards(pieces) ? std::max<Index>(rows - each * number, 0) : 0;
     std::vector<Index> views_end(static_cast<std::size_t>(rows) + 1);  // by first row
     for (const RowRead& r : reads_[product].views) {
       Index& end = views_end[static_cast<std::size_t>(r.begin)];
@@ -77,7 +92,8 @@ class Chunker {
     Index begin = 0, needed = 0, row = 0;
     std::size_t first = 0;
     for (std::size_t p = 0; p < pieces.size(); ++p) {
-      const Index end = pieces[p].end, wanted = rows * static_cast<Index>(out.size() + 1) / number;
+      const auto full = static_cast<Index>(out.size());
+      const Index end = pieces[p].end, wanted = full + 1 < number ? each * (full + 1) + over : rows;
       for (; row < end; ++row) needed = std::max(needed, views_end[static_cast<std::size_t>(row)]);
       if (end < rows && (end < wanted || needed > end)) continue;
       out.push_back({first, p + 1, begin, end});

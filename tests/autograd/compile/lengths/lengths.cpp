@@ -54,9 +54,10 @@ std::vector<Array> run(C& compiled, const Array& x, const std::vector<Parameter*
 /// function that is compiled anew for each.
 template <class F>
 int followers(const F& f, const std::vector<Parameter*>& parameters,
-              const std::vector<Index>& lengths = {9, 40, 65, 12, 20, 39, 63, 64}) {
-  auto with = compile(f, {.check = SelfCheck::off}, sequence(lengths[0]));
-  auto without = compile(f, {.passes = without_loops, .check = SelfCheck::off}, sequence(lengths[0]));
+              const std::vector<Index>& lengths = {9, 40, 65, 12, 20, 39, 63, 64}, double branch_from = 60) {
+  auto with = compile(f, {.branch_from = branch_from, .check = SelfCheck::off}, sequence(lengths[0]));
+  auto without =
+      compile(f, {.passes = without_loops, .branch_from = branch_from, .check = SelfCheck::off}, sequence(lengths[0]));
   int count = 0;
   for (const Index T : lengths) {
     CAPTURE(T);
@@ -100,7 +101,7 @@ TEST_CASE("plans of lengths between others follow from them, with the same bits:
 }
 
 TEST_CASE("plans of lengths follow: both directions, layers, inference, dropout") {
-  HandLstm a(I, H, 1), b(I, H, 7), upper(H, H, 9);
+  HandLstm a(I, H, 1), b(I, H, 7);
   const std::vector<Parameter*> both{&a.W, &a.R, &a.b, &b.W, &b.R, &b.b};
   const auto zero = [](Tape& tape) { return LstmState{tape.constant(0, Shape{N, H}), tape.constant(0, Shape{N, H})}; };
   const auto two_ways = [&](Tape& tape, Tensor x) {
@@ -112,18 +113,7 @@ TEST_CASE("plans of lengths follow: both directions, layers, inference, dropout"
     backward(loss);
     return loss;
   };
-  const int threads_before = threads();
-  set_threads(1);  // several run kernels side by side, which is not a matter of steps
   CHECK(followers(two_ways, both) == 5);
-  const auto two_layers = [&](Tape& tape, Tensor x) {
-    std::vector<Tensor> h;
-    for (const LstmState& s : a.unroll(x, zero(tape))) h.push_back(s.h);
-    const Tensor loss = sum_of_h(upper.unroll(stack(h), zero(tape)));
-    backward(loss);
-    return loss;
-  };
-  CHECK(followers(two_layers, {&a.W, &a.R, &a.b, &upper.W, &upper.R, &upper.b}) == 5);
-  set_threads(threads_before);
   CHECK(followers([&](Tape& tape, Tensor x) { return a.unroll(x, zero(tape)).back().h; }, {}) == 5);
   const auto with_dropout = [&](Tape& tape, Tensor x) {
     LstmState s = zero(tape);
@@ -132,6 +122,57 @@ TEST_CASE("plans of lengths follow: both directions, layers, inference, dropout"
     return s.h;
   };
   CHECK(followers(with_dropout, {&a.W, &a.R, &a.b}) == 5);
+}
+
+/// Threads for its lifetime.
+struct WithThreads {
+  explicit WithThreads(int n) { set_threads(n); }
+  ~WithThreads() { set_threads(before); }
+  int before = threads();
+};
+
+/// Two layers, whose products over many steps are cut into chunks.
+struct TwoLayers {
+  HandLstm lower{I, H, 1}, upper{H, H, 9};
+
+  Tensor run(Tape& tape, Tensor x) {
+    const auto zero = [&] { return LstmState{tape.constant(0, Shape{N, H}), tape.constant(0, Shape{N, H})}; };
+    std::vector<Tensor> h;
+    for (const LstmState& s : lower.unroll(x, zero())) h.push_back(s.h);
+    const Tensor loss = sum_of_h(upper.unroll(stack(h), zero()));
+    backward(loss);
+    return loss;
+  }
+  auto function() {
+    return [this](Tape& tape, Tensor x) { return run(tape, x); };
+  }
+  std::vector<Parameter*> parameters() { return {&lower.W, &lower.R, &lower.b, &upper.W, &upper.R, &upper.b}; }
+};
+
+// Where the pieces of a chunk are the same number, the plan of one length follows from others: 8 from 64 to 71 steps,
+// and 12 from 96 to 111.
+TEST_CASE("plans of lengths follow: products in chunks, kernels side by side") {
+  TwoLayers model;
+  for (const int n : {1, 2}) {
+    CAPTURE(n);
+    const WithThreads now(n);
+    CHECK(followers(model.function(), model.parameters(), {64, 71, 96, 66, 100, 111, 68, 69, 110, 63}, 0) == 3);
+  }
+}
+
+TEST_CASE("a length that follows and is called again and again is compiled with its lanes") {
+  const WithThreads two(2);
+  TwoLayers model;
+  auto step = compile(model.function(), {.branch_from = 0, .check = SelfCheck::off}, sequence(64));
+  for (const Index T : {64, 71, 66}) step(sequence(T));
+  const std::vector<Array> first = run(step, sequence(68), model.parameters());
+  REQUIRE(follows(step));
+  for (int calls = 0; calls < 20; ++calls) CHECK(run(step, sequence(68), model.parameters()) == first);
+  CHECK(!follows(step));
+  CHECK(step.explain().find("it was called again and again") != std::string::npos);
+  CHECK(step.explain().find("side by side: kernels of") != std::string::npos);
+  run(step, sequence(69), model.parameters());
+  CHECK(follows(step));
 }
 
 TEST_CASE("plans of lengths follow: columns of a wider matrix; products whose operands are needed no more") {
