@@ -343,6 +343,15 @@ inline void add_product(const Real* x, const Real* w, Real* y) {
 }
 )",
      {}},
+    {"shared_product",
+     R"(
+/// The same as a function that all places share which call it.
+template <std::size_t K, std::size_t N>
+[[gnu::noinline]] void shared_product(const Real* x, const Real* w, Real* y) {
+  add_product<K, N>(x, w, y);
+}
+)",
+     {}},
     {"dot",
      R"(
 /// The sum of a[i] b[i], i < N.

@@ -25,12 +25,23 @@ struct AroundAxis {
   }
 };
 
+/// Compilers write loops of functions out and put products where they are called. That is quick, and for two layers of
+/// LSTM it would be too much code.
+bool is_long(const Plan& plan) {
+  constexpr Index most = 12;
+  return most < std::count_if(
+                    plan.units.begin(), plan.units.end(),
+                    [&](const Unit& u) {
+                      return u.kind == Unit::Kind::product || takes_a_function(plan.graph(), u.nodes[0]);
+                    });
+}
+
 std::string type_name(DType dtype) { return dtype == DType::i32 ? "std::int32_t" : "Real"; }
 
 class Writer {
  public:
   Writer(const Plan& plan, const std::map<std::string, std::string>& expressions)
-      : plan_(plan), g_(plan.graph()), expressions_(expressions) {}
+      : plan_(plan), g_(plan.graph()), expressions_(expressions), compact_(is_long(plan)) {}
 
   std::string run() {
     copy_x();
@@ -154,19 +165,14 @@ class Writer {
       line("{{");
       ++depth_;
     }
-    for (std::size_t a = 0; a < u.lengths.size(); ++a) begin(variable(a, u.lengths.size()), u.lengths[a]);
+    for (std::size_t a = 0; a < u.lengths.size(); ++a) {
+      if (compact_ && a + 1 == u.lengths.size() && takes_a_function(g_, u.nodes[0])) out_ += "#pragma GCC unroll 1\n";
+      begin(variable(a, u.lengths.size()), u.lengths[a]);
+    }
   }
   void end_loops(const Unit& u) { end(std::max<int>(static_cast<int>(u.lengths.size()), 1)); }
 
-  /// Whether a compiler that writes the loop out step by step would make much code of it: clang does, and each layer
-  /// has several.
-  bool is_long_code(const Unit& u) const {
-    constexpr Index few = 16;
-    return u.lengths.size() == 1 && u.lengths[0] > few && takes_a_function(g_, u.nodes[0]);
-  }
-
   void loop(const Unit& u) {
-    if (is_long_code(u)) out_ += "#pragma GCC unroll 1\n";
     begin_loops(u);
     const std::string own = index(own_strides(u.lengths));
     for (std::size_t k = 0; k < u.nodes.size(); ++k) {
@@ -197,8 +203,8 @@ class Writer {
     if (fact.ta || shape(w).rank() > 2) return product_of_matrices(i, p, a.rank() > 2 ? y.size() / (rows * n) : 1);
     const Index all_rows = y.size() / n;
     const bool int8 = plan_.buffer(plan_.places[w]).int8;
-    const std::string call =
-        fmt::format("math::{}{}<{}, {}>", u.rows_of_weights ? "add_dots" : "add_product", int8 ? "_int8" : "", k, n);
+    const std::string_view form = u.rows_of_weights ? "add_dots" : compact_ && !int8 ? "shared_product" : "add_product";
+    const std::string call = fmt::format("math::{}{}<{}, {}>", form, int8 ? "_int8" : "", k, n);
     const std::string weights = int8 ? fmt::format("{0}, {0}_scale", pointer(w)) : pointer(w);
     if (all_rows == 1) {
       line("{}({}, {}, {});", call, pointer(x), weights, pointer(i));
@@ -526,6 +532,7 @@ class Writer {
   const Plan& plan_;
   const Graph& g_;
   const std::map<std::string, std::string>& expressions_;
+  bool compact_;
   std::string out_;
   Index depth_ = 1;
 };
