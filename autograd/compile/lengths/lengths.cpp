@@ -174,6 +174,8 @@ void Lengths::add(Family& family, Family::Sample sample) {
     range.bytes = std::max(range.bytes, sample.bytes);
     return;
   }
+  // It may have been forgotten and compiled again.
+  std::erase_if(family.samples, [&](const auto& s) { return s.length == sample.length && s.plan == sample.plan; });
   family.samples.push_back(std::move(sample));
   find_range(family);
   keep_samples(family);
@@ -188,12 +190,16 @@ void Lengths::keep_samples(Family& family) {
   }
 }
 
-// Two plans that give a pattern, and a third one that fits it, with none between them that does not.
+// Two plans that give a pattern, and a third one that fits it, with none between them that does not. Those without the
+// newest one have been looked at.
 void Lengths::find_range(Family& family) {
   std::vector<const Family::Sample*> all;
   for (const Family::Sample& s : family.samples) all.push_back(&s);
-  std::sort(all.begin(), all.end(), [](const auto* a, const auto* b) { return a->length < b->length; });
-  for (std::size_t first = 0; first + least_samples <= all.size(); ++first) {
+  const Family::Sample* const newest = all.back();
+  std::stable_sort(all.begin(), all.end(), [](const auto* a, const auto* b) { return a->length < b->length; });
+  const auto at = static_cast<std::size_t>(std::find(all.begin(), all.end(), newest) - all.begin());
+  for (std::size_t first = at < least_samples ? 0 : at - least_samples + 1;
+       first <= at && first + least_samples <= all.size(); ++first) {
     const Family::Sample &a = *all[first], &b = *all[first + 1];
     const auto form = ConstantsForm::of(a.slots, b.slots);
     if (a.length == b.length || !form.has_value()) continue;
