@@ -194,9 +194,38 @@ class Sorter {
   std::vector<Frame> stack_;
 };
 
+// Inputs first, and kernels in one piece: the order that a sort would give.
+bool stands_in_order(const Graph& g) {
+  std::vector<bool> begun;  // by kernel
+  for (NodeId i = 0; i < g.size(); ++i) {
+    for (const NodeId in : g.in(i))
+      if (in >= i) return false;
+    const std::uint32_t k = g.nodes[i].kernel;
+    if (k == no_kernel || (i > 0 && g.nodes[i - 1].kernel == k)) continue;
+    if (k >= begun.size()) begun.resize(k + 1);
+    if (begun[k]) return false;
+    begun[k] = true;
+  }
+  return true;
+}
+
+Graph without_dead(const Graph& g, const std::vector<bool>& live) {
+  Rewriter rewriter(g);
+  for (NodeId i = 0; i < g.size(); ++i)
+    if (live[i]) rewriter.copy(i);
+  return rewriter.done_in_order();
+}
+
 }  // namespace
 
-Graph sorted(const Graph& g) { return Sorter(g).run(); }
+Graph sorted(const Graph& g) { return stands_in_order(g) ? without_dead(g, live_nodes(g)) : Sorter(g).run(); }
+
+Graph sorted(Graph&& g) {
+  if (!stands_in_order(g)) return Sorter(g).run();
+  const std::vector<bool> live = live_nodes(g);
+  if (std::find(live.begin(), live.end(), false) == live.end()) return std::move(g);
+  return without_dead(g, live);
+}
 
 void verify(const Graph& g) {
   const auto fail = [&](NodeId i, const std::string& why) {

@@ -111,6 +111,8 @@ std::vector<std::uint32_t> use_counts(const Graph& g);
 /// The live nodes, after their inputs and otherwise in the order that they have; nodes of one kernel are neighbours.
 /// Throws Error for a cycle.
 Graph sorted(const Graph& g);
+/// The same, and the graph itself where nothing has to be done.
+Graph sorted(Graph&& g);
 
 /// Throws Error when the graph is not what its description says: order, inputs, shapes (inferred again), leaves.
 void verify(const Graph& g);

@@ -32,7 +32,7 @@ class Rewriter {
   /// The new graph, with the results and effects of the old one: its live nodes, sorted.
   Graph done() {
     results();
-    return sorted(to);
+    return sorted(std::move(to));
   }
   /// The same as it was written.
   Graph done_in_order() {

@@ -35,7 +35,7 @@ class Recomputer {
     if (what_.segments > 0) reverse_the_others();
     for (NodeId o : g_.outputs) out_.outputs.push_back(first(o));
     for (const Effect& e : g_.effects) out_.effects.push_back({e.parameter, first(e.value)});
-    return sorted(out_);
+    return sorted(std::move(out_));
   }
 
  private:

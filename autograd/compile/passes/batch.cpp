@@ -25,7 +25,7 @@ class Batcher {
     sums();
     share_matrices();
     replaced_.apply(g_);
-    return sorted(g_);
+    return sorted(std::move(g_));
   }
 
  private:

@@ -38,7 +38,7 @@ class Fuser {
       k.nodes += terms;
       out.nodes[i].kernel = k.number;
     }
-    return sorted(out);
+    return sorted(std::move(out));
   }
 
  private:

@@ -23,7 +23,7 @@ class MatrixJoiner {
     join_products();
     if (!changed_) return std::move(g_);
     replaced_.apply(g_);
-    return sorted(g_);
+    return sorted(std::move(g_));
   }
 
  private:

@@ -80,7 +80,7 @@ Graph own_outputs(const Graph& g) {
   for (NodeId& o : out.outputs) {
     if (is_part_of_leaf(out, o)) o = out.add(Copy{}, {o}, Node(out.nodes[o]));
   }
-  return sorted(out);
+  return sorted(std::move(out));
 }
 
 std::span<const GraphPass> graph_passes() { return passes; }

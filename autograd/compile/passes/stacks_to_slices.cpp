@@ -37,7 +37,7 @@ class StackSharer {
     }
     if (!changed) return std::move(g_);
     replaced_.apply(g_);
-    return sorted(g_);
+    return sorted(std::move(g_));
   }
 
  private:
