@@ -1,6 +1,6 @@
 #include <algorithm>
+#include <bit>
 #include <cstring>
-#include <unordered_map>
 
 #include <rewind/autograd/compile/passes/passes.h>
 #include <rewind/autograd/program/rewrite.h>
@@ -8,11 +8,41 @@
 namespace rw::ir {
 namespace {
 
+/// Nodes by hash, in chains: a node of it costs no memory of its own.
+class NodesByHash {
+ public:
+  explicit NodesByHash(std::size_t nodes) : last_(std::bit_ceil(nodes + 1), none) { entries_.reserve(nodes); }
+
+  /// One of this hash for which f(node) is true; no_node where there is none.
+  template <class F>
+  NodeId find(std::uint64_t hash, F&& f) const {
+    for (std::uint32_t e = last_[place(hash)]; e != none; e = entries_[e].before)
+      if (entries_[e].hash == hash && f(entries_[e].node)) return entries_[e].node;
+    return no_node;
+  }
+  void add(std::uint64_t hash, NodeId node) {
+    std::uint32_t& last = last_[place(hash)];
+    entries_.push_back({hash, node, last});
+    last = static_cast<std::uint32_t>(entries_.size() - 1);
+  }
+
+ private:
+  static constexpr std::uint32_t none = 0xffffffff;
+  struct Entry {
+    std::uint64_t hash;
+    NodeId node;
+    std::uint32_t before;  // in its chain
+  };
+  std::size_t place(std::uint64_t hash) const { return hash & (last_.size() - 1); }
+
+  std::vector<std::uint32_t> last_;  // of each chain
+  std::vector<Entry> entries_;
+};
+
 /// Writes a graph anew, node by node: what is known already is not written again.
 class Simplifier {
  public:
-  explicit Simplifier(const Graph& g) : g_(g), rewriter_(g), out_(rewriter_.to), pieces_(g.size()) {
-    known_.reserve(g.size());
+  explicit Simplifier(const Graph& g) : g_(g), rewriter_(g), out_(rewriter_.to), pieces_(g.size()), known_(g.size()) {
     for (NodeId i = g.size(); i-- > 0;)
       if (g.is<Concat>(i) || (g.is<Reshape>(i) && pieces_[i]))
         for (NodeId x : g.in(i)) pieces_[x] = true;
@@ -77,21 +107,20 @@ class Simplifier {
     std::uint64_t h = detail::mix(reinterpret_cast<std::uintptr_t>(n.info), n.leaf);
     if (n.info->attribute_size > 0) h = detail::mix(h, n.info->hash(n.op));
     for (NodeId i : in) h = detail::mix(h, i);
-    const auto [begin, end] = known_.equal_range(h);
-    for (auto k = begin; k != end; ++k) {
-      const Node& m = out_.nodes[k->second];
-      if (m.info == n.info && m.leaf == n.leaf && m.shape == n.shape && m.dtype == n.dtype && m.arity == in.size() &&
-          std::equal(in.begin(), in.end(), out_.in(k->second).begin()) &&
-          (n.info->attribute_size == 0 || n.info->equal(m.op, n.op)))
-        return k->second;
-    }
+    const NodeId known = known_.find(h, [&](NodeId k) {
+      const Node& m = out_.nodes[k];
+      return m.info == n.info && m.leaf == n.leaf && m.shape == n.shape && m.dtype == n.dtype && m.arity == in.size() &&
+             std::equal(in.begin(), in.end(), out_.in(k).begin()) &&
+             (n.info->attribute_size == 0 || n.info->equal(m.op, n.op));
+    });
+    if (known != no_node) return known;
     const NodeId id = out_.append(n, in);
     if (n.info->attribute_size > 0) {
       void* copy = out_.store->attributes.allocate(n.info->attribute_size);
       std::memcpy(copy, n.op, n.info->attribute_size);
       out_.nodes[id].op = copy;
     }
-    known_.emplace(h, id);
+    known_.add(h, id);
     flat_.push_back({id, 0});
     return id;
   }
@@ -302,7 +331,7 @@ class Simplifier {
   NodeId now_ = 0;
   std::vector<Shape> shapes_;
   std::vector<Flat> flat_;
-  std::unordered_multimap<std::uint64_t, NodeId> known_;
+  NodesByHash known_;
 };
 
 }  // namespace
