@@ -196,7 +196,7 @@ void Halves::cut(const Graph& g, const std::vector<std::size_t>& bytes) {
   std::uint32_t begin = 0;
   const std::size_t long_life = forward.size() / 4 + 1;
   segment.assign(g.size(), 0);
-  first = {0};
+  first.assign(1, 0);
   for (std::uint32_t p = 0; p < forward.size(); ++p) {
     for (NodeId i = units[forward[p]].begin; i < units[forward[p]].end; ++i) {
       segment[i] = static_cast<std::uint32_t>(first.size() - 1);
