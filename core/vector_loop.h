@@ -31,7 +31,7 @@ struct VectorLoop {
   float (*one_f32)(const void* fn, float a, float b, float c, float d) = nullptr;
   double (*one_f64)(const void* fn, double a, double b, double c, double d) = nullptr;
 
-  /// The loop over numbers of type T, and the function of one.
+  /// The loop over numbers of type T.
   template <class T>
   auto of() const {
     if constexpr (std::is_same_v<T, double>)
@@ -39,6 +39,7 @@ struct VectorLoop {
     else
       return f32;
   }
+  /// The function of one number of type T.
   template <class T>
   auto one() const {
     if constexpr (std::is_same_v<T, double>)
