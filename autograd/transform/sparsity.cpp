@@ -216,7 +216,7 @@ class PatternFinder {
       }
       numbers.push_back(own.to(dtype));
     }
-    for (const Array& a : numbers) views.push_back(a.view());
+    views.assign(numbers.begin(), numbers.end());
     Array where(n.shape, dtype);
     n.info->eval(n.op, views, where.view());
     const std::vector<double> found = where.to_vector<double>();
