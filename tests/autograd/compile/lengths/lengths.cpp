@@ -149,7 +149,7 @@ struct TwoLayers {
   std::vector<Parameter*> parameters() { return {&lower.W, &lower.R, &lower.b, &upper.W, &upper.R, &upper.b}; }
 };
 
-// Where the pieces of a chunk are the same number, the plan of one length follows from others: 8 from 64 to 71 steps,
+// Where the pieces of a chunk are the same number, the plan of one length follows from others: 8 from 64 to 79 steps,
 // and 12 from 96 to 111.
 TEST_CASE("plans of lengths follow: products in chunks, kernels side by side") {
   TwoLayers model;
