@@ -90,11 +90,12 @@ struct NotCompiled {
 /// call with new shapes, element types or numbers traces again; 16 plans, and 512 that follow from them, are kept.
 ///
 /// The function runs twice for new shapes: once traced, and, for a program that is new, at its first call, once on a
-/// tape beside its plan, which must give the same (see CompileOptions::check). So it should compute, and do nothing
-/// else: what it counts or prints happens at these runs and at no other call. What it reads besides its arguments
-/// (train() and eval(), frozen and tied parameters, parameters' values) is compared at every call, and traced again
-/// when it changed; arrays that it holds become constants, which `explain` lists; what it would change but gradients is
-/// refused.
+/// tape beside its plan, which must give the same (see CompileOptions::check). A function of a long sequence is traced
+/// at three short ones, too, as if its arguments had fewer steps: their plans say what its plan is, which so takes no
+/// longer to make. So it should compute, and do nothing else: what it counts or prints happens at these runs and at no
+/// other call. What it reads besides its arguments (train() and eval(), frozen and tied parameters, parameters' values)
+/// is compared at every call, and traced again when it changed; arrays that it holds become constants, which `explain`
+/// lists; what it would change but gradients is refused.
 ///
 /// The results are handles to values that the compiled object owns: valid until its next call, then stale. They may be
 /// arguments of that next call. Gradients of parameters are added to Parameter::grad. Movable; one thread at a time.
@@ -141,8 +142,9 @@ class Compiled {
     if (core_.known()) return;
     std::optional<Stored> result;
     core_.compile([&](Tape& tape, std::span<const Tensor> inputs, std::vector<Tensor>& results) {
-      result.emplace(call(tape, inputs, args...));
-      collect(*result, results);
+      Stored now = call(tape, inputs, args...);
+      collect(now, results);
+      if (!result.has_value()) result.emplace(std::move(now));  // shorter sequences may be traced afterwards
     });
     std::erase_if(results_, [&](const TracedResult& e) { return !core_.holds(e.plan); });
     results_.push_back({core_.current(), std::move(*result)});

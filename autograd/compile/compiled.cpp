@@ -10,6 +10,7 @@
 #include <rewind/autograd/compile/choices/tune.h>
 #include <rewind/autograd/compile/compile.h>
 #include <rewind/autograd/compile/lengths/lengths.h>
+#include <rewind/autograd/compile/lengths/shorter.h>
 #include <rewind/autograd/compile/passes/passes.h>
 #include <rewind/autograd/compile/plan/executor.h>
 #include <rewind/autograd/compile/plan/lowering.h>
@@ -20,6 +21,7 @@
 #include <rewind/core/gemm/bf16.h>
 #include <rewind/core/memory.h>
 #include <rewind/core/random.h>
+#include <rewind/core/threads.h>
 
 namespace rw {
 namespace detail {
@@ -43,6 +45,7 @@ struct KnownPlan {
   ir::Notes notes;
   ir::Lengths::Found found;                 // what is known of its length
   bool follows = false;                     // the plan is that of a pattern: no pass ran
+  bool by_short = false;                    // of short sequences that were traced for it
   std::shared_ptr<const ir::Graph> traced;  // as it was recorded, while checks may need it
   std::string checked = "not checked yet: the first call is";
   std::vector<std::string> held;  // see ir::held_arrays
@@ -138,6 +141,10 @@ struct CompiledCore::State {
   bool follow(const Recording& recording, KnownPlan& entry);
   void compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry);
   void learn(const Recording& recording, KnownPlan& entry, const ir::Plan& plan);
+  bool follow_short(const Trace& trace, const std::vector<ConstView>& views, const Recording& recording,
+                    KnownPlan& entry);
+  bool learn_short(const Trace& trace, const std::vector<ConstView>& views, const ir::TimeAxes& axes,
+                   const Recording& recording);
   void tune_once(const ir::Graph& graph, const std::vector<ConstView>& views);
   std::vector<std::string> chosen_by() const;
   void await_check(KnownPlan& entry, const std::function<ir::Graph()>& traced) const;
@@ -322,6 +329,44 @@ void CompiledCore::State::learn(const Recording& recording, KnownPlan& entry, co
   }
 }
 
+// A long sequence is compiled by way of short ones, where that can be done: passes take their time for each node.
+bool CompiledCore::State::follow_short(const Trace& trace, const std::vector<ConstView>& views,
+                                       const Recording& recording, KnownPlan& entry) {
+  const bool tunes = options.tune > 0 && options.choices.empty();
+  if (lengths == nullptr || tunes || recording.tape.size() < ir::choices_of(options).short_from) return false;
+  for (const ir::TimeAxes& axes : ir::likely_time_axes(views, recording.tape.size()))
+    if (learn_short(trace, views, axes, recording) && follow(recording, entry)) return entry.by_short = true;
+  return false;
+}
+
+bool CompiledCore::State::learn_short(const Trace& trace, const std::vector<ConstView>& views, const ir::TimeAxes& axes,
+                                      const Recording& recording) {
+  constexpr int further = 2;  // times the length that was asked for, so that some longer ones follow at once
+  ir::Lengths::Found found;
+  std::int64_t shortest = 0;
+  for (const Index steps : ir::short_lengths) {
+    Recording brief{Tape(TapeOptions{.dtype = recording.tape.dtype(), .seed = seed, .trace = true}), {}, {}};
+    try {
+      TraceReads unused;
+      record(trace, ir::of_steps(views, axes, steps), unused, brief);
+    } catch (...) {  // nobody has asked for this length, and it may be none
+      return false;
+    }
+    found = lengths->find(brief.view());
+    if (steps == ir::short_lengths.front()) shortest = found.length;
+    ir::Notes notes;
+    notes.times_longer = 1.0 * further * recording.tape.size() / brief.tape.size();
+    const ir::Plan plan = plan_without_lanes(brief.graph(), notes);
+    if (!notes.hold_when_longer) return false;
+    if (found.plan == nullptr) lengths->learn(brief.view(), found, plan);
+    if (steps != ir::short_lengths.back() || found.family == nullptr || threads() == 1) continue;
+    ir::Notes of_nobody;
+    const ir::Plan whole = ir::lower(ir::optimise(brief.graph(), options, of_nobody), options);
+    found.family->lanes = found.family->lanes || whole.has_lanes();
+  }
+  return lengths->extend(found, shortest, further * recording.view().length());
+}
+
 void CompiledCore::State::compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry) {
   ir::Graph graph = recording.graph();
   tune_once(graph, views);
@@ -346,7 +391,8 @@ void CompiledCore::compile(const Trace& trace) {
   entry->hash = hash_of(views_, numbers_);
   State::Recording recording{Tape(TapeOptions{.dtype = real, .seed = s.seed, .trace = true}), {}, {}};
   s.record(trace, views_, entry->reads, recording);
-  if (s.outgrown != nullptr || !s.follow(recording, *entry)) s.compile(recording, views_, *entry);
+  if (s.outgrown != nullptr || !(s.follow(recording, *entry) || s.follow_short(trace, views_, recording, *entry)))
+    s.compile(recording, views_, *entry);
   entry->id = ++s.made;
   s.unfollowed = entry->follows ? 0 : s.unfollowed + 1;
   entry->used = ++s.clock;
@@ -520,8 +566,10 @@ std::size_t CompiledCore::kernels() const {
 std::string CompiledCore::explain() const {
   const ir::Plan& plan = state_->whole().plan();
   const KnownPlan& entry = *state_->current;
-  const std::string lengths = entry.follows ? "this plan follows from those of other lengths, and no pass ran for it"
-                                            : "this plan was compiled as a whole: " + entry.found.why;
+  const std::string lengths = entry.by_short
+                                  ? "this plan follows from those of three short sequences, and no pass ran for it"
+                              : entry.follows ? "this plan follows from those of other lengths, and no pass ran for it"
+                                              : "this plan was compiled as a whole: " + entry.found.why;
   return ir::explain(plan, entry.notes, {entry.checked, lengths, state_->chosen_by(), entry.reads.lines(), entry.held});
 }
 std::string CompiledCore::choices() const { return ir::choices_text(ir::choices_of(state_->options)); }

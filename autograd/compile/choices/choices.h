@@ -17,6 +17,7 @@ struct Choices {
   double branch_from = 60;              // microseconds: see CompileOptions::branch_from
   double kernel_share_from = 1 << 15;   // elements times instructions: smaller kernels run on one thread
   double product_share_from = 1 << 20;  // multiplications that each thread of a packed product gets, or more
+  double short_from = 1 << 15;          // nodes of a trace from which short sequences are compiled in its place
   Costs costs;                          // by which lanes are chosen
 
   // Others give other bits: sums in another order.

@@ -47,12 +47,11 @@ bool operand_kind(const Shape& in, const Shape& out, OperandKind& kind, RowsOf& 
 }
 
 bool sums_each_row(const Graph& g, NodeId id) {
-  constexpr Index least = 32, most = 8192;  // columns: fewer are not worth it, and rows of more leave the cache
   if (!g.is<SumTo>(id)) return false;
   const Shape &from = g.nodes[g.in(id, 0)].shape, &to = g.nodes[id].shape;
   return from.rank() == to.rank() && to.rank() > 0 && from.rows() == to.rows() && to.cols() == 1 &&
-         to.size() == to.rows() && from.cols() >= least && from.cols() <= most && is_real(g.nodes[id].dtype) &&
-         g.nodes[g.in(id, 0)].dtype == g.nodes[id].dtype;
+         to.size() == to.rows() && from.cols() >= least_summed && from.cols() <= most_summed &&
+         is_real(g.nodes[id].dtype) && g.nodes[g.in(id, 0)].dtype == g.nodes[id].dtype;
 }
 
 bool fusible(const Graph& g, NodeId id) {

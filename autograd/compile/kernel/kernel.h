@@ -118,6 +118,9 @@ struct KernelCall {
 KernelProgram make_program(const Graph& g, const std::vector<Place>& places, NodeId begin, NodeId end,
                            const std::vector<bool>& used_outside, std::vector<NodeId>& operands);
 
+/// Columns of rows that kernels sum: fewer are not worth it, and rows of more leave the cache.
+inline constexpr Index least_summed = 32, most_summed = 8192;
+
 /// Whether a node sums rows, each to one number that stays in its row.
 bool sums_each_row(const Graph& g, NodeId id);
 /// Whether a node may be part of a kernel: an elementwise op, an add_n, a broadcast or a sum of each row, of reals,

@@ -23,10 +23,6 @@ void keep(std::vector<T>& all, std::size_t most) {
   if (all.size() > most) all.erase(all.begin());
 }
 
-bool has_lanes(const Plan& plan) {
-  return std::any_of(plan.sections.begin(), plan.sections.end(), [](const auto& s) { return s.lanes != nullptr; });
-}
-
 std::shared_ptr<const Store> names_of(const Tape& tape) {
   auto names = std::make_shared<Store>();
   names->scopes = tape.data().scopes;
@@ -82,7 +78,7 @@ void Lengths::learn(const Recorded& recorded, Found& found, const Plan& plan) {
     found.family = nullptr;
   }
   if (recorded.length() >= longest) return;
-  const bool lanes = has_lanes(plan);
+  const bool lanes = plan.has_lanes();
   if (!lanes) listing = list(plan, *words_, refused, by_);
   if (!refused.empty()) found.why = refused;
   if (listing.records.empty() && !lanes) return;
@@ -126,6 +122,16 @@ void Lengths::learn_ahead(const Found& found, std::int64_t length, const Plan& p
   if (listing.records.empty()) return;
   // No bytes: memory for values is made when there are any.
   add(*found.family, {length, slots_of(*found.family, length, found.own), std::move(listing), 0});
+}
+
+bool Lengths::extend(const Found& found, std::int64_t low, std::int64_t to) {
+  if (found.family == nullptr) return false;
+  for (Family::Range& range : found.family->ranges) {
+    if (range.low > low || range.high < found.length) continue;
+    range.high = std::max(range.high, to);
+    return true;
+  }
+  return false;
 }
 
 // Of this trace and one that was no length of another so far.

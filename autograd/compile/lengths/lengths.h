@@ -77,6 +77,9 @@ class Lengths {
   std::vector<std::int64_t> take_wanted(const Found& found);
   /// Takes up a plan of `traced(found, length)`, which nobody has asked for, and which has no lanes.
   void learn_ahead(const Found& found, std::int64_t length, const Plan& plan);
+  /// The plans that were learnt up to this length say what they are up to another, which is longer: passes choose in
+  /// the same way there (Notes::hold_when_longer). False where no pattern of plans reaches from `low` to this length.
+  bool extend(const Found& found, std::int64_t low, std::int64_t to);
   /// What was recorded at a length that was found, and what it would be at another.
   Graph traced(const Found& found) const { return traced(found, found.length); }
   Graph traced(const Found& found, std::int64_t length) const;

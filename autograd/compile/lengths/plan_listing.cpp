@@ -193,6 +193,7 @@ class PlanReader {
   // Addresses by the same sweep as of any plan, so that they are those that it gives.
   void end() {
     assign_addresses(p_.layout, by_.reuse);
+    p_.shrink();
     if (!p_.steps.empty()) p_.sections.push_back({0, static_cast<std::uint32_t>(p_.steps.size()), nullptr});
   }
 
@@ -252,8 +253,12 @@ class PlanReader {
     for (Index* n : {&p.m, &p.n, &p.k, &p.lda, &p.ldb, &p.ldc}) *n = number();
     fits_ = fits_ && suits == may_be_packed(p, by_);
     if (packed >= 0) p.packed = static_cast<std::uint32_t>(packed);
-    step(Plan::Kind::product, p_.products.size());
-    p_.products.push_back(p);
+    std::uint32_t& last = last_of(line_->number).index;
+    if (last == nothing || !(p_.products[last] == p)) {
+      last = static_cast<std::uint32_t>(p_.products.size());
+      p_.products.push_back(p);
+    }
+    step(Plan::Kind::product, last);
     for (int k = 0; k < 3; ++k) pointer();
   }
 
@@ -273,11 +278,11 @@ class PlanReader {
     const Index rows = number(), cols = number();
     step(Plan::Kind::kernel, p_.calls.size());
     const KernelProgram& like = words_.program(what);
-    if (last_call_.size() <= line_->number) last_call_.resize(line_->number + 1);
-    LastCall& last = last_call_[line_->number];
+    fits_ = fits_ && (!like.by_rows || cols <= most_summed);
+    Last& last = last_of(line_->number);
     if (last.rows == rows && last.cols == cols) {  // as at the step before
       for (std::size_t k = 0; k < like.operands.size(); ++k) pointer();
-      p_.calls.push_back(last.program);
+      p_.calls.push_back(last.index);
       return;
     }
     KernelProgram program = with_lengths(like, rows, cols);
@@ -289,7 +294,7 @@ class PlanReader {
       if (fills) program.room[k] = last_has_room(program, k);
     }
     const std::uint32_t number = share(what, std::move(program));
-    if (!fills) last = {rows, cols, number};  // who has room may change with the step
+    if (!fills) last = {number, rows, cols};  // who has room may change with the step
     p_.calls.push_back(number);
   }
 
@@ -329,21 +334,48 @@ class PlanReader {
     step(Plan::Kind::generic, p_.generics.size());
     p_.steps.back().pointer -= g.inputs;
     view(), pointer();
+    const Fill fill{p_.views.back().shape, line_->reals.empty() ? 0 : std::bit_cast<double>(line_->reals[0])};
+    const void* op = g.info == &op_info<Fill>() ? static_cast<const void*>(&fill) : line_->numbers.data() + number_;
+    std::uint32_t& last = last_of(line_->number).index;
+    if (last != nothing && is_again(p_.generics[last], g, op)) {
+      p_.views.resize(g.first);
+      p_.steps.back().index = last;
+      return;
+    }
+    last = static_cast<std::uint32_t>(p_.generics.size());
     static constexpr char none = 0;
     g.op = &none;
     if (g.info->attribute_size > 0) {
       void* copy = p_.attributes->allocate(g.info->attribute_size);
-      const Fill fill{p_.views.back().shape, line_->reals.empty() ? 0 : std::bit_cast<double>(line_->reals[0])};
-      std::memcpy(copy, g.info == &op_info<Fill>() ? static_cast<const void*>(&fill) : line_->numbers.data() + number_,
-                  g.info->attribute_size);
+      std::memcpy(copy, op, g.info->attribute_size);
       g.op = copy;
     }
     p_.generics.push_back(g);
   }
 
+  // Whether an op of these attributes, and of the views that were written last, does what `known` does elsewhere.
+  bool is_again(const Plan::Generic& known, const Plan::Generic& g, const void* op) const {
+    return known.inputs == g.inputs && same_views(known.first, g.first, g.inputs + 1) &&
+           (g.info->attribute_size == 0 || std::memcmp(known.op, op, g.info->attribute_size) == 0);
+  }
+  bool same_views(std::uint32_t known, std::uint32_t now, std::uint32_t count) const {
+    return std::equal(p_.views.begin() + known, p_.views.begin() + known + count, p_.views.begin() + now,
+                      [](const ConstView& a, const ConstView& b) {
+                        return a.shape == b.shape && a.stride == b.stride && a.dtype == b.dtype;
+                      });
+  }
+
   void copy() {
-    step(Plan::Kind::copy, p_.views.size());
+    const auto now = static_cast<std::uint32_t>(p_.views.size());
+    step(Plan::Kind::copy, now);
     for (int k = 0; k < 2; ++k) view(), pointer();
+    std::uint32_t& last = last_of(line_->number).index;
+    if (last == nothing || !same_views(last, now, 2)) {
+      last = now;
+      return;
+    }
+    p_.views.resize(now);
+    p_.steps.back().index = last;
   }
 
   void gradient() {
@@ -360,12 +392,18 @@ class PlanReader {
   const Pattern::Line* line_ = nullptr;
   std::size_t fixed_ = 0, number_ = 0;
   std::unordered_multimap<Word, std::uint32_t> known_;
-  /// The program of a line's last kernel.
-  struct LastCall {
+  /// What a line was at its last step, in the list of its kind: steps that do the same share it. For a kernel its
+  /// program, and the lengths of that.
+  static constexpr std::uint32_t nothing = 0xffffffff;
+  struct Last {
+    std::uint32_t index = nothing;
     Index rows = -1, cols = -1;
-    std::uint32_t program = 0;
   };
-  std::vector<LastCall> last_call_;
+  Last& last_of(std::size_t line) {
+    if (last_.size() <= line) last_.resize(line + 1);
+    return last_[line];
+  }
+  std::vector<Last> last_;
 };
 
 Listing list(const Plan& plan, Dictionary& words, std::string& why, const LoweredBy& by) {

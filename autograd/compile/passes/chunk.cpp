@@ -107,6 +107,7 @@ class Chunker {
     if (!has_parts_by_rows(g_, product) || reads_[product].views.empty()) return false;
     const std::vector<RowPiece> pieces = pieces_of(product);
     if (pieces.size() < 3) return false;
+    if (notes_.times_longer > 1 && may_save_when_longer(product, pieces)) notes_.hold_when_longer = false;
     std::vector<Chunk> chunks = chunks_of(product, pieces);
     const double saved = time_saved(product, pieces, chunks);
     if (chunks.size() < 3 || saved < from_ || saved <= 0) return false;
@@ -121,6 +122,14 @@ class Chunker {
         g_.nodes[g_.in(product, 0)].shape.str(), g_.nodes[g_.in(product, 1)].shape.str(), chunks.size(), saved));
     cuts_[product] = std::move(chunks);
     return true;
+  }
+
+  // No chunks save more than those of one piece, and that grows with the steps; twice as much is near enough.
+  bool may_save_when_longer(NodeId product, const std::vector<RowPiece>& pieces) const {
+    std::vector<Chunk> finest;
+    for (std::size_t p = 0; p < pieces.size(); ++p)
+      finest.push_back({p, p + 1, p == 0 ? 0 : pieces[p - 1].end, pieces[p].end});
+    return 2 * notes_.times_longer * time_saved(product, pieces, finest) >= from_;
   }
 
   // Whether two threads that share each kernel compute the pieces about as fast as two layers side by side would be.

@@ -86,10 +86,12 @@ class MatrixJoiner {
   }
   // Copying the matrices side by side, once a replay, takes about a nanosecond an element; a call saved is some 150,
   // and a wider product a little faster.
-  bool pays(const Nodes& matrices, const Work& work) const {
+  bool pays(const Nodes& matrices, const Work& work) {
     double elements = 0;
     for (NodeId b : matrices) elements += static_cast<double>(shape(b).size());
-    return 150 * work.calls + 2e-4 * work.flops > elements;
+    const double saved = 150 * work.calls + 2e-4 * work.flops;
+    if ((saved > elements) != (saved * notes_.times_longer > elements)) notes_.hold_when_longer = false;
+    return saved > elements;
   }
   // Whether two members share their matrix: then they are batched by rows.
   bool repeats(const Nodes& group) const {

@@ -22,6 +22,11 @@ struct Notes {
     NodeId before, after;
   };
   std::vector<Ran> passes;
+
+  /// How much longer the sequence may be for which the passes' choices are to hold, and whether they do: where one that
+  /// gives other bits would be another one then, the plan of a short sequence says nothing about a long one's.
+  double times_longer = 1;
+  bool hold_when_longer = true;
 };
 
 /// Leaves out common subexpressions, computes what is constant, and looks through views of views. Keeps bits.

@@ -64,7 +64,9 @@ void Executor::resolve() {
     pointers_.push_back(resolve(i, plan_.pointers[i]));
     strides_.push_back(plan_.pointers[i].stride);
   }
-  plan_.pointers = {};
+  plan_.pointers = std::vector<Place>();  // with its memory
+  in_memory_.shrink_to_fit();
+  if (plan_.graph.size() == 0) forget_buffers();
   for (const std::vector<Plan::Value>* values : {&plan_.results, &plan_.added})
     for (const Plan::Value& v : *values)
       if (v.place.base == Base::input && inputs_.size() <= v.place.id) inputs_.resize(v.place.id + 1);
@@ -93,6 +95,18 @@ void* Executor::resolve(std::uint32_t pointer, const Place& from) {
   }
   if (bound != nullptr) bound->patches.push_back({pointer, offset});
   return address(from, offset);
+}
+
+// Without its graph a plan is asked for results alone: other buffers have done what they are for.
+void Executor::forget_buffers() {
+  std::vector<Layout::Buffer> kept;
+  for (std::vector<Plan::Value>* values : {&plan_.results, &plan_.added})
+    for (Plan::Value& v : *values) {
+      if (v.place.base != Base::buffer) continue;
+      kept.push_back(plan_.layout.buffers[v.place.id]);
+      v.place.id = static_cast<std::uint32_t>(kept.size() - 1);
+    }
+  plan_.layout.buffers = std::move(kept);
 }
 
 void Executor::allocate_panels() {

@@ -81,6 +81,7 @@ class Executor {
 
   void resolve();
   void* resolve(std::uint32_t pointer, const Place& from);
+  void forget_buffers();
   void allocate_panels();
   ConstView view_of(const Plan::Value& value) const;
   void follow_memory();

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <rewind/autograd/compile/plan/plan.h>
 #include <rewind/core/gemm/packed.h>
 
@@ -12,6 +14,15 @@ std::size_t Plan::packed_bytes() const {
   for (const auto& product : bf16_products) all += product->bytes();
   for (const Pack& pack : packs) all += pack.bytes();
   return all;
+}
+
+void Plan::shrink() {
+  const auto fit = [](auto&... lists) { (lists.shrink_to_fit(), ...); };
+  fit(layout.buffers, steps, pointers, generics, views, products, packs, programs, calls);
+}
+
+bool Plan::has_lanes() const {
+  return std::any_of(sections.begin(), sections.end(), [](const Section& s) { return s.lanes != nullptr; });
 }
 
 }  // namespace rw::ir

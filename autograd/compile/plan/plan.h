@@ -35,6 +35,7 @@ struct Plan {
     Index m = 0, n = 0, k = 0, lda = 0, ldb = 0, ldc = 0;
     std::uint32_t packed = no_pack;       // of `packs`: who packs its matrix
     detail::Bf16Product* bf16 = nullptr;  // in place of all else
+    bool operator==(const Product&) const = default;
   };
   /// A matrix packed for products that share it.
   struct Pack {
@@ -77,6 +78,10 @@ struct Plan {
   Value value(NodeId id) const { return {layout.places[id], graph.nodes[id].shape, graph.nodes[id].dtype}; }
   /// Bytes of packed matrices.
   std::size_t packed_bytes() const;
+  /// Gives back memory that its lists do not need.
+  void shrink();
+  /// Whether some of its steps run side by side.
+  bool has_lanes() const;
 };
 
 }  // namespace rw::ir
