@@ -17,10 +17,11 @@ GruCell::Step GruCell::advance(Tensor xw, const State& s, Tensor seen) const {
 }
 
 GruCell::Gates GruCell::reset_after(Tensor xw, Tensor h) const {
-  const Index H = hidden_;
-  const Tensor hr = recur(h);
-  const auto [r, z] = split<2>(sigmoid(slice(xw, -1, 0, 2 * H) + slice(hr, -1, 0, 2 * H)));
-  return {r, z, tanh(slice(xw, -1, 2 * H, H) + r * slice(hr, -1, 2 * H, H))};
+  // Each gate by itself: compiled, it then stands where its part of the product over all inputs stood.
+  const auto [xr, xz, xn] = split<3>(xw);
+  const auto [hr, hz, hn] = split<3>(recur(h));
+  const Tensor r = sigmoid(xr + hr), z = sigmoid(xz + hz);
+  return {r, z, tanh(xn + r * hn)};
 }
 
 GruCell::Gates GruCell::reset_before(Tensor xw, Tensor h) const {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 
+#include <rewind/autograd/compile/memory/accesses.h>
 #include <rewind/autograd/compile/memory/buffer_uses.h>
 #include <rewind/autograd/compile/memory/in_place.h>
 #include <rewind/autograd/program/queries.h>
@@ -14,15 +15,9 @@ class Memory {
   Memory(const Graph& g, const Layout& layout) : g_(g), layout_(layout), times_(step_times(g)) {
     uses_.resize(layout.buffers.size());
     has_over_.resize(layout.buffers.size());
-    std::vector<bool> runs(layout.computed);
-    for (const Layout::Copy& c : layout.copies) runs[c.concat] = true;
-    for (NodeId i = 0; i < g.size(); ++i) {
-      if (!runs[i] && g.nodes[i].kernel == no_kernel) continue;
-      for (NodeId in : g.in(i)) add(in, times_[i], false);
-      if (runs[i]) add(i, times_[i], true);
-    }
-    for (NodeId o : g.outputs) add(o, g.size(), false);
-    for (const Effect& e : g.effects) add(e.value, g.size(), false);
+    for_each_access(g, layout, times_, [&](NodeId value, NodeId time, bool write) {
+      uses_[buffer(value)].accesses.push_back({value, time, write});
+    });
     for (std::size_t b = 0; b < uses_.size(); ++b) uses_[b].find_parts(g, layout, layout.buffers[b].bytes);
   }
 
@@ -41,49 +36,12 @@ class Memory {
   std::uint32_t buffer(NodeId i) const { return layout_.places[i].id; }
 
  private:
-  void add(NodeId value, NodeId time, bool write) {
-    if (in_buffer(value) && g_.nodes[value].shape.size() > 0)
-      uses_[buffer(value)].accesses.push_back({value, time, write});
-  }
-
   const Graph& g_;
   const Layout& layout_;
   std::vector<NodeId> times_;
   std::vector<Uses> uses_;
   std::vector<bool> has_over_;
 };
-
-constexpr Index least_bytes = 512;  // below, rows that are apart are gathered, and small values stay together
-
-/// Calls f(value, operand) for what each kernel writes and each operand of it that has the same elements, both in
-/// buffers.
-template <class F>
-void for_each_pair(const Graph& g, const Layout& layout, F&& f) {
-  const std::vector<NodeId> times = step_times(g);
-  const auto in_buffer = [&](NodeId i) {
-    return layout.places[i].base == Base::buffer &&
-           g.nodes[i].shape.size() * static_cast<Index>(size_of(g.nodes[i].dtype)) >= least_bytes;
-  };
-  std::vector<NodeId> operands;
-  for (NodeId begin = 0; begin < g.size(); ++begin) {
-    const std::uint32_t kernel = g.nodes[begin].kernel;
-    if (kernel == no_kernel) continue;
-    const NodeId end = times[begin] + 1;
-    operands.clear();
-    for (NodeId i = begin; i < end; ++i)
-      for (NodeId x : g.in(i))
-        if (g.nodes[x].kernel != kernel && in_buffer(x)) operands.push_back(x);
-    std::sort(operands.begin(), operands.end());
-    operands.erase(std::unique(operands.begin(), operands.end()), operands.end());
-    for (NodeId i = begin; i < end; ++i)
-      for (NodeId x : operands) {
-        const Shape &a = g.nodes[i].shape, &b = g.nodes[x].shape;
-        if (!in_buffer(i)) break;
-        if (a.rows() == b.rows() && a.cols() == b.cols() && g.nodes[i].dtype == g.nodes[x].dtype) f(i, x);
-      }
-    begin = end - 1;
-  }
-}
 
 /// Chooses operands for values.
 class Mover {
@@ -180,33 +138,24 @@ bool fits_over(const Graph& g, const Layout& layout, const Uses& a, const Uses& 
 
 }  // namespace
 
-std::vector<NodeId> step_times(const Graph& g) {
-  std::vector<NodeId> times(g.size());
-  for (NodeId i = g.size(); i-- > 0;) {
-    const std::uint32_t k = g.nodes[i].kernel;
-    times[i] = k != no_kernel && i + 1 < g.size() && g.nodes[i + 1].kernel == k ? times[i + 1] : i;
-  }
-  return times;
-}
-
 std::vector<NodeId> values_in_place(const Graph& g, const Layout& layout, const std::vector<Movable>& movable) {
   return Mover(g, layout).run(movable);
 }
 
-std::vector<std::uint32_t> overlaid_buffers(const Graph& g, const Layout& layout) {
+std::vector<InBuffer> overlaid_buffers(const Graph& g, const Layout& layout) {
   Memory memory(g, layout);
-  std::vector<std::uint32_t> to(layout.buffers.size());
+  std::vector<InBuffer> to(layout.buffers.size());
   std::vector<int> tried(layout.buffers.size());
-  for (std::uint32_t b = 0; b < to.size(); ++b) to[b] = b;
+  for (std::uint32_t b = 0; b < to.size(); ++b) to[b].buffer = b;
   for_each_pair(g, layout, [&](NodeId i, NodeId x) {
     const Place &p = layout.places[i], &q = layout.places[x];
-    const std::uint32_t b = p.id, a = to[q.id];
-    if (a == b || to[b] != b || p.offset != q.offset || p.stride != q.stride || tried[b] > 1) return;
+    const std::uint32_t b = p.id, a = to[q.id].buffer;
+    if (a == b || to[b].buffer != b || p.offset != q.offset || p.stride != q.stride || tried[b] > 1) return;
     if (layout.buffers[a].bytes != layout.buffers[b].bytes || memory.under(b)) return;
     ++tried[b];
     if (!fits_over(g, layout, memory.of(a), memory.of(b))) return;
     memory.merge(a, b);
-    to[b] = a;
+    to[b].buffer = a;
   });
   return to;
 }

@@ -13,11 +13,19 @@ enum class Movable : char { no, as_whole, in_rows };
 /// operand; no_node for the others.
 std::vector<NodeId> values_in_place(const Graph& g, const Layout& layout, const std::vector<Movable>& movable);
 
-/// For each buffer the one in whose memory it may lie, or itself: of the same size, and each part of it is written by a
-/// kernel that is the last to read the same part of the other one. Gradients then stand where the gates stood.
-std::vector<std::uint32_t> overlaid_buffers(const Graph& g, const Layout& layout);
+/// Where a buffer may stand for its whole life: in another one, from this element on, or in itself.
+struct InBuffer {
+  std::uint32_t buffer = 0;
+  Index begin = 0;
+};
 
-/// The last node of each node's kernel, or the node itself: all accesses of a step happen at this time.
-std::vector<NodeId> step_times(const Graph& g);
+/// For each buffer the one in whose memory it may lie: of the same size, and each part of it is written by a kernel
+/// that is the last to read the same part of the other one. Gradients then stand where the gates stood.
+std::vector<InBuffer> overlaid_buffers(const Graph& g, const Layout& layout);
+
+/// For each buffer of one step the rows of a stack in which it may stand, since they are written no earlier than it is
+/// read last: by the kernel that reads the same elements there, or later. Only stacks most of which is taken up so:
+/// they are alive from the first of these steps on. Empty where there are none.
+std::vector<InBuffer> buffers_in_stacks(const Graph& g, const Layout& layout);
 
 }  // namespace rw::ir

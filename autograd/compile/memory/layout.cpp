@@ -25,9 +25,12 @@ class Placer {
     }
     for (NodeId i = 0; i < g_.size(); ++i) place(i);
     if (passes_.has(Pass::reuse)) {
-      const std::vector<std::uint32_t> under = overlaid_buffers(g_, out_);
-      lay_over(under);
-      move_over(values_in_place(g_, out_, movable(under)));
+      std::vector<bool> shared(out_.buffers.size());
+      stand_in(overlaid_buffers(g_, out_), shared);
+      // What goes forward first: a gradient that stood there would keep a step's buffer from its stack.
+      move_over(values_in_place(g_, out_, movable(shared, false)), shared);
+      stand_in(buffers_in_stacks(g_, out_), shared);
+      move_over(values_in_place(g_, out_, movable(shared, true)), shared);
     }
     std::stable_sort(out_.copies.begin(), out_.copies.end(),
                      [](const Layout::Copy& a, const Layout::Copy& b) { return a.concat < b.concat; });
@@ -196,38 +199,41 @@ class Placer {
     if (g_.is<Concat>(i) && fixed_[i] != Fixed::whole) copies_of(i);
   }
 
-  void lay_over(const std::vector<std::uint32_t>& under) {
+  // `shared`: buffers in which another one stands.
+  void stand_in(const std::vector<InBuffer>& to, std::vector<bool>& shared) {
+    if (to.empty()) return;
     const auto follow = [&](Place& p) {
-      if (p.base == Base::buffer) p.id = under[p.id];
+      if (p.base != Base::buffer) return;
+      p.offset += to[p.id].begin;
+      p.id = to[p.id].buffer;
     };
     for (Place& p : out_.places) follow(p);
     for (Layout::Copy& c : out_.copies) follow(c.to);
-    for (std::uint32_t b = 0; b < under.size(); ++b)
-      if (under[b] != b) out_.buffers[b].bytes = 0;
+    for (std::uint32_t b = 0; b < to.size(); ++b)
+      if (to[b].buffer != b) out_.buffers[b].bytes = 0, shared[to[b].buffer] = true;
   }
 
   // Each value for which there is an operand takes its place, and leaves an empty buffer; views follow what they view.
-  void move_over(const std::vector<NodeId>& operand) {
+  void move_over(const std::vector<NodeId>& operand, std::vector<bool>& shared) {
     for (NodeId i = 0; i < g_.size(); ++i) {
       if (operand[i] != no_node) {
         out_.buffers[out_.places[i].id].bytes = 0;
         out_.places[i] = out_.places[operand[i]];
+        shared[out_.places[i].id] = true;
       } else if (is_view(g_, i) && !out_.computed[i] && out_.places[i].base != Base::none) {
         place_view(i);
       }
     }
   }
 
-  // Views and ops that want their operands in one piece keep a value from standing in rows that are apart. Where one
-  // buffer lies over another all stay: a value that left would take the memory of those that remain.
-  std::vector<Movable> movable(const std::vector<std::uint32_t>& under) const {
+  // Views and ops that want their operands in one piece keep a value from standing in rows that are apart. Where
+  // another one stands in a buffer all stay: a value that left would take the memory of those that remain.
+  std::vector<Movable> movable(const std::vector<bool>& shared, bool backward) const {
     std::vector<Movable> out(g_.size(), Movable::no);
-    std::vector<bool> shared(under.size());
-    for (std::uint32_t b = 0; b < under.size(); ++b)
-      if (under[b] != b) shared[under[b]] = true;
     for (NodeId i = 0; i < g_.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (n.kernel != no_kernel && out_.computed[i] && fixed_[i] == Fixed::no && !shared[out_.places[i].id])
+      if (n.kernel != no_kernel && n.backward == backward && out_.computed[i] && fixed_[i] == Fixed::no &&
+          !shared[out_.places[i].id])
         out[i] = Movable::in_rows;
       const bool any_rows = n.kernel != no_kernel || is_product(g_, i) || n.info->strided_inputs;
       for (NodeId in : g_.in(i))
