@@ -8,12 +8,15 @@
 namespace rw::ir {
 namespace {
 
-constexpr std::array<NumberField<Choices>, 9> all_choice_fields{{
-    {"one_thread", &Choices::one_thread, 0, 1, true},
-    {"branch_from", &Choices::branch_from, 0, never},
-    {"kernel_share_from", &Choices::kernel_share_from, 1, never, true},
-    {"product_share_from", &Choices::product_share_from, 1, never, true},
-    {"short_from", &Choices::short_from, 1, never, true},
+using Field = NumberField<Choices>;
+
+constexpr std::array<Field, 10> all_choice_fields{{
+    {"one_thread", &Choices::one_thread, 0, 1, true, true, Field::Decides::threads},
+    {"branch_from", &Choices::branch_from, 0, never, false, true, Field::Decides::threads},
+    {"kernel_share_from", &Choices::kernel_share_from, 1, never, true, true, Field::Decides::threads},
+    {"product_share_from", &Choices::product_share_from, 1, never, true, true, Field::Decides::threads},
+    {"short_from", &Choices::short_from, 1, never, true, true, Field::Decides::nothing},
+    {"rematerialize", &Choices::rematerialize, 0, 2, true},
     {"chunk_from", &Choices::chunk_from, 0, never, false, false},
     {"chunk_rows", &Choices::chunk_rows, 1, never, true, false},
     {"pack_from", &Choices::pack_from, 1, never, true, false},

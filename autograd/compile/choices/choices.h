@@ -18,6 +18,7 @@ struct Choices {
   double kernel_share_from = 1 << 15;   // elements times instructions: smaller kernels run on one thread
   double product_share_from = 1 << 20;  // multiplications that each thread of a packed product gets, or more
   double short_from = 1 << 15;          // nodes of a trace from which short sequences are compiled in its place
+  double rematerialize = 1;             // what is computed again: 0 nothing, 1 arithmetic, 2 functions, too
   Costs costs;                          // by which lanes are chosen
 
   // Others give other bits: sums in another order.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,9 @@ struct NumberField {
   double Struct::*number;
   double least, most;
   bool whole = false, keeps_bits = true;
+  /// By what plans of one program may differ, if by this at all: by how several threads share their work, or also on
+  /// one.
+  enum class Decides : std::uint8_t { threads, steps, nothing } decides = Decides::steps;
 };
 
 /// A number that has a name, and what it may be.

@@ -70,10 +70,6 @@ class Tuner {
 
   Tuned run() {
     candidates_.push_back({{}, choices_of(options_), nullptr});
-    if (neighbours().empty()) {
-      say("as estimated: on one thread all that keeps bits is the same");
-      return result();
-    }
     candidates_[0] = compiled(candidates_[0].choices, {});
     estimated_ = replay_apart(*plan(0), call_);
     replay_seconds_ = 1e300;
@@ -123,10 +119,12 @@ class Tuner {
     std::vector<Change> out;
     for (const NumberField<Choices>& f : choice_fields()) {
       const bool threads_matter = threads() > 1 && (now.one_thread == 0 || f.number == &Choices::one_thread);
-      if (f.keeps_bits ? !threads_matter : !options_.tune_other_bits) continue;
+      using Decides = NumberField<Choices>::Decides;
+      if (f.decides == Decides::nothing || (f.decides == Decides::threads && !threads_matter)) continue;
+      if (!f.keeps_bits && !options_.tune_other_bits) continue;
       const double value = now.*f.number;
       std::vector<double> others{value / 4, value * 4, never};
-      if (f.number == &Choices::one_thread) others = {1 - value};
+      if (f.most <= 2) others = {0, 1, 2};  // ways to do it
       if (value == never) others = {(Choices{}.*f.number)};
       for (double other : others) {
         if (f.whole) other = std::round(other);

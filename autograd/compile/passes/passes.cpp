@@ -28,6 +28,8 @@ bool may_overlap(const Options& options) { return !has_bf16_products(options) ||
 bool has_budget(const Options& options) { return options.memory.has_value(); }
 // Chunks let another layer begin earlier, on a thread of its own: with a budget the blocks are in their place.
 bool may_chunk(const Options& options) { return may_overlap(options) && !has_budget(options); }
+// With a budget what is kept is chosen there.
+bool may_rematerialize(const Options& options) { return !has_budget(options); }
 // What lanes use is alive as long as their section: with a budget, that would be much.
 bool may_share_out(const Options& options) { return may_overlap(options) && !has_budget(options); }
 
@@ -47,6 +49,9 @@ Graph running_sums_of(const Graph& g, const Options& options, Notes&) {
   constexpr std::uint32_t few = 8, pair = 2;
   return running_sums(g, has_budget(options) ? pair : few);
 }
+Graph rematerialized(const Graph& g, const Options& options, Notes&) {
+  return rematerialize(g, static_cast<Rematerialize>(choices_of(options).rematerialize));
+}
 Graph schedule_threads(const Graph& g, const Options& options, Notes& notes) {
   const Choices choices = choices_of(options);
   return schedule(g, choices.one_thread != 0 ? 1 : threads(), choices, notes);
@@ -55,7 +60,7 @@ Graph schedule_threads(const Graph& g, const Options& options, Notes& notes) {
 constexpr Passes batch_and_simplify = Passes(Pass::batch) | Pass::simplify;
 constexpr Passes batch_and_place = Passes(Pass::batch) | Pass::place;
 
-constexpr std::array<GraphPass, 15> passes{{
+constexpr std::array<GraphPass, 16> passes{{
     {"sort", without_notes<sorted>, Passes::none(), nullptr, true, ""},
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
     {"slice_inputs", without_notes<slice_inputs>, Pass::fuse, nullptr, true, "sort"},
@@ -68,6 +73,7 @@ constexpr std::array<GraphPass, 15> passes{{
     {"simplify", without_notes<simplify>, Pass::simplify, nullptr, true, "sort"},
     {"chunk", chunk_products, Pass::chunk, may_chunk, false, "sort"},
     {"own_outputs", without_notes<own_outputs>, Passes::none(), nullptr, true, "sort"},
+    {"rematerialize", rematerialized, Pass::fuse, may_rematerialize, true, "own_outputs"},
     {"running_sums", running_sums_of, Pass::fuse, nullptr, true, "own_outputs"},
     {"fuse", without_notes<fuse>, Pass::fuse, nullptr, true, "running_sums"},
     {"schedule", schedule_threads, Pass::branch, may_share_out, true, "own_outputs"},

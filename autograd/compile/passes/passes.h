@@ -62,6 +62,13 @@ Graph blocks(const Graph& g, Notes& notes);
 /// there: they can then be part of the kernel that computes the term. Keeps bits.
 Graph running_sums(const Graph& g, std::uint32_t most_terms);
 
+/// What is computed again in the backward half rather than kept: nothing; arithmetic; functions, too, as tanh.
+enum class Rematerialize { nothing, arithmetic, functions };
+
+/// Elementwise values of the forward half that kernels of the backward half read are computed again there, each from
+/// values that are kept anyway: that takes a few instructions where a store and a load are saved. Keeps bits.
+Graph rematerialize(const Graph& g, Rematerialize what);
+
 /// Gathers elementwise ops into kernels: sets Node::kernel. Keeps bits.
 Graph fuse(const Graph& g);
 
