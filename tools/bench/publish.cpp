@@ -1,6 +1,8 @@
 #include "publish.h"
 
 #include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -78,6 +80,43 @@ std::string read(const std::string& path) {
   return text.str();
 }
 
+// The place of an entry that begins so, or the end.
+std::size_t entry_at(const std::string& section, const std::string& begin) {
+  if (section.starts_with(begin)) return 0;
+  const std::size_t at = section.find("\n" + begin);
+  return at == std::string::npos ? section.size() : at + 1;
+}
+
+std::string section(const std::string& page, const std::string& name) {
+  const std::string begin = "<!-- " + name + " -->\n", end = "<!-- end of " + name + " -->";
+  const std::size_t from = page.find(begin), to = page.find(end);
+  if (from == std::string::npos || to == std::string::npos || to < from)
+    throw std::runtime_error(fmt::format("the page has no lines '<!-- {0} -->' and '<!-- end of {0} -->'", name));
+  return page.substr(from + begin.size(), to - from - begin.size());
+}
+
+// A file's name for a processor: its letters and digits.
+std::string file_name(const std::string& processor) {
+  std::string out;
+  for (const char c : processor) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    else if (!out.empty() && out.back() != '-')
+      out += '-';
+  }
+  while (out.ends_with('-')) out.pop_back();
+  return out;
+}
+
+std::string tables(const Results& r) {
+  return fmt::format(
+             "# {}\n\nMade by `tools/benchmark --publish`. [The page before](../benchmarks.md) says what is compared "
+             "and how "
+             "numbers are taken.\n\n",
+             r.machine.processor) +
+         machine_line(r) + "\n\n" + left_out(r) + markdown(r.outcomes);
+}
+
 std::vector<Outcome> front_page(const Results& r) {
   const std::regex wanted(on_the_front_page);
   std::vector<Outcome> out;
@@ -88,21 +127,31 @@ std::vector<Outcome> front_page(const Results& r) {
 
 }  // namespace
 
-std::string replaced(const std::string& page, const std::string& name, const std::string& text) {
-  const std::string begin = "<!-- " + name + " -->\n", end = "<!-- end of " + name + " -->";
-  const std::size_t from = page.find(begin), to = page.find(end);
-  if (from == std::string::npos || to == std::string::npos || to < from)
-    throw std::runtime_error(fmt::format("the page has no lines '<!-- {0} -->' and '<!-- end of {0} -->'", name));
-  return page.substr(0, from + begin.size()) + text + page.substr(to);
+std::string with_entry(const std::string& page, const std::string& name, const Entry& entry) {
+  std::string all = section(page, name);
+  const std::size_t from = entry_at(all, entry.begin);
+  std::size_t to = all.size();
+  if (from < all.size()) to = from + 1 + entry_at(all.substr(from + 1), entry.mark);
+  all.replace(from, to - from, entry.text);
+  const std::string begin = "<!-- " + name + " -->\n";
+  const std::size_t at = page.find(begin) + begin.size();
+  return page.substr(0, at) + all + page.substr(page.find("<!-- end of " + name));
 }
 
 void publish(const Results& r, const std::string& root) {
-  std::string rows = "| | Rewind | the other | ratio |\n|---|---|---|---|\n";
+  std::string rows = fmt::format("**{}**, {}:\n\n| | Rewind | the other | ratio |\n|---|---|---|---|\n",
+                                 r.machine.processor, r.date.substr(0, 10));
   for (const Highlight& h : highlights) rows += highlight(r, h);
-  const std::string readme = root + "/README.md", page = root + "/docs/benchmarks.md";
+  const std::string readme = root + "/README.md", page = root + "/docs/benchmarks.md",
+                    own = file_name(r.machine.processor) + ".md", folder = root + "/docs/benchmarks",
+                    name = "- [" + r.machine.processor + "]";
+  const std::string link = fmt::format("{}(benchmarks/{}), {} cores: {}, commit {}\n", name, own, r.machine.cores,
+                                       r.date.substr(0, 10), r.commit);
+  std::filesystem::create_directories(folder);
   const std::pair<std::string, std::string> files[] = {
-      {readme, replaced(read(readme), "three rows", rows)},
-      {page, replaced(read(page), "tables", machine_line(r) + "\n\n" + left_out(r) + markdown(r.outcomes))},
+      {readme, with_entry(read(readme), "three rows", {"**", "**" + r.machine.processor + "**", rows + "\n"})},
+      {page, with_entry(read(page), "tables", {"- [", name, link})},
+      {folder + "/" + own, tables(r)},
       {root + "/docs/benchmark.svg", ratio_chart(front_page(r))},
       {root + "/docs/growth.svg", growth_chart(series(r.outcomes))}};
   for (const auto& file : files) {

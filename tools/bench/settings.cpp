@@ -16,6 +16,7 @@
 #endif
 
 #include <rewind/core/threads.h>
+#include <rewind/core/vector_loop.h>
 
 #include "blas.h"
 #include "peers.h"
@@ -92,9 +93,11 @@ void take_best_settings(char** argv) {
 
 Machine machine() {
   Machine m;
+  // Processors of different making may have one name.
+  const char* const widest = active_isa() == Isa::avx512 ? ", AVX-512" : active_isa() == Isa::avx2 ? ", AVX2" : "";
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) m.processor = line.substr(line.find(':') + 2);
+    if (line.starts_with("model name")) m.processor = line.substr(line.find(':') + 2) + widest;
   m.cores = cores();
   m.compiler = __VERSION__;
   const dnnl_version_t* v = dnnl_version();

@@ -157,10 +157,16 @@ TEST_CASE("results: what was written is read again") {
   CHECK_THROWS_AS(from_json("x"), std::runtime_error);
 }
 
-TEST_CASE("publish: what stands between two lines is replaced") {
-  const std::string page = "a\n<!-- t -->\nold\n<!-- end of t -->\nb";
-  CHECK(replaced(page, "t", "new\n") == "a\n<!-- t -->\nnew\n<!-- end of t -->\nb");
-  CHECK_THROWS_AS(replaced(page, "u", ""), std::runtime_error);
+TEST_CASE("publish: what one processor said is replaced, what others said stays") {
+  const std::string page = "a\n<!-- t -->\n- x 1\n- y 1\nof y\n- z 1\n<!-- end of t -->\nb";
+  const auto with = [&](const std::string& name) {
+    return with_entry(page, "t", {"- ", "- " + name, "- " + name + " 2\n"});
+  };
+  CHECK(with("x") == "a\n<!-- t -->\n- x 2\n- y 1\nof y\n- z 1\n<!-- end of t -->\nb");
+  CHECK(with("y") == "a\n<!-- t -->\n- x 1\n- y 2\n- z 1\n<!-- end of t -->\nb");
+  CHECK(with("z") == "a\n<!-- t -->\n- x 1\n- y 1\nof y\n- z 2\n<!-- end of t -->\nb");
+  CHECK(with("new") == "a\n<!-- t -->\n- x 1\n- y 1\nof y\n- z 1\n- new 2\n<!-- end of t -->\nb");
+  CHECK_THROWS_AS(with_entry(page, "u", {"- ", "- x", ""}), std::runtime_error);
   CHECK_THROWS_WITH(publish(Results(), "/nowhere"), "cannot publish: overhead/backward was not run");
 }
 
