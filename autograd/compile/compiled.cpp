@@ -28,6 +28,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t most_plans = 16, most_followed = 512;
+constexpr int patience = 2;             // lengths for which short ones are traced in vain, and not again afterwards
 constexpr int calls_before_lanes = 16;  // by then lanes have won what it takes to compile them
 constexpr std::size_t most_followed_bytes = std::size_t{1} << 28;  // of matrices that they have packed
 
@@ -95,6 +96,7 @@ struct CompiledCore::State {
   KnownPlan* outgrown = nullptr;                          // known, but to be compiled as a whole
   std::uint64_t clock = 0, seed = 0, step = 0, made = 0;  // plans
   std::size_t unfollowed = 0;                             // made as a whole since one followed
+  int in_vain = 0;                                        // how often short sequences were traced
   std::unordered_set<std::uint64_t> believed;             // kinds of programs that were checked
   bool warned = false, tracing = false;
   std::vector<std::string> tuned;  // what was measured to choose by
@@ -334,8 +336,10 @@ bool CompiledCore::State::follow_short(const Trace& trace, const std::vector<Con
                                        const Recording& recording, KnownPlan& entry) {
   const bool tunes = options.tune > 0 && options.choices.empty();
   if (lengths == nullptr || tunes || recording.tape.size() < ir::choices_of(options).short_from) return false;
+  if (in_vain >= most_in_vain) return false;
   for (const ir::TimeAxes& axes : ir::likely_time_axes(views, recording.tape.size()))
     if (learn_short(trace, views, axes, recording) && follow(recording, entry)) return entry.by_short = true;
+  ++in_vain;
   return false;
 }
 
