@@ -28,7 +28,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t most_plans = 16, most_followed = 512;
-constexpr int patience = 2;             // lengths for which short ones are traced in vain, and not again afterwards
+constexpr int most_in_vain = 3;         // lengths for which short ones are traced, and none follows from them
 constexpr int calls_before_lanes = 16;  // by then lanes have won what it takes to compile them
 constexpr std::size_t most_followed_bytes = std::size_t{1} << 28;  // of matrices that they have packed
 
@@ -145,8 +145,7 @@ struct CompiledCore::State {
   void learn(const Recording& recording, KnownPlan& entry, const ir::Plan& plan);
   bool follow_short(const Trace& trace, const std::vector<ConstView>& views, const Recording& recording,
                     KnownPlan& entry);
-  bool learn_short(const Trace& trace, const std::vector<ConstView>& views, const ir::TimeAxes& axes,
-                   const Recording& recording);
+  bool learn_short(const Trace& trace, const std::vector<ConstView>& views, const ir::TimeAxes& axes, DType real);
   void tune_once(const ir::Graph& graph, const std::vector<ConstView>& views);
   std::vector<std::string> chosen_by() const;
   void await_check(KnownPlan& entry, const std::function<ir::Graph()>& traced) const;
@@ -334,32 +333,37 @@ void CompiledCore::State::learn(const Recording& recording, KnownPlan& entry, co
 // A long sequence is compiled by way of short ones, where that can be done: passes take their time for each node.
 bool CompiledCore::State::follow_short(const Trace& trace, const std::vector<ConstView>& views,
                                        const Recording& recording, KnownPlan& entry) {
-  const bool tunes = options.tune > 0 && options.choices.empty();
-  if (lengths == nullptr || tunes || recording.tape.size() < ir::choices_of(options).short_from) return false;
-  if (in_vain >= most_in_vain) return false;
-  for (const ir::TimeAxes& axes : ir::likely_time_axes(views, recording.tape.size()))
-    if (learn_short(trace, views, axes, recording) && follow(recording, entry)) return entry.by_short = true;
+  const bool tunes = options.tune > 0 && options.choices.empty(), in_bf16 = options.matmul == Precision::bf16;
+  if (lengths == nullptr || tunes || in_bf16 || in_vain >= most_in_vain) return false;
+  if (recording.tape.size() < ir::choices_of(options).short_from) return false;
+  for (const ir::TimeAxes& axes : ir::likely_time_axes(views, recording.tape.size())) {
+    bool learnt = false;
+    try {
+      learnt = learn_short(trace, views, axes, recording.tape.dtype());
+    } catch (...) {  // nobody has asked for these lengths, and they may be none
+    }
+    if (!learnt || !follow(recording, entry)) continue;
+    in_vain = 0;
+    return entry.by_short = true;
+  }
   ++in_vain;
   return false;
 }
 
+// Plans of short sequences, and whether they say what those of longer ones are.
 bool CompiledCore::State::learn_short(const Trace& trace, const std::vector<ConstView>& views, const ir::TimeAxes& axes,
-                                      const Recording& recording) {
-  constexpr int further = 2;  // times the length that was asked for, so that some longer ones follow at once
+                                      DType real) {
+  const Index longest = 2 * axes.steps;  // so that some longer ones follow at once
   ir::Lengths::Found found;
-  std::int64_t shortest = 0;
+  std::vector<std::int64_t> known;
   for (const Index steps : ir::short_lengths) {
-    Recording brief{Tape(TapeOptions{.dtype = recording.tape.dtype(), .seed = seed, .trace = true}), {}, {}};
-    try {
-      TraceReads unused;
-      record(trace, ir::of_steps(views, axes, steps), unused, brief);
-    } catch (...) {  // nobody has asked for this length, and it may be none
-      return false;
-    }
+    Recording brief{Tape(TapeOptions{.dtype = real, .seed = seed, .trace = true}), {}, {}};
+    TraceReads unused;
+    record(trace, ir::of_steps(views, axes, steps), unused, brief);
     found = lengths->find(brief.view());
-    if (steps == ir::short_lengths.front()) shortest = found.length;
+    known.push_back(found.length);
     ir::Notes notes;
-    notes.times_longer = 1.0 * further * recording.tape.size() / brief.tape.size();
+    notes.times_longer = static_cast<double>(longest) / static_cast<double>(steps);
     const ir::Plan plan = plan_without_lanes(brief.graph(), notes);
     if (!notes.hold_when_longer) return false;
     if (found.plan == nullptr) lengths->learn(brief.view(), found, plan);
@@ -368,7 +372,8 @@ bool CompiledCore::State::learn_short(const Trace& trace, const std::vector<Cons
     const ir::Plan whole = ir::lower(ir::optimise(brief.graph(), options, of_nobody), options);
     found.family->lanes = found.family->lanes || whole.has_lanes();
   }
-  return lengths->extend(found, shortest, further * recording.view().length());
+  const std::int64_t more = known.back() - known.front(), steps = ir::short_lengths.back() - ir::short_lengths.front();
+  return lengths->extend(found, known.front(), known.front() + more * (longest - ir::short_lengths.front()) / steps);
 }
 
 void CompiledCore::State::compile(const Recording& recording, const std::vector<ConstView>& views, KnownPlan& entry) {

@@ -128,6 +128,12 @@ bool Lengths::extend(const Found& found, std::int64_t low, std::int64_t to) {
   if (found.family == nullptr) return false;
   for (Family::Range& range : found.family->ranges) {
     if (range.low > low || range.high < found.length) continue;
+    // What is known there has another form: a choice that passes did not tell of.
+    const auto beyond = [&](std::int64_t length) { return length > range.high && length <= to; };
+    for (const Family::Sample& s : found.family->samples)
+      if (beyond(s.length)) return false;
+    for (const Family::Range& r : found.family->ranges)
+      if (beyond(r.low)) return false;
     range.high = std::max(range.high, to);
     return true;
   }

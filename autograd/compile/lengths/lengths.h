@@ -20,10 +20,10 @@ namespace rw::ir {
 ///
 /// Traces of one program at two lengths give a pattern, and so do plans. A trace is compared with the pattern node by
 /// node; where it is an instance, its plan is that of the plans' pattern, and no pass runs. Passes choose by size, so
-/// that a pattern of plans holds between two lengths that were compiled as a whole, and at no other: a choice that
-/// changes on the way would show at its ends. Three plans at least make one. Lengths that only grow, as in a
-/// curriculum, or only shrink, would never lie between two: after some of them a plan is made of a trace far ahead,
-/// which the pattern of traces gives.
+/// that a pattern of plans holds between two lengths that were compiled as a whole: a choice that changes on the way
+/// would show at its ends. Beyond them it holds only where passes say so (`extend`). Three plans at least make one.
+/// Lengths that only grow, as in a curriculum, or only shrink, would never lie between two: after some of them a plan
+/// is made of a trace far ahead, which the pattern of traces gives.
 class Lengths {
  public:
   /// One program: what it records at any length.

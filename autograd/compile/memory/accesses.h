@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <rewind/autograd/compile/kernel/kernel.h>
 #include <rewind/autograd/compile/memory/layout.h>
 
 namespace rw::ir {
@@ -18,7 +19,8 @@ inline std::vector<NodeId> step_times(const Graph& g) {
 }
 
 /// Calls f(value, time, write) for each time that a step reads or writes a value in a buffer, and at the end, at the
-/// time g.size(), for what is looked at afterwards.
+/// time g.size(), for what is looked at afterwards. What a kernel reads again for other rows counts as written by it,
+/// too: nothing that it writes may stand there.
 template <class F>
 void for_each_access(const Graph& g, const Layout& layout, const std::vector<NodeId>& times, F&& f) {
   const auto access = [&](NodeId value, NodeId time, bool write) {
@@ -28,7 +30,13 @@ void for_each_access(const Graph& g, const Layout& layout, const std::vector<Nod
   for (const Layout::Copy& c : layout.copies) runs[c.concat] = true;
   for (NodeId i = 0; i < g.size(); ++i) {
     if (!runs[i] && g.nodes[i].kernel == no_kernel) continue;
-    for (NodeId in : g.in(i)) access(in, times[i], false);
+    const bool in_kernel = g.nodes[i].kernel != no_kernel;
+    const Index rows = sums_each_row(g, i) ? g.nodes[g.in(i, 0)].shape.rows() : g.nodes[i].shape.rows();
+    for (NodeId in : g.in(i)) {
+      access(in, times[i], false);
+      if (in_kernel && g.nodes[in].kernel != g.nodes[i].kernel && g.nodes[in].shape.rows() != rows)
+        access(in, times[i], true);
+    }
     if (runs[i]) access(i, times[i], true);
   }
   for (NodeId o : g.outputs) access(o, g.size(), false);

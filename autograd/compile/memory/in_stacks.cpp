@@ -25,6 +25,7 @@ bool apart(const Elements& a, const Elements& b) {
   if (a.end() <= b.begin || b.end() <= a.begin) return true;
   if (a.stride == 0 || a.stride != b.stride) return false;
   const Index first = a.begin % a.stride, second = b.begin % a.stride;
+  if (first + a.cols > a.stride || second + b.cols > a.stride) return false;
   return first + a.cols <= second || second + b.cols <= first;
 }
 

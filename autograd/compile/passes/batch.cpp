@@ -146,7 +146,7 @@ class Batcher {
   void sums();
   void collect(NodeId sum, std::vector<Sum>& all);
   void rewrite(const Sum& s);
-  bool short_stack(NodeId i) const;
+  bool short_stack(NodeId i);
   NodeId long_product(const Group& group, const Node& like);
   NodeId long_stack(const Group& group, const Node& like);
   NodeId long_sum(const Group& group, const Node& like);
@@ -186,12 +186,22 @@ class Batcher {
 
 // Whether a node is a product for each of a stack of matrices, such as an example's part of a gradient, of so few rows
 // that copying them costs less than adding up what it gives.
-bool Batcher::short_stack(NodeId i) const {
+bool Batcher::short_stack(NodeId i) {
   if (!is_product(g_, i) || !sums_over_rows(g_, i) || shape(i).rank() < 3) return false;
   if (shape(g_.in(i, 1)).rank() != shape(i).rank()) return false;
   const Shape& y = shape(i);
   const Index m = y[y.rank() - 2], n = y[y.rank() - 1], k = shape(g_.in(i, 0))[y.rank() - 2];
-  return k * (m + n) < m * n;
+  // Each of the three may grow with the steps.
+  const auto is_short = [](double a, double b, double c) { return c * (a + b) < a * b; };
+  const auto l = notes_.times_longer, a = static_cast<double>(m), b = static_cast<double>(n),
+             c = static_cast<double>(k);
+  const bool now = is_short(a, b, c);
+  for (const bool longer_m : {false, true})
+    for (const bool longer_n : {false, true})
+      for (const bool longer_k : {false, true})
+        if (is_short(longer_m ? a * l : a, longer_n ? b * l : b, longer_k ? c * l : c) != now)
+          notes_.hold_when_longer = false;
+  return now;
 }
 
 // Orders are settled first, those of operands that stand in an order already before the others.

@@ -89,10 +89,14 @@ class MatrixJoiner {
   bool pays(const Nodes& matrices, const Work& work) {
     double elements = 0;
     for (NodeId b : matrices) elements += static_cast<double>(shape(b).size());
-    const double saved = 150 * work.calls + 2e-4 * work.flops;
-    if ((saved > elements) != (saved * notes_.times_longer > elements)) notes_.hold_when_longer = false;
+    const double saved = 150 * work.calls + 2e-4 * work.flops, longer = notes_.times_longer;
+    const bool grow = std::any_of(matrices.begin(), matrices.end(), [&](NodeId b) { return is_part_of_input(b); });
+    // At the most both the products and their sizes grow with the steps.
+    if (saved > elements ? grow && saved <= elements * longer : saved * longer * longer > elements)
+      notes_.hold_when_longer = false;
     return saved > elements;
   }
+  bool is_part_of_input(NodeId b) const { return g_.nodes[behind_views(g_, b)].role == Role::input; }
   // Whether two members share their matrix: then they are batched by rows.
   bool repeats(const Nodes& group) const {
     for (std::size_t k = 1; k < group.size(); ++k)

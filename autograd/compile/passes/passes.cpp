@@ -45,9 +45,9 @@ Graph chunk_products(const Graph& g, const Options& options, Notes& notes) {
   return chunk(g, choices_of(options), notes);
 }
 // Of few terms, too, with a budget: none of them waits for the others then.
-Graph running_sums_of(const Graph& g, const Options& options, Notes&) {
+Graph running_sums_of(const Graph& g, const Options& options, Notes& notes) {
   constexpr std::uint32_t few = 8, pair = 2;
-  return running_sums(g, has_budget(options) ? pair : few);
+  return running_sums(g, has_budget(options) ? pair : few, notes);
 }
 Graph rematerialized(const Graph& g, const Options& options, Notes&) {
   return rematerialize(g, static_cast<Rematerialize>(choices_of(options).rematerialize));

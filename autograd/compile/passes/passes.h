@@ -60,7 +60,7 @@ Graph blocks(const Graph& g, Notes& notes);
 
 /// Sums of more than `most_terms` become running sums, from left to right, that take up each term as soon as it is
 /// there: they can then be part of the kernel that computes the term. Keeps bits.
-Graph running_sums(const Graph& g, std::uint32_t most_terms);
+Graph running_sums(const Graph& g, std::uint32_t most_terms, Notes& notes);
 
 /// What is computed again in the backward half rather than kept: nothing; arithmetic; functions, too, as tanh.
 enum class Rematerialize { nothing, arithmetic, functions };

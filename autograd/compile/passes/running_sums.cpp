@@ -20,12 +20,14 @@ struct Sum {
 
 class RunningSums {
  public:
-  RunningSums(const Graph& g, std::uint32_t most) : g_(g), most_(most), rewriter_(g), waits_(g.size()) {}
+  RunningSums(const Graph& g, std::uint32_t most, Notes& notes)
+      : g_(g), most_(most), notes_(notes), rewriter_(g), waits_(g.size()) {}
 
   Graph run() {
     for (NodeId i = 0; i < g_.size(); ++i)
       if (g_.is<AddN>(i) && g_.nodes[i].arity > most_ && fusible(g_, i)) {
         sums_.push_back({i, no_node, 0, {}});
+        if (g_.nodes[i].arity * notes_.times_longer > LongSum::block) notes_.hold_when_longer = false;  // other blocks
         for (NodeId x : g_.in(i)) waits_[x].push_back(static_cast<std::uint32_t>(sums_.size() - 1));
       }
     if (sums_.empty()) return g_;
@@ -68,6 +70,7 @@ class RunningSums {
 
   const Graph& g_;
   std::uint32_t most_;  // terms of a sum that stays as it is
+  Notes& notes_;
   Rewriter rewriter_;
   std::vector<std::vector<std::uint32_t>> waits_;
   std::vector<Sum> sums_;
@@ -75,6 +78,8 @@ class RunningSums {
 
 }  // namespace
 
-Graph running_sums(const Graph& g, std::uint32_t most_terms) { return RunningSums(g, most_terms).run(); }
+Graph running_sums(const Graph& g, std::uint32_t most_terms, Notes& notes) {
+  return RunningSums(g, most_terms, notes).run();
+}
 
 }  // namespace rw::ir

@@ -198,7 +198,7 @@ TEST_CASE("a bias on the products of many steps is added in the kernels of the g
   };
   CHECK(kernels(LstmCell(I, H, rng)) == steps);
   CHECK(kernels(RnnCell(I, H, rng)) == steps);
-  CHECK(kernels(GruCell(I, H, rng)) == 2 * steps);
+  CHECK(kernels(GruCell(I, H, rng)) == steps);
   CHECK(kernels(Mgu(I, H, rng)) == 2 * steps);
 }
 

@@ -108,6 +108,36 @@ TEST_CASE("what passes choose by length is compiled as a whole: chunks, sums in 
   };
   CHECK(followers(shares, {}, {8000, 8250}, soon) == 1);
 
+  // Fewer terms than steps: in one block of 64 at short lengths.
+  Parameter slow("slow", random_array(Shape{N, I}, 1));
+  const auto every_fourth = [&](Tape& tape, Tensor x) {
+    const Tensor matrix = tape.constant(M);
+    Tensor h = tape.constant(0, Shape{N, I}), g = h;
+    for (Index t = 0; t < x.size(0); ++t) {
+      h = tanh(matmul(h, matrix) + at(x, t));
+      if (t % 4 == 3) g = tanh(matmul(g, matrix) + h * slow);
+    }
+    backward(total(g));
+    return g;
+  };
+  CHECK(followers(every_fourth, {&slow}, {600, 800}, soon) == 0);
+
+  // Stacks of few rows are put together, and here that is so up to 480 steps.
+  const auto looks_twice = [&](Tape& tape, Tensor x) {
+    const Tensor first = tape.constant(random_array(Shape{1, 30, 32}, 5)),
+                 second = tape.constant(random_array(Shape{1, 30, 32}, 6));
+    const Tensor matrix = tape.constant(random_array(Shape{32, 32}, 7, 0.1)), take = tape.leaf(weights);
+    Tensor h = tape.constant(0, Shape{1, 32});
+    std::vector<Tensor> all;
+    for (Index t = 0; t < x.size(0); ++t) all.push_back(h = tanh(matmul(h, matrix) + sum(at(x, t) * take)));
+    const Tensor keys = reshape(concat(all, 0), {1, x.size(0), 32});
+    const MatMulOptions transposed{.transpose_b = true};
+    const Tensor loss = sum(square(matmul(first, keys, transposed))) + sum(tanh(matmul(second, keys, transposed)));
+    backward(loss);
+    return loss;
+  };
+  CHECK(followers(looks_twice, {&weights}, {600}, soon) == 0);
+
   // Side by side from some 650 steps on.
   constexpr Index wide = 256;
   Parameter U("U", random_array(Shape{wide, wide}, 1, 0.05)), V("V", random_array(Shape{wide, wide}, 2, 0.05));
@@ -118,6 +148,12 @@ TEST_CASE("what passes choose by length is compiled as a whole: chunks, sums in 
     return h;
   };
   CHECK(!is_by_short(gates, random_array(Shape{900, wide}, 3)));
+  const auto after_a_long_beginning = [&](Tape& tape, Tensor x) {
+    Tensor start = tape.constant(0, Shape{1, wide});
+    for (Index t = 0; t < 4000; ++t) start = tanh(start);
+    return gates(tape, x) + start;
+  };
+  CHECK(!is_by_short(after_a_long_beginning, random_array(Shape{900, wide}, 3)));
   CHECK(is_by_short(training(RnnCell(I, H, *std::make_unique<Rng>(1))), sequence(600)));
 }
 

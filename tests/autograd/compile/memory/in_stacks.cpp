@@ -88,6 +88,39 @@ TEST_CASE("a step's buffer stands in a stack only when nothing needs it any more
   check([](Tensor z, std::vector<Tensor>&) { return softmax(z) * z; });
 }
 
+TEST_CASE("what a kernel reads as a row and as a column is not written over: it is read again for other rows") {
+  Parameter W("W", random_array(Shape{width, width}, 1, 0.1)), V("V", random_array(Shape{width, width}, 2, 0.1));
+  const auto shares = [](Tensor u) {
+    const Tensor c = reshape(u, {width, 1});
+    return reshape(c * sum(tanh(c + u), {1}, true), {1, width});
+  };
+  const auto row = [](Tensor x, Index t) { return reshape(slice(x, 0, t, 1), {1, width}); };
+  const std::vector<Array> x{random_array(Shape{6, width}, 3)};
+  check_memory(
+      [&](Tape&, const std::vector<Tensor>& in) {
+        std::vector<Tensor> all;
+        Tensor h = row(in[0], 0);
+        for (Index t = 0; t < 6; ++t) all.push_back(h = shares(matmul(h, W)) * 0.01);
+        return std::vector{matmul(concat(all, 0), V)};
+      },
+      x, {});
+  check_memory(
+      [&](Tape&, const std::vector<Tensor>& in) {
+        std::vector<Tensor> all;
+        const Tensor z = matmul(in[0], W);
+        for (Index t = 0; t < 6; ++t) all.push_back(matmul(shares(row(z, t)), V));
+        return all;
+      },
+      x, {});
+  check_memory(
+      [&](Tape&, const std::vector<Tensor>& in) {
+        std::vector<Tensor> all;
+        for (Index t = 0; t < 6; ++t) all.push_back(matmul(shares(matmul(row(in[0], t), W)), V));
+        return all;
+      },
+      x, {});
+}
+
 TEST_CASE("cells whose rows are long enough to stand in others' places: the same bits as without") {
   for (const std::string_view name : cell_names()) {
     CAPTURE(name);
