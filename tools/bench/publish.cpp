@@ -20,7 +20,8 @@ namespace rw::bench {
 namespace {
 
 // Of the chart on the front page: with one thread.
-constexpr const char* on_the_front_page = "^(overhead|gradbench|char-rnn|train/lstm|train\\+dx/lstm|step)";
+constexpr const char* on_the_front_page =
+    "^(overhead|gradbench/lstm|char-rnn|train/lstm|train\\+dx/lstm|step/.*I(128|512|1024) )";
 
 struct Highlight {
   const char *comparison, *ours, *theirs, *text;
