@@ -26,8 +26,10 @@ std::vector<Table> tables(const std::vector<Outcome>& outcomes) {
   for (const Outcome& o : outcomes) {
     if (o.rows.empty()) continue;
     const std::string group = group_of(o);
-    auto at = std::find_if(out.begin(), out.end(),
-                           [&](const Table& t) { return t.group == group && t.threads == o.threads; });
+    // A step of a small net is in ns, one of a large net in steps a second: a table of its own.
+    auto at = std::find_if(out.begin(), out.end(), [&](const Table& t) {
+      return t.group == group && t.threads == o.threads && t.lines[0]->comparison->unit == o.comparison->unit;
+    });
     if (at == out.end()) at = out.insert(at, Table{group, o.threads, {}});
     at->lines.push_back(&o);
   }

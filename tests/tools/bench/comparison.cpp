@@ -115,6 +115,23 @@ TEST_CASE("report and chart: a series has a curve for each contender, a comparis
   CHECK(growth_chart({}).empty());
 }
 
+TEST_CASE("tables: a group that is measured in two units has a table for each") {
+  std::vector<Comparison> comparisons(3);
+  const char *names[] = {"step/a", "step/b", "step/c"}, *units[] = {"ns", "steps/s", "ns"};
+  std::vector<Outcome> outcomes;
+  for (std::size_t i = 0; i < 3; ++i) {
+    comparisons[i].name = names[i], comparisons[i].unit = units[i];
+    outcomes.push_back({&comparisons[i], 1, {{"x", false, false, {0.5}}}, {}, {}});
+  }
+  const std::string table = markdown(outcomes);
+  const std::size_t first = table.find("### step, 1 thread, ns\n"),
+                    second = table.find("### step, 1 thread, steps/s\n");
+  REQUIRE(first < second);
+  REQUIRE(second != std::string::npos);
+  CHECK(table.find("| c |") < second);
+  CHECK(table.find("| b |") > second);
+}
+
 TEST_CASE("tables: ratios, pairs and slopes") {
   std::vector<Comparison> comparisons(5);
   comparisons[0].name = "train/a", comparisons[0].note = "one step";
