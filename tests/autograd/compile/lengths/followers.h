@@ -14,6 +14,7 @@
 #include <rewind/ops/ops.h>
 
 #include "../agree.h"
+#include "../hand_lstm.h"
 
 namespace rw::test::sequences {
 
