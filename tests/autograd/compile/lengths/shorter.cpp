@@ -38,7 +38,7 @@ TEST_CASE("a long sequence is compiled by short ones, with the same bits: cells,
   const GruCell gru(I, H, rng);
   CHECK(followers(training(gru), parameters_of(gru), {701}, soon) == 1);
   const RnnCell rnn(I, H, rng);
-  CHECK(followers(training(rnn), parameters_of(rnn), {20, 702, 64, 30, 9000}, soon) >= 2);
+  CHECK(followers(training(rnn), parameters_of(rnn), {20, 702, 64, 30, sanitized ? 1500 : 9000}, soon) >= 2);
   HandLstm a(I, H, 1), b(I, H, 7);
   const auto two_ways = [&](Tape& tape, Tensor x) {
     const Tensor zero = tape.constant(0, Shape{N, H});
@@ -106,7 +106,7 @@ TEST_CASE("what passes choose by length is compiled as a whole: chunks, sums in 
     const Tensor e = exp(concat(all, 1));
     return e / sum(e, {1}, true);
   };
-  CHECK(followers(shares, {}, {8000, 8250}, soon) == 1);
+  if (!sanitized) CHECK(followers(shares, {}, {8000, 8250}, soon) == 1);
 
   // Fewer terms than steps: in one block of 64 at short lengths.
   Parameter slow("slow", random_array(Shape{N, I}, 1));
