@@ -90,12 +90,13 @@ struct NotCompiled {
 /// call with new shapes, element types or numbers traces again; 16 plans, and 512 that follow from them, are kept.
 ///
 /// The function runs twice for new shapes: once traced, and, for a program that is new, at its first call, once on a
-/// tape beside its plan, which must give the same (see CompileOptions::check). A function of a long sequence is traced
-/// at three short ones, too, as if its arguments had fewer steps: their plans say what its plan is, which so takes no
-/// longer to make. So it should compute, and do nothing else: what it counts or prints happens at these runs and at no
-/// other call. What it reads besides its arguments (train() and eval(), frozen and tied parameters, parameters' values)
-/// is compared at every call, and traced again when it changed; arrays that it holds become constants, which `explain`
-/// lists; what it would change but gradients is refused.
+/// tape beside its plan, which must give the same (see CompileOptions::check). Where a trace is long
+/// (32,768 nodes and more), the function is traced at three short lengths, too, as if its arguments had fewer steps:
+/// what their plans have in common gives its plan, without a pass over all of its nodes. So it should compute, and do
+/// nothing else: what it counts or prints happens at these runs and at no other call. What it reads besides its
+/// arguments (train() and eval(), frozen and tied parameters, parameters' values) is compared at every call, and traced
+/// again when it changed; arrays that it holds become constants, which `explain` lists; what it would change but
+/// gradients is refused.
 ///
 /// The results are handles to values that the compiled object owns: valid until its next call, then stale. They may be
 /// arguments of that next call. Gradients of parameters are added to Parameter::grad. Movable; one thread at a time.

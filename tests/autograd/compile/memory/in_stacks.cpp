@@ -53,6 +53,24 @@ TEST_CASE("what a GRU's step keeps stands where its gradients will: seven values
   }
 }
 
+TEST_CASE("a GRU of other sizes: the same bits with and without shared memory") {
+  for (const Index n : {1, 2, 7})
+    for (const Index h : {1, 63, 127, 128, 129})
+      for (const Index t : {1, 2, 5}) {
+        CAPTURE(n);
+        CAPTURE(h);
+        CAPTURE(t);
+        Rng rng(1);
+        const GruCell cell(3, h, rng, {}, {.bias = Bias::two});
+        const auto f = [&](Tape& tape, const std::vector<Tensor>& in) {
+          const Tensor loss = mean(square(outputs(cell, unroll(cell, in[0], cell.zero_state(tape, n)))));
+          backward(loss);
+          return std::vector{loss};
+        };
+        check_memory(f, {random_array(Shape{t, n, 3}, 5)}, all_of(cell));
+      }
+}
+
 TEST_CASE("a step's buffer stands in a stack only when nothing needs it any more") {
   Parameter W("W", random_array(Shape{width, 2 * width}, 1, 0.1)),
       V("V", random_array(Shape{2 * width, width}, 2, 0.1));
@@ -88,14 +106,15 @@ TEST_CASE("a step's buffer stands in a stack only when nothing needs it any more
   check([](Tensor z, std::vector<Tensor>&) { return softmax(z) * z; });
 }
 
-TEST_CASE("what a kernel reads as a row and as a column is not written over: it is read again for other rows") {
-  Parameter W("W", random_array(Shape{width, width}, 1, 0.1)), V("V", random_array(Shape{width, width}, 2, 0.1));
-  const auto shares = [](Tensor u) {
-    const Tensor c = reshape(u, {width, 1});
-    return reshape(c * sum(tanh(c + u), {1}, true), {1, width});
+/// Programs whose kernels read n numbers as a row and as a column.
+void check_row_and_column(Index n) {
+  Parameter W("W", random_array(Shape{n, n}, 1, 0.1)), V("V", random_array(Shape{n, n}, 2, 0.1));
+  const auto shares = [n](Tensor u) {
+    const Tensor c = reshape(u, {n, 1});
+    return reshape(c * sum(tanh(c + u), {1}, true), {1, n});
   };
-  const auto row = [](Tensor x, Index t) { return reshape(slice(x, 0, t, 1), {1, width}); };
-  const std::vector<Array> x{random_array(Shape{6, width}, 3)};
+  const auto row = [n](Tensor x, Index t) { return reshape(slice(x, 0, t, 1), {1, n}); };
+  const std::vector<Array> x{random_array(Shape{6, n}, 3)};
   check_memory(
       [&](Tape&, const std::vector<Tensor>& in) {
         std::vector<Tensor> all;
@@ -119,6 +138,14 @@ TEST_CASE("what a kernel reads as a row and as a column is not written over: it 
         return all;
       },
       x, {});
+}
+
+TEST_CASE("what a kernel reads as a row and as a column is not written over: it is read again for other rows") {
+  // Below, at and above what is large enough to move, and no whole number of vectors.
+  for (const Index n : {1, 33, 127, 128, 129, 150}) {
+    CAPTURE(n);
+    check_row_and_column(n);
+  }
 }
 
 TEST_CASE("cells whose rows are long enough to stand in others' places: the same bits as without") {
