@@ -14,8 +14,9 @@ struct TimeAxes {
   bool first_only = true;
 };
 
-/// Lengths of the short sequences by which a long one is compiled. Sums of more than 64 terms are added in blocks
-/// (core/long_sum.h): two lengths with one whole block and one with two, so that such sums show to follow no one rule.
+/// Lengths of the short sequences by which a long one is compiled: beyond the 64 terms from which sums are added in
+/// blocks (core/long_sum.h), so that what depends on that from step to step shows in them. What passes choose by
+/// greater lengths they say themselves (Notes::hold_when_longer).
 inline constexpr std::array<Index, 3> short_lengths{72, 80, 144};
 
 /// What the axes along time may be, the likeliest first, of a function that records so many nodes.
