@@ -6,9 +6,9 @@
 
 namespace rw::detail {
 
-// Products of our own for f32 and AVX-512, over a second operand whose columns were packed into panels. Every element
-// is summed along k in blocks of a fixed length, so its bits depend on its row, its column and k alone: rows may be
-// stacked and columns be split among threads.
+// Products of our own for f32, AVX2 and AVX-512, over a second operand whose columns were packed into panels. Every
+// element is summed along k in blocks of a fixed length, so its bits depend on its row, its column and k alone: rows
+// may be stacked and columns be split among threads.
 
 /// Whether this processor has them.
 bool has_packed_gemm();
