@@ -10,6 +10,7 @@
 #endif
 
 #include <rewind/core/error.h>
+#include <rewind/core/gemm/blocked.h>
 #include <rewind/core/gemm/gemm.h>
 #include <rewind/core/gemm/one_openmp_thread.h>
 #include <rewind/core/gemm/small.h>
@@ -92,6 +93,9 @@ void any_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda
     for (Index i = 0; i < m && !accumulate; ++i) std::fill_n(c + i * ldc, n, T(0));
     return;
   }
+  const bool may_be_large = m * n * k >= detail::least_blocked_work || (ta && tb);
+  if (may_be_large && !portable_bits() && detail::suits_blocked_gemm<T>(ta, tb, m, n, k))
+    return detail::blocked_gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
   const auto one = [=](Index i, Index rows, Index j, Index cols) {
     const T* ai = a + (ta ? i : i * lda);
     const T* bj = b + (tb ? j * ldb : j);

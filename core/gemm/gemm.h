@@ -9,9 +9,10 @@ namespace rw {
 /// depend on the shapes and numbers alone, not on the number of threads. Throws Error for other ranks or dtypes, or
 /// shapes that do not fit.
 ///
-/// Products of little work (m n k <= 2^18 for f32), of one row, and most of f64 run in kernels of our own: a row's bits
-/// then do not depend on the other rows, and accumulating has the bits of the product, then the sum. Others go to
-/// oneDNN (f32) and Eigen (f64), which promise neither. A product of one column runs as the transposed one, of one row.
+/// Products of little work (m n k <= 2^18 for f32, some more for f64) and of one row run in kernels of our own: a row's
+/// bits then do not depend on the other rows, and accumulating has the bits of the product, then the sum. Large ones of
+/// f64, and of f32 where it pays, are made block by block, in other kernels of our own; the rest goes to oneDNN (f32)
+/// and Eigen (f64). Those promise neither. A product of one column runs as the transposed one, of one row.
 void gemm(ConstView a, bool ta, ConstView b, bool tb, View c, bool accumulate = false);
 
 /// From now on products and convolutions have the same bits on every processor of one architecture: none by oneDNN,
