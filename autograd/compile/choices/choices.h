@@ -10,7 +10,7 @@ namespace rw::ir {
 
 /// What a compiled function is made by where the compiler could do one thing or another. Numbers, all of one type, so
 /// that one table writes and reads them. What is chosen by the processor alone is in core: how many rows of a product
-/// are kept near (core/gemm/packed.cpp), and how many elements a kernel computes at a time (kernel/kernel.cpp).
+/// are kept near (core/gemm/row_tiles.h), and how many elements a kernel computes at a time (kernel/kernel.cpp).
 struct Choices {
   // Whatever these are, results have the same bits.
   double one_thread = 0;                // 1: a replay runs on the caller's thread alone
