@@ -28,7 +28,7 @@ void multiply_blocks(const PanelKernels<T>& kernels, Index m, Index n, Index k, 
                      T* c, Index ldc, bool accumulate) {
   constexpr Index most_columns = (Index{1} << 21) / panel_depth / static_cast<Index>(sizeof(T));  // 2 MB of panels
   thread_local Room<T> room_of_panels, room_of_copies;
-  const Split rows(m, kernels.most_rows);
+  const RowSplit rows(m, kernels.most_rows);
   const Index at_once = std::min(rows.tiles, tiles_at_once(kernels));
   T* const panels =
       room_of_panels.numbers(whole_panels(std::min(n, most_columns), kernels.width) * std::min(k, panel_depth));

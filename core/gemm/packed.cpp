@@ -49,7 +49,7 @@ void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, 
                  Index ldc, bool accumulate, Index share_from) {
   const auto& kernels = *panel_kernels<float>();
   const Left<float> left{ta, a, lda};
-  const Split rows(m, kernels.most_rows);
+  const RowSplit rows(m, kernels.most_rows);
   const Index each = columns_each(kernels.width, m, n, k, share_from), columns = whole_panels(n, kernels.width);
   const Index at_once = std::min(rows.tiles, tiles_at_once(kernels));
   parallel_for((n + each - 1) / each, [&](Index part) {

@@ -17,9 +17,9 @@ template <class T>
 inline constexpr Index row_gap = panel_depth + 64 / static_cast<Index>(sizeof(T));
 
 /// Rows are shared evenly among tiles.
-class Split {
+class RowSplit {
  public:
-  Split(Index m, Index most_rows) : tiles((m + most_rows - 1) / most_rows), each_(m / tiles), longer_(m % tiles) {}
+  RowSplit(Index m, Index most_rows) : tiles((m + most_rows - 1) / most_rows), each_(m / tiles), longer_(m % tiles) {}
   Index begin(Index t) const { return t * each_ + (t < longer_ ? t : longer_); }
   Index rows(Index t) const { return each_ + (t < longer_ ? 1 : 0); }
   const Index tiles;
@@ -48,7 +48,7 @@ struct PanelKernels {
   Index width;                                                          // columns of a panel
   std::array<Tile, most_possible + 1> tiles_of_rows, tiles_of_columns;  // by how many rows a tile has
   /// Tiles by columns of `steps` rows of `a`, each where the one before has `tile_size` numbers.
-  void (*copy_columns)(const Split& rows, Index begin, Index end, Index steps, const T* a, Index lda, T* to);
+  void (*copy_columns)(const RowSplit& rows, Index begin, Index end, Index steps, const T* a, Index lda, T* to);
   /// A panel of `k` rows of b, or of as many of its columns when it is turned; zeros behind column `cols`.
   void (*pack)(bool turned, Index k, Index cols, const T* b, Index ldb, T* to);
 

@@ -78,7 +78,7 @@ struct Left {
 template <class T>
 struct RowTiles {
   const PanelKernels<T>& kernels;
-  const Split& rows;
+  const RowSplit& rows;
   Index begin, end;
   Index from, steps;
 
