@@ -16,6 +16,7 @@
 #include <rewind/core/error.h>
 #include <rewind/core/random.h>
 #include <rewind/core/shape.h>
+#include <rewind/core/subnormals.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/version.h>
 #include <rewind/core/view.h>

@@ -14,6 +14,7 @@
 
 #include <rewind/core/error.h>
 #include <rewind/core/one_thread.h>
+#include <rewind/core/subnormals.h>
 #include <rewind/core/threads.h>
 
 namespace rw {
@@ -140,6 +141,7 @@ class Pool {
   void run_job(Index first, Index blocks, detail::Block run, void* context) {
     run_ = run;
     context_ = context;
+    mode_ = detail::arithmetic_mode();
     first_ = first;
     blocks_ = blocks;
     unfinished_.store(static_cast<int>(blocks), std::memory_order_relaxed);
@@ -173,6 +175,7 @@ class Pool {
     } while (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire));
     // The job cannot end before this block is finished, so its fields hold still.
     const Index block = first_ + blocks_ - static_cast<Index>(ticket & taken_mask);
+    detail::set_arithmetic_mode(mode_);
     try {
       if (!failed_.load(std::memory_order_relaxed)) run_(context_, block);
     } catch (...) {
@@ -251,6 +254,7 @@ class Pool {
   Crowd crowd_;
   detail::Block run_ = nullptr;
   void* context_ = nullptr;
+  std::uint64_t mode_ = 0;  // of the caller's arithmetic
   Index first_ = 0, blocks_ = 0;
   std::exception_ptr error_;
   std::mutex error_mutex_;

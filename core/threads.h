@@ -9,7 +9,8 @@
 namespace rw {
 
 /// How many threads large operations may use, the caller's own included. At the start: the environment variable
-/// REWIND_THREADS, or the number of processors. Results have the same bits for any number. A child of fork has its own.
+/// REWIND_THREADS, or the number of processors. Results have the same bits for any number: helpers round as the caller
+/// does, too, and treat subnormal numbers alike (see FlushSubnormals). A child of fork has its own.
 int threads();
 /// Throws Error for n < 1, or when called from within a parallel_for.
 void set_threads(int n);

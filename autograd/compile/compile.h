@@ -187,7 +187,8 @@ class Compiled {
   std::string choices() const { return core_.choices(); }
   /// A table by kernel over some replays with arguments of the last call's shapes (numbers from 0 to 1, indices 0):
   /// time, share, how often, FLOP/s, bytes, and the scope. Steps run one after the other and are timed one by one; the
-  /// times are then scaled to those of replays that nobody interrupts. Gradients are left alone.
+  /// times are then scaled to those of replays that nobody interrupts. On x86-64 the last line says when subnormal
+  /// numbers were met (see FlushSubnormals). Gradients are left alone.
   std::string profile(int replays = 10) { return core_.profile(replays); }
 
  private:

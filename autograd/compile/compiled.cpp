@@ -21,6 +21,7 @@
 #include <rewind/core/gemm/bf16.h>
 #include <rewind/core/memory.h>
 #include <rewind/core/random.h>
+#include <rewind/core/subnormals.h>
 #include <rewind/core/threads.h>
 
 namespace rw {
@@ -599,7 +600,9 @@ std::string CompiledCore::profile(int replays) {
         "compile: profile: what the plan depends on has changed since the last call: a parameter's type, a mode, ...: "
         "call the function again first");
   ir::Executor& plan = state_->whole();
-  return ir::profile(plan.plan(), plan.measure(views, state_->seed, state_->step, std::max(replays, 1)));
+  const SubnormalsMet met;
+  const std::vector<double> seconds = plan.measure(views, state_->seed, state_->step, std::max(replays, 1));
+  return ir::profile(plan.plan(), seconds, static_cast<bool>(met));
 }
 
 }  // namespace detail

@@ -173,7 +173,7 @@ std::string explain(const Plan& plan, const Notes& notes, const Said& said) {
   return out + batched.str("batched: ") + schedule.str("") + copied.str("copied: ") + unfused.str("on its own: ");
 }
 
-std::string profile(const Plan& plan, const std::vector<double>& seconds) {
+std::string profile(const Plan& plan, const std::vector<double>& seconds, bool subnormals_met) {
   struct Row {
     std::string what, where;
     int count = 0;
@@ -202,7 +202,12 @@ std::string profile(const Plan& plan, const std::vector<double>& seconds) {
     out += fmt::format("{:10.2f} {:5.1f}% {:6} {:9.1f} {:9.2f}  {}{}\n", row.seconds * 1e6, 100 * row.seconds / total,
                        row.count, row.flops / std::max(row.seconds, 1e-12) / 1e9, row.bytes / 1e6, row.what,
                        row.where.empty() ? "" : ", " + row.where);
-  return out + fmt::format("{:10.2f} in all\n", total * 1e6);
+  out += fmt::format("{:10.2f} in all\n", total * 1e6);
+  if (subnormals_met)
+    out +=
+        "met numbers nearer to 0 than normal ones are, which some processors compute slowly: FlushSubnormals makes "
+        "them 0\n";
+  return out;
 }
 
 }  // namespace rw::ir

@@ -28,7 +28,7 @@ std::vector<std::string> held_arrays(const Graph& traced);
 std::string describe(const Plan& plan, const Plan::Step& step);
 
 /// A table of the steps, gathered by what they do and where they come from. `seconds` by step, and last what comes
-/// before and after them.
-std::string profile(const Plan& plan, const std::vector<double>& seconds);
+/// before and after them. And a line when subnormal numbers were met.
+std::string profile(const Plan& plan, const std::vector<double>& seconds, bool subnormals_met);
 
 }  // namespace rw::ir

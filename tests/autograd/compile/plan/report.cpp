@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/compile/compile.h>
+#include <rewind/core/subnormals.h>
 #include <rewind/ops/ops.h>
 
 #include "../agree.h"
@@ -79,6 +80,19 @@ TEST_CASE("explain lists a copy where two concatenations want a value, and what 
   CHECK(f.profile().find("copy for concat (3, 80)") != std::string::npos);
   auto free = compile([](Tape&, Tensor in) { return concat({tanh(in), sigmoid(in)}, 1); }, x);
   CHECK(free.explain().find("0 copies") != std::string::npos);
+}
+
+TEST_CASE("profile says when subnormal numbers were met, and not under a FlushSubnormals") {
+  const Array x = random_array(Shape{64}, 1);
+  Parameter p("p", full(Shape{64}, 1e-39));
+  auto f = compile([&](Tape& tape, Tensor in) { return in * tape.leaf(p); }, x);
+  f(x);
+  const auto says = [&] { return f.profile(1).find("FlushSubnormals") != std::string::npos; };
+#if defined(__x86_64__)
+  CHECK(says());
+#endif
+  const FlushSubnormals flush;
+  CHECK_FALSE(says());
 }
 
 TEST_CASE("profile counts the operations of products of a batch, whichever way their matrices lie") {
