@@ -131,7 +131,8 @@ struct CompileOptions {
   /// their gradients come on top. What there is no room for is computed again on the way back, as little as possible
   /// (see docs/compiler.md, "Memory within a budget"); `explain()` says what is kept, what is computed again and what
   /// that costs. Results and gradients have the same bits whatever the budget is; with Passes::exact() they are those
-  /// of the eager run, too. With other passes they differ from those of a plan without a budget by the order of sums:
+  /// of the eager run, too (whose `backward` adds large products to gradients block by block, see gemm: `grad` does
+  /// not). With other passes they differ from those of a plan without a budget by the order of sums:
   /// here products over all steps are cut into blocks of steps, whose size does not depend on the budget. Layers and
   /// kernels do not run side by side (Pass::branch and Pass::chunk do nothing), products of Precision::bf16 multiply
   /// rounded numbers in f32, and each length is compiled as a whole. `compile` throws Error, with the least budget that

@@ -11,32 +11,31 @@ namespace rw::detail {
 
 #if defined(__x86_64__)
 
-namespace avx512::panel {
+namespace panels_avx512 {
 namespace {
+using avx512::Doubles, avx512::Floats;
 constexpr int most_rows = 14;  // 28 sums, two vectors of b and one of a
 #define REWIND_TARGET REWIND_TARGET_GEMM_AVX512
 #include <rewind/core/gemm/panels.inc>
 #undef REWIND_TARGET
 }  // namespace
-}  // namespace avx512::panel
+}  // namespace panels_avx512
 
-namespace avx2::panel {
+namespace panels_avx2 {
 namespace {
+using avx2::Doubles, avx2::Floats;
 constexpr int most_rows = 6;  // 12 sums, two vectors of b and one of a
 #define REWIND_TARGET REWIND_TARGET_GEMM_AVX2
 #include <rewind/core/gemm/panels.inc>
 #undef REWIND_TARGET
 }  // namespace
-}  // namespace avx2::panel
+}  // namespace panels_avx2
 
 namespace {
 
 template <class T>
 const PanelKernels<T>* found() {
-  constexpr bool wide = std::is_same_v<T, double>;
-  static constexpr auto by_avx512 =
-      avx512::panel::kernels_of<std::conditional_t<wide, avx512::Doubles, avx512::Floats>>();
-  static constexpr auto by_avx2 = avx2::panel::kernels_of<std::conditional_t<wide, avx2::Doubles, avx2::Floats>>();
+  static constexpr auto by_avx512 = panels_avx512::kernels_of<T>(), by_avx2 = panels_avx2::kernels_of<T>();
   switch (active_isa()) {
     case Isa::avx512: return &by_avx512;
     case Isa::avx2: return &by_avx2;

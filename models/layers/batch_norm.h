@@ -35,7 +35,8 @@ struct BatchNormOptions {
 /// Numbers of any size are normalised; a running variance beyond the largest number of its type (of f32, those of
 /// numbers from 1e19 on) is infinite, and stays so: in evaluation such a feature is its shift.
 ///
-/// Parameters gain [width], of ones, and shift [width], of zeros; buffers mean and variance.
+/// Parameters gain [width], of ones, and shift [width], of zeros; buffers mean and variance. As in LayerNorm, what is
+/// subtracted before the mean is detached.
 class BatchNorm : public Module {
  public:
   /// Throws Error for a width below 1, a momentum outside [0, 1], and an epsilon that is not positive.

@@ -14,8 +14,8 @@ struct LayerNormOptions {
 ///
 ///     y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * gain + shift
 ///
-/// Parameters gain [width], of ones, and shift [width], of zeros. A row's first number is subtracted before its mean is,
-/// and so has no part in any gradient: it is detached, which `gradcheck` shows as a cut.
+/// Parameters gain [width], of ones, and shift [width], of zeros. Before its mean, a row's first number is subtracted
+/// from all. What that subtracts makes no difference, so it is detached, which `gradcheck` shows as a cut.
 class LayerNorm : public Module {
  public:
   /// Throws Error for a width below 2 (of one number nothing would be left), and for an epsilon that is not positive.

@@ -10,24 +10,18 @@
 
 #include <rewind/core/error.h>
 #include <rewind/core/gemm/gemm.h>
-#include <rewind/core/random.h>
 #include <rewind/core/threads.h>
 #include <rewind/core/vector_loop.h>
 
+#include "numbers.h"
+
 using rw::ConstView;
 using rw::Index;
+using rw::numbers;
 using rw::Shape;
 using rw::View;
 
 namespace {
-
-template <class T>
-std::vector<T> numbers(Index n, std::uint64_t seed) {
-  rw::Rng rng(seed);
-  std::vector<T> x(static_cast<std::size_t>(n));
-  for (T& v : x) v = static_cast<T>(rng.uniform(-1, 1));
-  return x;
-}
 
 /// A matrix within wider rows, so that what lies beside it shows when it is touched.
 template <class T>

@@ -4,27 +4,16 @@
 
 #include <doctest/doctest.h>
 
-#include <rewind/core/dtype.h>
 #include <rewind/core/gemm/packed.h>
 #include <rewind/core/memory.h>
 #include <rewind/core/threads.h>
 
+#include "numbers.h"
+
 namespace rw {
 namespace {
 
-struct Case {
-  bool ta, tb;
-  Index m, n, k;
-};
-
-std::vector<float> numbers(Index n, std::uint64_t seed) {
-  std::vector<float> x(static_cast<std::size_t>(n));
-  for (float& v : x) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    v = static_cast<float>(static_cast<double>(seed >> 11) * 0x1p-52 - 1);
-  }
-  return x;
-}
+using Case = ProductCase;
 
 std::vector<float> product(const Case& s, const std::vector<float>& a, const std::vector<float>& b, bool accumulate) {
   auto* packed =
@@ -48,7 +37,7 @@ TEST_CASE("packed_gemm: every form and edge beside sums in double; gaps stay; th
         CAPTURE(ta);
         CAPTURE(tb);
         CAPTURE(s.m);
-        const auto a = numbers(s.m * s.k, 1), b = numbers(s.k * s.n, 2);
+        const auto a = numbers<float>(s.m * s.k, 1), b = numbers<float>(s.k * s.n, 2);
         for (const bool accumulate : {false, true}) {
           set_threads(1);
           const auto c = product(s, a, b, accumulate);

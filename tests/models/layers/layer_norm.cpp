@@ -1,11 +1,13 @@
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include <doctest/doctest.h>
 
 #include <rewind/autograd/backward.h>
 #include <rewind/models/layers/layer_norm.h>
 #include <rewind/ops/arithmetic.h>
+#include <rewind/ops/functions.h>
 #include <rewind/ops/reduce.h>
 
 using namespace rw;
@@ -53,4 +55,26 @@ TEST_CASE("layer norm of equal numbers is 0, of infinities nan") {
     CHECK(grad(sum(y), x).array() == Array(Shape{2, 3}));
   }
   CHECK(std::isnan(norm(tape.constant(std::numeric_limits<double>::infinity(), Shape{1, 3})).array().at({0, 0})));
+}
+
+// The layer cuts gradients that cancel; here they all flow.
+TEST_CASE("layer norm's slopes of the first two orders are those of its formula") {
+  const LayerNorm norm(5);
+  Tape tape(DType::f64);
+  const Tensor x =
+      tape.variable(Array({0.3, -1.2, 2.5, 0.7, -0.4, 4.0, 3.1, -2.2, 0.1, 0.9}, Shape{2, 5}).to(DType::f64));
+  const Tensor weights = tape.constant(Array({1.0, -2.0, 0.5, 3.0, -0.7}, Shape{5}).to(DType::f64));
+  const Tensor d = x - mean(x, {-1}, true);
+  const Tensor by_formula = d / sqrt(mean(square(d), {-1}, true) + 1e-5);
+  std::vector<Array> first, second;
+  for (const Tensor& y : {norm(x), by_formula}) {
+    const Tensor slope = grad(sum(y * y * y * weights), x);
+    first.push_back(slope.array());
+    second.push_back(grad(sum(square(slope) * weights), x).array());
+  }
+  for (Index i = 0; i < 2; ++i)
+    for (Index j = 0; j < 5; ++j) {
+      CHECK(first[0].at({i, j}) == doctest::Approx(first[1].at({i, j})).epsilon(1e-11));
+      CHECK(second[0].at({i, j}) == doctest::Approx(second[1].at({i, j})).epsilon(1e-10));
+    }
 }
