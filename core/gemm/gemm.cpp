@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#define EIGEN_DONT_PARALLELIZE  // threads are those of core/threads.h, and of no library
 #include <Eigen/Core>
 #ifdef REWIND_HAS_ONEDNN
 #include <oneapi/dnnl/dnnl.h>
