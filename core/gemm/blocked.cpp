@@ -10,22 +10,10 @@ namespace rw::detail {
 
 namespace {
 
-// The second operand of a product.
-template <class T>
-struct Right {
-  bool turned;
-  const T* b;
-  Index ldb;
-  const T* at(Index p, Index j) const { return b + (turned ? j * ldb + p : p * ldb + j); }
-  Pieces<T> pieces(Index p, Index steps, Index j, Index cols) const {
-    return {at(steps > 0 ? p : 0, j), ldb, turned ? cols : steps, turned ? steps : cols};
-  }
-};
-
 // One thread's part of a product.
 template <class T>
-void multiply_blocks(const PanelKernels<T>& kernels, Index m, Index n, Index k, const Left<T>& a, const Right<T>& b,
-                     T* c, Index ldc, bool accumulate) {
+void multiply_blocks(const PanelKernels<T>& kernels, Index m, Index n, Index k, const ProductOperand<T>& a,
+                     const ProductOperand<T>& b, T* c, Index ldc, bool accumulate) {
   constexpr Index most_columns = (Index{1} << 21) / panel_depth / static_cast<Index>(sizeof(T));  // 2 MB of panels
   thread_local Room<T> room_of_panels, room_of_copies;
   const RowSplit rows(m, kernels.most_rows);
@@ -36,7 +24,7 @@ void multiply_blocks(const PanelKernels<T>& kernels, Index m, Index n, Index k, 
   for (Index j = 0; j < n; j += most_columns)
     for (Index p = 0; p < k; p += panel_depth) {
       const Index cols = std::min(most_columns, n - j), steps = std::min(panel_depth, k - p);
-      pack_columns(kernels, b.turned, steps, 0, cols, b.at(p, j), b.ldb, panels);
+      pack_columns(kernels, b.turned, steps, 0, cols, b.at(p, j), b.ld, panels);
       for (Index t = 0; t < rows.tiles; t += at_once) {
         const Index end = std::min(rows.tiles, t + at_once), next = std::min(rows.tiles, end + at_once);
         const RowTiles<T> tiles{kernels, rows, t, end, p, steps}, after{kernels, rows, end, next, p, steps};
@@ -72,8 +60,8 @@ template <class T>
 void blocked_gemm(bool ta, bool tb, Index m, Index n, Index k, const T* a, Index lda, const T* b, Index ldb, T* c,
                   Index ldc, bool accumulate) {
   const auto& kernels = *panel_kernels<T>();
-  const Left<T> left{ta, a, lda};
-  const Right<T> right{tb, b, ldb};
+  const ProductOperand<T> left{ta, a, lda};
+  const ProductOperand<T> right{tb, b, ldb};
   // Each part copies the whole of the operand that is not cut: the smaller one.
   const bool by_rows = m > n;
   const Index length = by_rows ? m : n, unit = by_rows ? kernels.most_rows : kernels.width;

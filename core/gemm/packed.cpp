@@ -48,7 +48,7 @@ void pack(bool tb, Index k, Index n, const float* b, Index ldb, float* packed) {
 void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, const float* packed, float* c,
                  Index ldc, bool accumulate, Index share_from) {
   const auto& kernels = *panel_kernels<float>();
-  const Left<float> left{ta, a, lda};
+  const ProductOperand<float> left{ta, a, lda};
   const RowSplit rows(m, kernels.most_rows);
   const Index each = columns_each(kernels.width, m, n, k, share_from), columns = whole_panels(n, kernels.width);
   const Index at_once = std::min(rows.tiles, tiles_at_once(kernels));
@@ -60,7 +60,7 @@ void packed_gemm(bool ta, Index m, Index n, Index k, const float* a, Index lda, 
       for (Index p = 0; p < k; p += panel_depth) {
         const Index steps = std::min(panel_depth, k - p), next = std::min(panel_depth, k - p - steps);
         const RowTiles<float> tiles{kernels, rows, t, std::min(rows.tiles, t + at_once), p, steps};
-        const RowTiles<float> after{kernels, rows, t, tiles.end, next > 0 ? p + steps : p, next};
+        const RowTiles<float> after{kernels, rows, t, tiles.end, p + steps, next};
         tiles.copy(left, copies);
         tiles.multiply(ta, copies, cols, packed + p * columns + j * steps, c + j, ldc, accumulate || p > 0,
                        after.pieces(left));

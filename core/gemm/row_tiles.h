@@ -65,13 +65,17 @@ class Pieces {
   Index ld_, rows_, each_, column_ = 0;
 };
 
-/// The first operand of a product.
+/// An operand of a product: op of a matrix.
 template <class T>
-struct Left {
+struct ProductOperand {
   bool turned;
-  const T* a;
-  Index lda;
-  const T* at(Index i, Index p) const { return a + (turned ? p * lda + i : i * lda + p); }
+  const T* data;
+  Index ld;
+  const T* at(Index row, Index col) const { return data + (turned ? col * ld + row : row * ld + col); }
+  /// A part of it, which may be empty.
+  Pieces<T> pieces(Index row, Index rows, Index col, Index cols) const {
+    return {rows > 0 && cols > 0 ? at(row, col) : data, ld, turned ? cols : rows, turned ? rows : cols};
+  }
 };
 
 /// Tiles [begin, end) of the rows of a result, over `steps` of k from `from` on.
@@ -83,16 +87,15 @@ struct RowTiles {
   Index from, steps;
 
   /// Copies a, so that its rows neither fall into the same cache sets nor need pages of their own.
-  void copy(const Left<T>& a, T* to) const {
-    if (a.turned) return kernels.copy_columns(rows, begin, end, steps, a.at(rows.begin(begin), from), a.lda, to);
+  void copy(const ProductOperand<T>& a, T* to) const {
+    if (a.turned) return kernels.copy_columns(rows, begin, end, steps, a.at(rows.begin(begin), from), a.ld, to);
     for (Index t = begin; t < end; ++t, to += kernels.tile_size())
       for (Index i = 0; i < rows.rows(t); ++i) std::copy_n(a.at(rows.begin(t) + i, from), steps, to + i * row_gap<T>);
   }
 
   /// What `copy` reads.
-  Pieces<T> pieces(const Left<T>& a) const {
-    const Index height = rows.begin(end) - rows.begin(begin);
-    return {a.at(rows.begin(begin), from), a.lda, a.turned ? steps : height, a.turned ? height : steps};
+  Pieces<T> pieces(const ProductOperand<T>& a) const {
+    return a.pieces(rows.begin(begin), rows.begin(end) - rows.begin(begin), from, steps);
   }
 
   /// c (+)= what was copied times `n` columns of b, whose panels come from beyond the second-level cache. Meanwhile
